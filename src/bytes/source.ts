@@ -1,0 +1,104 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
+
+/**
+ * Where bytes come from: a file, a part of memory, a URL that answers range requests. Everything that reads a
+ * model asks one of these, so that a test can put a counting or truncating double in its place.
+ */
+export interface ByteSource {
+  /** What to call it in a message: a path or an address. */
+  readonly name: string;
+  /** Total size in bytes. */
+  readonly byteLength: number;
+  /** Exactly `length` bytes from `offset`; throws if the source ends before. The result is the caller's. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Throws unless [offset, offset + length) lies inside the source. */
+export function checkRange(source: ByteSource, offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
+    throw new MalformedInputError(`${source.name}: a read of ${length} bytes at ${offset} makes no sense.`, {
+      file: source.name,
+      offset,
+    });
+  }
+  if (offset + length > source.byteLength) {
+    throw new MalformedInputError(
+      `${source.name}: needs ${length} bytes at offset ${offset} but the file has only ${source.byteLength} bytes. The file is truncated; download or write it again.`,
+      { file: source.name, offset },
+    );
+  }
+}
+
+/** Bytes in memory as a source. */
+export class MemorySource implements ByteSource {
+  readonly byteLength: number;
+
+  constructor(
+    readonly name: string,
+    private readonly bytes: Uint8Array,
+  ) {
+    this.byteLength = bytes.byteLength;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this, offset, length);
+    return this.bytes.slice(offset, offset + length);
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** A local file as a source. Short reads are continued; a file that shrinks meanwhile is an error. */
+export class FileSource implements ByteSource {
+  private constructor(
+    readonly name: string,
+    readonly byteLength: number,
+    private readonly handle: FileHandle,
+  ) {}
+
+  /** Opens `path` for reading. Throws an EnvironmentError that names the path if it cannot be opened. */
+  static async open(path: string): Promise<FileSource> {
+    let handle: FileHandle;
+    try {
+      handle = await open(path, "r");
+    } catch (cause) {
+      throw new EnvironmentError(`${path}: ${openProblem(cause)}`, { file: path }, { cause });
+    }
+    const stat = await handle.stat();
+    if (!stat.isFile()) {
+      await handle.close();
+      throw new EnvironmentError(`${path}: is not a regular file; name a model file.`, { file: path });
+    }
+    return new FileSource(path, stat.size, handle);
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this, offset, length);
+    const bytes = new Uint8Array(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.handle.read(bytes, done, length - done, offset + done);
+      if (bytesRead === 0) {
+        throw new MalformedInputError(
+          `${this.name}: ended at byte ${offset + done} while reading ${length} bytes at ${offset}; it became shorter since it was opened.`,
+          { file: this.name, offset: offset + done },
+        );
+      }
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    await this.handle.close();
+  }
+}
+
+function openProblem(cause: unknown): string {
+  const code = systemErrorCode(cause);
+  if (code === "ENOENT") return "no such file; check the path.";
+  if (code === "EACCES" || code === "EPERM") return "not readable; check its permissions.";
+  return `cannot be opened (${code ?? String(cause)}).`;
+}

@@ -1,0 +1,54 @@
+/**
+ * The few kinds of failure, named by what the caller can do about them. Every message says where, what was
+ * found, what was expected and what to do next, in one sentence or two.
+ */
+
+/** Machine-readable facts about an error, printed with `--json`. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Base of all errors that Lopsided raises on purpose. */
+export abstract class LopsidedError extends Error {
+  /** Short, stable name of the kind, for `--json`. */
+  abstract readonly kind: string;
+  /** Exit status of the command line: 1 failed, 2 wrong usage. */
+  readonly exitCode: number = 1;
+  readonly details: ErrorDetails;
+
+  constructor(message: string, details: ErrorDetails = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.details = details;
+  }
+}
+
+/** The input file is damaged or not what it claims to be: another file is needed. */
+export class MalformedInputError extends LopsidedError {
+  readonly kind = "malformed-input";
+}
+
+/** The request cannot be carried out as asked: another option is needed. */
+export class UsageError extends LopsidedError {
+  readonly kind = "usage";
+  override readonly exitCode = 2;
+}
+
+/** Something around us is missing or full (library, disk, permission): mend it and try again. */
+export class EnvironmentError extends LopsidedError {
+  readonly kind = "environment";
+}
+
+/** The user stopped the work. */
+export class CancelledError extends LopsidedError {
+  readonly kind = "cancelled";
+  override readonly exitCode = 130;
+}
+
+/** An invariant of our own does not hold: a bug in Lopsided. */
+export class InternalError extends LopsidedError {
+  readonly kind = "internal";
+}
+
+/** The code of a Node.js system error (`ENOENT`, `ENOSPC`, ...), if it is one. */
+export function systemErrorCode(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
