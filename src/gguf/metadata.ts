@@ -21,7 +21,15 @@ export const metadataTypes = [
 ] as const;
 
 export type MetadataType = (typeof metadataTypes)[number];
-export type SmallNumberType = "uint8" | "int8" | "uint16" | "int16" | "uint32" | "int32" | "float32" | "float64";
+export type SmallNumberType =
+  | "uint8"
+  | "int8"
+  | "uint16"
+  | "int16"
+  | "uint32"
+  | "int32"
+  | "float32"
+  | "float64";
 
 /** One typed value. 64-bit integers are bigint; arrays hold plain values, nested arrays hold array values. */
 export type MetadataValue =
