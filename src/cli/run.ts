@@ -1,0 +1,65 @@
+import { InternalError, LopsidedError } from "../errors.js";
+import type { OnProgress } from "../progress.js";
+import { ProgressBar } from "./progress.js";
+
+/** What a command gets to work with. */
+export interface CommandContext {
+  readonly onProgress: OnProgress;
+  /** Aborted by Ctrl-C or a terminating signal. */
+  readonly signal: AbortSignal;
+  /** Prints a line for people, on stderr. */
+  readonly say: (line: string) => void;
+}
+
+/** What a command leaves behind: the object for `--json`, and what people read instead. */
+export interface CommandResult {
+  readonly json: unknown;
+  readonly text: string;
+}
+
+/**
+ * Runs one command: shows progress, prints the result once on stdout (text, or one JSON object), turns an
+ * error into one sentence on stderr and an exit status. A second Ctrl-C ends the process at once.
+ */
+export async function runCommand(
+  options: { json?: boolean },
+  command: (context: CommandContext) => Promise<CommandResult>,
+): Promise<void> {
+  const abort = new AbortController();
+  const interrupt = () => {
+    if (abort.signal.aborted) process.exit(130);
+    abort.abort();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  const bar = new ProgressBar();
+  const say = (line: string) => {
+    bar.stop();
+    process.stderr.write(`${line}\n`);
+  };
+  try {
+    const result = await command({ onProgress: bar.update, signal: abort.signal, say });
+    bar.stop();
+    process.stdout.write(options.json ? `${JSON.stringify(result.json)}\n` : `${result.text}\n`);
+  } catch (error) {
+    bar.stop();
+    fail(error, options.json === true);
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
+}
+
+function fail(error: unknown, json: boolean): void {
+  const known = error instanceof LopsidedError;
+  const problem = known
+    ? error
+    : new InternalError(`unexpected failure: ${error instanceof Error ? error.message : String(error)}`);
+  process.stderr.write(`lopsided: ${problem.message}\n`);
+  if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (json) {
+    const { kind, message, details } = problem;
+    process.stdout.write(`${JSON.stringify({ error: { kind, message, ...details } })}\n`);
+  }
+  process.exitCode = problem.exitCode;
+}

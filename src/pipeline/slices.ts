@@ -1,0 +1,29 @@
+/**
+ * A slice of rows is the unit of work: it is read, encoded and written at once, never crosses from one expert
+ * to the next, and its size depends on the tensor alone, so that the same slices arise on every machine.
+ */
+
+/** About this many weights go into a slice: 4 MB as float32, some tens of milliseconds of encoding. */
+const weightsPerSlice = 1 << 20;
+
+export interface Slice {
+  /** First row, counted through all experts. */
+  readonly firstRow: number;
+  readonly rows: number;
+  /** Which matrix of the tensor the rows belong to: the expert, or 0. */
+  readonly expert: number;
+}
+
+/** The slices of a tensor of this shape (row length first), in order. */
+export function* slicesOf(shape: readonly number[]): Generator<Slice> {
+  const [columns = 1, rowsPerMatrix = 1, ...outer] = shape;
+  const matrices = outer.reduce((product, size) => product * size, 1);
+  const count = Math.max(1, Math.ceil((columns * rowsPerMatrix) / weightsPerSlice));
+  const rowsPerSlice = Math.ceil(rowsPerMatrix / count);
+  for (let expert = 0; expert < matrices; expert++) {
+    for (let row = 0; row < rowsPerMatrix; row += rowsPerSlice) {
+      const rows = Math.min(rowsPerSlice, rowsPerMatrix - row);
+      yield { firstRow: expert * rowsPerMatrix + row, rows, expert };
+    }
+  }
+}
