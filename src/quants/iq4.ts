@@ -1,0 +1,54 @@
+/**
+ * Four-bit codes of unequally spaced levels.
+ *
+ *     IQ4_NL  blocks of 32: d, 16 bytes of codes                          weight = d level
+ *     IQ4_XS  superblocks of 256: d, 16 bits of upper scale bits, 4 bytes
+ *             of lower nibbles, 128 bytes of codes; 8 blocks of 32        weight = d (scale - 32) level
+ *
+ * Byte j of a block's codes holds weight j in its low nibble and weight j + 16 in its high one.
+ * Layouts: llama.cpp `ggml/src/ggml-common.h`; levels: `kvalues_iq4nl` there.
+ */
+import { blockDecoder } from "./block.js";
+import { readF16, readU16 } from "./half.js";
+
+/** The sixteen levels, ascending. */
+export const IQ4_LEVELS = Int8Array.of(
+  -127,
+  -104,
+  -83,
+  -65,
+  -49,
+  -35,
+  -22,
+  -10,
+  1,
+  13,
+  25,
+  38,
+  53,
+  69,
+  89,
+  113,
+);
+
+function decodeCodes(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to: number): void {
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + j]!;
+    out[to + j] = scale * IQ4_LEVELS[pair & 15]!;
+    out[to + 16 + j] = scale * IQ4_LEVELS[pair >> 4]!;
+  }
+}
+
+export const decodeIQ4_NL = blockDecoder(32, 18, (bytes, at, out, to) => {
+  decodeCodes(bytes, at + 2, readF16(bytes, at), out, to);
+});
+
+export const decodeIQ4_XS = blockDecoder(256, 136, (bytes, at, out, to) => {
+  const d = readF16(bytes, at);
+  const upper = readU16(bytes, at + 2);
+  for (let block = 0; block < 8; block++) {
+    const low = (bytes[at + 4 + (block >> 1)]! >> (4 * (block & 1))) & 15;
+    const scale = low | (((upper >> (2 * block)) & 3) << 4);
+    decodeCodes(bytes, at + 8 + 16 * block, d * (scale - 32), out, to + 32 * block);
+  }
+});
