@@ -1,6 +1,6 @@
-// Compiles src/ to dist/: TypeScript with tsc.
+// Compiles src/ to dist/: TypeScript with tsc, the SIMD kernels from AssemblyScript with asc.
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -17,3 +17,14 @@ function run(command, ...args) {
 if (process.argv.includes("--clean"))
   rmSync(new URL("../dist", import.meta.url), { recursive: true, force: true });
 run("npx", "--no-install", "tsc", "-p", ".");
+
+mkdirSync(new URL("../dist/quants/kernels", import.meta.url), { recursive: true });
+const kernels = ["src/quants/kernels/assembly/index.ts", "-o", "dist/quants/kernels/kernels.wasm"];
+// stub: nothing is allocated; abort: no imports, kernels never trap on purpose.
+run(
+  "npx",
+  "--no-install",
+  "asc",
+  ...kernels,
+  ..."-O3 --enable simd --runtime stub --noAssert --use abort=".split(" "),
+);

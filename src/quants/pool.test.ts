@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
+import { fill, gaussian, uniform } from "../testing/random.js";
+import { EncoderPool } from "./pool.js";
+import { addStatistics, noStatistics } from "./statistics.js";
+import type { Slice } from "./transcode.js";
+import { rowBytes } from "./types.js";
+
+const columns = 512;
+const rows = 60;
+const weights = fill(rows * columns, gaussian(7));
+const importance = fill(columns, uniform(8));
+
+function slice(first: number, count: number, change: Partial<Slice> = {}): Slice {
+  return {
+    label: 'test.gguf: tensor "t"',
+    firstRow: first,
+    sourceType: "F32",
+    targetType: "Q8_0",
+    columns,
+    source: new Uint8Array(weights.slice(first * columns, (first + count) * columns).buffer),
+    importance,
+    effort: "default",
+    ...change,
+  };
+}
+
+/** Encodes the test tensor cut into slices of these numbers of rows. */
+async function encode(threads: number, ...cuts: number[]) {
+  const pool = new EncoderPool(threads);
+  try {
+    const pending = [];
+    let first = 0;
+    for (const count of cuts) {
+      await pool.ready();
+      pending.push(pool.transcode(slice(first, count)));
+      first += count;
+    }
+    assert.equal(first, rows);
+    const parts = await Promise.all(pending);
+    const statistics = parts.map((part) => part.statistics).reduce(addStatistics, noStatistics);
+    return { bytes: Buffer.concat(parts.map((part) => part.bytes)), statistics };
+  } finally {
+    await pool.close();
+  }
+}
+
+describe("the encoder pool", () => {
+  it("gives the same bytes with any number of threads and any slices", async () => {
+    const expected = await encode(0, rows);
+    assert.equal(expected.bytes.length, rows * rowBytes("Q8_0", columns));
+    assert.equal(expected.statistics.weights, rows * columns);
+    for (const [threads, cuts] of [
+      [1, [20, 20, 20]],
+      [2, [1, 57, 1, 1]],
+      [5, Array.from({ length: rows }, () => 1)],
+    ] as const) {
+      const { bytes } = await encode(threads, ...cuts);
+      assert.ok(bytes.equals(expected.bytes), `${threads} threads`);
+    }
+  });
+
+  it("gives the same statistics with any number of threads", async () => {
+    const cuts = [13, 40, 7];
+    const [here, there] = [await encode(0, ...cuts), await encode(2, ...cuts)];
+    assert.deepEqual(here.statistics, there.statistics);
+  });
+
+  it("moves the source to the thread instead of copying it", async () => {
+    const pool = new EncoderPool(1);
+    try {
+      const task = slice(0, 2);
+      await pool.transcode(task);
+      assert.equal(task.source.byteLength, 0);
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it("leaves a buffer alone that the source is only a part of", async () => {
+    const pool = new EncoderPool(1);
+    try {
+      const whole = new Uint8Array(weights.slice(0, 2 * columns).buffer);
+      const done = await pool.transcode(slice(0, 1, { source: whole.subarray(4 * columns) }));
+      assert.equal(done.bytes.byteLength, rowBytes("Q8_0", columns));
+      assert.equal(whole.byteLength, 8 * columns);
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it("goes on after a slice that cannot be encoded, and says where it is", async () => {
+    const pool = new EncoderPool(2);
+    try {
+      const damaged = weights.slice(0, 4 * columns);
+      damaged[3 * columns + 5] = Number.NaN;
+      await assert.rejects(pool.transcode(slice(100, 4, { source: new Uint8Array(damaged.buffer) })), {
+        name: MalformedInputError.name,
+        message:
+          'test.gguf: tensor "t": row 103 has the weight NaN at column 5. The source is damaged; download or convert it again.',
+        details: { row: 103, column: 5 },
+      });
+      await assert.rejects(pool.transcode(slice(0, 1, { targetType: "Q8_K" })), UsageError);
+      const done = await pool.transcode(slice(0, 4));
+      assert.equal(done.statistics.weights, 4 * columns);
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it("holds the caller back once every thread has enough to do", async () => {
+    const pool = new EncoderPool(1);
+    try {
+      const pending = [];
+      for (let i = 0; i < 3; i++) {
+        await pool.ready();
+        pending.push(pool.transcode(slice(0, 1)));
+      }
+      let ready = false;
+      const room = pool.ready().then(() => {
+        ready = true;
+      });
+      await Promise.resolve();
+      assert.equal(ready, false);
+      await Promise.race(pending);
+      await room;
+      await Promise.all(pending);
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it("rejects what is not done when it is closed, and everything after", async () => {
+    const pool = new EncoderPool(1);
+    const pending = Array.from({ length: 5 }, () => pool.transcode(slice(0, 30)));
+    const results = Promise.allSettled(pending);
+    await pool.close();
+    const rejected = (await results).filter((result) => result.status === "rejected");
+    assert.ok(rejected.length > 0);
+    for (const { reason } of rejected) assert.ok(reason instanceof CancelledError);
+    await assert.rejects(pool.transcode(slice(0, 1)), CancelledError);
+    await pool.ready();
+  });
+
+  it("reports a thread that breaks down instead of waiting for it", async () => {
+    const pool = new EncoderPool(1);
+    // A message that is no task makes the thread throw outside of any slice.
+    const [thread] = (pool as unknown as { threads: { worker: { postMessage(value: unknown): void } }[] })
+      .threads;
+    thread!.worker.postMessage(null);
+    await assert.rejects(pool.transcode(slice(0, 1)), {
+      name: InternalError.name,
+      message: /^An encoder thread broke down: .+\. Try again with fewer threads\.$/,
+    });
+    await pool.close();
+  });
+});

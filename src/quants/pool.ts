@@ -1,0 +1,167 @@
+/**
+ * Threads that transcode slices. The caller reads slices and writes results; the pool keeps every thread supplied
+ * with one slice in work and one waiting, so that none stands still while the caller is busy.
+ *
+ * Bytes are moved, not copied: a slice's `source` goes to the thread and is empty afterwards, the result's bytes
+ * come back the same way.
+ */
+import { Worker } from "node:worker_threads";
+import { CancelledError, InternalError } from "../errors.js";
+import { Kernels } from "./kernels/kernels.js";
+import { loadKernels } from "./kernels/load.js";
+import { type Reply, type Task, unpackError, type WorkerSetup } from "./pool-messages.js";
+import { type Slice, type Transcoded, transcode } from "./transcode.js";
+import { Workspace } from "./workspace.js";
+
+/** Slices given to a thread at a time: one in work and one waiting. */
+const slicesPerThread = 2;
+
+interface Waiting {
+  readonly slice: Slice;
+  readonly resolve: (done: Transcoded) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly tasks: Map<number, Waiting>;
+}
+
+export class EncoderPool {
+  /** Why the pool is slower than it could be, for the user to read; undefined if it is not. */
+  readonly warning: string | undefined;
+
+  private readonly threads: Thread[] = [];
+  private readonly queue: Waiting[] = [];
+  private readonly workspace: Workspace | undefined;
+  private outstanding = 0;
+  private nextId = 0;
+  private failure: Error | undefined;
+  private wakeWaiters: () => void = () => {};
+  private change: Promise<void>;
+
+  /** Starts `threads` threads; with 0, slices are transcoded in the calling thread. */
+  constructor(private readonly threadCount: number) {
+    this.change = this.nextChange();
+    const { kernels, warning } = loadKernels();
+    this.warning = warning;
+    if (threadCount === 0) this.workspace = new Workspace(kernels && new Kernels(kernels));
+    for (let i = 0; i < threadCount; i++) this.threads.push(this.start({ kernels }));
+  }
+
+  /**
+   * Transcodes a slice; see `transcode` for the errors that reject the promise. They concern this slice alone.
+   * Also rejects when a thread breaks down or the pool is closed before the slice is done. Does not wait for room:
+   * see `ready`.
+   */
+  transcode(slice: Slice): Promise<Transcoded> {
+    if (this.failure) return Promise.reject(this.failure);
+    return new Promise<Transcoded>((resolve, reject) => {
+      this.outstanding++;
+      this.queue.push({ slice, resolve, reject });
+      this.distribute();
+    });
+  }
+
+  /**
+   * Resolves once the pool could do with another slice. A caller that waits for this before it reads the next
+   * slice keeps memory bounded: about three slices and three results per thread.
+   */
+  async ready(): Promise<void> {
+    const enough = Math.max(1, this.threadCount) * (slicesPerThread + 1);
+    while (this.outstanding >= enough && !this.failure) await this.change;
+  }
+
+  /** Ends all threads. Slices that are not done are rejected with a CancelledError. */
+  async close(): Promise<void> {
+    this.fail(new CancelledError("The encoder pool was closed before all slices were done."));
+    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+  }
+
+  private start(setup: WorkerSetup): Thread {
+    const worker = new Worker(new URL("./pool-worker.js", import.meta.url), { workerData: setup });
+    const thread: Thread = { worker, tasks: new Map() };
+    worker.on("message", (reply: Reply) => this.receive(thread, reply));
+    worker.on("messageerror", (cause) => this.fail(brokenThread("sent a reply that cannot be read", cause)));
+    worker.on("error", (cause) => this.fail(brokenThread(cause.message, cause)));
+    worker.on("exit", (code) => this.fail(brokenThread(`ended with exit code ${code}`)));
+    return thread;
+  }
+
+  private distribute(): void {
+    while (this.queue.length > 0) {
+      if (this.workspace) {
+        this.transcodeHere(this.queue.shift()!, this.workspace);
+        continue;
+      }
+      const thread = this.threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
+      if (thread.tasks.size >= slicesPerThread) return;
+      this.send(thread, this.queue.shift()!);
+    }
+  }
+
+  private transcodeHere(task: Waiting, workspace: Workspace): void {
+    try {
+      task.resolve(transcode(task.slice, workspace));
+    } catch (error) {
+      task.reject(error as Error);
+    }
+    this.finished();
+  }
+
+  private send(thread: Thread, task: Waiting): void {
+    const id = this.nextId++;
+    // A view of a larger buffer would take the whole buffer along, so it is copied.
+    const slice = {
+      ...task.slice,
+      source: exactly(task.slice.source),
+      importance: task.slice.importance?.slice(),
+    };
+    thread.tasks.set(id, task);
+    thread.worker.postMessage({ id, slice } satisfies Task, [slice.source.buffer as ArrayBuffer]);
+  }
+
+  private receive(thread: Thread, reply: Reply): void {
+    const task = thread.tasks.get(reply.id);
+    if (!task) return;
+    thread.tasks.delete(reply.id);
+    if ("done" in reply) task.resolve(reply.done);
+    else task.reject(unpackError(reply.error));
+    this.finished();
+    this.distribute();
+  }
+
+  private finished(): void {
+    this.outstanding--;
+    this.wakeWaiters();
+    this.change = this.nextChange();
+  }
+
+  private nextChange(): Promise<void> {
+    return new Promise((resolve) => {
+      this.wakeWaiters = resolve;
+    });
+  }
+
+  private fail(error: Error): void {
+    if (this.failure) return;
+    this.failure = error;
+    const tasks = [...this.threads.flatMap(({ tasks }) => [...tasks.values()]), ...this.queue];
+    for (const { tasks } of this.threads) tasks.clear();
+    this.queue.length = 0;
+    for (const task of tasks) task.reject(error);
+    this.wakeWaiters();
+  }
+}
+
+function exactly(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice();
+}
+
+function brokenThread(what: string, cause?: unknown): InternalError {
+  return new InternalError(
+    `An encoder thread broke down: ${what}. Try again with fewer threads.`,
+    {},
+    { cause },
+  );
+}

@@ -1,0 +1,137 @@
+/**
+ * The unit of quantizing: some whole rows of one tensor (and, with experts, of one expert) are decoded to
+ * float32, encoded as another type and compared with the source. A pure function of the slice, so slices can be
+ * computed anywhere and in any order, and cut anywhere.
+ */
+import { InternalError, MalformedInputError } from "../errors.js";
+import type { Effort } from "./effort.js";
+import { noStatistics, type Statistics } from "./statistics.js";
+import { rowBytes, type TypeName } from "./types.js";
+import type { Workspace } from "./workspace.js";
+
+export interface Slice {
+  /** What to call the tensor in a message, for example: model.gguf: tensor "output.weight". */
+  readonly label: string;
+  /** Number of the slice's first row in what the label names, for messages. */
+  readonly firstRow: number;
+  readonly sourceType: TypeName;
+  readonly targetType: TypeName;
+  /** Weights per row. */
+  readonly columns: number;
+  /** Whole rows in the source type. */
+  readonly source: Uint8Array;
+  /** One value per column, finite and not negative; undefined or all zero: all columns matter alike. */
+  readonly importance?: Float32Array | undefined;
+  readonly effort: Effort;
+}
+
+export interface Transcoded {
+  /** The rows in the target type. The source's own array if both types are the same. */
+  readonly bytes: Uint8Array;
+  /** Of all rows; empty if both types are the same. */
+  readonly statistics: Statistics;
+}
+
+/**
+ * Weights handled at a time: all buffers of a batch stay in the second-level cache of one core. A row is never
+ * divided. The size does not show in the result.
+ */
+const batchWeights = 16384;
+
+/**
+ * Transcodes a slice. Throws a MalformedInputError that names the row for a weight that is not finite or too
+ * large for the target type, and one that names the column for an importance that is not a number from 0 up.
+ */
+export function transcode(slice: Slice, workspace: Workspace): Transcoded {
+  const { sourceType, targetType, columns, source } = slice;
+  const sourceRow = rowBytes(sourceType, columns);
+  if (sourceRow === 0 || source.byteLength % sourceRow !== 0) {
+    throw new InternalError(
+      `${slice.label}: a slice of ${source.byteLength} bytes is not whole rows of ${sourceRow} bytes.`,
+    );
+  }
+  if (sourceType === targetType) return { bytes: source, statistics: noStatistics };
+
+  const rows = source.byteLength / sourceRow;
+  const targetRow = rowBytes(targetType, columns);
+  const batchRows = Math.min(rows, Math.max(1, Math.floor(batchWeights / columns)));
+  const scale = importanceScale(slice);
+  workspace.arrange(columns, batchRows, sourceRow, targetRow);
+  workspace.importance.fill(1);
+  if (scale > 0)
+    for (const [i, value] of slice.importance!.entries()) workspace.importance[i] = value * scale;
+  const importance = scale > 0 ? workspace.importance : undefined;
+
+  const bytes = new Uint8Array(rows * targetRow);
+  const total = { weights: rows * columns, energy: 0, loss: 0, error: 0, vanishedRows: 0 };
+  for (let first = 0; first < rows; first += batchRows) {
+    const count = Math.min(batchRows, rows - first);
+    const stored = workspace.source.subarray(0, count * sourceRow);
+    const weights = workspace.weights.subarray(0, count * columns);
+    const encoded = workspace.encoded.subarray(0, count * targetRow);
+    const decoded = workspace.decoded.subarray(0, count * columns);
+
+    stored.set(source.subarray(first * sourceRow, first * sourceRow + stored.byteLength));
+    workspace.decode(sourceType, stored, weights);
+    if (!workspace.isFinite(weights)) throw notFinite(slice, first, weights);
+    workspace.encode(targetType, weights, columns, importance, slice.effort, encoded);
+    workspace.decode(targetType, encoded, decoded);
+    bytes.set(encoded, first * targetRow);
+
+    workspace.measure(weights, decoded, columns);
+    for (let row = 0; row < count; row++) {
+      const energy = workspace.sums[3 * row]!;
+      const loss = workspace.sums[3 * row + 1]!;
+      const error = workspace.sums[3 * row + 2]!;
+      if (!Number.isFinite(error)) throw tooLarge(slice, first + row);
+      if (energy > 0 && loss === energy && error === energy) total.vanishedRows++;
+      total.energy += energy;
+      total.loss += loss;
+      total.error += error;
+    }
+  }
+  if (scale > 0) {
+    total.energy /= scale;
+    total.loss /= scale;
+    total.error /= scale;
+  }
+  return { bytes, statistics: total };
+}
+
+/**
+ * The power of two that brings the largest importance into [1, 2), so that encoders need not fear tiny or huge
+ * ones; 0 if no column has any importance. Throws if a value is not a number from 0 up.
+ */
+function importanceScale({ importance, columns, label }: Slice): number {
+  if (!importance) return 0;
+  if (importance.length !== columns) {
+    throw new InternalError(`${label}: ${importance.length} importance values for ${columns} columns.`);
+  }
+  let largest = 0;
+  for (const [column, value] of importance.entries()) {
+    if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
+      throw new MalformedInputError(
+        `${label}: the importance of column ${column} is ${value}, but must be a finite number of at least 0. The imatrix is damaged; make it again.`,
+      );
+    }
+    if (value > largest) largest = value;
+  }
+  return largest === 0 ? 0 : 2 ** -Math.floor(Math.log2(largest));
+}
+
+function notFinite(slice: Slice, firstRow: number, weights: Float32Array): MalformedInputError {
+  const at = weights.findIndex((weight) => !Number.isFinite(weight));
+  const row = slice.firstRow + firstRow + Math.floor(at / slice.columns);
+  const column = at % slice.columns;
+  return new MalformedInputError(
+    `${slice.label}: row ${row} has the weight ${weights[at]} at column ${column}. The source is damaged; download or convert it again.`,
+    { row, column },
+  );
+}
+
+function tooLarge(slice: Slice, row: number): MalformedInputError {
+  return new MalformedInputError(
+    `${slice.label}: row ${slice.firstRow + row} has weights too large for ${slice.targetType}; store this tensor as F32 or BF16.`,
+    { row: slice.firstRow + row },
+  );
+}
