@@ -18,6 +18,7 @@ export async function openGguf(path: string, open: OpenSource = FileSource.open)
     metadata: withoutSplitKeys(first.header.metadata),
     tensors: shards.flatMap((shard) => shard.header.tensors.map((tensor) => sourceTensor(shard, tensor))),
     byteLength: shards.reduce((total, shard) => total + shard.source.byteLength, 0),
+    files: shards.map((shard) => shard.source.name),
     async close() {
       await Promise.all(shards.map((shard) => shard.source.close()));
     },

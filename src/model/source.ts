@@ -24,6 +24,8 @@ export interface ModelSource {
   readonly tensors: readonly SourceTensor[];
   /** Total size of the source in bytes. */
   readonly byteLength: number;
+  /** Paths of the local files that hold weights, in order: what a checksum of the source covers. */
+  readonly files: readonly string[];
   close(): Promise<void>;
 }
 
