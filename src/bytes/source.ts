@@ -44,7 +44,8 @@ export class MemorySource implements ByteSource {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkRange(this, offset, length);
-    return this.bytes.slice(offset, offset + length);
+    // Not slice(): of a Buffer it would share the memory.
+    return new Uint8Array(this.bytes.subarray(offset, offset + length));
   }
 
   async close(): Promise<void> {}
