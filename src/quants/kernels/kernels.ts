@@ -5,6 +5,7 @@
  */
 import { type Effort, efforts } from "../effort.js";
 import type { TypeName } from "../types.js";
+import { tables } from "./tables.js";
 
 /** Kernels that passed the self-test, in a form that can be sent to a thread. */
 export interface KernelModule {
@@ -59,6 +60,11 @@ export class Kernels {
     );
     this.memory = instance.exports.memory as WebAssembly.Memory;
     this.base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
+    for (const [name, table] of Object.entries(tables)) {
+      const address = (instance.exports[name] as { value: number }).value;
+      const bytes = new Uint8Array(table.buffer, table.byteOffset, table.byteLength);
+      new Uint8Array(this.memory.buffer).set(bytes, address);
+    }
     for (const [name, prepare] of Object.entries(instance.exports)) {
       if (name.startsWith("prepare_")) (prepare as () => void)();
     }
@@ -80,11 +86,6 @@ export class Kernels {
     const missing = this.scratch + scratchBytes(columns) - this.memory.buffer.byteLength;
     if (missing > 0) this.memory.grow(Math.ceil(missing / pageBytes));
     return [this.memory.buffer, this.base];
-  }
-
-  /** Bytes of the memory, for tables. */
-  bytes(): Uint8Array {
-    return new Uint8Array(this.memory.buffer);
   }
 
   decoder(type: TypeName): DecodeKernel | undefined {
