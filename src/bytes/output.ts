@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { access, type FileHandle, lstat, open, realpath, rename, rm, stat, statfs } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { EnvironmentError, InternalError, systemErrorCode, UsageError } from "../errors.js";
 
 /** Most bytes handed to the system at once; Linux writes at most 2 GiB in one go. */
@@ -30,7 +30,8 @@ export class OutputFile {
   /**
    * Prepares to write `byteLength` bytes to `path`, which may exist and stays untouched until `commit`. The new
    * file has its full length at once, all zeros. Throws a UsageError if `path` is not a place for a file, an
-   * EnvironmentError if it cannot be written or the disk has too little room.
+   * EnvironmentError if it cannot be written or the disk has too little room. (Node.js offers no way to reserve
+   * the room, so a disk that others fill meanwhile is an error of `write`.)
    */
   static async create(path: string, byteLength: number): Promise<OutputFile> {
     const target = await finalPlace(path);
@@ -132,14 +133,14 @@ export async function writeFully(
 
 /** Follows symbolic links, and checks that a file may be put there. */
 async function finalPlace(path: string): Promise<string> {
-  if (path === "" || /[\\/]$/.test(path)) {
+  if (path === "" || path.endsWith("/") || path.endsWith(sep)) {
     throw new UsageError(`"${path}" names a folder; name the file to write.`, { file: path });
   }
   const target = await realpath(path).catch(() => resolve(path));
   const folder = dirname(target);
   const folderStat = await stat(folder).catch(() => undefined);
   if (!folderStat?.isDirectory()) {
-    throw new UsageError(`${path}: the folder ${folder} does not exist; create it first.`, { file: path });
+    throw new UsageError(`${path}: there is no folder ${folder}; create it first.`, { file: path });
   }
   const targetStat = await lstat(target).catch(() => undefined);
   if (targetStat?.isDirectory()) {

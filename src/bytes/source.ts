@@ -51,6 +51,9 @@ export class MemorySource implements ByteSource {
   async close(): Promise<void> {}
 }
 
+/** Most bytes asked of the system at once; Node.js reads less than 2 GiB in one go. */
+const largestRead = 2 ** 30;
+
 /** A local file as a source. Short reads are continued; a file that shrinks meanwhile is an error. */
 export class FileSource implements ByteSource {
   private constructor(
@@ -80,7 +83,7 @@ export class FileSource implements ByteSource {
     const bytes = new Uint8Array(length);
     let done = 0;
     while (done < length) {
-      const { bytesRead } = await this.handle.read(bytes, done, length - done, offset + done);
+      const bytesRead = await this.readSome(bytes, done, offset + done);
       if (bytesRead === 0) {
         throw new MalformedInputError(
           `${this.name}: ended at byte ${offset + done} while reading ${length} bytes at ${offset}; it became shorter since it was opened.`,
@@ -94,6 +97,20 @@ export class FileSource implements ByteSource {
 
   async close(): Promise<void> {
     await this.handle.close();
+  }
+
+  private async readSome(bytes: Uint8Array, done: number, offset: number): Promise<number> {
+    const length = Math.min(bytes.byteLength - done, largestRead);
+    try {
+      return (await this.handle.read(bytes, done, length, offset)).bytesRead;
+    } catch (cause) {
+      const code = systemErrorCode(cause) ?? String(cause);
+      throw new EnvironmentError(
+        `${this.name}: cannot be read at byte ${offset} (${code}); check the disk it lies on.`,
+        { file: this.name, offset },
+        { cause },
+      );
+    }
   }
 }
 

@@ -10,9 +10,9 @@ const firstWindow = 256 * 1024;
 
 /**
  * Longest header read. It bounds the memory that a hostile file can make us use; the longest of real models,
- * with vocabularies of 262 144 tokens and their merges, are under 20 MB.
+ * with a vocabulary of 262 144 tokens and its merges, is 16 MB.
  */
-const longestHeader = 128 * 1024 * 1024;
+const longestHeader = 64 * 1024 * 1024;
 
 /** Signals that a record reaches beyond the window; caught by `record`, never seen by callers. */
 class WindowTooSmall extends Error {
@@ -25,7 +25,7 @@ export class HeaderCursor {
   /** Where the next read starts, from the beginning of the file. */
   position = 0;
   /** What is being read, for messages: `key 3 of 26`. */
-  subject = "the beginning";
+  subject = "the first 24 bytes";
   private bytes: Buffer = Buffer.alloc(0);
   private view = new DataView(this.bytes.buffer, 0, 0);
 
@@ -101,14 +101,22 @@ export class HeaderCursor {
     return this.view.getFloat64(this.take(8), true);
   }
 
-  /** A count of things that take at least `unitBytes` each, checked against what remains of the file. */
-  count(unitBytes: number, things: string): number {
+  /**
+   * A count of things that take at least `unitBytes` each, checked against what remains of the file and against
+   * `most`, if there is such a limit.
+   */
+  count(unitBytes: number, things: string, most = Number.POSITIVE_INFINITY): number {
     const at = this.take(8);
     const count = this.view.getUint32(at, true) + this.view.getUint32(at + 4, true) * 2 ** 32;
     if (count * unitBytes > this.remaining) {
       const exact = this.view.getBigUint64(at, true);
       this.fail(
         `${this.subject} claims ${exact} ${things}, but only ${this.remaining} bytes follow. The file is truncated or damaged; download or write it again.`,
+      );
+    }
+    if (count > most) {
+      this.fail(
+        `${this.subject} claims ${count} ${things}; more than ${most} are refused. The file is damaged; download or write it again.`,
       );
     }
     return count;

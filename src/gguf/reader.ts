@@ -27,6 +27,12 @@ export interface GgufHeader {
 /** Fewest bytes of a key: its length, one character, the value type, one byte of value. */
 const leastEntryBytes = 14;
 
+/** Most keys read: real files have under a hundred, and each takes ten times its bytes in memory. */
+const mostEntries = 2 ** 16;
+
+/** Most tensors read: one model with 61 layers of 256 experts in tensors of their own has 47 thousand. */
+const mostTensors = 2 ** 18;
+
 /**
  * Reads and checks a header, with a few reads that stay near it. Throws a MalformedInputError that names the
  * file and the key or tensor: not GGUF, an unknown version, a count or length beyond the end of the file,
@@ -67,8 +73,8 @@ async function readCounts(cursor: HeaderCursor, fileLength: number) {
     const version = cursor.uint32();
     checkVersion(cursor, version);
     cursor.subject = "the header";
-    const tensorCount = cursor.count(leastTensorBytes, "tensors");
-    const entryCount = cursor.count(leastEntryBytes, "keys");
+    const tensorCount = cursor.count(leastTensorBytes, "tensors", mostTensors);
+    const entryCount = cursor.count(leastEntryBytes, "keys", mostEntries);
     return { version, tensorCount, entryCount };
   });
 }

@@ -17,9 +17,10 @@ const fileName =
       ? "libggml-base.dylib"
       : "libggml-base.so";
 
-const koffi = require("koffi") as typeof import("koffi");
+export const koffi = require("koffi") as typeof import("koffi");
 const packageRoot = dirname(dirname(require.resolve(`@node-llama-cpp/${packageName}`)));
-const library = koffi.load(join(packageRoot, "bins", packageName, fileName));
+/** llama.cpp's `ggml-base` library. */
+export const library = koffi.load(join(packageRoot, "bins", packageName, fileName));
 
 const quantizeInit = library.func("void ggml_quantize_init(int type)");
 const quantizeChunk = library.func(

@@ -1,11 +1,11 @@
-/** Folders for tests, removed when the test is over. */
+/** Folders for tests. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A new folder that `after` (`t.after` of a test, `after` of a suite) removes again. */
-export async function temporaryFolder(after: (cleanUp: () => Promise<void>) => void): Promise<string> {
+/** A new folder that is removed when the test `t` is over. */
+export async function temporaryFolder(t: { after(cleanUp: () => Promise<void>): void }): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "lopsided-test-"));
-  after(() => rm(folder, { recursive: true, force: true }));
+  t.after(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
