@@ -1,0 +1,189 @@
+/**
+ * What a tensor is for, read from its GGUF name. Roles are hierarchical: `routed` stands for `routed.gate`,
+ * `routed.up`, `routed.down` and `routed.gate_up`. Names: llama.cpp `src/llama-arch.cpp` (LLM_TENSOR_NAMES).
+ */
+
+/** Every role a tensor can have. */
+export const roles = [
+  // Experts that the router chooses among: most of a mixture-of-experts model's weights.
+  "routed.gate",
+  "routed.up",
+  "routed.down",
+  "routed.gate_up",
+  // Experts that see every token, or that groups of routed experts share (GroveMoE's channel experts).
+  "shared.gate",
+  "shared.up",
+  "shared.down",
+  // Feed-forward layers without experts, and projections around the routed experts that see every token.
+  "dense.gate",
+  "dense.up",
+  "dense.down",
+  "dense.latent",
+  "attention.q",
+  "attention.k",
+  "attention.v",
+  "attention.qkv",
+  "attention.kv",
+  "attention.output",
+  "attention.gate",
+  // Multi-head latent attention.
+  "attention.q_a",
+  "attention.q_b",
+  "attention.kv_a",
+  "attention.kv_b",
+  "attention.k_b",
+  "attention.v_b",
+  // Sparse attention: what chooses or compresses the cached positions.
+  "attention.indexer",
+  "attention.compressor",
+  // State-space, linear-attention, recurrent and short-convolution layers.
+  "ssm.in",
+  "ssm.out",
+  "ssm.other",
+  "router",
+  "norm",
+  "embedding",
+  "output",
+  // Multi-token prediction: projections and copies of embedding and head of the extra layers.
+  "nextn",
+  "bias",
+  "other",
+] as const;
+
+export type Role = (typeof roles)[number];
+
+/** Words that stand for several roles: the part before the dot. */
+export const roleGroups = ["routed", "shared", "dense", "attention", "ssm"] as const;
+
+/** A word that selects tensors in a recipe: a role or a group of roles. */
+export type RoleSelector = Role | (typeof roleGroups)[number];
+
+/** All words that select tensors. */
+export const roleSelectors: readonly RoleSelector[] = [...roleGroups, ...roles];
+
+/** Whether a role is what a selector names: the role itself, or one of its group. */
+export function roleMatches(selector: RoleSelector, role: Role): boolean {
+  return role === selector || role.startsWith(`${selector}.`);
+}
+
+/** Names outside the layers, without the `.weight` ending. */
+const globalStems: ReadonlyMap<string, Role> = new Map<string, Role>([
+  ["token_embd", "embedding"],
+  ["per_layer_token_embd", "embedding"],
+  ["output", "output"],
+  ["cls.output", "output"],
+  ["nextn.pre_projection", "nextn"],
+  ["nextn.post_projection", "nextn"],
+]);
+
+/** Names inside a layer, without the `blk.N.` beginning and the `.weight` ending. */
+const layerStems: ReadonlyMap<string, Role> = new Map<string, Role>([
+  ["ffn_gate_exps", "routed.gate"],
+  ["ffn_up_exps", "routed.up"],
+  ["ffn_down_exps", "routed.down"],
+  ["ffn_gate_up_exps", "routed.gate_up"],
+  ["ffn_gate_shexp", "shared.gate"],
+  ["ffn_up_shexp", "shared.up"],
+  ["ffn_down_shexp", "shared.down"],
+  ["ffn_gate_chexps", "shared.gate"],
+  ["ffn_up_chexps", "shared.up"],
+  ["ffn_down_chexps", "shared.down"],
+  ["ffn_gate", "dense.gate"],
+  ["ffn_up", "dense.up"],
+  ["ffn_down", "dense.down"],
+  ["vis_gate", "dense.gate"],
+  ["vis_up", "dense.up"],
+  ["vis_down", "dense.down"],
+  ["channel_mix_receptance", "dense.gate"],
+  ["channel_mix_key", "dense.up"],
+  ["channel_mix_value", "dense.down"],
+  ["ffn_latent_down", "dense.latent"],
+  ["ffn_latent_up", "dense.latent"],
+  ["ffn_routed_down", "dense.latent"],
+  ["ffn_routed_up", "dense.latent"],
+  ["attn_q", "attention.q"],
+  ["attn_k", "attention.k"],
+  ["attn_v", "attention.v"],
+  ["attn_qkv", "attention.qkv"],
+  ["attn_kv", "attention.kv"],
+  ["attn_output", "attention.output"],
+  ["attn_output_a", "attention.output"],
+  ["attn_output_b", "attention.output"],
+  ["attn_o", "attention.output"],
+  ["attn_gate", "attention.gate"],
+  ["attn_q_a", "attention.q_a"],
+  ["attn_q_b", "attention.q_b"],
+  ["attn_kv_a_mqa", "attention.kv_a"],
+  ["attn_kv_b", "attention.kv_b"],
+  ["attn_k_b", "attention.k_b"],
+  ["attn_v_b", "attention.v_b"],
+  ["cross_attn_q", "attention.q"],
+  ["cross_attn_k", "attention.k"],
+  ["cross_attn_v", "attention.v"],
+  ["cross_attn_o", "attention.output"],
+  ["vis_attn_qkv", "attention.qkv"],
+  ["vis_attn_output", "attention.output"],
+  ["indexer.proj", "attention.indexer"],
+  ["indexer.attn_k", "attention.indexer"],
+  ["indexer.attn_q_b", "attention.indexer"],
+  ["indexer.q_proj", "attention.indexer"],
+  ["indexer.k_proj", "attention.indexer"],
+  ["indexer_compressor_kv", "attention.compressor"],
+  ["indexer_compressor_gate", "attention.compressor"],
+  ["attn_compressor_kv", "attention.compressor"],
+  ["attn_compressor_gate", "attention.compressor"],
+  ["ssm_in", "ssm.in"],
+  ["ssm_out", "ssm.out"],
+  ["shortconv.in_proj", "ssm.in"],
+  ["shortconv.out_proj", "ssm.out"],
+  ["time_mix_output", "ssm.out"],
+  ["ffn_gate_inp", "router"],
+  ["ffn_gate_inp_shexp", "router"],
+  ["ffn_gate_tid2eid", "router"],
+  ["exp_probs_b", "router"],
+  ["exp_probs_b_vl", "router"],
+  ["nextn.eh_proj", "nextn"],
+  ["nextn.embed_tokens", "nextn"],
+  ["nextn.shared_head_head", "nextn"],
+]);
+
+/** Families of names inside a layer, tried in order after the exact names. */
+const layerFamilies: readonly (readonly [RegExp, Role])[] = [
+  // Old Mixtral files keep each expert in a tensor of its own.
+  [/^ffn_gate\.\d+$/, "routed.gate"],
+  [/^ffn_up\.\d+$/, "routed.up"],
+  [/^ffn_down\.\d+$/, "routed.down"],
+  [/^(ssm_|shortconv\.|time_mix_|channel_mix_)/, "ssm.other"],
+];
+
+/** `attn_norm`, `norm_k`, `k_norm`, `post_ffw_norm_1`, `nextn.enorm`, RWKV's `time_mix_ln`, ... */
+const normStem = /(^|[._])(norm|enorm|hnorm|ln)([._\d]|$)/;
+
+/** The role that a tensor's name tells. `output.weight` is "output"; for tied models see {@link rolesOf}. */
+export function roleOf(name: string): Role {
+  const [, layerPart, stem = "", ending] =
+    /^(?:(?:enc\.|dec\.)?(blk\.\d+)\.)?(.*?)(?:\.(weight|bias))?$/.exec(name) ?? [];
+  if (normStem.test(stem)) return "norm";
+  const exact = (layerPart === undefined ? globalStems : layerStems).get(stem);
+  if (ending === "bias" && exact !== "router") return "bias";
+  if (exact !== undefined) return exact;
+  if (layerPart === undefined) return "other";
+  return layerFamilies.find(([pattern]) => pattern.test(stem))?.[1] ?? "other";
+}
+
+/** Layer number in a tensor's name, or undefined for tensors outside the layers. */
+export function layerOf(name: string): number | undefined {
+  const digits = /^blk\.(\d+)\./.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** Whether the token embedding also serves as the output projection: there is no `output.weight`. */
+export function isTied(names: Iterable<string>): boolean {
+  for (const name of names) if (name === "output.weight") return false;
+  return true;
+}
+
+/** All roles of a tensor: in a tied model the token embedding is both "embedding" and "output". */
+export function rolesOf(name: string, tied: boolean): readonly Role[] {
+  return tied && name === "token_embd.weight" ? ["embedding", "output"] : [roleOf(name)];
+}
