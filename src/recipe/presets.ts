@@ -1,0 +1,52 @@
+/** Finding a recipe by what the user wrote: a file, a preset shipped with the package, or a mixture's name. */
+import { readdir, readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import { baseNames, parseBase } from "./ftypes.js";
+import { baseRecipe, parseRecipe, type Recipe } from "./recipe.js";
+import { suggestion } from "./suggest.js";
+
+const presetFolder = new URL("../../recipes/", import.meta.url);
+
+/** Names of the presets that ship as recipe files. */
+export async function presetNames(): Promise<string[]> {
+  const files = await readdir(presetFolder);
+  return files
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => file.slice(0, -".yaml".length))
+    .sort();
+}
+
+/**
+ * The recipe that `nameOrFile` means. Whatever has a path separator or ends in .yaml or .yml is a file; other
+ * words are presets, then llama.cpp's mixtures and types (`Q4_K_M`), in any case. Throws a UsageError that
+ * suggests the nearest name.
+ */
+export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
+  if (/[\\/]|\.ya?ml$/i.test(nameOrFile)) return parseRecipe(await readText(nameOrFile), nameOrFile);
+  const presets = await presetNames();
+  const preset = presets.find((name) => name === nameOrFile.toLowerCase());
+  if (preset !== undefined) {
+    const url = new URL(`${preset}.yaml`, presetFolder);
+    return parseRecipe(await readText(fileURLToPath(url)), `recipes/${preset}.yaml`);
+  }
+  const base = parseBase(nameOrFile);
+  if (base !== undefined) return baseRecipe(base);
+  throw new UsageError(
+    `"${nameOrFile}" is not a recipe${suggestion(nameOrFile, [...presets, ...baseNames])} A recipe file is given with its ending, like ./my.yaml.`,
+    { recipe: nameOrFile },
+  );
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const reason = systemErrorCode(error) === "ENOENT" ? "there is no such file" : String(error);
+    throw new EnvironmentError(
+      `cannot read the recipe ${path}: ${reason}.`,
+      { file: path },
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What must hold before any work: every change of type can be carried out, quantized sources may be
+ * quantized again, and types of very few bits have importance. Importance rules: `tensor_requires_imatrix`
+ * in llama.cpp `src/llama-quant.cpp`, and `ggml_quantize_requires_imatrix` in `ggml/src/ggml.c`.
+ */
+import { UsageError } from "../errors.js";
+import { type TypeName, traitsOf } from "../quants/types.js";
+import type { Base } from "./ftypes.js";
+import { isTokenEmbedding } from "./mixture.js";
+import { abbreviate } from "./suggest.js";
+
+/** What a tensor is to become. */
+export interface TypeChange {
+  readonly name: string;
+  readonly from: TypeName;
+  readonly to: TypeName;
+}
+
+export interface Abilities {
+  readonly base: Base;
+  readonly allowRequantize: boolean;
+  /** Whether the importance matrix has an entry for a tensor; undefined without importance matrix. */
+  readonly hasImportance: ((name: string) => boolean) | undefined;
+}
+
+/** Types that come out as garbage without importance. */
+const needImportance: ReadonlySet<TypeName> = new Set<TypeName>([
+  "IQ3_XXS",
+  "IQ2_XXS",
+  "IQ2_XS",
+  "IQ2_S",
+  "IQ1_M",
+  "IQ1_S",
+]);
+
+/** Types whose encoder cannot work without importance, not even for embedding and output. */
+const encoderNeedsImportance: ReadonlySet<TypeName> = new Set<TypeName>(["IQ2_XXS", "IQ2_XS", "IQ1_S"]);
+
+/** Throws a UsageError that lists every tensor that cannot become what the plan says. */
+export function checkRequirements(tensors: readonly TypeChange[], abilities: Abilities): void {
+  const changed = tensors.filter(({ from, to }) => from !== to);
+  refuse(
+    changed.filter(({ from }) => !traitsOf(from).canDecode),
+    ({ from }) => from,
+    (type, names) =>
+      `Lopsided cannot read weights of type ${type}: ${names}. Use a source of F32, F16, BF16 or Q8_0.`,
+  );
+  refuse(
+    changed.filter(({ to }) => !traitsOf(to).canEncode),
+    ({ to }) => to,
+    (type, names) => `Lopsided cannot write weights of type ${type}: ${names}. Choose another type for them.`,
+  );
+  if (!abilities.allowRequantize) {
+    refuse(
+      changed.filter(({ from }) => traitsOf(from).quantized),
+      ({ from }) => from,
+      (type, names) =>
+        `the source is quantized already (${type}): ${names}. Use the F16 or BF16 original for best quality, or allow it with --allow-requantize.`,
+    );
+  }
+  refuse(
+    changed.filter(({ name, to }) => lacksImportance(name, to, abilities)),
+    ({ to }) => to,
+    (type, names) =>
+      abilities.hasImportance === undefined
+        ? `type ${type} needs an importance matrix: ${names}. Make one with "lopsided imatrix" and give it with --imatrix, or choose types of more bits.`
+        : `type ${type} needs importance, but the importance matrix has no entry for ${names}. Calibrate this model with "lopsided imatrix", or choose types of more bits for them.`,
+  );
+}
+
+function lacksImportance(name: string, type: TypeName, { base, hasImportance }: Abilities): boolean {
+  if (hasImportance?.(name)) return false;
+  if (encoderNeedsImportance.has(type)) return true;
+  if (isTokenEmbedding(name) || name === "output.weight") return false;
+  return needImportance.has(type) || (type === "Q2_K" && base === "Q2_K_S");
+}
+
+/** Throws for the first type among the offending tensors, naming all of that type. */
+function refuse(
+  offending: readonly TypeChange[],
+  typeOf: (tensor: TypeChange) => TypeName,
+  message: (type: TypeName, names: string) => string,
+): void {
+  const [first] = offending;
+  if (first === undefined) return;
+  const type = typeOf(first);
+  const names = offending.filter((tensor) => typeOf(tensor) === type).map(({ name }) => name);
+  throw new UsageError(message(type, abbreviate(names)), { type, tensors: names.length });
+}

@@ -1,0 +1,124 @@
+/** Rules of recipes and `--tensor-type` options, made ready to be asked which tensors they select. */
+import { UsageError } from "../errors.js";
+import { layerOf, roleMatches, roleOf, rolesOf } from "../model/roles.js";
+import type { TypeName } from "../quants/types.js";
+import type { TensorTypeOverride } from "./overrides.js";
+import type { Rule } from "./recipe.js";
+import { abbreviate, nearest } from "./suggest.js";
+
+export interface TypeRule {
+  /** What to call it in messages. */
+  readonly title: string;
+  /** Why a tensor has its type, for the plan. */
+  readonly reason: string;
+  readonly type: TypeName;
+  readonly optional: boolean;
+  selects(name: string): boolean;
+  /** What else might be meant, when it selects nothing; the end of a sentence. */
+  hint(names: readonly string[]): string;
+}
+
+/** A `--tensor-type` option as a rule. */
+export function overrideRule({ pattern, type }: TensorTypeOverride): TypeRule {
+  const regex = new RegExp(pattern, "i");
+  const title = `--tensor-type ${pattern}=${type}`;
+  return {
+    title,
+    reason: title,
+    type,
+    optional: false,
+    selects: (name) => regex.test(name),
+    hint: (names) => patternHint(pattern, names),
+  };
+}
+
+/** A recipe's rule; `tied` tells whether the token embedding is also the output. */
+export function recipeRule(rule: Rule, number: number, recipeName: string, tied: boolean): TypeRule {
+  const { tensors, match, layers } = rule;
+  const regex = match === undefined ? undefined : new RegExp(match);
+  const hasRole = (name: string) =>
+    tensors === undefined ||
+    rolesOf(name, tied).some((role) => tensors.some((selector) => roleMatches(selector, role)));
+  const hasName = (name: string) => regex === undefined || regex.test(name);
+  const inLayers = (name: string) => {
+    if (layers === undefined) return true;
+    const layer = layerOf(name);
+    return layer !== undefined && layers.some(([first, last]) => first <= layer && layer <= last);
+  };
+  return {
+    title: `${rule.place}: rule ${number} (${[...(tensors ?? []), match].filter(Boolean).join(", ") || "layers"})`,
+    reason: `rule ${number} of ${recipeName}`,
+    type: rule.type,
+    optional: rule.optional,
+    selects: (name) => hasRole(name) && hasName(name) && inLayers(name),
+    hint: (names) => {
+      if (names.some((name) => hasRole(name) && hasName(name))) return layerHint(names);
+      if (match !== undefined && !names.some(hasName)) return patternHint(match, names);
+      return roleHint(names);
+    },
+  };
+}
+
+function layerHint(names: readonly string[]): string {
+  const last = Math.max(-1, ...names.map((name) => layerOf(name) ?? -1));
+  return last < 0 ? "; its tensors are in no layer." : `; the layers are 0 to ${last}.`;
+}
+
+function roleHint(names: readonly string[]): string {
+  const present = [...new Set(names.map(roleOf))].filter((role) => role !== "norm" && role !== "bias");
+  return `; its roles are ${present.sort().join(", ")}.`;
+}
+
+/** Suggests names like the longest word of a pattern, or whole names if only the layer can be wrong. */
+function patternHint(pattern: string, names: readonly string[]): string {
+  const words = pattern.match(/[a-z][a-z0-9_]*/gi) ?? [];
+  const word = words.reduce((longest, next) => (next.length > longest.length ? next : longest), "");
+  const stems = [...new Set(names.map((name) => name.replace(/^blk\.\d+\./, "").replace(/\.weight$/, "")))];
+  const near = stems.some((stem) => stem.includes(word.toLowerCase()))
+    ? nearest(pattern.replaceAll("\\", ""), names)
+    : nearest(word, stems);
+  return near.length > 0 ? `; did you mean ${near.join(" or ")}?` : `; names are like ${abbreviate(stems)}.`;
+}
+
+/** What became of each rule: how many tensors it selects, and of how many it decides the type. */
+export class RuleUse {
+  readonly #selected = new Map<TypeRule, number>();
+  readonly #decided = new Map<TypeRule, number>();
+
+  constructor(readonly rules: readonly TypeRule[]) {}
+
+  /** The first rule that selects a tensor; remembers all that do. */
+  decide(name: string): TypeRule | undefined {
+    let deciding: TypeRule | undefined;
+    for (const rule of this.rules) {
+      if (!rule.selects(name)) continue;
+      deciding ??= rule;
+      increment(this.#selected, rule);
+    }
+    if (deciding !== undefined) increment(this.#decided, deciding);
+    return deciding;
+  }
+
+  /** Throws a UsageError for the first rule that selects none of the tensors it was asked about. */
+  refuseUnused(allNames: readonly string[]): void {
+    for (const rule of this.rules) {
+      if (rule.optional || this.#selected.has(rule)) continue;
+      const kept = allNames.filter((name) => rule.selects(name));
+      throw new UsageError(
+        kept.length > 0
+          ? `${rule.title} matches only tensors that are never quantized: ${abbreviate(kept)}; remove it.`
+          : `${rule.title} matches no tensor of this model${rule.hint(allNames)}`,
+        { rule: rule.title },
+      );
+    }
+  }
+
+  /** Rules whose tensors were all decided by earlier ones. */
+  get shadowed(): TypeRule[] {
+    return this.rules.filter((rule) => this.#selected.has(rule) && !this.#decided.has(rule));
+  }
+}
+
+function increment<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
