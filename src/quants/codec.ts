@@ -3,10 +3,13 @@
  */
 import { InternalError, MalformedInputError, UsageError } from "../errors.js";
 import type { Decoder, RowEncoder } from "./block.js";
+import type { Effort } from "./effort.js";
 import * as float from "./float.js";
 import * as iq1 from "./iq1.js";
 import * as iq2 from "./iq2.js";
+import { encodeIQ2_S, encodeIQ2_XS, encodeIQ2_XXS } from "./iq2-encode.js";
 import * as iq3 from "./iq3.js";
+import { encodeIQ3_S, encodeIQ3_XXS } from "./iq3-encode.js";
 import * as iq4 from "./iq4.js";
 import * as k from "./k-quants.js";
 import * as legacy from "./legacy.js";
@@ -48,6 +51,11 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
   F16: float.encodeF16,
   BF16: float.encodeBf16,
   Q8_0: encodeQ8_0,
+  IQ2_XXS: encodeIQ2_XXS,
+  IQ2_XS: encodeIQ2_XS,
+  IQ2_S: encodeIQ2_S,
+  IQ3_XXS: encodeIQ3_XXS,
+  IQ3_S: encodeIQ3_S,
 };
 
 /**
@@ -72,6 +80,7 @@ export function decodeRows(type: TypeName, bytes: Uint8Array, out: Float32Array)
  * @param weights rows one after another, each of `columns` weights
  * @param importance one value per column, how much an error there matters; undefined: all alike
  * @param out exactly the rows' bytes
+ * @param effort how long to search; types whose codes follow from a formula take no notice
  * @throws UsageError if the type cannot be encoded
  * @throws MalformedInputError if a weight is not finite, or an importance is not finite or negative; `details`
  *   has `row` (counted from the first row of this call) and `column`
@@ -82,6 +91,7 @@ export function encodeRows(
   columns: number,
   importance: Float32Array | undefined,
   out: Uint8Array,
+  effort: Effort = "default",
 ): void {
   const encode = encoders[type];
   if (!encode) throw new UsageError(`weights cannot be encoded as ${type}.`, { type });
@@ -101,7 +111,7 @@ export function encodeRows(
   }
   for (let row = 0; row < rows; row++) {
     const slice = weights.subarray(row * columns, (row + 1) * columns);
-    encode(slice, importance, out.subarray(row * stride, (row + 1) * stride));
+    encode(slice, importance, out.subarray(row * stride, (row + 1) * stride), effort);
   }
 }
 

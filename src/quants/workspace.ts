@@ -73,7 +73,7 @@ export class Workspace {
       const rows = weights.length / columns;
       kernel(weights.byteOffset, importance?.byteOffset ?? 0, out.byteOffset, rows, columns, effort);
     } else {
-      encodeRows(type, weights, columns, importance, out);
+      encodeRows(type, weights, columns, importance, out, effort);
     }
   }
 

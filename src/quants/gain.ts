@@ -1,0 +1,50 @@
+/**
+ * Unbiased rows. Codes of least squared error shrink the weights by several percent at two or three bits, and a
+ * shrink that all weights share does not average out over a network as random errors do: the model's divergence
+ * doubles. So the scales of a row are multiplied by <W, W> / <W, Q> (weighted by importance), after which
+ * <W, Q> = <W, W>: the projection of the encoded row on the row is the row itself.
+ */
+import { F16_MAX, f16ToF32, f32ToF16, writeU16 } from "./half.js";
+
+/**
+ * Writes the F16 scales of a row's superblocks, scaled to unit gain.
+ * @param scales scale of each superblock before
+ * @param products <W, Q> of each superblock for scale 1
+ * @param square <W, W> of the row
+ * @param out the row; scale k goes to byte `k * stride + offset`
+ */
+export function writeUnbiasedScales(
+  scales: Float64Array,
+  products: Float64Array,
+  square: number,
+  out: Uint8Array,
+  stride: number,
+  offset: number,
+): void {
+  let product = 0;
+  for (let k = 0; k < scales.length; k++) product += scales[k]! * products[k]!;
+  const gain = product > 0 && square > 0 ? square / product : 1;
+  let excess = 0;
+  for (let k = 0; k < scales.length; k++) {
+    const scale = gain * scales[k]!;
+    const product = products[k]!;
+    const [below, above] = neighbours(scale);
+    const excessBelow = excess + (f16ToF32(below) - scale) * product;
+    const excessAbove = excess + (f16ToF32(above) - scale) * product;
+    const roundDown = Math.abs(excessBelow) <= Math.abs(excessAbove);
+    excess = roundDown ? excessBelow : excessAbove;
+    writeU16(out, k * stride + offset, roundDown ? below : above);
+  }
+}
+
+/**
+ * F16 bits of the numbers on both sides of a scale. What the earlier scales of a row gained by rounding, the later
+ * ones lose: rounding to nearest would do for most rows, but scales below 2^-14 have few bits.
+ */
+function neighbours(scale: number): [below: number, above: number] {
+  const largest = f32ToF16(F16_MAX);
+  if (scale >= F16_MAX) return [largest, largest];
+  const nearest = f32ToF16(scale);
+  const value = f16ToF32(nearest);
+  return [value > scale ? nearest - 1 : nearest, value < scale ? nearest + 1 : nearest];
+}

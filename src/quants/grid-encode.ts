@@ -1,0 +1,349 @@
+/**
+ * The encoder of the formats whose groups of weights are points of a grid: IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S.
+ *
+ * A weight is d (2 s + 1) q with a sign: d of a superblock of 256 (F16), a sub-scale s of 0 to 15 for each block of
+ * 16 or 32, q of the point of its group. Wanted are d, s and points of least squared error. They hang together
+ * badly: the cost of a block as a function of its scale d (2 s + 1) is ragged, since the points change with it. So:
+ *
+ * 1. Each block's best scale without the grid, from a few starts; the largest of them / 31 is a first d.
+ * 2. For each block, the sub-scales around that scale are ranked by their cost without the grid (a lower bound);
+ *    the grid is searched at the few best. All results stay in a pool: at another scale their cost is a parabola.
+ * 3. With these parabolas, the total cost of any d is known at once; the best of many d is taken and refined by
+ *    least squares. (At effort `fine`, steps 2 and 3 happen again from there.)
+ * 4. At the end of the row, its scales are multiplied so that the gain is exactly one (`gain.ts`).
+ */
+import type { RowEncoder } from "./block.js";
+import type { Effort } from "./effort.js";
+import { writeUnbiasedScales } from "./gain.js";
+import { buildGrid, type Grid, nearestLevel, nearestPoint } from "./grid-search.js";
+import type { GridName } from "./grid-shapes.js";
+
+/** What distinguishes the formats. */
+export interface GridFormat {
+  readonly grid: GridName;
+  /** Weights that share a sub-scale. */
+  readonly block: 16 | 32;
+  /** Whether every eight weights must have an even number of minus signs (the eighth sign bit is not stored). */
+  readonly evenSigns: boolean;
+  /** Bytes of a superblock; the first two are d. */
+  readonly bytes: number;
+  /** First guesses of a block's scale: its largest magnitude divided by these. */
+  readonly starts: readonly number[];
+  /** Grid searches per block and round, by effort. */
+  readonly searches: Readonly<Record<Effort, readonly number[]>>;
+  /** Writes points, signs and sub-scales (all but d) to `out[at]`. */
+  readonly pack: (codes: Codes, out: Uint8Array, at: number) => void;
+}
+
+/** The codes of a superblock. */
+export interface Codes {
+  /** Point of each group. */
+  readonly points: Uint16Array;
+  /** Eight sign bits for each eight weights. */
+  readonly signs: Uint8Array;
+  /** Sub-scale of each block. */
+  readonly subscales: Uint8Array;
+}
+
+const SUPERBLOCK = 256;
+const MAX_SUBSCALE = 15;
+/** Sub-scales up to this far from the first estimate are ranked. */
+const REACH = 3;
+/** Superblock scales tried: this many steps of 1 % below and above the first. */
+const SCALE_STEPS = 8;
+/** Pool entries of a block: the sum of searches of all rounds is never more. */
+const POOL = 10;
+
+/** Makes the row encoder of a format. */
+export function gridEncoder(format: GridFormat): RowEncoder {
+  let encoder: GridEncoder | undefined;
+  return (row, importance, out, effort) => {
+    encoder ??= new GridEncoder(format);
+    encoder.encodeRow(row, importance, effort, out);
+  };
+}
+
+/** Working memory of the encoder, for one superblock at a time. */
+class GridEncoder {
+  private readonly grid: Grid;
+  private readonly blocks: number;
+  private readonly groupsPerBlock: number;
+  /** Importance, with mean 1 over the row, and what the search uses: raised for larger weights. */
+  private readonly importance = new Float64Array(SUPERBLOCK);
+  private readonly weights = new Float64Array(SUPERBLOCK);
+  /** Magnitudes; negative where the sign bit will be wrong because of parity. */
+  private readonly x = new Float64Array(SUPERBLOCK);
+  private readonly codes: Codes;
+  /** Best scale of each block as far as known. */
+  private readonly blockScales: Float64Array;
+  /** Pool: points, and the cost q2 scale^2 - 2 qx scale (plus a constant of the block), of each entry. */
+  private readonly poolSizes: Uint8Array;
+  private readonly poolPoints: Uint16Array;
+  private readonly poolQx: Float64Array;
+  private readonly poolQ2: Float64Array;
+  private readonly bounds = new Float64Array(2 * REACH + 1);
+
+  constructor(private readonly format: GridFormat) {
+    this.grid = buildGrid(format.grid);
+    this.blocks = SUPERBLOCK / format.block;
+    this.groupsPerBlock = format.block / this.grid.group;
+    this.codes = {
+      points: new Uint16Array(SUPERBLOCK / this.grid.group),
+      signs: new Uint8Array(SUPERBLOCK / 8),
+      subscales: new Uint8Array(this.blocks),
+    };
+    this.blockScales = new Float64Array(this.blocks);
+    this.poolSizes = new Uint8Array(this.blocks);
+    this.poolPoints = new Uint16Array(this.blocks * POOL * this.groupsPerBlock);
+    this.poolQx = new Float64Array(this.blocks * POOL);
+    this.poolQ2 = new Float64Array(this.blocks * POOL);
+  }
+
+  encodeRow(row: Float32Array, importance: Float32Array | undefined, effort: Effort, out: Uint8Array): void {
+    const { bytes, pack } = this.format;
+    const superblocks = row.length / SUPERBLOCK;
+    const scales = new Float64Array(superblocks);
+    const products = new Float64Array(superblocks);
+    const mean = importance ? importance.reduce((sum, value) => sum + value, 0) / row.length : 0;
+    let square = 0;
+    for (let k = 0; k < superblocks; k++) {
+      this.load(row, importance, mean, k * SUPERBLOCK);
+      scales[k] = this.encodeSuperblock(effort);
+      for (let i = 0; i < SUPERBLOCK; i++) square += this.importance[i]! * this.x[i]! ** 2;
+      products[k] = this.product();
+      pack(this.codes, out, k * bytes);
+    }
+    writeUnbiasedScales(scales, products, square, out, bytes, 0);
+  }
+
+  /** Reads a superblock: importance, search weights, magnitudes and signs. */
+  private load(row: Float32Array, importance: Float32Array | undefined, mean: number, at: number): void {
+    const { importance: own, weights, x, codes } = this;
+    let square = 0;
+    for (let i = 0; i < SUPERBLOCK; i++) square += row[at + i]! ** 2;
+    const spread = (2 * square) / SUPERBLOCK;
+    codes.signs.fill(0);
+    for (let i = 0; i < SUPERBLOCK; i++) {
+      const value = row[at + i]!;
+      // Columns that calibration never saw still get the least of attention.
+      own[i] = importance && mean > 0 ? Math.max(importance[at + i]! / mean, 1e-6) : 1;
+      weights[i] = own[i]! * Math.sqrt(Math.sqrt(spread + value * value));
+      x[i] = Math.abs(value);
+      if (value < 0) codes.signs[i >> 3]! |= 1 << (i & 7);
+    }
+    if (this.format.evenSigns) {
+      const step = Math.sqrt(square / SUPERBLOCK) / this.grid.levels.length;
+      for (let eight = 0; eight < SUPERBLOCK / 8; eight++) this.makeSignsEven(eight, step);
+    }
+  }
+
+  /**
+   * Where the number of minus signs is odd, one weight must get the wrong sign. With scale s its cost rises from
+   * about zero to about weight (s + x)^2, so by about weight x (x + 2 s): the cheapest one it is.
+   */
+  private makeSignsEven(eight: number, step: number): void {
+    const { x, weights, codes } = this;
+    let minus = 0;
+    for (let bits = codes.signs[eight]!; bits !== 0; bits &= bits - 1) minus++;
+    if (minus % 2 === 0) return;
+    let cheapest = 0;
+    let least = Infinity;
+    for (let i = 0; i < 8; i++) {
+      const magnitude = x[8 * eight + i]!;
+      const cost = weights[8 * eight + i]! * magnitude * (magnitude + 2 * step);
+      if (cost < least) {
+        least = cost;
+        cheapest = i;
+      }
+    }
+    codes.signs[eight]! ^= 1 << cheapest;
+    x[8 * eight + cheapest] = -x[8 * eight + cheapest]!;
+  }
+
+  /** Finds points and sub-scales; returns the superblock's scale. */
+  private encodeSuperblock(effort: Effort): number {
+    this.poolSizes.fill(0);
+    let scale = this.firstScales();
+    if (scale === 0) {
+      this.codes.points.fill(0);
+      this.codes.subscales.fill(0);
+      return 0;
+    }
+    for (const searches of this.format.searches[effort]) {
+      for (let block = 0; block < this.blocks; block++) this.searchBlock(block, scale, searches);
+      scale = this.bestScale(scale);
+    }
+    this.choosePoints(scale);
+    return scale;
+  }
+
+  /**
+   * Scale of each block for the nearest levels, grid or not: rounding at a start, then least squares. Returns the
+   * superblock scale that makes the largest of them the largest sub-scale.
+   */
+  private firstScales(): number {
+    const { x, weights, grid, blockScales } = this;
+    let largest = 0;
+    for (let block = 0; block < this.blocks; block++) {
+      const from = block * this.format.block;
+      const to = from + this.format.block;
+      let maximum = 0;
+      for (let i = from; i < to; i++) maximum = Math.max(maximum, x[i]!);
+      blockScales[block] = 0;
+      let best = 0;
+      for (const start of maximum > 0 ? this.format.starts : []) {
+        const scale = maximum / start;
+        let qx = 0;
+        let q2 = 0;
+        for (let i = from; i < to; i++) {
+          const q = grid.levels[nearestLevel(grid.bounds, x[i]! / scale)]!;
+          qx += weights[i]! * q * x[i]!;
+          q2 += weights[i]! * q * q;
+        }
+        if (qx > 0 && qx * qx > best * q2) {
+          best = (qx * qx) / q2;
+          blockScales[block] = qx / q2;
+        }
+      }
+      largest = Math.max(largest, blockScales[block]!);
+    }
+    return representableScale(largest);
+  }
+
+  /** Searches the grid at the sub-scales that look best, near the block's scale, and adds the results to the pool. */
+  private searchBlock(block: number, scale: number, searches: number): void {
+    const { bounds } = this;
+    const centre = nearestSubscale(this.blockScales[block]! / scale);
+    const low = Math.max(0, centre - REACH);
+    const high = Math.min(MAX_SUBSCALE, centre + REACH);
+    for (let s = low; s <= high; s++) bounds[s - low] = this.costWithoutGrid(block, scale * (2 * s + 1));
+    for (let search = 0; search < searches && search <= high - low; search++) {
+      let best = low;
+      for (let s = low; s <= high; s++) if (bounds[s - low]! < bounds[best - low]!) best = s;
+      bounds[best - low] = Infinity;
+      this.addToPool(block, scale * (2 * best + 1));
+    }
+  }
+
+  /** Cost of a block when every weight takes its nearest level. */
+  private costWithoutGrid(block: number, scale: number): number {
+    const { x, weights, grid } = this;
+    let cost = 0;
+    for (let i = block * this.format.block; i < (block + 1) * this.format.block; i++) {
+      const q = scale * grid.levels[nearestLevel(grid.bounds, x[i]! / scale)]!;
+      cost += weights[i]! * q * (q - 2 * x[i]!);
+    }
+    return cost;
+  }
+
+  /** The nearest points of a block's groups at a scale, as a new entry of its pool. */
+  private addToPool(block: number, scale: number): void {
+    const { x, weights, grid, groupsPerBlock } = this;
+    const entry = block * POOL + this.poolSizes[block]!++;
+    let qx = 0;
+    let q2 = 0;
+    for (let group = 0, at = block * this.format.block; group < groupsPerBlock; group++, at += grid.group) {
+      const point = nearestPoint(grid, x, weights, at, scale);
+      this.poolPoints[entry * groupsPerBlock + group] = point;
+      for (let i = 0; i < grid.group; i++) {
+        const q = grid.magnitudes[point * grid.group + i]!;
+        qx += weights[at + i]! * q * x[at + i]!;
+        q2 += weights[at + i]! * q * q;
+      }
+    }
+    this.poolQx[entry] = qx;
+    this.poolQ2[entry] = q2;
+  }
+
+  /** The best superblock scale for the pool, near the given one. */
+  private bestScale(start: number): number {
+    let scale = start;
+    let least = Infinity;
+    for (let step = -SCALE_STEPS; step <= SCALE_STEPS; step++) {
+      const candidate = start * (1 + step / 100);
+      let cost = 0;
+      for (let block = 0; block < this.blocks; block++) {
+        cost += this.entryCost(this.bestEntry(block, candidate), candidate);
+      }
+      if (cost < least) {
+        least = cost;
+        scale = candidate;
+      }
+    }
+    // Least squares for the chosen entries; twice, because another entry may be better then.
+    for (let pass = 0; pass < 2; pass++) {
+      let qx = 0;
+      let q2 = 0;
+      for (let block = 0; block < this.blocks; block++) {
+        const entry = this.bestEntry(block, scale);
+        const factor = 2 * this.entrySubscale(entry, scale) + 1;
+        qx += factor * this.poolQx[entry]!;
+        q2 += factor * factor * this.poolQ2[entry]!;
+        this.blockScales[block] = this.poolQx[entry]! / this.poolQ2[entry]!;
+      }
+      if (qx > 0) scale = qx / q2;
+    }
+    return scale;
+  }
+
+  /** The pool entry of a block that costs least with a superblock scale. */
+  private bestEntry(block: number, scale: number): number {
+    let best = block * POOL;
+    let least = Infinity;
+    for (let entry = block * POOL; entry < block * POOL + this.poolSizes[block]!; entry++) {
+      const cost = this.entryCost(entry, scale);
+      if (cost < least) {
+        least = cost;
+        best = entry;
+      }
+    }
+    return best;
+  }
+
+  private entrySubscale(entry: number, scale: number): number {
+    return nearestSubscale(this.poolQx[entry]! / this.poolQ2[entry]! / scale);
+  }
+
+  private entryCost(entry: number, scale: number): number {
+    const blockScale = scale * (2 * this.entrySubscale(entry, scale) + 1);
+    return blockScale * (blockScale * this.poolQ2[entry]! - 2 * this.poolQx[entry]!);
+  }
+
+  private choosePoints(scale: number): void {
+    const { codes, groupsPerBlock } = this;
+    for (let block = 0; block < this.blocks; block++) {
+      const entry = this.bestEntry(block, scale);
+      codes.subscales[block] = this.entrySubscale(entry, scale);
+      const points = this.poolPoints.subarray(entry * groupsPerBlock, (entry + 1) * groupsPerBlock);
+      codes.points.set(points, block * groupsPerBlock);
+    }
+  }
+
+  /** <W, Q> of the superblock with scale 1, weighted by importance. */
+  private product(): number {
+    const { x, importance, codes, grid } = this;
+    let product = 0;
+    for (let i = 0; i < SUPERBLOCK; i++) {
+      const group = Math.floor(i / grid.group);
+      const q = grid.magnitudes[codes.points[group]! * grid.group + (i % grid.group)]!;
+      const factor = 2 * codes.subscales[Math.floor(i / this.format.block)]! + 1;
+      product += importance[i]! * x[i]! * q * factor;
+    }
+    return product;
+  }
+}
+
+/** Sub-scale s whose 2 s + 1 is nearest to a ratio of scales. */
+function nearestSubscale(ratio: number): number {
+  return Math.min(MAX_SUBSCALE, Math.max(0, Math.round((ratio - 1) / 2)));
+}
+
+/**
+ * The superblock scale that gives the largest block scale the largest sub-scale. Below 2^-18 an F16 has less than
+ * seven bits: then it is better to leave the upper sub-scales unused.
+ */
+function representableScale(largest: number): number {
+  const scale = largest / (2 * MAX_SUBSCALE + 1);
+  if (scale === 0 || scale >= 2 ** -18) return scale;
+  return Math.max(Math.min(2 ** -18, largest / 7), 2 ** -24);
+}
