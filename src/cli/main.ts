@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+/** The command line: `lopsided <command>`. One file per command; this one puts them together. */
+import { Command, CommanderError } from "commander";
+import { version } from "../version.js";
+import { addInspect } from "./inspect.js";
+import { addQuantize } from "./quantize.js";
+
+const program = new Command("lopsided")
+  .description("Asymmetric, expert-aware GGUF quantization for mixture-of-experts language models.")
+  .version(version)
+  .showHelpAfterError("(see --help)")
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true });
+
+for (const add of [addInspect, addQuantize]) add(program);
+for (const command of program.commands) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  // Commander has printed its message; help and version are no failures.
+  process.exitCode = error.exitCode === 0 ? 0 : 2;
+}

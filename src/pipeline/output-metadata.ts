@@ -1,0 +1,119 @@
+/** What a quantized file says about itself: llama.cpp's keys as llama-quantize writes them, and our provenance. */
+import { basename } from "node:path";
+import { UsageError } from "../errors.js";
+import type { Metadata, MetadataValue } from "../gguf/metadata.js";
+import type { Imatrix } from "../imatrix/imatrix.js";
+import { version } from "../version.js";
+
+/** `GGML_QNT_VERSION` of llama.cpp. */
+const quantizationVersion = 2;
+
+/** llama.cpp stores override strings in fields of this many bytes, and cuts what is longer. */
+const longestOverrideBytes = 127;
+
+/** Where a quantized file came from. */
+export interface Provenance {
+  /** The recipe's text, or the name of a mixture. */
+  readonly recipe: string;
+  /** The other options that decide bytes, as on the command line. */
+  readonly options: string;
+  /** Of each file of the source. */
+  readonly sourceSha256: readonly string[];
+  readonly imatrixSha256: string | undefined;
+}
+
+export interface OutputMetadataOptions {
+  readonly source: Metadata;
+  /** Number of `enum llama_ftype`. */
+  readonly fileType: number;
+  readonly imatrix: Imatrix | undefined;
+  readonly overrides: Metadata;
+  readonly provenance: Provenance;
+}
+
+/**
+ * The source's metadata with llama-quantize's changes in its order (llama.cpp `src/llama-quant.cpp`,
+ * `tools/quantize/quantize.cpp`), then ours. Of the imatrix's path only the file's name is kept: where it lay
+ * must not change the output's bytes.
+ */
+export function outputMetadata(options: OutputMetadataOptions): Metadata {
+  const { source, fileType, imatrix, overrides, provenance } = options;
+  const metadata = new Map(source);
+  metadata.set("general.quantization_version", { type: "uint32", value: quantizationVersion });
+  metadata.set("general.file_type", { type: "uint32", value: fileType });
+  for (const [key, value] of overrides) metadata.set(key, value);
+  if (imatrix) {
+    metadata.set("quantize.imatrix.file", text(cut(basename(imatrix.name))));
+    const [dataset] = imatrix.datasets;
+    if (dataset !== undefined) metadata.set("quantize.imatrix.dataset", text(cut(dataset)));
+    metadata.set("quantize.imatrix.entries_count", { type: "uint32", value: imatrix.entries.size });
+    if (imatrix.chunkCount > 0) {
+      metadata.set("quantize.imatrix.chunks_count", { type: "uint32", value: imatrix.chunkCount });
+    }
+  }
+  metadata.set("lopsided.version", text(version));
+  metadata.set("lopsided.recipe", text(provenance.recipe));
+  metadata.set("lopsided.options", text(provenance.options));
+  metadata.set("lopsided.source.sha256", {
+    type: "array",
+    itemType: "string",
+    value: provenance.sourceSha256,
+  });
+  if (provenance.imatrixSha256 !== undefined) {
+    metadata.set("lopsided.imatrix.sha256", text(provenance.imatrixSha256));
+  }
+  return metadata;
+}
+
+function text(value: string): MetadataValue {
+  return { type: "string", value };
+}
+
+/** The longest beginning that fits llama.cpp's field without splitting a character. */
+function cut(value: string): string {
+  let end = value.length;
+  while (Buffer.byteLength(value.slice(0, end)) > longestOverrideBytes) end--;
+  return value.slice(0, end);
+}
+
+/**
+ * Reads llama-quantize's `--override-kv KEY=TYPE:VALUE` with the types int, float, bool and str; like there, an
+ * int is stored as uint32 and a float as float32. Throws a UsageError that says what is wrong.
+ */
+export function parseOverrides(texts: readonly string[]): Metadata {
+  return new Map(texts.map(parseOverride));
+}
+
+function parseOverride(given: string): [string, MetadataValue] {
+  const match = /^([^=]+)=(int|float|bool|str):(.*)$/s.exec(given);
+  const [, key, type, value] = match ?? [];
+  if (key === undefined || type === undefined || value === undefined) {
+    throw new UsageError(
+      `--override-kv ${given}: is not of the form KEY=TYPE:VALUE with a TYPE of int, float, bool or str.`,
+    );
+  }
+  return [key, overrideValue(given, type, value)];
+}
+
+function overrideValue(given: string, type: string, value: string): MetadataValue {
+  const number = value.trim() === "" ? Number.NaN : Number(value);
+  switch (type) {
+    case "int":
+      if (!Number.isInteger(number) || number < 0 || number > 0xffffffff) {
+        throw new UsageError(
+          `--override-kv ${given}: the value must be a whole number from 0 to 4294967295.`,
+        );
+      }
+      return { type: "uint32", value: number };
+    case "float":
+      if (Number.isNaN(number)) throw new UsageError(`--override-kv ${given}: the value must be a number.`);
+      return { type: "float32", value: number };
+    case "bool":
+      if (value !== "true" && value !== "false") {
+        throw new UsageError(`--override-kv ${given}: the value must be true or false.`);
+      }
+      return { type: "bool", value: value === "true" };
+    default:
+      return text(value);
+  }
+}

@@ -1,0 +1,229 @@
+/** `quantize`: decide a type for every tensor, encode, write. */
+import { UsageError } from "../errors.js";
+import type { GgufLayout } from "../gguf/layout.js";
+import type { Metadata } from "../gguf/metadata.js";
+import type { Imatrix } from "../imatrix/imatrix.js";
+import { openModel } from "../model/open.js";
+import type { Role } from "../model/roles.js";
+import { type ModelSource, weightCount } from "../model/source.js";
+import type { OnProgress } from "../progress.js";
+import type { Effort } from "../quants/effort.js";
+import type { TypeName } from "../quants/types.js";
+import { parseBase } from "../recipe/ftypes.js";
+import type { TypeOverrides } from "../recipe/overrides.js";
+import { planTypes, type TypePlan } from "../recipe/plan.js";
+import { loadRecipe } from "../recipe/presets.js";
+import { baseRecipe, type Recipe } from "../recipe/recipe.js";
+import { renderRecipe } from "../recipe/render.js";
+import { sha256OfFile } from "./hash.js";
+import { type ImportanceOptions, importanceFor, loadImportance } from "./importance.js";
+import { outputMetadata } from "./output-metadata.js";
+import { layoutOf, type PlannedTensor, type WrittenModel, writeModel } from "./write-model.js";
+
+export interface QuantizeOptions extends TypeOverrides, ImportanceOptions {
+  /** GGUF file, first file of a split set, or Hugging Face folder. */
+  readonly model: string;
+  /** Path of the GGUF file to write. */
+  readonly output: string;
+  /** A preset's name, one of llama.cpp's mixtures (`Q4_K_M`), a type, or the path of a recipe file. */
+  readonly recipe?: string | undefined;
+  /** What the recipe's rules leave open; overrides the recipe's own base. A mixture, a type or `COPY`. */
+  readonly base?: string | undefined;
+  /** Metadata to add or replace. */
+  readonly overrides?: Metadata | undefined;
+  readonly effort?: Effort | undefined;
+  /** Encoder threads; all of the machine's cores if undefined. */
+  readonly threads?: number | undefined;
+  /** Decide and lay out everything, write nothing. */
+  readonly dryRun?: boolean | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly onWarning?: ((warning: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface QuantizedTensor {
+  readonly name: string;
+  readonly role: Role;
+  readonly shape: readonly number[];
+  readonly from: TypeName;
+  readonly to: TypeName;
+  /** Size in the output. */
+  readonly bytes: number;
+  /** Why it got its type. */
+  readonly reason: string;
+  /** Importance-weighted squared error relative to the weights' own; absent in a dry run. */
+  readonly relativeError?: number;
+}
+
+export interface QuantizeResult {
+  readonly output: string;
+  /** Size of the output file. */
+  readonly bytes: number;
+  /** Size of the tensors alone. */
+  readonly tensorBytes: number;
+  /** Bits per weight: tensor bytes over parameters. */
+  readonly bpw: number;
+  readonly parameters: number;
+  readonly tensors: readonly QuantizedTensor[];
+  /** Of the output file; absent in a dry run. */
+  readonly sha256?: string;
+  readonly seconds: number;
+  readonly weightsPerSecond?: number;
+  readonly peakRssBytes: number;
+}
+
+/**
+ * Quantizes a model. Everything that can be wrong with the request is found before the first weight is read.
+ * Throws a UsageError for what cannot be done as asked, a MalformedInputError for damaged input, an
+ * EnvironmentError if the disk is full or not writable, a CancelledError when stopped.
+ */
+export async function quantize(options: QuantizeOptions): Promise<QuantizeResult> {
+  const started = performance.now();
+  const recipe = await chooseRecipe(options);
+  const source = await openModel(options.model);
+  try {
+    const imatrix = await loadImportance(options, source.tensors);
+    const plan = planTypesOf(source, recipe, imatrix, options);
+    for (const warning of plan.warnings) options.onWarning?.(warning);
+    const request = {
+      source,
+      tensors: plannedTensors(plan, source, imatrix, options),
+      metadata: await metadataOf(plan, source, recipe, imatrix, options),
+    };
+    const written = options.dryRun
+      ? undefined
+      : await writeModel({ ...options, ...request, step: "quantize" });
+    return resultOf(options, plan, written?.layout ?? layoutOf(request), written, started);
+  } finally {
+    await source.close();
+  }
+}
+
+/** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
+async function chooseRecipe({ recipe: name, base: baseName }: QuantizeOptions): Promise<Recipe> {
+  const base = baseName === undefined ? undefined : parseBase(baseName);
+  if (baseName !== undefined && base === undefined) await loadRecipe(baseName); // throws, suggesting names
+  if (name !== undefined) {
+    const recipe = await loadRecipe(name);
+    return base === undefined ? recipe : { ...recipe, base };
+  }
+  if (base !== undefined) return baseRecipe(base);
+  throw new UsageError(
+    'no types are chosen; give --recipe, for example "--recipe asym-2bit-experts", or --base.',
+  );
+}
+
+function planTypesOf(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): TypePlan {
+  const byName = new Map(source.tensors.map((tensor) => [tensor.name, tensor]));
+  const hasImportance = (name: string) => {
+    const tensor = byName.get(name);
+    return (
+      imatrix !== undefined && tensor !== undefined && importanceFor(imatrix, tensor, options) !== undefined
+    );
+  };
+  const { tensors, metadata } = source;
+  return planTypes({
+    tensors,
+    metadata,
+    recipe,
+    overrides: options,
+    hasImportance: imatrix && hasImportance,
+  });
+}
+
+function plannedTensors(
+  plan: TypePlan,
+  source: ModelSource,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): PlannedTensor[] {
+  return source.tensors.map((tensor, index) => ({
+    source: tensor,
+    type: plan.tensors[index]?.to ?? tensor.type,
+    importance: imatrix && (() => importanceFor(imatrix, tensor, options)?.experts),
+  }));
+}
+
+/** A function that makes the output's metadata once the source's checksums are known. */
+async function metadataOf(
+  { fileType }: TypePlan,
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): Promise<(sourceSha256: readonly string[]) => Metadata> {
+  const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
+  return (sourceSha256) =>
+    outputMetadata({
+      source: source.metadata,
+      fileType,
+      imatrix,
+      overrides: options.overrides ?? new Map(),
+      provenance: {
+        recipe: renderRecipe(recipe),
+        options: byteOptions(options),
+        sourceSha256,
+        imatrixSha256,
+      },
+    });
+}
+
+/** The options besides the recipe that decide the output's bytes, as JSON. Paths and threads do not. */
+function byteOptions(options: QuantizeOptions): string {
+  const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor } = options;
+  const { priorWeight, includeWeights, excludeWeights, effort = "default" } = options;
+  return JSON.stringify({
+    effort,
+    tensorTypes,
+    tokenEmbeddingType,
+    outputTensorType,
+    pure,
+    leaveOutputTensor,
+    priorWeight,
+    includeWeights,
+    excludeWeights,
+  });
+}
+
+function resultOf(
+  { output }: QuantizeOptions,
+  plan: TypePlan,
+  layout: GgufLayout,
+  written: WrittenModel | undefined,
+  started: number,
+): QuantizeResult {
+  const tensors = plan.tensors.map((tensor, index): QuantizedTensor => {
+    const { name, role, shape, from, to, reason } = tensor;
+    const bytes = layout.tensors[index]?.byteLength ?? 0;
+    const relativeError = written?.outcomes[index]?.relativeError;
+    return {
+      name,
+      role,
+      shape,
+      from,
+      to,
+      bytes,
+      reason,
+      ...(relativeError !== undefined && { relativeError }),
+    };
+  });
+  const parameters = tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
+  const tensorBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  const seconds = (performance.now() - started) / 1000;
+  return {
+    output,
+    bytes: layout.byteLength,
+    tensorBytes,
+    bpw: (8 * tensorBytes) / parameters,
+    parameters,
+    tensors,
+    ...(written && { sha256: written.sha256, weightsPerSecond: parameters / seconds }),
+    seconds,
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+  };
+}

@@ -1,0 +1,25 @@
+/** Recipes as text: what a quantized file records of how it was made, and what can be read again. */
+import { stringify } from "yaml";
+import type { LayerRange, Recipe, Rule } from "./recipe.js";
+
+/** A recipe as YAML that `parseRecipe` reads back to the same recipe. */
+export function renderRecipe({ name, description, base, pure, rules }: Recipe): string {
+  return stringify(
+    {
+      name,
+      description,
+      base,
+      pure: pure || undefined,
+      rules: rules.length > 0 ? rules.map(plainRule) : undefined,
+    },
+    { lineWidth: 0, flowCollectionPadding: true },
+  );
+}
+
+function plainRule({ tensors, match, layers, type, optional }: Rule) {
+  return { tensors, match, layers: layers?.map(plainRange), type, optional: optional || undefined };
+}
+
+function plainRange([first, last]: LayerRange): string | number {
+  return first === last ? first : `${first}-${last}`;
+}
