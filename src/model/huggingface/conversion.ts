@@ -1,0 +1,42 @@
+/**
+ * Which type a tensor gets when a Hugging Face model becomes a GGUF file, before any real quantization: the
+ * rules of llama.cpp's `conversion/base.py` (prepare_tensors).
+ */
+import { UsageError } from "../../errors.js";
+import { type TypeName, traitsOf } from "../../quants/types.js";
+
+/** The types that a conversion can aim at, with the number of the file type in `general.file_type`. */
+const fileTypes = { F32: 0, F16: 1, Q8_0: 7, BF16: 32 } as const satisfies Partial<Record<TypeName, number>>;
+
+export type ConversionTarget = keyof typeof fileTypes;
+
+/** Matrices that llama.cpp reads as float32 only: the routers. */
+const float32Matrices = /\.ffn_gate_inp(_shexp)?\.weight$/;
+
+/** Reads `bf16`, `f16`, `f32` or `q8_0` in any case; throws a UsageError otherwise. */
+export function parseConversionTarget(text: string): ConversionTarget {
+  const name = text.toUpperCase();
+  if (Object.hasOwn(fileTypes, name)) return name as ConversionTarget;
+  throw new UsageError(`a model cannot be converted to "${text}"; use one of bf16, f16, f32, q8_0.`, {
+    type: text,
+  });
+}
+
+/** `general.file_type` of a file converted to `target`: `enum llama_ftype` in llama.cpp `include/llama.h`. */
+export function conversionFileType(target: ConversionTarget): number {
+  return fileTypes[target];
+}
+
+/**
+ * Type of a tensor in a file converted to `target`. `shape` is in GGUF order, row length first. Norms, biases,
+ * routers and everything of one dimension stay F32; a row that does not fill Q8_0's blocks becomes F16.
+ */
+export function conversionType(
+  tensor: { readonly name: string; readonly shape: readonly number[] },
+  target: ConversionTarget,
+): ConversionTarget {
+  const { name, shape } = tensor;
+  if (shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight")) return "F32";
+  if (float32Matrices.test(name)) return "F32";
+  return (shape[0] ?? 0) % traitsOf(target).blockSize === 0 ? target : "F16";
+}
