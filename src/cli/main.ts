@@ -2,6 +2,7 @@
 /** The command line: `lopsided <command>`. One file per command; this one puts them together. */
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
+import { addConvert } from "./convert.js";
 import { addInspect } from "./inspect.js";
 import { addQuantize } from "./quantize.js";
 
@@ -12,7 +13,7 @@ const program = new Command("lopsided")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
 
-for (const add of [addInspect, addQuantize]) add(program);
+for (const add of [addInspect, addConvert, addQuantize]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -1,5 +1,7 @@
+import { stat } from "node:fs/promises";
 import { UsageError } from "../errors.js";
 import { openGguf } from "./gguf-model.js";
+import { openHuggingFaceFolder } from "./huggingface/open.js";
 import type { ModelSource } from "./source.js";
 
 /**
@@ -13,5 +15,9 @@ export async function openModel(model: string): Promise<ModelSource> {
       model,
     });
   }
-  return openGguf(model);
+  const isFolder = await stat(model).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+  return isFolder ? openHuggingFaceFolder(model) : openGguf(model);
 }

@@ -11,10 +11,11 @@ import type { Effort } from "../quants/effort.js";
 import type { TypeName } from "../quants/types.js";
 import { parseBase } from "../recipe/ftypes.js";
 import type { TypeOverrides } from "../recipe/overrides.js";
-import { planTypes, type TypePlan } from "../recipe/plan.js";
+import { chooseTypes, type TypePlan } from "../recipe/plan.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { baseRecipe, type Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
+import { unmetRequirements } from "../recipe/requirements.js";
 import { sha256OfFile } from "./hash.js";
 import { type ImportanceOptions, importanceFor, loadImportance } from "./importance.js";
 import { outputMetadata } from "./output-metadata.js";
@@ -127,13 +128,16 @@ function planTypesOf(
     );
   };
   const { tensors, metadata } = source;
-  return planTypes({
-    tensors,
-    metadata,
-    recipe,
-    overrides: options,
-    hasImportance: imatrix && hasImportance,
+  const known = imatrix && hasImportance;
+  const plan = chooseTypes({ tensors, metadata, recipe, overrides: options, hasImportance: known });
+  const problems = unmetRequirements(plan.tensors, {
+    base: recipe.base,
+    allowRequantize: options.allowRequantize ?? false,
+    hasImportance: known,
   });
+  if (problems[0] !== undefined && !options.dryRun) throw problems[0];
+  const refusals = problems.map(({ message }) => `the real run would be refused: ${message}`);
+  return { ...plan, warnings: [...plan.warnings, ...refusals] };
 }
 
 function plannedTensors(

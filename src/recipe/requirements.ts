@@ -38,34 +38,42 @@ const encoderNeedsImportance: ReadonlySet<TypeName> = new Set<TypeName>(["IQ2_XX
 
 /** Throws a UsageError that lists every tensor that cannot become what the plan says. */
 export function checkRequirements(tensors: readonly TypeChange[], abilities: Abilities): void {
+  const [first] = unmetRequirements(tensors, abilities);
+  if (first !== undefined) throw first;
+}
+
+/** What keeps a plan from being carried out: one error for each reason, listing the tensors. */
+export function unmetRequirements(tensors: readonly TypeChange[], abilities: Abilities): UsageError[] {
   const changed = tensors.filter(({ from, to }) => from !== to);
-  refuse(
-    changed.filter(({ from }) => !traitsOf(from).canDecode),
-    ({ from }) => from,
-    (type, names) =>
-      `Lopsided cannot read weights of type ${type}: ${names}. Use a source of F32, F16, BF16 or Q8_0.`,
-  );
-  refuse(
-    changed.filter(({ to }) => !traitsOf(to).canEncode),
-    ({ to }) => to,
-    (type, names) => `Lopsided cannot write weights of type ${type}: ${names}. Choose another type for them.`,
-  );
-  if (!abilities.allowRequantize) {
-    refuse(
-      changed.filter(({ from }) => traitsOf(from).quantized),
+  const problems = [
+    refusal(
+      changed.filter(({ from }) => !traitsOf(from).canDecode),
+      ({ from }) => from,
+      (type, names) =>
+        `Lopsided cannot read weights of type ${type}: ${names}. Use a source of F32, F16, BF16 or Q8_0.`,
+    ),
+    refusal(
+      changed.filter(({ to }) => !traitsOf(to).canEncode),
+      ({ to }) => to,
+      (type, names) =>
+        `Lopsided cannot write weights of type ${type}: ${names}. Choose another type for them.`,
+    ),
+    refusal(
+      changed.filter(({ from }) => traitsOf(from).quantized && !abilities.allowRequantize),
       ({ from }) => from,
       (type, names) =>
         `the source is quantized already (${type}): ${names}. Use the F16 or BF16 original for best quality, or allow it with --allow-requantize.`,
-    );
-  }
-  refuse(
-    changed.filter(({ name, to }) => lacksImportance(name, to, abilities)),
-    ({ to }) => to,
-    (type, names) =>
-      abilities.hasImportance === undefined
-        ? `type ${type} needs an importance matrix: ${names}. Make one with "lopsided imatrix" and give it with --imatrix, or choose types of more bits.`
-        : `type ${type} needs importance, but the importance matrix has no entry for ${names}. Calibrate this model with "lopsided imatrix", or choose types of more bits for them.`,
-  );
+    ),
+    refusal(
+      changed.filter(({ name, to }) => lacksImportance(name, to, abilities)),
+      ({ to }) => to,
+      (type, names) =>
+        abilities.hasImportance === undefined
+          ? `type ${type} needs an importance matrix: ${names}. Make one with "lopsided imatrix" and give it with --imatrix, or choose types of more bits.`
+          : `type ${type} needs importance, but the importance matrix has no entry for ${names}. Calibrate this model with "lopsided imatrix", or choose types of more bits for them.`,
+    ),
+  ];
+  return problems.filter((problem) => problem !== undefined);
 }
 
 function lacksImportance(name: string, type: TypeName, { base, hasImportance }: Abilities): boolean {
@@ -75,15 +83,15 @@ function lacksImportance(name: string, type: TypeName, { base, hasImportance }: 
   return needImportance.has(type) || (type === "Q2_K" && base === "Q2_K_S");
 }
 
-/** Throws for the first type among the offending tensors, naming all of that type. */
-function refuse(
+/** The error for the first type among the offending tensors, naming all of that type; undefined if there are none. */
+function refusal(
   offending: readonly TypeChange[],
   typeOf: (tensor: TypeChange) => TypeName,
   message: (type: TypeName, names: string) => string,
-): void {
+): UsageError | undefined {
   const [first] = offending;
-  if (first === undefined) return;
+  if (first === undefined) return undefined;
   const type = typeOf(first);
   const names = offending.filter((tensor) => typeOf(tensor) === type).map(({ name }) => name);
-  throw new UsageError(message(type, abbreviate(names)), { type, tensors: names.length });
+  return new UsageError(message(type, abbreviate(names)), { type, tensors: names.length });
 }

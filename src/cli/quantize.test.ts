@@ -1,0 +1,291 @@
+import assert from "node:assert/strict";
+import { copyFile, mkdir, open, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { planGguf } from "../gguf/layout.js";
+import type { QuantizeResult } from "../pipeline/quantize.js";
+import { fixture, lopsided } from "../testing/command.js";
+import { writeGgufFile } from "../testing/gguf-file.js";
+import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
+import { temporaryFolder } from "../testing/temporary.js";
+
+const tiny = fixture("tiny-moe-q8_0.gguf");
+const asymmetric = ["--recipe", "asym-2bit-experts", "--allow-requantize"];
+const withImatrix = ["--imatrix", fixture("reference/imatrix.gguf")];
+
+async function quantizeJson(args: readonly string[]): Promise<QuantizeResult> {
+  const { status, stdout, stderr } = await lopsided(["quantize", ...args, "--json"]);
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout) as QuantizeResult;
+}
+
+/** A file with a model's header and all its length, but without its weights. */
+async function headerOnly(path: string): Promise<string> {
+  const layout = planGguf({ metadata: referenceMetadata(), tensors: referenceTensors() });
+  await writeFile(path, layout.header);
+  await truncate(path, layout.byteLength);
+  return path;
+}
+
+describe("lopsided quantize", () => {
+  it("gives every tensor of the tiny model the type that llama-quantize chose", async (t) => {
+    const folder = await temporaryFolder(t);
+    const reference = JSON.parse(await readFile(fixture("reference/types.json"), "utf8"));
+    for (const [recipe, name] of [
+      ["asym-2bit-experts", "asym"],
+      ["Q4_K_M", "Q4_K_M"],
+      ["IQ3_S", "IQ3_S"],
+    ]) {
+      const result = await quantizeJson([
+        tiny,
+        join(folder, "x.gguf"),
+        "--recipe",
+        recipe as string,
+        "--allow-requantize",
+        "--dry-run",
+        ...withImatrix,
+      ]);
+      const types = Object.fromEntries(result.tensors.map(({ name, to }) => [name, to]));
+      assert.deepEqual(types, reference[name as string]);
+    }
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it("writes the same bytes with 1, 2 and 5 threads, and reports them", async (t) => {
+    const folder = await temporaryFolder(t);
+    const checksums = new Set<string | undefined>();
+    for (const threads of ["1", "2", "5"]) {
+      const output = join(folder, `${threads}.gguf`);
+      const result = await quantizeJson([tiny, output, ...asymmetric, ...withImatrix, "--threads", threads]);
+      checksums.add(result.sha256);
+      assert.equal(result.bytes, (await readFile(output)).byteLength);
+      for (const { name, from, to, relativeError } of result.tensors) {
+        const expected = from === to ? [0, 0] : [1e-6, 0.15];
+        assert.ok(relativeError !== undefined, name);
+        assert.ok(relativeError >= (expected[0] as number), `${name}: ${relativeError}`);
+        assert.ok(relativeError <= (expected[1] as number), `${name}: ${relativeError}`);
+      }
+    }
+    assert.equal(checksums.size, 1);
+  });
+
+  it("takes the older .dat imatrix as well", async (t) => {
+    const folder = await temporaryFolder(t);
+    const dat = ["--imatrix", fixture("reference/imatrix.dat")];
+    const result = await quantizeJson([tiny, join(folder, "dat.gguf"), ...asymmetric, ...dat]);
+    assert.equal(result.tensors.find(({ name }) => name === "blk.0.ffn_gate_exps.weight")?.to, "IQ2_S");
+  });
+
+  it("plans the reference case to the byte from its header alone", async (t) => {
+    const folder = await temporaryFolder(t);
+    const source = await headerOnly(join(folder, "30b.gguf"));
+    const result = await quantizeJson([
+      source,
+      join(folder, "out.gguf"),
+      "--recipe",
+      "asym-2bit-experts",
+      "--dry-run",
+    ]);
+    assert.equal(result.tensorBytes, 11_414_441_984);
+    assert.equal(result.bpw.toFixed(2), "2.99");
+    assert.equal(result.sha256, undefined);
+    const count = (pattern: RegExp, type: string) =>
+      result.tensors.filter(({ name, to }) => pattern.test(name) && to === type).length;
+    assert.equal(count(/ffn_gate_exps/, "IQ2_S"), 48);
+    assert.equal(count(/ffn_up_exps/, "IQ2_S"), 48);
+    assert.equal(count(/ffn_down_exps/, "IQ3_S"), 48);
+    assert.equal(count(/attn_(q|k|v|output)\.weight/, "Q4_K"), 192);
+    assert.equal(count(/^token_embd/, "Q6_K"), 1);
+    assert.equal(count(/^output\.weight/, "Q6_K"), 1);
+    assert.deepEqual(await readdir(folder), ["30b.gguf"]);
+  });
+
+  it("says in a dry run what a real run would lack", async (t) => {
+    const folder = await temporaryFolder(t);
+    const args = [tiny, join(folder, "out.gguf"), "--recipe", "asym-2bit-experts", "--dry-run"];
+    const { status, stderr } = await lopsided(["quantize", ...args]);
+    assert.equal(status, 0);
+    assert.match(
+      stderr,
+      /^warning: the real run would be refused: the source is quantized already \(Q8_0\)/m,
+    );
+    assert.match(stderr, /^warning: the real run would be refused: type IQ2_S needs an importance matrix/m);
+  });
+
+  it("leaves nothing behind when it is stopped", async (t) => {
+    const folder = await temporaryFolder(t);
+    const source = await headerOnly(join(folder, "30b.gguf"));
+    const output = join(folder, "out.gguf");
+    const outcome = await lopsided(["quantize", source, output, "--recipe", "Q4_0", "--allow-requantize"], {
+      signalAfterMs: 1500,
+    });
+    assert.equal(outcome.status, 130, outcome.stderr);
+    assert.equal(outcome.stderr, "lopsided: stopped; no output file was left.\n");
+    assert.deepEqual(await readdir(folder), ["30b.gguf"]);
+  });
+});
+
+describe("lopsided quantize refuses, in one sentence and without writing anything,", () => {
+  const cases: {
+    readonly what: string;
+    readonly prepare?: (folder: string) => Promise<unknown>;
+    readonly args: (folder: string) => readonly string[];
+    readonly status: number;
+    readonly message: RegExp;
+  }[] = [
+    {
+      what: "a missing source",
+      args: (folder) => [join(folder, "none.gguf"), join(folder, "out.gguf"), "--recipe", "Q4_0"],
+      status: 1,
+      message: /none\.gguf: no such file; check the path\.$/m,
+    },
+    {
+      what: "a source that is cut inside its header",
+      prepare: async (folder) => {
+        await copyFile(tiny, join(folder, "cut.gguf"));
+        await truncate(join(folder, "cut.gguf"), 20_000);
+      },
+      args: (folder) => [join(folder, "cut.gguf"), join(folder, "out.gguf"), "--recipe", "Q4_0"],
+      status: 1,
+      message: /cut\.gguf: .*truncated/,
+    },
+    {
+      what: "a source that is cut inside its data",
+      prepare: async (folder) => {
+        await copyFile(tiny, join(folder, "cut.gguf"));
+        await truncate(join(folder, "cut.gguf"), 10_000_000);
+      },
+      args: (folder) => [join(folder, "cut.gguf"), join(folder, "out.gguf"), "--recipe", "Q4_0"],
+      status: 1,
+      message: /cut\.gguf: .*truncated/,
+    },
+    {
+      what: "a file that is not GGUF",
+      prepare: (folder) => writeFile(join(folder, "page.gguf"), "<!DOCTYPE html><title>404</title>"),
+      args: (folder) => [join(folder, "page.gguf"), join(folder, "out.gguf"), "--recipe", "Q4_0"],
+      status: 1,
+      message: /page\.gguf: is a web page, not a model/,
+    },
+    {
+      what: "an unknown recipe",
+      args: (folder) => [tiny, join(folder, "out.gguf"), "--recipe", "asym-2bit-expert"],
+      status: 2,
+      message: /"asym-2bit-expert" is not a recipe; did you mean "asym-2bit-experts"\?/,
+    },
+    {
+      what: "no recipe at all",
+      args: (folder) => [tiny, join(folder, "out.gguf")],
+      status: 2,
+      message: /no types are chosen; give --recipe/,
+    },
+    {
+      what: "a pattern that matches nothing",
+      args: (folder) => [
+        tiny,
+        join(folder, "out.gguf"),
+        ...["--recipe", "Q4_0", "--allow-requantize", "--tensor-type", "ffn_dwn_exps=Q8_0"],
+      ],
+      status: 2,
+      message: /ffn_dwn_exps.*ffn_down_exps/,
+    },
+    {
+      what: "an unknown type",
+      args: (folder) => [tiny, join(folder, "out.gguf"), "--recipe", "Q4_0", "--output-tensor-type", "Q9_K"],
+      status: 2,
+      message: /"Q9_K" is not a tensor type/,
+    },
+    {
+      what: "a type that needs an importance matrix without one",
+      args: (folder) => [tiny, join(folder, "out.gguf"), ...asymmetric],
+      status: 2,
+      message: /type IQ2_S needs an importance matrix: blk\.0\.ffn_gate_exps\.weight/,
+    },
+    {
+      what: "to quantize what is quantized already",
+      args: (folder) => [tiny, join(folder, "out.gguf"), "--recipe", "Q4_0"],
+      status: 2,
+      message: /the source is quantized already \(Q8_0\).*--allow-requantize/,
+    },
+    {
+      what: "the imatrix of another model",
+      prepare: (folder) =>
+        writeGgufFile(join(folder, "other.gguf"), {
+          metadata: { "general.architecture": "llama", "llama.block_count": 1 },
+          tensors: [{ name: "blk.0.ffn_gate_exps.weight", shape: [512, 32, 4], type: "F32" }],
+        }),
+      args: (folder) => [
+        join(folder, "other.gguf"),
+        join(folder, "out.gguf"),
+        "--recipe",
+        "Q4_0",
+        ...withImatrix,
+      ],
+      status: 2,
+      message: /imatrix\.gguf: entry "blk\.0\.ffn_gate_exps\.weight".*imatrix of another model/,
+    },
+    {
+      what: "its source as output",
+      prepare: (folder) => copyFile(tiny, join(folder, "same.gguf")),
+      args: (folder) => [
+        join(folder, "same.gguf"),
+        join(folder, "same.gguf"),
+        ...["--recipe", "Q4_0", "--allow-requantize"],
+      ],
+      status: 2,
+      message: /same\.gguf: is the source itself; write to another file\./,
+    },
+    {
+      what: "an output folder that does not exist",
+      args: (folder) => [tiny, join(folder, "no", "out.gguf"), "--recipe", "Q4_0", "--allow-requantize"],
+      status: 2,
+      message: /there is no folder .*no; create it first\./,
+    },
+    {
+      what: "an output that is a folder",
+      prepare: (folder) => mkdir(join(folder, "dir.gguf")),
+      args: (folder) => [tiny, join(folder, "dir.gguf"), "--recipe", "Q4_0", "--allow-requantize"],
+      status: 2,
+      message: /dir\.gguf: is a folder; name the file to write\./,
+    },
+    {
+      what: "a weight that is not a number, naming tensor, expert and row,",
+      prepare: async (folder) => {
+        const path = join(folder, "nan.gguf");
+        await writeGgufFile(path, {
+          metadata: { "general.architecture": "llama", "llama.block_count": 1 },
+          tensors: [{ name: "blk.0.ffn_up_exps.weight", shape: [32, 4, 3], type: "F32" }],
+        });
+        const file = await open(path, "r+");
+        const { size } = await file.stat();
+        // Row 2 of expert 1 begins (2 experts - 1) * 4 + 2 = 6 rows after the tensor's start.
+        const start = size - 32 * 4 * 3 * 4;
+        await file.write(Float32Array.of(Number.NaN), 0, 4, start + 6 * 32 * 4 + 5 * 4);
+        await file.close();
+      },
+      args: (folder) => [join(folder, "nan.gguf"), join(folder, "out.gguf"), "--recipe", "Q4_0", "--pure"],
+      status: 1,
+      message: /blk\.0\.ffn_up_exps\.weight, expert 1.*row 2.*NaN/,
+    },
+  ];
+
+  for (const { what, prepare, args, status, message } of cases) {
+    it(what, async (t) => {
+      const folder = await temporaryFolder(t);
+      await prepare?.(folder);
+      const before = await readdir(folder, { recursive: true });
+      const outcome = await lopsided(["quantize", ...args(folder)]);
+      assert.match(outcome.stderr, message);
+      assert.equal(
+        outcome.stderr
+          .trimEnd()
+          .split("\n")
+          .filter((line) => line !== "(see --help)").length,
+        1,
+        outcome.stderr,
+      );
+      assert.equal(outcome.status, status);
+      assert.equal(outcome.stdout, "");
+      assert.deepEqual(await readdir(folder, { recursive: true }), before);
+    });
+  }
+});

@@ -1,0 +1,74 @@
+/** `convert`: a Hugging Face folder to a GGUF file, without Python. */
+import type { Metadata } from "../gguf/metadata.js";
+import {
+  type ConversionTarget,
+  conversionFileType,
+  conversionType,
+} from "../model/huggingface/conversion.js";
+import { openHuggingFaceFolder } from "../model/huggingface/open.js";
+import type { OnProgress } from "../progress.js";
+import { version } from "../version.js";
+import { writeModel } from "./write-model.js";
+
+export interface ConvertOptions {
+  /** Folder with config.json, tokenizer and safetensors. */
+  readonly folder: string;
+  /** Path of the GGUF file to write. */
+  readonly output: string;
+  /** What matrices become; norms and routers stay F32, as in llama.cpp's converter. */
+  readonly type: ConversionTarget;
+  /** Encoder threads; all of the machine's cores if undefined. */
+  readonly threads?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly onWarning?: ((warning: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ConvertResult {
+  readonly output: string;
+  /** Size of the output file. */
+  readonly bytes: number;
+  /** Number of tensors. */
+  readonly tensors: number;
+  /** Of the output file. */
+  readonly sha256: string;
+  readonly seconds: number;
+}
+
+/** Converts a model. Errors: see `openHuggingFaceFolder` and `writeModel`. */
+export async function convert(options: ConvertOptions): Promise<ConvertResult> {
+  const started = performance.now();
+  const source = await openHuggingFaceFolder(options.folder);
+  try {
+    const { layout, sha256 } = await writeModel({
+      ...options,
+      source,
+      tensors: source.tensors.map((tensor) => ({
+        source: tensor,
+        type: conversionType(tensor, options.type),
+      })),
+      metadata: (sourceSha256) => convertedMetadata(source.metadata, options.type, sourceSha256),
+      step: "convert",
+    });
+    return {
+      output: options.output,
+      bytes: layout.byteLength,
+      tensors: layout.tensors.length,
+      sha256,
+      seconds: (performance.now() - started) / 1000,
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+function convertedMetadata(
+  source: Metadata,
+  target: ConversionTarget,
+  sourceSha256: readonly string[],
+): Metadata {
+  return new Map(source)
+    .set("general.file_type", { type: "uint32", value: conversionFileType(target) })
+    .set("lopsided.version", { type: "string", value: version })
+    .set("lopsided.source.sha256", { type: "array", itemType: "string", value: sourceSha256 });
+}
