@@ -1,0 +1,28 @@
+/**
+ * The engine's child process. Native calls block their thread for as long as a batch takes, so they are made in a
+ * worker thread, and this thread stays free to hear the parent: a cancellation reaches the computation through
+ * shared memory, and when the parent is gone the process ends at once, in the middle of a batch if need be.
+ */
+import { Worker } from "node:worker_threads";
+import type { ToChild, ToParent } from "./messages.js";
+
+const cancelled = new Int32Array(new SharedArrayBuffer(4));
+const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { cancelled } });
+
+process.on("message", (message: ToChild) => {
+  if (message.type === "cancel") {
+    Atomics.store(cancelled, 0, 1);
+    return;
+  }
+  Atomics.store(cancelled, 0, 0);
+  worker.postMessage(message);
+});
+worker.on("message", (message: ToParent) => process.send?.(message));
+worker.on("error", (error) => {
+  process.stderr.write(`${error.stack ?? error}\n`, () => process.exit(1));
+});
+
+// process.exit would wait for the worker, and the worker for its native call.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+// Ctrl-C reaches the whole process group; the parent decides what it means.
+process.on("SIGINT", () => {});

@@ -1,0 +1,203 @@
+/**
+ * llama.cpp in a child process, seen from the parent. Jobs (`job.ts`) run there one after the other; whatever
+ * happens to the child, the parent lives and gets an error that says what was being done.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
+import { crashError } from "./crash.js";
+import type { Job } from "./job.js";
+import type { LogLine } from "./log.js";
+import { deserializeError, parseErrorLine, type ToChild, type ToParent } from "./messages.js";
+
+/** Time a job has to stop by itself when it is cancelled; then the child is killed. Promised: one second. */
+const GRACE_MS = 700;
+/** Last lines kept to explain a crash. */
+const KEPT_LINES = 40;
+
+export interface EngineOptions {
+  /** Hears llama.cpp's log lines. */
+  readonly onLog?: (line: LogLine) => void;
+}
+
+export interface RunOptions<Event> {
+  /** Hears the job's events. */
+  readonly onEvent?: (event: Event) => void;
+  /** Hears how far the loading of a model is, from 0 to 1. */
+  readonly onLoad?: (path: string, fraction: number) => void;
+  /** Stops the job, within a second. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Pending {
+  readonly id: number;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onEvent: ((event: unknown) => void) | undefined;
+  readonly onLoad: ((path: string, fraction: number) => void) | undefined;
+  cancelled: boolean;
+}
+
+/**
+ * Runs jobs beside llama.cpp. The child process starts with the first job and again after a crash; loaded models
+ * stay for later jobs. An idle engine does not keep the program alive; `close` frees its memory at once.
+ */
+export class Engine {
+  readonly #options: EngineOptions;
+  #child: ChildProcess | undefined;
+  #exited: Promise<void> = Promise.resolve();
+  #pending: Pending | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #nextId = 1;
+  #step = "starting llama.cpp";
+  #lines: LogLine[] = [];
+
+  constructor(options: EngineOptions = {}) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs a job after those that were given before.
+   * @throws what the job throws; EnvironmentError or MalformedInputError if native code ends the child process;
+   *   CancelledError if `signal` stops it
+   */
+  run<Params, Result, Event>(
+    job: Job<Params, Result, Event>,
+    params: Params,
+    options: RunOptions<Event> = {},
+  ): Promise<Result> {
+    const result = this.#queue.then(() => this.#start(job, params, options));
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Ends the child process and frees all models. A later job starts it anew. */
+  async close(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Process id of the child, if it runs. */
+  get processId(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  #start<Params, Result, Event>(
+    job: Job<Params, Result, Event>,
+    params: Params,
+    { onEvent, onLoad, signal }: RunOptions<Event>,
+  ): Promise<Result> {
+    if (signal?.aborted) return Promise.reject(new CancelledError("the work was stopped before it began."));
+    const child = this.#ensureChild();
+    keepAlive(child, true);
+    const id = this.#nextId++;
+    return new Promise<unknown>((resolve, reject) => {
+      this.#pending = {
+        id,
+        resolve,
+        reject,
+        onEvent: onEvent as ((event: unknown) => void) | undefined,
+        onLoad,
+        cancelled: false,
+      };
+      const cancel = () => this.#cancel(child, id);
+      signal?.addEventListener("abort", cancel, { once: true });
+      this.#send(child, { type: "run", id, module: job.module, name: job.name, params });
+    }).finally(() => {
+      this.#pending = undefined;
+      keepAlive(child, false);
+    }) as Promise<Result>;
+  }
+
+  #cancel(child: ChildProcess, id: number): void {
+    const pending = this.#pending;
+    if (pending?.id !== id) return;
+    pending.cancelled = true;
+    this.#send(child, { type: "cancel", id });
+    setTimeout(() => {
+      if (this.#pending === pending) child.kill("SIGKILL");
+    }, GRACE_MS).unref();
+  }
+
+  #send(child: ChildProcess, message: ToChild): void {
+    // A child that is gone reports it through its "close" event, which rejects the job.
+    child.send(message, () => {});
+  }
+
+  #ensureChild(): ChildProcess {
+    if (this.#child) return this.#child;
+    const child = fork(fileURLToPath(new URL("./child.js", import.meta.url)), [], {
+      execArgv: [],
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      // Without this a failed assertion starts a debugger to print a trace.
+      env: { ...process.env, GGML_NO_BACKTRACE: "1" },
+    });
+    this.#child = child;
+    this.#step = "starting llama.cpp";
+    this.#lines = [];
+    child.on("message", (message: ToParent) => this.#receive(message));
+    if (child.stderr)
+      createInterface({ input: child.stderr }).on("line", (line) => this.#readErrorLine(line));
+    this.#exited = new Promise((resolve) => {
+      child.once("error", (cause) => {
+        this.#lose(
+          child,
+          new EnvironmentError(`the engine's process cannot be started: ${cause.message}.`, {}, { cause }),
+        );
+        resolve();
+      });
+      child.once("close", (code, signal) => {
+        this.#lose(child, crashError(this.#step, this.#lines, code, signal));
+        resolve();
+      });
+    });
+    return child;
+  }
+
+  /** The child is gone. */
+  #lose(child: ChildProcess, error: Error): void {
+    if (this.#child === child) this.#child = undefined;
+    const pending = this.#pending;
+    if (!pending) return;
+    pending.reject(
+      pending.cancelled ? new CancelledError("the work was stopped in the middle of a computation.") : error,
+    );
+  }
+
+  #receive(message: ToParent): void {
+    const pending = this.#pending;
+    if (pending?.id !== message.id) return;
+    if (message.type === "event") pending.onEvent?.(message.event);
+    else if (message.type === "load") pending.onLoad?.(message.path, message.fraction);
+    else if (message.type === "done") pending.resolve(message.result);
+    else if (message.type === "failed") pending.reject(deserializeError(message.error));
+    else throw new InternalError(`the engine's process sent an unknown message.`);
+  }
+
+  #readErrorLine(text: string): void {
+    const line = parseErrorLine(text);
+    if ("step" in line) {
+      this.#step = line.step;
+      this.#lines = [];
+      return;
+    }
+    this.#lines.push(line);
+    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    this.#options.onLog?.(line);
+  }
+}
+
+/** Whether the child keeps the parent's event loop running: only while it works. */
+function keepAlive(child: ChildProcess, busy: boolean): void {
+  const method = busy ? "ref" : "unref";
+  child[method]();
+  child.channel?.[method]();
+  const stderr = child.stderr;
+  if (stderr && method in stderr) (stderr as unknown as { ref(): void; unref(): void })[method]();
+}

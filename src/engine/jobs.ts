@@ -1,0 +1,52 @@
+/** Small jobs that need no knowledge of what the model is used for. */
+import { defineJob, type JobHost } from "./job.js";
+import type { ModelFacts, ModelOptions, TokenizeOptions } from "./model.js";
+
+/** A model's facts. */
+export const describeModel = defineJob(
+  import.meta.url,
+  "describeModel",
+  (params: { model: ModelOptions }, host: JobHost): ModelFacts => host.model(params.model).facts,
+);
+
+/** A text's tokens. */
+export const tokenizeText = defineJob(
+  import.meta.url,
+  "tokenizeText",
+  (
+    params: { model: ModelOptions; text: string | Uint8Array; options?: TokenizeOptions },
+    host: JobHost,
+  ): Int32Array => host.model(params.model).tokenize(params.text, params.options),
+);
+
+/** Tokens' text. */
+export const detokenizeTokens = defineJob(
+  import.meta.url,
+  "detokenizeTokens",
+  (params: { model: ModelOptions; tokens: Int32Array; special?: boolean }, host: JobHost): string =>
+    host.model(params.model).detokenize(params.tokens, { special: params.special ?? false }),
+);
+
+/** Logits of the token that follows a sequence, or of every position: rows of the vocabulary's size. */
+export const computeLogits = defineJob(
+  import.meta.url,
+  "computeLogits",
+  (
+    params: { model: ModelOptions; tokens: ArrayLike<number>; everyPosition?: boolean; threads?: number },
+    host: JobHost,
+  ): Float32Array => {
+    const { tokens, threads } = params;
+    const context = host.model(params.model).createContext({
+      contextLength: tokens.length,
+      batchSize: tokens.length,
+      ...(threads === undefined ? {} : { threads }),
+    });
+    try {
+      const logitsFrom = params.everyPosition ? 0 : tokens.length - 1;
+      context.decode([{ sequence: 0, position: 0, tokens, logitsFrom }]);
+      return context.logits().slice();
+    } finally {
+      context.close();
+    }
+  },
+);

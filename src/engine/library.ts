@@ -1,0 +1,202 @@
+/**
+ * Finds and loads llama.cpp's shared library: the one in the npm package `@node-llama-cpp/<platform>`, which is
+ * an optional dependency pinned to one exact version. Nothing is compiled, nothing is downloaded.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { EnvironmentError } from "../errors.js";
+import { NativeLog } from "./log.js";
+import { NativeMemory } from "./memory.js";
+import {
+  bindFunctions,
+  findLayoutMismatch,
+  type Koffi,
+  MIRRORED_VERSION,
+  type NativeFunctions,
+  registerCallback,
+} from "./native.js";
+import { TensorSpace } from "./tensor.js";
+
+/** Version of the `@node-llama-cpp` packages that contains llama.cpp `MIRRORED_VERSION`. */
+export const PACKAGE_VERSION = "3.22.1";
+
+/** Stack of native calls, as large as a main thread's: llama.cpp's tokenizers use recursive regexes. */
+const NATIVE_STACK_BYTES = 8 * 2 ** 20;
+
+/** Builds for graphics processors, in the order of preference. Used when the user has installed one. */
+const ACCELERATED = ["-cuda", "-metal", "-vulkan"];
+
+/** A processing device that the loaded backends offer. */
+export interface Device {
+  readonly name: string;
+  readonly description: string;
+  readonly kind: "cpu" | "gpu" | "integrated gpu" | "accelerator" | "other";
+  readonly memoryBytes: number;
+  readonly freeBytes: number;
+}
+
+/** The loaded library. There is one per thread. */
+export interface NativeLibrary {
+  readonly native: NativeFunctions;
+  readonly ffi: Koffi;
+  readonly memory: NativeMemory;
+  readonly space: TensorSpace;
+  readonly log: NativeLog;
+  /** npm package it comes from. */
+  readonly packageName: string;
+  /** llama.cpp's version. */
+  readonly version: string;
+  devices(): Device[];
+}
+
+/** Names of the packages that may serve this platform, best first. */
+export function candidatePackages(
+  platform: string = process.platform,
+  architecture: string = process.arch,
+): string[] {
+  const system = new Map([
+    ["linux", "linux"],
+    ["darwin", "mac"],
+    ["win32", "win"],
+  ]).get(platform);
+  if (!system) return [];
+  const base = `@node-llama-cpp/${system}-${architecture}`;
+  return [...ACCELERATED.map((variant) => base + variant), base];
+}
+
+/** Folder with the shared libraries of the best installed package. */
+function findPackage(resolve: (specifier: string) => string): { name: string; folder: string } {
+  const candidates = candidatePackages();
+  for (const name of candidates) {
+    const root = packageRoot(name, resolve);
+    if (!root) continue;
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    if (version !== PACKAGE_VERSION)
+      throw new EnvironmentError(
+        `${name} ${version} is installed, but this version of Lopsided works with ${PACKAGE_VERSION} (llama.cpp ${MIRRORED_VERSION}): run "npm install --save-exact ${name}@${PACKAGE_VERSION}".`,
+        { package: name, found: version, expected: PACKAGE_VERSION },
+      );
+    return { name, folder: join(root, "bins", name.slice(name.indexOf("/") + 1)) };
+  }
+  const platform = `${process.platform} ${process.arch}`;
+  if (candidates.length === 0)
+    throw new EnvironmentError(`there is no build of llama.cpp for ${platform}; models cannot be run here.`);
+  throw new EnvironmentError(
+    `llama.cpp's library is not installed: none of ${candidates.join(", ")} was found. Run "npm install --include=optional" (${platform}).`,
+    { platform },
+  );
+}
+
+/** Folder of an installed package; these packages export only `.`, so package.json is looked for upwards. */
+function packageRoot(name: string, resolve: (specifier: string) => string): string | undefined {
+  let folder: string;
+  try {
+    folder = dirname(resolve(name));
+  } catch {
+    return undefined;
+  }
+  while (!existsSync(join(folder, "package.json"))) {
+    const parent = dirname(folder);
+    if (parent === folder) return undefined;
+    folder = parent;
+  }
+  return folder;
+}
+
+/** Finds `libllama.v0.5.0.so`, `llama.dll`, `libggml.vulkan.v0.5.0.so`, ... in a folder. */
+function findLibraryFile(folder: string, stem: string): string {
+  const pattern = new RegExp(`^(lib)?${stem}(\\.[a-z]+)?(\\.v[0-9.]+)?\\.(so|dylib|dll)$`);
+  const file = existsSync(folder) ? readdirSync(folder).find((name) => pattern.test(name)) : undefined;
+  if (!file)
+    throw new EnvironmentError(
+      `${folder} has no library "${stem}"; the package is damaged. Reinstall it: npm install --include=optional.`,
+      { folder },
+    );
+  return join(folder, file);
+}
+
+const KINDS = ["cpu", "gpu", "integrated gpu", "accelerator"] as const;
+
+function listDevices(native: NativeFunctions): Device[] {
+  return Array.from({ length: native.ggml_backend_dev_count() }, (_, index) => {
+    const device = native.ggml_backend_dev_get(index);
+    const free: [number] = [0];
+    const total: [number] = [0];
+    native.ggml_backend_dev_memory(device, free, total);
+    return {
+      name: native.ggml_backend_dev_name(device),
+      description: native.ggml_backend_dev_description(device),
+      kind: KINDS[native.ggml_backend_dev_type(device)] ?? "other",
+      memoryBytes: total[0],
+      freeBytes: free[0],
+    };
+  });
+}
+
+let loaded: NativeLibrary | undefined;
+
+/**
+ * Loads llama.cpp, once per thread, and checks that it is the version this project mirrors.
+ * @throws EnvironmentError when the library is missing, damaged, or of another version
+ */
+export function loadLibrary(): NativeLibrary {
+  loaded ??= openLibrary(createRequire(import.meta.url));
+  return loaded;
+}
+
+function openLibrary(require: NodeJS.Require): NativeLibrary {
+  const { name: packageName, folder } = findPackage((specifier) => require.resolve(specifier));
+  let ffi: Koffi;
+  try {
+    ffi = require("koffi") as Koffi;
+  } catch (error) {
+    throw new EnvironmentError(
+      'the package "koffi", through which llama.cpp is called, is not installed. Run "npm install --include=optional".',
+      {},
+      { cause: error },
+    );
+  }
+  ffi.config({ sync_stack_size: NATIVE_STACK_BYTES });
+  const open = (stem: string) => {
+    const file = findLibraryFile(folder, stem);
+    try {
+      return ffi.load(file);
+    } catch (error) {
+      throw new EnvironmentError(
+        `${file} cannot be loaded: ${error instanceof Error ? error.message : error}.`,
+        { file },
+        { cause: error },
+      );
+    }
+  };
+  // In the order of their dependencies, since not every platform looks beside the library for them.
+  const base = open("ggml-base");
+  const ggml = open("ggml");
+  const llama = open("llama");
+  const native = bindFunctions(ffi, { base, ggml, llama });
+  const version = checkVersion(native, packageName);
+
+  const log = new NativeLog();
+  native.llama_log_set(registerCallback(ffi, "log", (level, text) => log.write(level, text)).address, 0);
+  native.ggml_backend_load_all_from_path(folder);
+  native.llama_backend_init();
+  const memory = new NativeMemory(ffi);
+  const space = new TensorSpace(native, memory);
+  return { native, ffi, memory, space, log, packageName, version, devices: () => listDevices(native) };
+}
+
+/** A library with other structures would read garbage or crash, so it is refused before the first real call. */
+function checkVersion(native: NativeFunctions, packageName: string): string {
+  const version = native.llama_version();
+  const mismatch =
+    version.split("-")[0] === MIRRORED_VERSION
+      ? findLayoutMismatch(native)
+      : `it says it is version ${version}`;
+  if (mismatch)
+    throw new EnvironmentError(
+      `the llama.cpp library in ${packageName} is not llama.cpp ${MIRRORED_VERSION}: ${mismatch}. Run "npm install --save-exact ${packageName}@${PACKAGE_VERSION}".`,
+      { package: packageName, found: version, expected: MIRRORED_VERSION },
+    );
+  return version;
+}

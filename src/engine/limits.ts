@@ -1,0 +1,73 @@
+/** What is refused before llama.cpp is asked, because it would answer with a crash or not at all. */
+import { statSync } from "node:fs";
+import { totalmem } from "node:os";
+import { EnvironmentError, MalformedInputError, systemErrorCode, UsageError } from "../errors.js";
+import type { Device } from "./library.js";
+
+const SPLIT = /-(\d{5})-of-(\d{5})\.gguf$/;
+
+/**
+ * The files of a model: one, or all of a split set.
+ * @param path the file, or the first of the set
+ * @throws EnvironmentError if one is missing or unreadable; UsageError if it is not the first of the set
+ */
+export function findModelFiles(path: string): { paths: string[]; byteLength: number } {
+  const [, number, total] = SPLIT.exec(path) ?? [];
+  if (number !== undefined && number !== "00001")
+    throw new UsageError(`${path}: is part ${Number(number)} of a split model; name its first part.`, {
+      file: path,
+    });
+  const parts = total === undefined ? 1 : Number(total);
+  const paths =
+    total === undefined
+      ? [path]
+      : Array.from({ length: parts }, (_, index) =>
+          path.replace(SPLIT, `-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`),
+        );
+  let byteLength = 0;
+  for (const part of paths) byteLength += fileSize(part);
+  return { paths, byteLength };
+}
+
+function fileSize(path: string): number {
+  let stat: ReturnType<typeof statSync>;
+  try {
+    stat = statSync(path);
+  } catch (cause) {
+    const problem =
+      systemErrorCode(cause) === "ENOENT" ? "no such file; check the path." : `cannot be read (${cause}).`;
+    throw new EnvironmentError(`${path}: ${problem}`, { file: path }, { cause });
+  }
+  if (!stat.isFile())
+    throw new EnvironmentError(`${path}: is not a regular file; name a GGUF file.`, { file: path });
+  if (stat.size === 0)
+    throw new MalformedInputError(`${path}: is empty; download or write it again.`, { file: path });
+  return stat.size;
+}
+
+/** Memory this process may use: the machine's, or the container's if that is less. */
+export function memoryLimitBytes(): number {
+  const container = process.constrainedMemory();
+  return container > 0 && container < totalmem() ? container : totalmem();
+}
+
+/**
+ * Refuses weights larger than all memory: a memory-mapped model would load, and then be read from disk again for
+ * every token.
+ */
+export function checkFitsMemory(path: string, byteLength: number, devices: readonly Device[]): void {
+  const device = devices
+    .filter(({ kind }) => kind === "gpu")
+    .reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+  const available = memoryLimitBytes() + device;
+  if (byteLength <= available) return;
+  throw new EnvironmentError(
+    `${path}: its weights take ${gigabytes(byteLength)}, but this machine has ${gigabytes(available)} of memory; use a smaller quantization or a larger machine.`,
+    { file: path, needed: byteLength, available },
+  );
+}
+
+/** 12.3 GB */
+export function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 2 : 1)} GB`;
+}

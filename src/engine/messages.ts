@@ -1,0 +1,76 @@
+/** What the engine's processes say to each other. */
+import {
+  CancelledError,
+  EnvironmentError,
+  type ErrorDetails,
+  InternalError,
+  LopsidedError,
+  MalformedInputError,
+  UsageError,
+} from "../errors.js";
+import type { LogLevel, LogLine } from "./log.js";
+
+export type ToChild =
+  | { type: "run"; id: number; module: string; name: string; params: unknown }
+  | { type: "cancel"; id: number };
+
+export type ToParent =
+  | { type: "event"; id: number; event: unknown }
+  | { type: "load"; id: number; path: string; fraction: number }
+  | { type: "done"; id: number; result: unknown }
+  | { type: "failed"; id: number; error: SerializedError };
+
+export interface SerializedError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly details: ErrorDetails;
+}
+
+/** An error in a form that survives the way to the parent. */
+export function serializeError(error: unknown): SerializedError {
+  if (error instanceof LopsidedError)
+    return { name: error.name, message: error.message, stack: error.stack, details: error.details };
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { name: "InternalError", message, stack, details: {} };
+}
+
+const CLASSES = new Map(
+  [MalformedInputError, UsageError, EnvironmentError, CancelledError, InternalError].map((type) => [
+    type.name,
+    type,
+  ]),
+);
+
+/** The error again, of the same class; one that is not of ours becomes an InternalError. */
+export function deserializeError({ name, message, stack, details }: SerializedError): LopsidedError {
+  const error = new (CLASSES.get(name) ?? InternalError)(message, details);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+/**
+ * Log lines and steps take another way than messages: the child writes them to its standard error before it goes
+ * on, so that they are not lost when native code ends the process. What has no mark was written by native code
+ * itself (a failed assertion, a C++ exception) and counts as an error.
+ */
+const MARK = "\u001e";
+const STEP = "step";
+
+/** A line of the child's standard error for a log line. */
+export function formatLogLine({ level, text }: LogLine): string {
+  return `${MARK}${level}${MARK}${text}\n`;
+}
+
+/** A line of the child's standard error for the step that begins. */
+export function formatStep(step: string): string {
+  return `${MARK}${STEP}${MARK}${step}\n`;
+}
+
+/** Reads a line of the child's standard error. */
+export function parseErrorLine(line: string): { step: string } | LogLine {
+  const [empty, kind, ...rest] = line.split(MARK);
+  if (empty !== "" || kind === undefined || rest.length === 0) return { level: "error", text: line };
+  const text = rest.join(MARK);
+  return kind === STEP ? { step: text } : { level: kind as LogLevel, text };
+}

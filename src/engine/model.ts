@@ -1,0 +1,316 @@
+/** A model loaded by llama.cpp in this process: its facts, its tokenizer, its weights. */
+import { CancelledError, InternalError, MalformedInputError } from "../errors.js";
+import { type ContextOptions, ModelContext } from "./context.js";
+import { loadFailure } from "./failures.js";
+import type { NativeLibrary } from "./library.js";
+import { checkFitsMemory, findModelFiles } from "./limits.js";
+import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
+import { type Address, C, registerCallback } from "./native.js";
+import type { NativeTensor } from "./tensor.js";
+
+/** How to load a model. */
+export interface ModelOptions {
+  /** A GGUF file, or the first of a split set. */
+  readonly path: string;
+  /** Layers to put on graphics processors, if there are any; all by default. */
+  readonly gpuLayers?: number;
+  /** Map the file into memory instead of reading it; true by default. */
+  readonly memoryMap?: boolean;
+  /**
+   * Keep weights as they are in the file, in writable memory, so that they can be read and overwritten: no memory
+   * map, and no rearranging for faster products.
+   */
+  readonly plainWeights?: boolean;
+  /** Load only the tokenizer and the metadata. */
+  readonly vocabularyOnly?: boolean;
+  /** Load although the weights are larger than the memory: the system then reads them again for every token. */
+  readonly ignoreMemoryLimit?: boolean;
+}
+
+/** What the caller of a load can hear and say. */
+export interface LoadHooks {
+  /** From 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
+  /** Asked often, also in the middle of a computation; true stops it with a CancelledError. */
+  readonly isCancelled?: () => boolean;
+}
+
+/** What is known of a model without running it. */
+export interface ModelFacts {
+  readonly architecture: string;
+  readonly layers: number;
+  readonly embeddingLength: number;
+  /** Tokens of context that the model was trained with. */
+  readonly trainedContextLength: number;
+  readonly parameters: number;
+  readonly weightsBytes: number;
+  readonly vocabularySize: number;
+  readonly addsBos: boolean;
+  readonly addsEos: boolean;
+  /** Token that begins a text, or -1. */
+  readonly bosToken: number;
+  /** Token that ends a text, or -1. */
+  readonly eosToken: number;
+  readonly chatTemplate: string | undefined;
+  /** All metadata except arrays, as llama.cpp prints it. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+export interface TokenizeOptions {
+  /** Add the tokens that the vocabulary puts around a text (BOS, EOS); true by default. */
+  readonly addSpecial?: boolean;
+  /** Read control tokens such as `<|im_start|>` in the text as such; false by default. */
+  readonly parseSpecial?: boolean;
+}
+
+/** A loaded model. Release it with `close`, after its contexts. */
+export class Model {
+  readonly path: string;
+  readonly facts: ModelFacts;
+  /** Bytes of weights per kind of memory. */
+  readonly memoryUse: MemoryUse;
+  readonly options: ModelOptions;
+  readonly library: NativeLibrary;
+  readonly isCancelled: () => boolean;
+  readonly #vocabulary: Address;
+  readonly #contexts = new Set<ModelContext>();
+  #address: Address;
+  #weights: ReadonlyMap<string, NativeTensor> | undefined;
+
+  private constructor(
+    library: NativeLibrary,
+    options: ModelOptions,
+    hooks: LoadHooks,
+    address: Address,
+    memoryUse: MemoryUse,
+  ) {
+    this.library = library;
+    this.path = options.path;
+    this.options = options;
+    this.isCancelled = hooks.isCancelled ?? (() => false);
+    this.memoryUse = memoryUse;
+    this.#address = address;
+    this.#vocabulary = library.native.llama_model_get_vocab(address);
+    this.facts = readFacts(library, address, this.#vocabulary);
+  }
+
+  /**
+   * Loads a model; blocks until it is loaded.
+   * @throws EnvironmentError if it cannot be read or does not fit in memory; MalformedInputError if it is damaged
+   *   or of an unknown architecture; CancelledError
+   */
+  static load(library: NativeLibrary, options: ModelOptions, hooks: LoadHooks = {}): Model {
+    const files = findModelFiles(options.path);
+    if (!options.vocabularyOnly && !options.ignoreMemoryLimit)
+      checkFitsMemory(options.path, files.byteLength, library.devices());
+    const { native, log } = library;
+    const isCancelled = hooks.isCancelled ?? (() => false);
+    const progress = registerCallback(library.ffi, "progress", (fraction) => {
+      hooks.onProgress?.(fraction);
+      return !isCancelled();
+    });
+    const mark = log.mark;
+    log.step(`loading ${options.path}`);
+    try {
+      const plain = options.plainWeights === true;
+      const address = native.llama_model_load_from_file(options.path, {
+        ...native.llama_model_default_params(),
+        n_gpu_layers: options.gpuLayers ?? -1,
+        load_mode: plain || options.memoryMap === false ? C.loadMode.read : C.loadMode.map,
+        use_extra_bufts: !plain,
+        vocab_only: options.vocabularyOnly === true,
+        progress_callback: progress.address,
+      });
+      const lines = log.since(mark);
+      log.step(`working with ${options.path}`);
+      if (address !== 0) return new Model(library, options, hooks, address, parseMemoryUse(lines));
+      if (isCancelled()) throw new CancelledError(`loading ${options.path} was stopped.`);
+      throw loadFailure(options.path, files.byteLength, lines);
+    } finally {
+      progress.release();
+    }
+  }
+
+  /**
+   * Tokens of a text. Bytes are taken as they are; a string is encoded as UTF-8.
+   */
+  tokenize(text: string | Uint8Array, options: TokenizeOptions = {}): Int32Array {
+    const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    this.library.log.step(`tokenizing for ${this.path}`);
+    // A token stands for at least one byte, apart from those added around the text.
+    const tokens = new Int32Array(bytes.length + 16);
+    const count = this.library.native.llama_tokenize(
+      this.#vocabulary,
+      bytes,
+      bytes.length,
+      tokens,
+      tokens.length,
+      options.addSpecial ?? true,
+      options.parseSpecial ?? false,
+    );
+    if (count < 0) throw new InternalError(`${bytes.length} bytes gave more than ${tokens.length} tokens.`);
+    return tokens.slice(0, count);
+  }
+
+  /** Text of tokens; control tokens are written out if `special`. */
+  detokenize(tokens: ArrayLike<number>, options: { special?: boolean } = {}): string {
+    const ids = Int32Array.from(tokens);
+    for (const id of ids) {
+      if (id < 0 || id >= this.facts.vocabularySize)
+        throw new InternalError(`token ${id} is not in the vocabulary of ${this.facts.vocabularySize}.`);
+    }
+    const write = (text: Uint8Array) =>
+      this.library.native.llama_detokenize(
+        this.#vocabulary,
+        ids,
+        ids.length,
+        text,
+        text.length,
+        false,
+        options.special ?? false,
+      );
+    let text = new Uint8Array(16 + 8 * ids.length);
+    let length = write(text);
+    if (length < 0) {
+      text = new Uint8Array(-length);
+      length = write(text);
+    }
+    return new TextDecoder().decode(text.subarray(0, length));
+  }
+
+  /** Whether a token ends a generated answer. */
+  endsGeneration(token: number): boolean {
+    return this.library.native.llama_vocab_is_eog(this.#vocabulary, token);
+  }
+
+  /**
+   * A context to decode in.
+   * @throws UsageError for a context longer than the model's; EnvironmentError if memory does not suffice
+   */
+  createContext(options: ContextOptions): ModelContext {
+    const context = new ModelContext(this, this.#address, options, () => this.#contexts.delete(context));
+    this.#contexts.add(context);
+    return context;
+  }
+
+  /**
+   * The weights in memory by name: all those that the computation of a token uses. Their bytes can be read if the
+   * model was loaded with `plainWeights`.
+   */
+  weights(): ReadonlyMap<string, NativeTensor> {
+    this.#weights ??= this.#findWeights();
+    return this.#weights;
+  }
+
+  /**
+   * Overwrites a weight, in its own type and layout, for all later decodes.
+   * @param offset bytes from the beginning of the tensor
+   */
+  writeWeight(name: string, bytes: Uint8Array, offset = 0): void {
+    const tensor = this.weights().get(name);
+    if (!tensor) throw new InternalError(`${this.path} has no weight "${name}" in use.`);
+    if (!this.options.plainWeights)
+      throw new InternalError(`"${name}" cannot be overwritten: load ${this.path} with plainWeights.`);
+    if (offset + bytes.length > tensor.byteLength)
+      throw new InternalError(
+        `"${name}" has ${tensor.byteLength} bytes; ${bytes.length} at ${offset} do not fit.`,
+      );
+    this.library.native.ggml_backend_tensor_set(tensor.address, bytes, offset, bytes.length);
+  }
+
+  get isClosed(): boolean {
+    return this.#address === 0;
+  }
+
+  /** Releases the model and its contexts. */
+  close(): void {
+    if (this.#address === 0) return;
+    for (const context of [...this.#contexts]) context.close();
+    this.library.native.llama_model_free(this.#address);
+    this.#address = 0;
+    this.#weights = undefined;
+    this.library.space.forget();
+  }
+
+  /**
+   * llama.cpp has no C function that lists its tensors, but the graph of one token names all that take part. It is
+   * looked at through the evaluation callback and computed once.
+   */
+  #findWeights(): ReadonlyMap<string, NativeTensor> {
+    const weights = new Map<string, NativeTensor>();
+    const context = this.createContext({
+      contextLength: 256,
+      batchSize: 1,
+      microBatchSize: 1,
+      threads: 1,
+      observers: [
+        {
+          wants(node) {
+            for (let index = 0; index < C.maxSourcesPerTensor; index++) {
+              const source = node.source(index);
+              if (source?.isWeight) weights.set(source.name, source);
+            }
+            return false;
+          },
+          observe() {},
+        },
+      ],
+    });
+    try {
+      context.decode([{ sequence: 0, position: 0, tokens: [Math.max(0, this.facts.bosToken)] }]);
+    } finally {
+      context.close();
+    }
+    return weights;
+  }
+}
+
+function readFacts(library: NativeLibrary, model: Address, vocabulary: Address): ModelFacts {
+  const { native } = library;
+  const metadata = readMetadata(library, model);
+  if (native.llama_model_has_encoder(model))
+    throw new MalformedInputError(
+      `the architecture "${metadata.get("general.architecture")}" has an encoder; only decoder models can be run.`,
+    );
+  return {
+    architecture: metadata.get("general.architecture") ?? "unknown",
+    layers: native.llama_model_n_layer(model),
+    embeddingLength: native.llama_model_n_embd(model),
+    trainedContextLength: native.llama_model_n_ctx_train(model),
+    parameters: Number(native.llama_model_n_params(model)),
+    weightsBytes: Number(native.llama_model_size(model)),
+    vocabularySize: native.llama_vocab_n_tokens(vocabulary),
+    addsBos: native.llama_vocab_get_add_bos(vocabulary),
+    addsEos: native.llama_vocab_get_add_eos(vocabulary),
+    bosToken: native.llama_vocab_bos(vocabulary),
+    eosToken: native.llama_vocab_eos(vocabulary),
+    chatTemplate: native.llama_model_chat_template(model, null) ?? undefined,
+    metadata,
+  };
+}
+
+function readMetadata({ native }: NativeLibrary, model: Address): Map<string, string> {
+  const metadata = new Map<string, string>();
+  const count = native.llama_model_meta_count(model);
+  for (let index = 0; index < count; index++) {
+    const key = readString((buffer) =>
+      native.llama_model_meta_key_by_index(model, index, buffer, buffer.length),
+    );
+    const value = readString((buffer) =>
+      native.llama_model_meta_val_str_by_index(model, index, buffer, buffer.length),
+    );
+    metadata.set(key, value);
+  }
+  return metadata;
+}
+
+/** Reads a string through a C function that returns its full length, like `snprintf`. */
+function readString(write: (buffer: Uint8Array) => number): string {
+  let buffer = new Uint8Array(256);
+  let length = write(buffer);
+  if (length >= buffer.length) {
+    buffer = new Uint8Array(length + 1);
+    length = write(buffer);
+  }
+  return new TextDecoder().decode(buffer.subarray(0, Math.max(0, length)));
+}

@@ -1,0 +1,67 @@
+/** The thread of the engine's child process in which llama.cpp runs: executes the jobs that the parent sends. */
+import { writeSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import { CancelledError, InternalError } from "../errors.js";
+import type { Job, JobHost } from "./job.js";
+import { loadLibrary, type NativeLibrary } from "./library.js";
+import { formatLogLine, formatStep, serializeError, type ToChild, type ToParent } from "./messages.js";
+import { Model, type ModelOptions } from "./model.js";
+
+const STANDARD_ERROR = 2;
+const { cancelled } = workerData as { cancelled: Int32Array };
+const isCancelled = () => Atomics.load(cancelled, 0) === 1;
+const models = new Map<string, Model>();
+
+function send(message: ToParent): void {
+  parentPort?.postMessage(message);
+}
+
+function openLibrary(): NativeLibrary {
+  const library = loadLibrary();
+  library.log.onLine = (line) => writeSync(STANDARD_ERROR, formatLogLine(line));
+  library.log.onStep = (step) => writeSync(STANDARD_ERROR, formatStep(step));
+  return library;
+}
+
+function loadModel(library: NativeLibrary, id: number, options: ModelOptions): Model {
+  const key = JSON.stringify(Object.entries(options).sort());
+  const known = models.get(key);
+  if (known && !known.isClosed) return known;
+  let percent = -1;
+  const model = Model.load(library, options, {
+    isCancelled,
+    onProgress(fraction) {
+      const now = Math.floor(100 * fraction);
+      if (now === percent) return;
+      percent = now;
+      send({ type: "load", id, path: options.path, fraction });
+    },
+  });
+  models.set(key, model);
+  return model;
+}
+
+async function run({ id, module, name, params }: Extract<ToChild, { type: "run" }>): Promise<unknown> {
+  const library = openLibrary();
+  const exports: Record<string, unknown> = await import(module);
+  const job = exports[name] as Job<unknown, unknown, unknown> | undefined;
+  if (job?.module !== module || job.name !== name)
+    throw new InternalError(`${module} exports no job under the name "${name}".`);
+  const host: JobHost<unknown> = {
+    library,
+    model: (options) => loadModel(library, id, options),
+    emit: (event) => send({ type: "event", id, event }),
+    isCancelled,
+  };
+  const result = await job.run(params, host);
+  if (isCancelled()) throw new CancelledError("the work was stopped.");
+  return result;
+}
+
+parentPort?.on("message", (message: ToChild) => {
+  if (message.type !== "run") return;
+  const { id } = message;
+  run(message)
+    .then((result) => send({ type: "done", id, result }))
+    .catch((error: unknown) => send({ type: "failed", id, error: serializeError(error) }));
+});
