@@ -25,7 +25,7 @@ export class HeaderCursor {
   /** Where the next read starts, from the beginning of the file. */
   position = 0;
   /** What is being read, for messages: `key 3 of 26`. */
-  subject = "the first 24 bytes";
+  subject = "the header";
   private bytes: Buffer = Buffer.alloc(0);
   private view = new DataView(this.bytes.buffer, 0, 0);
 
@@ -158,7 +158,7 @@ export class HeaderCursor {
     if (end > this.bytes.byteLength) {
       if (end > this.source.byteLength) {
         this.fail(
-          `the file ends inside ${this.subject} of the header: ${length} bytes are needed at offset ${start} but it has only ${this.source.byteLength}. The file is truncated; download or write it again.`,
+          `ends inside ${this.subject}: ${length} bytes are needed at offset ${start} but the file has only ${this.source.byteLength}. The file is truncated; download or write it again.`,
         );
       }
       throw new WindowTooSmall(end);
@@ -170,7 +170,7 @@ export class HeaderCursor {
   private async grow(needed: number): Promise<void> {
     if (needed > longestHeader) {
       this.fail(
-        `${this.subject} of the header reaches byte ${needed}; headers over ${longestHeader} bytes are refused. The file is damaged; download or write it again.`,
+        `${this.subject} reaches byte ${needed}; headers over ${longestHeader} bytes are refused. The file is damaged; download or write it again.`,
       );
     }
     const have = this.bytes.byteLength;

@@ -72,7 +72,6 @@ async function readCounts(cursor: HeaderCursor, fileLength: number) {
     cursor.position = magic.length;
     const version = cursor.uint32();
     checkVersion(cursor, version);
-    cursor.subject = "the header";
     const tensorCount = cursor.count(leastTensorBytes, "tensors", mostTensors);
     const entryCount = cursor.count(leastEntryBytes, "keys", mostEntries);
     return { version, tensorCount, entryCount };

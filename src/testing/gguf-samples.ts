@@ -59,7 +59,7 @@ export const nestedValues: Metadata = new Map<string, MetadataValue>([
 export const someTensors = [
   { name: "token_embd.weight", shape: [256, 3], type: "Q6_K" },
   { name: "output_norm.weight", shape: [7], type: "F32" },
-  { name: "blk.0.ffn_down_exps.weight", shape: [256, 2, 3], type: "IQ2_S" },
+  { name: "blk.0.ffn_down_exps.weight", shape: [256, 2, 3], type: "IQ4_XS" },
   { name: "blk.0.odd.weight", shape: [3, 1, 2, 2], type: "BF16" },
   { name: "blk.0.table", shape: [5], type: "I8" },
 ] as const;
