@@ -2,6 +2,22 @@
  * Lopsided as a library: what the commands do, with the same names, and the parts they are made of.
  */
 
+// Models on disk.
+export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
+// What they have in common.
+export * from "./errors.js";
+export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
+export { type Metadata, type MetadataValue, metadataNumber, metadataString } from "./gguf/metadata.js";
+export { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf/reader.js";
+// Importance matrices and recipes.
+export { readImatrixFile, writeImatrixFile } from "./imatrix/file.js";
+export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
+export { type Importance, importanceOf } from "./imatrix/importance.js";
+export { mergeImatrices } from "./imatrix/merge.js";
+export { openModel } from "./model/open.js";
+export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
+export type { ModelSource, SourceTensor } from "./model/source.js";
+export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
 // Commands.
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
 export { type InspectResult, inspect } from "./pipeline/inspect.js";
@@ -11,34 +27,14 @@ export {
   type QuantizeResult,
   quantize,
 } from "./pipeline/quantize.js";
-
-// Models on disk.
-export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
-export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
-export { type Metadata, type MetadataValue, metadataNumber, metadataString } from "./gguf/metadata.js";
-export { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf/reader.js";
-export { openModel } from "./model/open.js";
-export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
-export type { ModelSource, SourceTensor } from "./model/source.js";
-export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
-
+export type { OnProgress, Progress } from "./progress.js";
 // Block codecs.
 export { decodeRows, encodeRows } from "./quants/codec.js";
 export { type Effort, efforts } from "./quants/effort.js";
 export { EncoderPool } from "./quants/pool.js";
 export { bitsPerWeight, rowBytes, type TypeName, type TypeTraits, traitsOf, types } from "./quants/types.js";
-
-// Importance matrices and recipes.
-export { readImatrixFile, writeImatrixFile } from "./imatrix/file.js";
-export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
-export { type Importance, importanceOf } from "./imatrix/importance.js";
-export { mergeImatrices } from "./imatrix/merge.js";
 export { planTypes, type TypePlan } from "./recipe/plan.js";
 export { loadRecipe, presetNames } from "./recipe/presets.js";
 export { parseRecipe, type Recipe } from "./recipe/recipe.js";
 export { renderRecipe } from "./recipe/render.js";
-
-// What they have in common.
-export * from "./errors.js";
-export type { OnProgress, Progress } from "./progress.js";
 export { version } from "./version.js";
