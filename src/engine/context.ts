@@ -1,5 +1,4 @@
 /** A context: the KV cache of some sequences, and decoding in it. */
-import { availableParallelism } from "node:os";
 import { CancelledError, EnvironmentError, InternalError, UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { contextFailure, explain } from "./failures.js";
@@ -8,6 +7,7 @@ import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
 import type { Model } from "./model.js";
 import { type Address, type Batch, C, registerCallback } from "./native.js";
 import { type Observer, Observers } from "./observer.js";
+import { defaultThreads } from "./threads.js";
 
 /** How to make a context. Defaults are llama.cpp's tools'. */
 export interface ContextOptions {
@@ -19,7 +19,7 @@ export interface ContextOptions {
   readonly batchSize?: number;
   /** Tokens computed at once (`n_ubatch`); 512 by default. */
   readonly microBatchSize?: number;
-  /** Threads; all by default. */
+  /** Threads; one per physical core by default. */
   readonly threads?: number;
   /** Types of the KV cache; F16 by default. */
   readonly keyCacheType?: TypeName;
@@ -63,7 +63,7 @@ export class ModelContext {
     this.model = model;
     this.#onClose = onClose;
     const tokens = options.contextLength * sequences;
-    const threads = options.threads ?? availableParallelism();
+    const threads = options.threads ?? defaultThreads();
     const abort = registerCallback(ffi, "abort", () => this.#mustStop());
     this.#release.push(abort.release);
     const params = {

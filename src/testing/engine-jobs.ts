@@ -1,0 +1,65 @@
+/** Jobs with which the tests of the engine provoke what must not happen. */
+
+import { defineJob, type JobHost } from "../engine/job.js";
+import { UsageError } from "../errors.js";
+
+interface Params {
+  readonly path: string;
+}
+
+/** Decodes without end; says when it begins. */
+export const decodeForever = defineJob(
+  import.meta.url,
+  "decodeForever",
+  ({ path }: Params, host: JobHost<"begun">) => {
+    const context = host.model({ path }).createContext({ contextLength: 2048, threads: 1 });
+    const tokens = new Int32Array(2048).fill(100);
+    for (let count = 0; ; count++) {
+      if (count === 1) host.emit("begun");
+      context.clear();
+      context.decode([{ sequence: 0, position: 0, tokens: count === 0 ? [1] : tokens, logitsFrom: 0 }]);
+    }
+  },
+);
+
+/** Never returns and never looks at a cancellation. */
+export const loopForever = defineJob(import.meta.url, "loopForever", (_: Params, host: JobHost<"begun">) => {
+  host.emit("begun");
+  for (;;);
+});
+
+/** Fails an assertion in llama.cpp: reads past the end of a tensor. */
+export const failAssertion = defineJob(
+  import.meta.url,
+  "failAssertion",
+  ({ path }: Params, host: JobHost) => {
+    const model = host.model({ path });
+    const address = model.weights().get("output_norm.weight")?.address ?? 0;
+    host.library.native.ggml_backend_tensor_get(address, new Uint8Array(8), 1e9, 8);
+  },
+);
+
+/** Reads memory that is not there. */
+export const readNowhere = defineJob(import.meta.url, "readNowhere", ({ path }: Params, host: JobHost) => {
+  host.model({ path });
+  host.library.native.llama_n_ctx(8);
+});
+
+/** Throws one of our errors, or another. */
+export const throwError = defineJob(
+  import.meta.url,
+  "throwError",
+  ({ own }: { own: boolean }, _host: JobHost) => {
+    throw own ? new UsageError("not like this.", { option: "x" }) : new TypeError("a bug");
+  },
+);
+
+/** Sends events, and gives back what it got. */
+export const echo = defineJob(
+  import.meta.url,
+  "echo",
+  async ({ values }: { values: Float32Array }, host: JobHost<number>) => {
+    for (const value of values) host.emit(value);
+    return { values, sum: values.reduce((a, b) => a + b, 0) };
+  },
+);
