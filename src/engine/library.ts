@@ -65,9 +65,14 @@ export function candidatePackages(
   return [...ACCELERATED.map((variant) => base + variant), base];
 }
 
-/** Folder with the shared libraries of the best installed package. */
-function findPackage(resolve: (specifier: string) => string): { name: string; folder: string } {
-  const candidates = candidatePackages();
+/**
+ * Folder with the shared libraries of the best installed package.
+ * @param resolve finds a package's entry file, or throws: `require.resolve`
+ */
+export function findPackage(
+  resolve: (specifier: string) => string,
+  candidates: readonly string[] = candidatePackages(),
+): { name: string; folder: string } {
   for (const name of candidates) {
     const root = packageRoot(name, resolve);
     if (!root) continue;
@@ -104,8 +109,8 @@ function packageRoot(name: string, resolve: (specifier: string) => string): stri
   return folder;
 }
 
-/** Finds `libllama.v0.5.0.so`, `llama.dll`, `libggml.vulkan.v0.5.0.so`, ... in a folder. */
-function findLibraryFile(folder: string, stem: string): string {
+/** Path of `libllama.v0.5.0.so`, `llama.dll`, `libggml.vulkan.v0.5.0.so`, ... in a folder. */
+export function findLibraryFile(folder: string, stem: string): string {
   const pattern = new RegExp(`^(lib)?${stem}(\\.[a-z]+)?(\\.v[0-9.]+)?\\.(so|dylib|dll)$`);
   const file = existsSync(folder) ? readdirSync(folder).find((name) => pattern.test(name)) : undefined;
   if (!file)
@@ -174,7 +179,7 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
   const base = open("ggml-base");
   const ggml = open("ggml");
   const llama = open("llama");
-  const native = bindFunctions(ffi, { base, ggml, llama });
+  const native = bindChecked(packageName, () => bindFunctions(ffi, { base, ggml, llama }));
   const version = checkVersion(native, packageName);
 
   const log = new NativeLog();
@@ -186,17 +191,29 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
   return { native, ffi, memory, space, log, packageName, version, devices: () => listDevices(native) };
 }
 
+/** Binds the functions; a missing one means another version. */
+export function bindChecked(packageName: string, bind: () => NativeFunctions): NativeFunctions {
+  try {
+    return bind();
+  } catch (error) {
+    throw wrongLibrary(packageName, error instanceof Error ? error.message : String(error), "unknown");
+  }
+}
+
 /** A library with other structures would read garbage or crash, so it is refused before the first real call. */
-function checkVersion(native: NativeFunctions, packageName: string): string {
+export function checkVersion(native: NativeFunctions, packageName: string): string {
   const version = native.llama_version();
   const mismatch =
     version.split("-")[0] === MIRRORED_VERSION
       ? findLayoutMismatch(native)
       : `it says it is version ${version}`;
-  if (mismatch)
-    throw new EnvironmentError(
-      `the llama.cpp library in ${packageName} is not llama.cpp ${MIRRORED_VERSION}: ${mismatch}. Run "npm install --save-exact ${packageName}@${PACKAGE_VERSION}".`,
-      { package: packageName, found: version, expected: MIRRORED_VERSION },
-    );
+  if (mismatch) throw wrongLibrary(packageName, mismatch, version);
   return version;
+}
+
+function wrongLibrary(packageName: string, mismatch: string, version: string): EnvironmentError {
+  return new EnvironmentError(
+    `the llama.cpp library in ${packageName} is not llama.cpp ${MIRRORED_VERSION}: ${mismatch}. Run "npm install --save-exact ${packageName}@${PACKAGE_VERSION}".`,
+    { package: packageName, found: version, expected: MIRRORED_VERSION },
+  );
 }

@@ -56,15 +56,34 @@ export function memoryLimitBytes(): number {
  * every token.
  */
 export function checkFitsMemory(path: string, byteLength: number, devices: readonly Device[]): void {
-  const device = devices
-    .filter(({ kind }) => kind === "gpu")
-    .reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
-  const available = memoryLimitBytes() + device;
+  const available = totalMemoryBytes(devices);
   if (byteLength <= available) return;
   throw new EnvironmentError(
     `${path}: its weights take ${gigabytes(byteLength)}, but this machine has ${gigabytes(available)} of memory; use a smaller quantization or a larger machine.`,
     { file: path, needed: byteLength, available },
   );
+}
+
+/** Refuses a KV cache larger than all memory. */
+export function checkCacheFits(
+  path: string,
+  need: { tokens: number; bytesPerToken: number; devices: readonly Device[] },
+): void {
+  const { tokens, bytesPerToken } = need;
+  const needed = tokens * bytesPerToken;
+  const available = totalMemoryBytes(need.devices);
+  if (needed <= available) return;
+  throw new EnvironmentError(
+    `${path}: the KV cache of ${tokens} tokens takes ${gigabytes(needed)} (${bytesPerToken} bytes per token), but this machine has ${gigabytes(available)} of memory; use a shorter context, fewer sequences or a smaller KV cache type.`,
+    { file: path, tokens, needed, available },
+  );
+}
+
+/** The machine's memory and that of its graphics cards; integrated ones use the machine's. */
+function totalMemoryBytes(devices: readonly Device[]): number {
+  return devices
+    .filter(({ kind }) => kind === "gpu")
+    .reduce((sum, { memoryBytes }) => sum + memoryBytes, memoryLimitBytes());
 }
 
 /** 12.3 GB */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { CancelledError, InternalError, UsageError } from "../errors.js";
+import { CancelledError, EnvironmentError, InternalError, UsageError } from "../errors.js";
 import { loadLibrary } from "./library.js";
 import { Model } from "./model.js";
 import type { NativeTensor } from "./tensor.js";
@@ -190,6 +190,18 @@ test("a context longer than the model's, or too full, is refused", () => {
     UsageError,
   );
   context.close();
+});
+
+test("a KV cache larger than the memory is refused with its exact size", () => {
+  // Per token: 2 (K and V) x 4 layers x 2 heads x 64 values x 2 bytes
+  assert.throws(
+    () => model.createContext({ contextLength: 1e9, sequences: 2, beyondTraining: true }),
+    (error) =>
+      error instanceof EnvironmentError &&
+      error.message.startsWith(
+        `${path}: the KV cache of 2000000000 tokens takes 4096.0 GB (2048 bytes per token), but this machine has `,
+      ),
+  );
 });
 
 test("cancelling stops a load and a decode", () => {

@@ -3,10 +3,13 @@ import { CancelledError, InternalError, MalformedInputError } from "../errors.js
 import { type ContextOptions, ModelContext } from "./context.js";
 import { loadFailure } from "./failures.js";
 import type { NativeLibrary } from "./library.js";
-import { checkFitsMemory, findModelFiles } from "./limits.js";
+import { checkCacheFits, checkFitsMemory, findModelFiles } from "./limits.js";
 import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
 import { type Address, C, registerCallback } from "./native.js";
 import type { NativeTensor } from "./tensor.js";
+
+/** llama.cpp rounds contexts up to multiples of this. */
+const SMALL_CONTEXT = 256;
 
 /** How to load a model. */
 export interface ModelOptions {
@@ -188,6 +191,11 @@ export class Model {
    * @throws UsageError for a context longer than the model's; EnvironmentError if memory does not suffice
    */
   createContext(options: ContextOptions): ModelContext {
+    this.#checkCacheFits(options);
+    return this.#openContext(options);
+  }
+
+  #openContext(options: ContextOptions): ModelContext {
     const context = new ModelContext(this, this.#address, options, () => this.#contexts.delete(context));
     this.#contexts.add(context);
     return context;
@@ -233,13 +241,35 @@ export class Model {
   }
 
   /**
+   * Refuses a KV cache that cannot fit: llama.cpp would promise the memory, and the system would kill the process
+   * when the cache is filled. Its size is proportional to the tokens, so that of a small context tells it exactly,
+   * whatever the architecture's attention is.
+   */
+  #checkCacheFits(options: ContextOptions): void {
+    const { contextLength, sequences = 1 } = options;
+    const tokens = contextLength * sequences;
+    if (tokens <= SMALL_CONTEXT * 64 || this.options.ignoreMemoryLimit) return;
+    const { observers: _, ...unobserved } = options;
+    const small = this.#openContext({
+      ...unobserved,
+      contextLength: SMALL_CONTEXT,
+      sequences: 1,
+      batchSize: 1,
+      microBatchSize: 1,
+    });
+    const bytesPerToken = small.memoryUse.cacheBytes / SMALL_CONTEXT;
+    small.close();
+    checkCacheFits(this.path, { tokens, bytesPerToken, devices: this.library.devices() });
+  }
+
+  /**
    * llama.cpp has no C function that lists its tensors, but the graph of one token names all that take part. It is
    * looked at through the evaluation callback and computed once.
    */
   #findWeights(): ReadonlyMap<string, NativeTensor> {
     const weights = new Map<string, NativeTensor>();
-    const context = this.createContext({
-      contextLength: 256,
+    const context = this.#openContext({
+      contextLength: SMALL_CONTEXT,
       batchSize: 1,
       microBatchSize: 1,
       threads: 1,
