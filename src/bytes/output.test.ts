@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { temporaryFolder } from "../testing/temporary.js";
@@ -127,6 +127,20 @@ describe("an output file is refused", () => {
       name: "UsageError",
       message: "/dev/null: is no regular file; name another.",
     });
+  });
+
+  // The superuser may write everywhere, and Windows has no such permissions.
+  const mayWriteAnything = process.platform === "win32" || process.getuid?.() === 0;
+
+  it("where permissions forbid it", { skip: mayWriteAnything }, async (t) => {
+    const { folder, path } = await newPath(t);
+    const sentence = `${path}: cannot be written; check the permissions of the file and of ${folder}.`;
+    await writeFile(path, "kept", { mode: 0o400 });
+    await assert.rejects(OutputFile.create(path, 1), { name: "EnvironmentError", message: sentence });
+    await chmod(path, 0o600);
+    await chmod(folder, 0o500);
+    t.after(() => chmod(folder, 0o700));
+    await assert.rejects(OutputFile.create(path, 1), { name: "EnvironmentError", message: sentence });
   });
 
   it("if the disk has no room for it", async (t) => {

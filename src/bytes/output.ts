@@ -201,13 +201,12 @@ function gigabytes(bytes: number): string {
   return bytes < 10 ** 7 ? `${bytes} bytes` : `${(bytes / 10 ** 9).toFixed(2)} GB`;
 }
 
-/** Makes a rename lasting. Windows cannot open folders, and does not need it. */
+/**
+ * Makes a rename outlast a power failure where the system can sync folders. Where it cannot, the file is whole
+ * and in its place all the same.
+ */
 async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  const handle = await open(folder, "r").catch(() => undefined);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
 }

@@ -328,6 +328,18 @@ describe("a damaged header is refused with a sentence about", () => {
       'm.gguf: key "k" claims 1099511627776 items of type float32, but only 32 bytes follow. The file is truncated or damaged; download or write it again.',
     ],
     [
+      "an array longer than any model's",
+      oneKey(
+        9,
+        (writer) => {
+          writer.uint32(0);
+          writer.uint64(2n ** 22n + 1n);
+        },
+        2 ** 22 + 1,
+      ),
+      'm.gguf: key "k" claims 4194305 items of type uint8; more than 4194304 are refused. The file is damaged; download or write it again.',
+    ],
+    [
       "an array of items of an unknown type",
       oneKey(
         9,
