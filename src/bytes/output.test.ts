@@ -139,8 +139,9 @@ describe("an output file is refused", () => {
     await assert.rejects(OutputFile.create(path, 1), { name: "EnvironmentError", message: sentence });
     await chmod(path, 0o600);
     await chmod(folder, 0o500);
-    t.after(() => chmod(folder, 0o700));
-    await assert.rejects(OutputFile.create(path, 1), { name: "EnvironmentError", message: sentence });
+    await assert
+      .rejects(OutputFile.create(path, 1), { name: "EnvironmentError", message: sentence })
+      .finally(() => chmod(folder, 0o700));
   });
 
   it("if the disk has no room for it", async (t) => {
