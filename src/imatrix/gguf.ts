@@ -2,7 +2,8 @@
  * The imatrix as GGUF. Layout, as `save_imatrix` in llama.cpp `tools/imatrix/imatrix.cpp` writes it: for every
  * weight two F32 tensors, "<weight>.in_sum2" [columns, matrices] with the sums of squares and "<weight>.counts"
  * [1, matrices]; metadata `general.type` = "imatrix", `imatrix.datasets`, `imatrix.chunk_count` and
- * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.prior_weight`.
+ * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.prior_weight` if a prior was asked for, and
+ * `lopsided.imatrix.run` in checkpoints.
  */
 import type { ByteSource } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
@@ -13,6 +14,7 @@ import { bytesOf, checkSums, entryError, floatsOf } from "./checks.js";
 import { type Imatrix, type ImatrixEntry, sortedNames } from "./imatrix.js";
 
 const priorKey = "lopsided.imatrix.prior_weight";
+const runKey = "lopsided.imatrix.run";
 const sumsSuffix = ".in_sum2";
 const countsSuffix = ".counts";
 
@@ -62,7 +64,7 @@ export function* ggufParts(imatrix: Imatrix): Generator<Uint8Array> {
 function factsOf(
   file: string,
   metadata: Metadata,
-): Pick<Imatrix, "datasets" | "chunkCount" | "chunkSize" | "priorWeight"> {
+): Pick<Imatrix, "datasets" | "chunkCount" | "chunkSize" | "priorWeight" | "run"> {
   const type = metadataString(metadata, "general.type");
   const datasets = metadata.get("imatrix.datasets");
   const chunkCount = metadataNumber(metadata, "imatrix.chunk_count");
@@ -88,7 +90,13 @@ function factsOf(
       },
     );
   }
-  return { datasets: datasets.value, chunkCount, chunkSize, priorWeight };
+  return {
+    datasets: datasets.value,
+    chunkCount,
+    chunkSize,
+    priorWeight,
+    run: metadataString(metadata, runKey),
+  };
 }
 
 function isCount(value: number | undefined): value is number {
@@ -155,5 +163,6 @@ function metadataOf(imatrix: Imatrix): Metadata {
   if (imatrix.priorWeight !== undefined) {
     metadata.set(priorKey, { type: "float32", value: imatrix.priorWeight });
   }
+  if (imatrix.run !== undefined) metadata.set(runKey, { type: "string", value: imatrix.run });
   return metadata;
 }

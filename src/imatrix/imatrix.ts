@@ -34,6 +34,8 @@ export interface Imatrix {
   readonly chunkSize: number;
   /** The shrinkage prior asked for when it was made, in tokens; undefined if the file does not say. */
   readonly priorWeight: number | undefined;
+  /** In the checkpoint of an unfinished run: which run, so that only the same one continues it. */
+  readonly run?: string | undefined;
 }
 
 /** The largest of the counts. */

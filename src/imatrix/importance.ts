@@ -1,6 +1,6 @@
 /** From statistics to the importance of each column, as the encoders use it. */
 import { UsageError } from "../errors.js";
-import type { Imatrix, ImatrixEntry } from "./imatrix.js";
+import { type Imatrix, type ImatrixEntry, mostTokens } from "./imatrix.js";
 
 /**
  * Shrinkage prior in tokens, if neither the caller nor the file says otherwise: an expert's statistics are
@@ -55,6 +55,28 @@ export function importanceOf(
     return plainMean(sums, count, imatrix.format === "dat" ? sums : undefined);
   });
   return { experts: rows, entry: name, unseen: unseenExperts(entry) };
+}
+
+/**
+ * Statistics with the prior mixed in, for a format that cannot hold counts (`.dat`): each expert's counts and
+ * sums grow by `weight` tokens of the average expert.
+ */
+export function withPrior(imatrix: Imatrix, weight: number): Imatrix {
+  const entries = new Map(
+    [...imatrix.entries].map(([name, entry]) => [name, entryWithPrior(entry, weight)] as const),
+  );
+  return { ...imatrix, entries };
+}
+
+function entryWithPrior(entry: ImatrixEntry, weight: number): ImatrixEntry {
+  const { sums, counts } = entry;
+  if (counts.length === 1 || weight === 0 || mostTokens(entry) === 0) return entry;
+  const columns = sums.length / counts.length;
+  const prior = averageExpert(entry, columns);
+  return {
+    sums: sums.map((sum, i) => sum + weight * (prior[i % columns] ?? 0)),
+    counts: counts.map((count) => count + weight),
+  };
 }
 
 /** Numbers of the experts that saw no token. */

@@ -1,0 +1,156 @@
+/**
+ * Collects the importance matrix while a model computes: which products are watched and how their inputs add up
+ * is llama-imatrix's (`collect_imatrix` in llama.cpp `tools/imatrix/imatrix.cpp`).
+ */
+import type { Observer } from "../engine/observer.js";
+import type { NativeTensor } from "../engine/tensor.js";
+import { InternalError, MalformedInputError } from "../errors.js";
+import type { ImatrixEntry } from "./imatrix.js";
+
+/** Dense products with fewer rows are left out: they are single tokens, not calibration text. */
+const fewestRows = 16;
+
+export interface CollectorOptions {
+  /** Also watch the output matrix, which is not in a layer. */
+  readonly processOutput: boolean;
+}
+
+export class ImatrixCollector implements Observer {
+  readonly operations = ["MUL_MAT", "MUL_MAT_ID"];
+  readonly entries: Map<string, ImatrixEntry>;
+
+  /** `entries` are added to: those of a run that is continued. */
+  constructor(
+    private readonly options: CollectorOptions,
+    entries: ReadonlyMap<string, ImatrixEntry> = new Map(),
+  ) {
+    this.entries = new Map(
+      [...entries].map(([name, { sums, counts }]) => [name, { sums: sums.slice(), counts: counts.slice() }]),
+    );
+  }
+
+  wants(node: NativeTensor): boolean {
+    if (node.operation === "MUL_MAT_ID") return true;
+    const input = sourceOf(node, 1);
+    if (input.shape[1] < fewestRows || input.type !== "F32") return false;
+    const name = weightName(sourceOf(node, 0));
+    return name.startsWith("blk.") || (this.options.processOutput && name === "output.weight");
+  }
+
+  observe(node: NativeTensor): void {
+    if (node.operation === "MUL_MAT_ID") this.addRouted(node);
+    else this.addDense(node);
+  }
+
+  /**
+   * Throws a MalformedInputError if a sum is infinite or NaN. Once it is, it stays so: it suffices to look before
+   * the sums are used.
+   */
+  checkFinite(model: string): void {
+    for (const [name, { sums, counts }] of this.entries) {
+      const bad = sums.findIndex((sum) => !Number.isFinite(sum));
+      if (bad < 0) continue;
+      const expert = counts.length > 1 ? ` of expert ${Math.floor((bad * counts.length) / sums.length)}` : "";
+      throw new MalformedInputError(
+        `${model}: the inputs of "${name}"${expert} are not finite numbers. The model's weights are damaged, or its activations overflow: check the file, or calibrate with a higher precision.`,
+        { file: model, tensor: name },
+      );
+    }
+  }
+
+  /** A product with one matrix per expert: weight [in, out, experts], input [in, slots or 1, tokens], choice [slots, tokens]. */
+  private addRouted(node: NativeTensor): void {
+    const [weight, input, choice] = [sourceOf(node, 0), sourceOf(node, 1), sourceOf(node, 2)];
+    const [columns, inputSlots, tokens] = input.shape;
+    const experts = weight.shape[2];
+    const [slots] = choice.shape;
+    const { sums, counts } = this.entryOf(weight, columns, experts, experts);
+    const rows = input.float32();
+    const choices = choice.int32();
+    const [slotStride, tokenStride] = [input.strides[1] / 4, input.strides[2] / 4];
+    const [choiceStride, choiceTokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
+    for (let slot = 0; slot < slots; slot++) {
+      const slotStart = (slot % inputSlots) * slotStride;
+      for (let token = 0; token < tokens; token++) {
+        const expert = choices[token * choiceTokenStride + slot * choiceStride] ?? -1;
+        if (expert < 0 || expert >= experts) {
+          throw new InternalError(`"${weight.name}" is asked for expert ${expert} of ${experts}.`);
+        }
+        counts[expert] = (counts[expert] ?? 0) + 1;
+        addSquares(sums, expert * columns, rows, slotStart + token * tokenStride, columns);
+      }
+    }
+  }
+
+  /** A product with a matrix, or with several that the input's outer dimensions go through in turn. */
+  private addDense(node: NativeTensor): void {
+    const [weight, input] = [sourceOf(node, 0), sourceOf(node, 1)];
+    const [columns, rowCount, outer, outermost] = input.shape;
+    const [, , matrices, matrixGroups] = weight.shape;
+    const { sums, counts } = this.entryOf(weight, columns, matrices * matrixGroups, 1);
+    const rows = input.float32();
+    const [, rowStride, outerStride, outermostStride] = input.strides.map((bytes) => bytes / 4) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    for (let group = 0; group < outermost; group++) {
+      for (let member = 0; member < outer; member++) {
+        const matrix = (group % matrixGroups) * matrices + (member % matrices);
+        const start = member * outerStride + group * outermostStride;
+        for (let row = 0; row < rowCount; row++) {
+          addSquares(sums, matrix * columns, rows, start + row * rowStride, columns);
+        }
+      }
+    }
+    const rowsPerMatrix = Math.floor((rowCount * outer * outermost) / (matrices * matrixGroups));
+    for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + rowsPerMatrix;
+  }
+
+  private entryOf(
+    weight: NativeTensor,
+    columns: number,
+    matrices: number,
+    countsLength: number,
+  ): ImatrixEntry {
+    const name = weightName(weight);
+    let entry = this.entries.get(name);
+    if (entry === undefined) {
+      entry = { sums: new Float32Array(columns * matrices), counts: new Float64Array(countsLength) };
+      this.entries.set(name, entry);
+    }
+    if (entry.sums.length !== columns * matrices) {
+      throw new InternalError(
+        `"${name}" had ${entry.sums.length} input columns before, and ${columns} x ${matrices} now.`,
+      );
+    }
+    return entry;
+  }
+}
+
+/** Adds the squares of `count` values to sums. Rounded to float32 after each addition, as llama-imatrix's are. */
+function addSquares(
+  sums: Float32Array,
+  sumsStart: number,
+  values: Float32Array,
+  valuesStart: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) {
+    const value = values[valuesStart + i] as number;
+    sums[sumsStart + i] = (sums[sumsStart + i] as number) + value * value;
+  }
+}
+
+function sourceOf(node: NativeTensor, index: number): NativeTensor {
+  const source = node.source(index);
+  if (source === undefined) throw new InternalError(`the product "${node.name}" has no operand ${index}.`);
+  return source;
+}
+
+/** Name of a weight; a copy for another device is called "CUDA0#blk.0.attn_k.weight#0". */
+function weightName(weight: NativeTensor): string {
+  const { name } = weight;
+  return name.includes("#") ? (name.split("#")[1] ?? name) : name;
+}

@@ -1,0 +1,169 @@
+/** Computing the importance matrix of a model from a calibration text: the whole of the `imatrix` command. */
+import { access, constants, rm } from "node:fs/promises";
+import { resolve } from "node:path";
+import { OutputFile } from "../bytes/output.js";
+import { Engine } from "../engine/engine.js";
+import { EnvironmentError, UsageError } from "../errors.js";
+import type { OnProgress } from "../progress.js";
+import { checkpointPath } from "./checkpoint.js";
+import { collectImatrix } from "./collect-job.js";
+import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
+import { readImatrixFile, writeImatrixFile } from "./file.js";
+import type { Imatrix, ImatrixFormat } from "./imatrix.js";
+import { withPrior } from "./importance.js";
+import { mergeImatrices } from "./merge.js";
+
+export interface ImatrixOptions {
+  /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */
+  readonly model: string;
+  /** Path of the calibration text. */
+  readonly text: string;
+  /** Path of the file to write. */
+  readonly output: string;
+  /** Tokens in a chunk; 512 by default. */
+  readonly context?: number | undefined;
+  /** Most chunks; the whole text by default. */
+  readonly chunks?: number | undefined;
+  /** By default `.dat` for an output of that name, GGUF otherwise. */
+  readonly format?: ImatrixFormat | undefined;
+  /** Also collect statistics of the output matrix. */
+  readonly processOutput?: boolean | undefined;
+  /** Read control tokens such as `<|im_start|>` in the text as such. */
+  readonly parseSpecial?: boolean | undefined;
+  /**
+   * Shrinkage prior in tokens (see `importanceOf`): noted in a GGUF file, whose counts and sums stay what was
+   * seen; worked into a `.dat` file, which has no counts. Without it the file is what llama-imatrix would write.
+   */
+  readonly priorWeight?: number | undefined;
+  /** Files whose statistics are added. */
+  readonly merge?: readonly string[] | undefined;
+  /** Chunks between two savings of unfinished work; 10 by default. */
+  readonly saveEvery?: number | undefined;
+  readonly threads?: number | undefined;
+  /** Layers on graphics processors; all by default, if there are any. */
+  readonly gpuLayers?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly onWarning?: ((warning: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** An engine to use, which stays open; otherwise one is started and closed. */
+  readonly engine?: Engine | undefined;
+}
+
+export interface ImatrixResult {
+  readonly output: string;
+  readonly format: ImatrixFormat;
+  /** Chunks and tokens of this text, those of an interrupted run included; merged files are not. */
+  readonly chunks: number;
+  readonly tokens: number;
+  /** Chunks that an interrupted run had done already. */
+  readonly resumedFrom: number;
+  /** Number of tensors with statistics. */
+  readonly tensors: number;
+  readonly coverage: readonly ExpertCoverage[];
+  /** Time spent on chunks in this run, without loading the model. */
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+}
+
+/**
+ * Runs a model over a calibration text and writes its importance matrix, with exactly llama-imatrix's statistics.
+ * Unfinished work is saved beside the output (`<output>.partial`) and continued by the next run with the same
+ * model, text and options; it ends with the same file.
+ *
+ * @throws UsageError if options make no sense or the text is too short; MalformedInputError for damaged files;
+ *   EnvironmentError if something cannot be read or written, or llama.cpp fails; CancelledError
+ */
+export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixResult> {
+  const format = options.format ?? (options.output.endsWith(".dat") ? "dat" : "gguf");
+  const context = options.context ?? 512;
+  checkNumbers(options, context);
+  await checkPaths(options);
+  const merged = await Promise.all((options.merge ?? []).map(readImatrixFile));
+  const checkpoint = checkpointPath(resolve(options.output));
+  const engine = options.engine ?? new Engine();
+  try {
+    const params = collectParams(options, context, checkpoint);
+    const collected = await engine.run(collectImatrix, params, {
+      onEvent: ({ done, total }) => options.onProgress?.({ step: "imatrix", done, total, unit: "chunks" }),
+      onLoad: (path, fraction) =>
+        options.onProgress?.({
+          step: "load",
+          done: Math.floor(100 * fraction),
+          total: 100,
+          unit: "%",
+          detail: path,
+        }),
+      signal: options.signal,
+    });
+    const { run: _, ...own } = await readImatrixFile(checkpoint);
+    const imatrix = { ...own, ...mergedWith(own, merged), priorWeight: options.priorWeight };
+    const written = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
+    await writeImatrixFile(options.output, written, format);
+    await rm(checkpoint, { force: true });
+    const warning = coverageWarning(imatrix);
+    if (warning !== undefined) options.onWarning?.(warning);
+    const computed = (collected.chunks - collected.resumedFrom) * context;
+    return {
+      output: options.output,
+      format,
+      chunks: collected.chunks,
+      tokens: collected.chunks * context,
+      resumedFrom: collected.resumedFrom,
+      tensors: imatrix.entries.size,
+      coverage: expertCoverage(imatrix),
+      seconds: collected.seconds,
+      tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
+    };
+  } finally {
+    if (options.engine === undefined) await engine.close();
+  }
+}
+
+function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
+  return others.length === 0 ? own : mergeImatrices([...others, own], own.chunkSize);
+}
+
+function collectParams(options: ImatrixOptions, context: number, checkpoint: string) {
+  return {
+    model: {
+      path: resolve(options.model),
+      ...(options.gpuLayers === undefined ? {} : { gpuLayers: options.gpuLayers }),
+    },
+    text: options.text,
+    context,
+    chunks: options.chunks,
+    processOutput: options.processOutput ?? false,
+    parseSpecial: options.parseSpecial ?? false,
+    threads: options.threads,
+    checkpoint,
+    saveEvery: options.saveEvery ?? 10,
+  };
+}
+
+function checkNumbers(options: ImatrixOptions, context: number): void {
+  const whole: [string, number | undefined, number][] = [
+    ["a chunk", context, 16],
+    ["the number of chunks", options.chunks, 1],
+    ["the number of chunks between savings", options.saveEvery, 1],
+  ];
+  for (const [what, value, least] of whole) {
+    if (value !== undefined && (!Number.isSafeInteger(value) || value < least)) {
+      throw new UsageError(`${what} is ${value}; it is a whole number of at least ${least}.`);
+    }
+  }
+  const { priorWeight = 0 } = options;
+  if (!(priorWeight >= 0 && priorWeight < Infinity)) {
+    throw new UsageError(`the prior weight is ${priorWeight}; it is a number of tokens, 0 or more.`);
+  }
+}
+
+/** What can be known to fail is found out before the hours of work. */
+async function checkPaths({ text, output }: ImatrixOptions): Promise<void> {
+  try {
+    await access(text, constants.R_OK);
+  } catch (cause) {
+    throw new EnvironmentError(`${text}: cannot be read; name a text file.`, { file: text }, { cause });
+  }
+  const trial = await OutputFile.create(output, 0);
+  await trial.discard();
+}
