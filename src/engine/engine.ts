@@ -74,7 +74,11 @@ export class Engine {
 
   /** Ends the child process and frees all models. A later job starts it anew. */
   async close(): Promise<void> {
-    this.#child?.kill("SIGKILL");
+    if (this.#child) {
+      // An idle child does not keep the program alive, but its end is waited for.
+      keepAlive(this.#child, true);
+      this.#child.kill("SIGKILL");
+    }
     await this.#exited;
   }
 
