@@ -146,8 +146,9 @@ function cardText(card: ReadonlyMap<unknown, unknown>, names: readonly string[])
   return Array.isArray(value) ? list(value).join(",") : scalar(value);
 }
 
+/** The value of the first of `names` that the card has; nothing and `null` do not count. */
 function first(card: ReadonlyMap<unknown, unknown>, names: readonly string[]): unknown {
-  return names.map((name) => card.get(name)).find((value) => value !== undefined && value !== null);
+  return names.map((name) => card.get(name)).find((value) => value instanceof Object || scalar(value));
 }
 
 function list(value: unknown): readonly string[] {
@@ -156,7 +157,5 @@ function list(value: unknown): readonly string[] {
 }
 
 function scalar(value: unknown): string | undefined {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
-    ? String(value)
-    : undefined;
+  return typeof value === "string" && !["", "~", "null"].includes(value) ? value : undefined;
 }

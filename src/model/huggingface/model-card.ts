@@ -27,12 +27,11 @@ function parseModelCard(text: string, name: string): ReadonlyMap<unknown, unknow
   const block = lines
     .slice(0, end < 0 ? undefined : end)
     .map((line) => line.replaceAll("\t", "  "))
-    // In YAML 1.1 the language "no" (Norwegian) would be the truth value false.
-    .map((line) => line.replace(/- no$/, '- "no"'))
     .join("\n");
   try {
+    // All values as text: the language "no" (Norwegian) is no truth value, and version 1.0 keeps its zero.
     const card: unknown = parse(block, {
-      version: "1.1",
+      schema: "failsafe",
       mapAsMap: true,
       uniqueKeys: false,
       logLevel: "silent",

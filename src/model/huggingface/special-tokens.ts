@@ -62,6 +62,7 @@ function tokenIds(tokenizer: Fields, names: Names, config: Fields): ReadonlyMap<
     if (id !== undefined) ids.set(role, id);
   }
   for (const role of Object.keys(roleKeys) as Role[]) {
+    if (role === "eot" && !names.has("eot")) continue;
     // Some models have a list of end tokens here, which this key cannot hold.
     const id = config.value(`${role}_token_id`);
     if (typeof id === "number" && !ids.has(role)) ids.set(role, config.requireCount(`${role}_token_id`));
