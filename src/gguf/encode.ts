@@ -1,4 +1,5 @@
 /** Writes metadata values in GGUF's encoding; the counterpart of `decode.ts`. */
+import { quoted } from "../bytes/quoted.js";
 import type { ByteWriter } from "../bytes/writer.js";
 import { UsageError } from "../errors.js";
 import { maxArrayDepth, metadataTypeIds } from "./format.js";
@@ -37,7 +38,7 @@ export function writeString(writer: ByteWriter, text: string): void {
 
 function writeArray(writer: ByteWriter, key: string, array: MetadataArray, depth: number): void {
   if (depth > maxArrayDepth) {
-    throw new UsageError(`key "${key}": arrays are nested more than ${maxArrayDepth} deep.`, { key });
+    throw new UsageError(`key ${quoted(key)}: arrays are nested more than ${maxArrayDepth} deep.`, { key });
   }
   writer.uint32(metadataTypeIds[array.itemType]);
   writer.uint64(BigInt(array.value.length));
@@ -76,5 +77,5 @@ function writeItem(
 }
 
 function outOfRange(key: string, type: MetadataType, value: unknown): UsageError {
-  return new UsageError(`key "${key}": ${String(value)} does not fit the type ${type}.`, { key, type });
+  return new UsageError(`key ${quoted(key)}: ${String(value)} does not fit the type ${type}.`, { key, type });
 }

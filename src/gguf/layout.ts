@@ -3,6 +3,7 @@
  * tensor's place and the file's size. Layout: see `format.ts`; padding as in llama.cpp `ggml/src/gguf.cpp`,
  * which pads every tensor, the last one too.
  */
+import { quoted } from "../bytes/quoted.js";
 import { ByteWriter } from "../bytes/writer.js";
 import { UsageError } from "../errors.js";
 import { rowBytes, type TypeName, traitsOf } from "../quants/types.js";
@@ -84,13 +85,16 @@ export function planGguf(plan: GgufPlan): GgufLayout {
 export function tensorBytes({ name, shape, type }: PlannedTensor): number {
   const [columns, ...outer] = shape;
   if (columns === undefined || shape.length > maxDimensions) {
-    throw new UsageError(`tensor "${name}" has ${shape.length} dimensions; GGUF has 1 to ${maxDimensions}.`, {
-      tensor: name,
-    });
+    throw new UsageError(
+      `tensor ${quoted(name)} has ${shape.length} dimensions; GGUF has 1 to ${maxDimensions}.`,
+      {
+        tensor: name,
+      },
+    );
   }
   if (!shape.every((size) => Number.isSafeInteger(size) && size > 0)) {
     throw new UsageError(
-      `tensor "${name}" has the shape [${shape.join(", ")}]; sizes are whole and above 0.`,
+      `tensor ${quoted(name)} has the shape [${shape.join(", ")}]; sizes are whole and above 0.`,
       {
         tensor: name,
       },
@@ -99,13 +103,13 @@ export function tensorBytes({ name, shape, type }: PlannedTensor): number {
   const { blockSize } = traitsOf(type);
   if (columns % blockSize !== 0) {
     throw new UsageError(
-      `tensor "${name}" has rows of ${columns} weights and cannot be ${type}, whose blocks have ${blockSize}; choose a type with smaller blocks.`,
+      `tensor ${quoted(name)} has rows of ${columns} weights and cannot be ${type}, whose blocks have ${blockSize}; choose a type with smaller blocks.`,
       { tensor: name, type },
     );
   }
   const bytes = outer.reduce((product, size) => product * size, rowBytes(type, columns));
   if (!Number.isSafeInteger(bytes)) {
-    throw new UsageError(`tensor "${name}" of shape [${shape.join(", ")}] is larger than any file.`, {
+    throw new UsageError(`tensor ${quoted(name)} of shape [${shape.join(", ")}] is larger than any file.`, {
       tensor: name,
     });
   }
@@ -156,12 +160,12 @@ function withAlignment(metadata: Metadata, alignment: number): Metadata {
 function checkNames(tensors: readonly PlannedTensor[]): void {
   const seen = new Set<string>();
   for (const { name } of tensors) {
-    if (seen.has(name)) throw new UsageError(`two tensors are named "${name}".`, { tensor: name });
+    if (seen.has(name)) throw new UsageError(`two tensors are named ${quoted(name)}.`, { tensor: name });
     seen.add(name);
     const length = Buffer.byteLength(name, "utf8");
     if (length === 0 || length > maxNameBytes) {
       throw new UsageError(
-        `tensor "${name}" has a name of ${length} bytes; llama.cpp loads names of 1 to ${maxNameBytes}.`,
+        `tensor ${quoted(name)} has a name of ${length} bytes; llama.cpp loads names of 1 to ${maxNameBytes}.`,
         { tensor: name },
       );
     }

@@ -377,6 +377,11 @@ describe("a damaged header is refused with a sentence about", () => {
       'm.gguf: two keys are named "same". The file is damaged; write it again.',
     ],
     [
+      "a name that would fill or steer a terminal, shown harmlessly",
+      withTensors({ name: `\u001b[2J${"x".repeat(50_000)}`, type: 99 }),
+      `m.gguf: tensor "\\u{1b}[2J${"x".repeat(96)}..." has the type number 99, which is no tensor type that Lopsided knows. Update Lopsided, or download the file again.`,
+    ],
+    [
       "an alignment that is not a power of two",
       rawFile(3, { keys: 1n }, (writer) => {
         writeString(writer, "general.alignment");

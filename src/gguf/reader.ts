@@ -2,6 +2,7 @@
  * Strict reader of GGUF headers, versions 2 and 3. A header is hostile input: nothing it says is used before it
  * is checked against the file. Layout: see `format.ts`.
  */
+import { quoted } from "../bytes/quoted.js";
 import type { ByteSource } from "../bytes/source.js";
 import { HeaderCursor } from "./cursor.js";
 import { readType, readValue } from "./decode.js";
@@ -49,7 +50,7 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
     cursor.subject = `tensor ${i + 1} of ${tensorCount}`;
     const tensor = await cursor.record(() => readTensor(cursor));
     if (infos.has(tensor.name)) {
-      cursor.fail(`two tensors are named "${tensor.name}". The file is damaged; write it again.`, {
+      cursor.fail(`two tensors are named ${quoted(tensor.name)}. The file is damaged; write it again.`, {
         tensor: tensor.name,
       });
     }
@@ -103,9 +104,9 @@ async function readMetadata(cursor: HeaderCursor, count: number): Promise<Metada
     cursor.subject = `key ${i + 1} of ${count}`;
     const key = await cursor.record(() => readName(cursor));
     if (metadata.has(key)) {
-      cursor.fail(`two keys are named "${key}". The file is damaged; write it again.`, { key });
+      cursor.fail(`two keys are named ${quoted(key)}. The file is damaged; write it again.`, { key });
     }
-    cursor.subject = `key "${key}"`;
+    cursor.subject = `key ${quoted(key)}`;
     const type = await cursor.record(() => readType(cursor));
     const start = cursor.position;
     const value = await cursor.record(() => readValue(cursor, type));

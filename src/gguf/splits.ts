@@ -3,6 +3,7 @@
  * `split.no`, `split.count` and `split.tensors.count`. The first has the model's metadata; each has its own
  * tensors. Rules: `llama_split_path` and the model loader of llama.cpp, which reads a set from its first file.
  */
+import { quoted } from "../bytes/quoted.js";
 import type { ByteSource } from "../bytes/source.js";
 import { EnvironmentError, MalformedInputError, systemErrorCode, UsageError } from "../errors.js";
 import { type Metadata, metadataNumber } from "./metadata.js";
@@ -150,7 +151,7 @@ function checkTensors(shards: readonly OpenShard[], expected: number | undefined
       const other = owners.get(name);
       if (other !== undefined) {
         throw new MalformedInputError(
-          `${source.name}: has the tensor "${name}", which ${other} has too. The files do not belong together; download them again.`,
+          `${source.name}: has the tensor ${quoted(name)}, which ${other} has too. The files do not belong together; download them again.`,
           { file: source.name, tensor: name },
         );
       }

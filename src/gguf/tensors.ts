@@ -1,5 +1,6 @@
 /** The tensor table of a GGUF header: one entry at a time, then all places together. */
 import { isUtf8 } from "node:buffer";
+import { quoted } from "../bytes/quoted.js";
 import { type TypeName, traitsOfId } from "../quants/types.js";
 import type { HeaderCursor } from "./cursor.js";
 import { maxDimensions } from "./format.js";
@@ -35,20 +36,20 @@ export function readName(cursor: HeaderCursor): string {
 /** Reads an entry of the table. Its offset still counts from the beginning of the data. */
 export function readTensor(cursor: HeaderCursor): GgufTensor {
   const name = readName(cursor);
-  cursor.subject = `tensor "${name}"`;
+  cursor.subject = `tensor ${quoted(name)}`;
   const shape = readShape(cursor);
   const id = cursor.uint32();
   const traits = traitsOfId(id);
   if (traits === undefined) {
     cursor.fail(
-      `tensor "${name}" has the type number ${id}, which is no tensor type that Lopsided knows. Update Lopsided, or download the file again.`,
+      `tensor ${quoted(name)} has the type number ${id}, which is no tensor type that Lopsided knows. Update Lopsided, or download the file again.`,
       { tensor: name, type: id },
     );
   }
   const [columns = 1] = shape;
   if (columns % traits.blockSize !== 0) {
     cursor.fail(
-      `tensor "${name}" is ${traits.name} with rows of ${columns} weights, not a multiple of ${traits.blockSize}. The file is damaged; download or write it again.`,
+      `tensor ${quoted(name)} is ${traits.name} with rows of ${columns} weights, not a multiple of ${traits.blockSize}. The file is damaged; download or write it again.`,
       { tensor: name },
     );
   }
@@ -57,7 +58,7 @@ export function readTensor(cursor: HeaderCursor): GgufTensor {
   const offset = Number(cursor.uint64());
   if (!Number.isSafeInteger(byteLength) || !Number.isSafeInteger(offset)) {
     cursor.fail(
-      `tensor "${name}" has ${byteLength} bytes at ${offset} of the data, more than any file. The file is damaged; download or write it again.`,
+      `tensor ${quoted(name)} has ${byteLength} bytes at ${offset} of the data, more than any file. The file is damaged; download or write it again.`,
       { tensor: name },
     );
   }
@@ -92,14 +93,14 @@ export function checkPlaces(
   for (const { name, offset, byteLength } of tensors) {
     if ((offset - file.dataOffset) % file.alignment !== 0) {
       cursor.fail(
-        `tensor "${name}" starts at byte ${offset - file.dataOffset} of the data, not at a multiple of ${file.alignment}. The file is damaged; download or write it again.`,
+        `tensor ${quoted(name)} starts at byte ${offset - file.dataOffset} of the data, not at a multiple of ${file.alignment}. The file is damaged; download or write it again.`,
         { tensor: name },
       );
     }
     const end = offset + byteLength;
     if (end > file.fileLength) {
       cursor.fail(
-        `tensor "${name}" ends at byte ${end} but the file has ${file.fileLength} bytes, ${needed - file.fileLength} too few for all tensors. The file is truncated; download it again.`,
+        `tensor ${quoted(name)} ends at byte ${end} but the file has ${file.fileLength} bytes, ${needed - file.fileLength} too few for all tensors. The file is truncated; download it again.`,
         { tensor: name, missingBytes: needed - file.fileLength },
       );
     }
@@ -109,7 +110,7 @@ export function checkPlaces(
     const tensor = byOffset[index - 1];
     if (tensor && tensor.offset + tensor.byteLength > next.offset) {
       cursor.fail(
-        `tensors "${tensor.name}" and "${next.name}" overlap at byte ${next.offset}. The file is damaged; download or write it again.`,
+        `tensors ${quoted(tensor.name)} and ${quoted(next.name)} overlap at byte ${next.offset}. The file is damaged; download or write it again.`,
         { tensor: next.name },
       );
     }

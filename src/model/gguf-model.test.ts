@@ -3,6 +3,8 @@ import { readFile, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { ByteSource } from "../bytes/source.js";
+import { planGguf } from "../gguf/layout.js";
 import type { MetadataValue } from "../gguf/metadata.js";
 import { parseSplitName, splitPath } from "../gguf/splits.js";
 import { rowBytes } from "../quants/types.js";
@@ -64,6 +66,29 @@ describe("a GGUF file as a model", () => {
     assert.notEqual(file.indexOf(all), -1);
     assert.deepEqual(await experts.readRows(1000, 24), all.slice(1000 * perRow, 1024 * perRow));
     assert.deepEqual(await experts.readRows(4096, 0), new Uint8Array(0));
+  });
+
+  it("reads rows far beyond 4 GiB at their exact place", async () => {
+    const tensors = [
+      { name: "first", shape: [2048, 768, 4096], type: "BF16" as const },
+      { name: "second", shape: [2048, 768, 4096], type: "BF16" as const },
+    ];
+    const { header, byteLength } = planGguf({ metadata: new Map(), tensors });
+    const source: ByteSource = {
+      name: "large.gguf",
+      byteLength,
+      async read(offset, length) {
+        if (offset === 0) return Buffer.concat([header], length);
+        const place = new Uint8Array(length);
+        new DataView(place.buffer).setBigUint64(0, BigInt(offset));
+        return place;
+      },
+      async close() {},
+    };
+    const model = await openGguf("large.gguf", async () => source);
+    const row = Buffer.from(await model.tensors[1]!.readRows(768 * 4096 - 1, 1));
+    assert.equal(Number(row.readBigUInt64BE()), byteLength - 4096);
+    assert.ok(byteLength > 25e9);
   });
 
   it("refuses rows that a tensor does not have", async (t) => {
