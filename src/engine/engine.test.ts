@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { fork, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -196,6 +204,35 @@ test("unusable model files are told apart", async () => {
   );
 });
 
+test("closing cancels the running job", async () => {
+  const other = new Engine();
+  const running = other.run(decodeForever, { path }, { onEvent: () => void other.close() });
+  assert.ok((await failure(running)) instanceof CancelledError);
+});
+
+test("without the library's package the error says how to install it", async () => {
+  const copy = join(folder, "uninstalled");
+  const dist = fileURLToPath(new URL("..", import.meta.url));
+  for (const part of ["errors.js", "quants/types.js", "engine"])
+    cpSync(join(dist, part), join(copy, part), { recursive: true });
+  writeFileSync(join(copy, "package.json"), '{ "type": "module" }');
+  const script = `
+    import { Engine } from "./engine/engine.js";
+    import { describeModel } from "./engine/jobs.js";
+    const engine = new Engine();
+    await engine.run(describeModel, { model: { path: "x" } }).catch((error) => console.log(error.name, error.message));
+    await engine.close();`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+    cwd: copy,
+    encoding: "utf8",
+  });
+  assert.match(
+    stdout,
+    /^EnvironmentError llama\.cpp's library is not installed: none of .* was found\. Run "npm install --include=optional"/,
+    stderr,
+  );
+});
+
 test("an idle engine does not keep the program running, and its child ends with it", async () => {
   const script = `
     import { Engine } from ${JSON.stringify(new URL("./engine.js", import.meta.url).href)};
@@ -228,15 +265,21 @@ test("a killed parent takes a working child with it", async () => {
   await assertEnds(child);
 });
 
-/** Waits until a process is gone; the test's own time limit is the only clock. */
+/** Waits until a process is gone, or dead and only not yet reaped; the test's own time limit is the only clock. */
 async function assertEnds(processId: number): Promise<void> {
   assert.ok(processId > 0);
-  for (;;) {
-    try {
-      process.kill(processId, 0);
-    } catch {
-      return;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  while (isAlive(processId)) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${processId}/stat`, "utf8"));
+  } catch {
+    return process.platform !== "linux";
   }
 }

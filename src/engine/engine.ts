@@ -72,8 +72,9 @@ export class Engine {
     return result;
   }
 
-  /** Ends the child process and frees all models. A later job starts it anew. */
+  /** Ends the child process and frees all models; a running job is cancelled. A later job starts it anew. */
   async close(): Promise<void> {
+    if (this.#pending) this.#pending.cancelled = true;
     if (this.#child) {
       // An idle child does not keep the program alive, but its end is waited for.
       keepAlive(this.#child, true);

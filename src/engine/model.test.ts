@@ -40,7 +40,17 @@ test("control tokens are parsed only when asked for", () => {
 });
 
 test("a text survives tokenizing and detokenizing", () => {
-  for (const text of ["", " ", "def f(x):\n\treturn x ** 2  # é 你好 🦙\r\n", "<|im_end|>"]) {
+  const texts = [
+    "",
+    " ",
+    "def f(x):\n\treturn x ** 2  # é 你好 🦙\r\n",
+    "<|im_end|>",
+    // Of llama.cpp's vocabulary tests.
+    "ied 4 ½ months",
+    "\t\n",
+    "🚀 (normal) 😶‍🌫️ (multiple emojis concatenated) ✅ 🦙🦙 3333333 កាន់តែពិសេសអាច?我想在apple工作1314151天～",
+  ];
+  for (const text of texts) {
     const ids = model.tokenize(text, { parseSpecial: true });
     assert.equal(model.detokenize(ids, { special: true }), text);
   }

@@ -1,5 +1,5 @@
 /** A model loaded by llama.cpp in this process: its facts, its tokenizer, its weights. */
-import { CancelledError, InternalError, MalformedInputError } from "../errors.js";
+import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { type ContextOptions, ModelContext } from "./context.js";
 import { loadFailure } from "./failures.js";
 import type { NativeLibrary } from "./library.js";
@@ -10,6 +10,9 @@ import type { NativeTensor } from "./tensor.js";
 
 /** llama.cpp rounds contexts up to multiples of this. */
 const SMALL_CONTEXT = 256;
+
+/** What `llama_tokenize` returns if the number of tokens does not fit in 32 bits. */
+const SIZE_OVERFLOW = -(2 ** 31);
 
 /** How to load a model. */
 export interface ModelOptions {
@@ -140,18 +143,28 @@ export class Model {
   tokenize(text: string | Uint8Array, options: TokenizeOptions = {}): Int32Array {
     const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
     this.library.log.step(`tokenizing for ${this.path}`);
-    // A token stands for at least one byte, apart from those added around the text.
-    const tokens = new Int32Array(bytes.length + 16);
-    const count = this.library.native.llama_tokenize(
-      this.#vocabulary,
-      bytes,
-      bytes.length,
-      tokens,
-      tokens.length,
-      options.addSpecial ?? true,
-      options.parseSpecial ?? false,
-    );
-    if (count < 0) throw new InternalError(`${bytes.length} bytes gave more than ${tokens.length} tokens.`);
+    const { addSpecial = true, parseSpecial = false } = options;
+    const write = (tokens: Int32Array) =>
+      this.library.native.llama_tokenize(
+        this.#vocabulary,
+        bytes,
+        bytes.length,
+        tokens,
+        tokens.length,
+        addSpecial,
+        parseSpecial,
+      );
+    // A token nearly always stands for a byte or more; if there are more tokens, llama.cpp returns minus their number.
+    let tokens = new Int32Array(bytes.length + 16);
+    let count = write(tokens);
+    if (count < 0 && count > SIZE_OVERFLOW) {
+      tokens = new Int32Array(-count);
+      count = write(tokens);
+    }
+    if (count < 0)
+      throw new UsageError(
+        `a text of ${bytes.length} bytes has more tokens than llama.cpp can count; split it.`,
+      );
     return tokens.slice(0, count);
   }
 

@@ -1,7 +1,7 @@
 /** The thread of the engine's child process in which llama.cpp runs: executes the jobs that the parent sends. */
 import { writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { CancelledError, InternalError } from "../errors.js";
+import { CancelledError, InternalError, systemErrorCode } from "../errors.js";
 import type { Job, JobHost } from "./job.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
 import { formatLogLine, formatStep, serializeError, type ToChild, type ToParent } from "./messages.js";
@@ -10,6 +10,7 @@ import { Model, type ModelOptions } from "./model.js";
 const STANDARD_ERROR = 2;
 const { cancelled } = workerData as { cancelled: Int32Array };
 const isCancelled = () => Atomics.load(cancelled, 0) === 1;
+const pause = new Int32Array(new SharedArrayBuffer(4));
 const models = new Map<string, Model>();
 
 function send(message: ToParent): void {
@@ -18,9 +19,23 @@ function send(message: ToParent): void {
 
 function openLibrary(): NativeLibrary {
   const library = loadLibrary();
-  library.log.onLine = (line) => writeSync(STANDARD_ERROR, formatLogLine(line));
-  library.log.onStep = (step) => writeSync(STANDARD_ERROR, formatStep(step));
+  library.log.onLine = (line) => writeNow(formatLogLine(line));
+  library.log.onStep = (step) => writeNow(formatStep(step));
   return library;
+}
+
+/** Writes to standard error before native code goes on, so that the line outlives a crash. */
+function writeNow(text: string): void {
+  let bytes: Uint8Array = Buffer.from(text);
+  while (bytes.length > 0) {
+    try {
+      bytes = bytes.subarray(writeSync(STANDARD_ERROR, bytes));
+    } catch (error) {
+      // A pipe that does not block and is full: wait for the parent. Any other failure: nobody listens.
+      if (systemErrorCode(error) !== "EAGAIN") return;
+      Atomics.wait(pause, 0, 0, 1);
+    }
+  }
 }
 
 function loadModel(library: NativeLibrary, id: number, options: ModelOptions): Model {
