@@ -7,7 +7,8 @@
  *
  * 1. Each block's best scale without the grid, from a few starts; the largest of them / 31 is a first d.
  * 2. For each block, the sub-scales around that scale are ranked by their cost without the grid (a lower bound);
- *    the grid is searched at the few best. All results stay in a pool: at another scale their cost is a parabola.
+ *    the grid is searched at the best of them. All results stay in a pool: with fixed points, the cost is a parabola
+ *    in the scale. A search that comes out clearly worse than the best so far is broken off: that saves a third.
  * 3. With these parabolas, the total cost of any d is known at once; the best of many d is taken and refined by
  *    least squares. (At effort `fine`, steps 2 and 3 happen again from there.)
  * 4. At the end of the row, its scales are multiplied so that the gain is exactly one (`gain.ts`).
@@ -15,7 +16,7 @@
 import type { RowEncoder } from "./block.js";
 import type { Effort } from "./effort.js";
 import { writeUnbiasedScales } from "./gain.js";
-import { buildGrid, type Grid, nearestLevel, nearestPoint } from "./grid-search.js";
+import { buildGrid, findNearest, type Grid, type Nearest, nearestLevel } from "./grid-search.js";
 import type { GridName } from "./grid-shapes.js";
 
 /** What distinguishes the formats. */
@@ -29,8 +30,6 @@ export interface GridFormat {
   readonly bytes: number;
   /** First guesses of a block's scale: its largest magnitude divided by these. */
   readonly starts: readonly number[];
-  /** Grid searches per block and round, by effort. */
-  readonly searches: Readonly<Record<Effort, readonly number[]>>;
   /** Writes points, signs and sub-scales (all but d) to `out[at]`. */
   readonly pack: (codes: Codes, out: Uint8Array, at: number) => void;
 }
@@ -45,13 +44,30 @@ export interface Codes {
   readonly subscales: Uint8Array;
 }
 
+/** One round of searching. */
+interface Round {
+  /** Sub-scales of each block at which the grid is searched, at most. */
+  readonly searches: number;
+  /** A search is broken off when its squared error exceeds the block's least so far by this fraction. */
+  readonly margin: number;
+}
+
+const rounds: Readonly<Record<Effort, readonly Round[]>> = {
+  fast: [{ searches: 2, margin: 0 }],
+  default: [{ searches: 4, margin: 0.03 }],
+  fine: [
+    { searches: 7, margin: 0.1 },
+    { searches: 3, margin: 0.03 },
+  ],
+};
+
 const SUPERBLOCK = 256;
 const MAX_SUBSCALE = 15;
-/** Sub-scales up to this far from the first estimate are ranked. */
-const REACH = 3;
-/** Superblock scales tried: this many steps of 1 % below and above the first. */
-const SCALE_STEPS = 8;
-/** Pool entries of a block: the sum of searches of all rounds is never more. */
+/** Neighbouring sub-scales that are ranked. */
+const RANKED = 8;
+/** Superblock scales tried, 2 % apart, around the first. */
+const SCALES = 12;
+/** Pool entries of a block: no fewer than the searches of all rounds. */
 const POOL = 10;
 
 /** Makes the row encoder of a format. */
@@ -81,7 +97,8 @@ class GridEncoder {
   private readonly poolPoints: Uint16Array;
   private readonly poolQx: Float64Array;
   private readonly poolQ2: Float64Array;
-  private readonly bounds = new Float64Array(2 * REACH + 1);
+  private readonly bounds = new Float64Array(RANKED);
+  private readonly nearest: Nearest = { point: 0, cost: 0, least: 0 };
 
   constructor(private readonly format: GridFormat) {
     this.grid = buildGrid(format.grid);
@@ -169,8 +186,8 @@ class GridEncoder {
       this.codes.subscales.fill(0);
       return 0;
     }
-    for (const searches of this.format.searches[effort]) {
-      for (let block = 0; block < this.blocks; block++) this.searchBlock(block, scale, searches);
+    for (const round of rounds[effort]) {
+      for (let block = 0; block < this.blocks; block++) this.searchBlock(block, scale, round);
       scale = this.bestScale(scale);
     }
     this.choosePoints(scale);
@@ -211,18 +228,30 @@ class GridEncoder {
   }
 
   /** Searches the grid at the sub-scales that look best, near the block's scale, and adds the results to the pool. */
-  private searchBlock(block: number, scale: number, searches: number): void {
+  private searchBlock(block: number, scale: number, { searches, margin }: Round): void {
     const { bounds } = this;
-    const centre = nearestSubscale(this.blockScales[block]! / scale);
-    const low = Math.max(0, centre - REACH);
-    const high = Math.min(MAX_SUBSCALE, centre + REACH);
-    for (let s = low; s <= high; s++) bounds[s - low] = this.costWithoutGrid(block, scale * (2 * s + 1));
-    for (let search = 0; search < searches && search <= high - low; search++) {
-      let best = low;
-      for (let s = low; s <= high; s++) if (bounds[s - low]! < bounds[best - low]!) best = s;
-      bounds[best - low] = Infinity;
-      this.addToPool(block, scale * (2 * best + 1));
+    const centre = Math.floor((this.blockScales[block]! / scale - 1) / 2);
+    const low = Math.min(MAX_SUBSCALE + 1 - RANKED, Math.max(0, centre - 3));
+    for (let i = 0; i < RANKED; i++) bounds[i] = this.costWithoutGrid(block, scale * (2 * (low + i) + 1));
+    const energy = this.energy(block);
+    let limit = this.poolSizes[block]! > 0 ? this.entryCost(this.bestEntry(block, scale), scale) : Infinity;
+    for (let search = 0; search < searches; search++) {
+      let next = 0;
+      for (let i = 1; i < RANKED; i++) if (bounds[i]! < bounds[next]!) next = i;
+      if (bounds[next]! >= limit) break;
+      const cost = this.addToPool(block, scale * (2 * (low + next) + 1), limit);
+      limit = Math.min(limit, cost + margin * (cost + energy));
+      bounds[next] = Infinity;
     }
+  }
+
+  /** Squared error of a block whose weights were all encoded as zero. */
+  private energy(block: number): number {
+    let sum = 0;
+    for (let i = block * this.format.block; i < (block + 1) * this.format.block; i++) {
+      sum += this.weights[i]! * this.x[i]! ** 2;
+    }
+    return sum;
   }
 
   /** Cost of a block when every weight takes its nearest level. */
@@ -236,31 +265,39 @@ class GridEncoder {
     return cost;
   }
 
-  /** The nearest points of a block's groups at a scale, as a new entry of its pool. */
-  private addToPool(block: number, scale: number): void {
-    const { x, weights, grid, groupsPerBlock } = this;
-    const entry = block * POOL + this.poolSizes[block]!++;
+  /**
+   * Adds the nearest points of a block's groups at a scale to its pool, unless they cost `limit` or more. Returns the
+   * cost, or Infinity.
+   */
+  private addToPool(block: number, scale: number, limit: number): number {
+    const { x, weights, grid, groupsPerBlock, nearest } = this;
+    const entry = block * POOL + this.poolSizes[block]!;
+    let cost = this.costWithoutGrid(block, scale);
     let qx = 0;
     let q2 = 0;
     for (let group = 0, at = block * this.format.block; group < groupsPerBlock; group++, at += grid.group) {
-      const point = nearestPoint(grid, x, weights, at, scale);
-      this.poolPoints[entry * groupsPerBlock + group] = point;
+      findNearest(grid, x, weights, at, scale, nearest);
+      this.poolPoints[entry * groupsPerBlock + group] = nearest.point;
       for (let i = 0; i < grid.group; i++) {
-        const q = grid.magnitudes[point * grid.group + i]!;
+        const q = grid.magnitudes[nearest.point * grid.group + i]!;
         qx += weights[at + i]! * q * x[at + i]!;
         q2 += weights[at + i]! * q * q;
       }
+      cost += nearest.cost - nearest.least;
+      if (cost >= limit) return Infinity;
     }
     this.poolQx[entry] = qx;
     this.poolQ2[entry] = q2;
+    this.poolSizes[block]!++;
+    return cost;
   }
 
   /** The best superblock scale for the pool, near the given one. */
   private bestScale(start: number): number {
     let scale = start;
     let least = Infinity;
-    for (let step = -SCALE_STEPS; step <= SCALE_STEPS; step++) {
-      const candidate = start * (1 + step / 100);
+    for (let k = 0; k < SCALES; k++) {
+      const candidate = start * (1 + 0.02 * (k - (SCALES - 1) / 2));
       let cost = 0;
       for (let block = 0; block < this.blocks; block++) {
         cost += this.entryCost(this.bestEntry(block, candidate), candidate);
@@ -270,20 +307,16 @@ class GridEncoder {
         scale = candidate;
       }
     }
-    // Least squares for the chosen entries; twice, because another entry may be better then.
-    for (let pass = 0; pass < 2; pass++) {
-      let qx = 0;
-      let q2 = 0;
-      for (let block = 0; block < this.blocks; block++) {
-        const entry = this.bestEntry(block, scale);
-        const factor = 2 * this.entrySubscale(entry, scale) + 1;
-        qx += factor * this.poolQx[entry]!;
-        q2 += factor * factor * this.poolQ2[entry]!;
-        this.blockScales[block] = this.poolQx[entry]! / this.poolQ2[entry]!;
-      }
-      if (qx > 0) scale = qx / q2;
+    let qx = 0;
+    let q2 = 0;
+    for (let block = 0; block < this.blocks; block++) {
+      const entry = this.bestEntry(block, scale);
+      const factor = 2 * this.entrySubscale(entry, scale) + 1;
+      qx += factor * this.poolQx[entry]!;
+      q2 += factor * factor * this.poolQ2[entry]!;
+      this.blockScales[block] = this.poolQx[entry]! / this.poolQ2[entry]!;
     }
-    return scale;
+    return qx > 0 ? qx / q2 : scale;
   }
 
   /** The pool entry of a block that costs least with a superblock scale. */
@@ -335,7 +368,7 @@ class GridEncoder {
 
 /** Sub-scale s whose 2 s + 1 is nearest to a ratio of scales. */
 function nearestSubscale(ratio: number): number {
-  return Math.min(MAX_SUBSCALE, Math.max(0, Math.round((ratio - 1) / 2)));
+  return Math.min(MAX_SUBSCALE, Math.max(0, Math.floor(ratio / 2)));
 }
 
 /**

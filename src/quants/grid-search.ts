@@ -77,58 +77,73 @@ export function nearestLevel(bounds: Float64Array, magnitude: number): number {
   return level;
 }
 
+/** What a search found. */
+export interface Nearest {
+  point: number;
+  /** Sum of weight scale q (scale q - 2 x): the squared error less that of q = 0. */
+  cost: number;
+  /** The same for the nearest levels, grid or not: no point costs less. */
+  least: number;
+}
+
 const levelCosts = new Float64Array(32);
 const firstCosts = new Float64Array(81);
 const secondCosts = new Float64Array(81);
 
 /**
- * The point q of the grid with the least sum of weight (scale q - x)^2 over a group.
+ * Finds the point q of the grid with the least sum of weight (scale q - x)^2 over a group.
  * @param x magnitudes (negative where the sign bit is wrong on purpose); the group starts at `at`
  * @param weights importance of each
  */
-export function nearestPoint(
+export function findNearest(
   grid: Grid,
   x: Float64Array,
   weights: Float64Array,
   at: number,
   scale: number,
-): number {
-  const { group, levels, bounds, patterns } = grid;
+  nearest: Nearest,
+): void {
+  const { group, levels, bounds, patterns, starts, seconds } = grid;
   let pattern = 0;
+  let cost = 0;
   for (let i = at; i < at + group; i++) {
-    pattern = pattern * levels.length + nearestLevel(bounds, x[i]! / scale);
+    const level = nearestLevel(bounds, x[i]! / scale);
+    pattern = pattern * levels.length + level;
+    const q = scale * levels[level]!;
+    cost += weights[i]! * q * (q - 2 * x[i]!);
   }
-  const unconstrained = grid.pointOf[pattern]!;
-  if (unconstrained >= 0) return unconstrained;
+  nearest.point = grid.pointOf[pattern]!;
+  nearest.cost = cost;
+  nearest.least = cost;
+  if (nearest.point >= 0) return;
 
-  for (let i = 0, k = 0; i < group; i++) {
-    const weight = weights[at + i]! * scale;
+  for (let i = at, k = 0; i < at + group; i++) {
     for (let level = 0; level < levels.length; level++) {
-      const magnitude = levels[level]!;
-      levelCosts[k++] = weight * magnitude * (scale * magnitude - 2 * x[at + i]!);
+      const q = scale * levels[level]!;
+      levelCosts[k++] = weights[i]! * q * (q - 2 * x[i]!);
     }
   }
   const nextHalf = (group / 2) * levels.length;
   patternCosts(levels.length, 0, nextHalf, firstCosts);
   patternCosts(levels.length, nextHalf, 2 * nextHalf, secondCosts);
 
-  const { starts, seconds } = grid;
   const leastSecond = secondCosts[pattern % patterns]!;
   let best = Infinity;
   let bestAt = 0;
   // The first half that would be best alone comes first: it makes the bound tight from the start.
   for (let first = Math.floor(pattern / patterns), next = 0; next <= patterns; first = next++) {
-    const cost = firstCosts[first]!;
-    if (cost + leastSecond >= best) continue;
+    const firstCost = firstCosts[first]!;
+    if (firstCost + leastSecond >= best) continue;
     for (let k = starts[first]!; k < starts[first + 1]!; k++) {
-      const total = cost + secondCosts[seconds[k]!]!;
+      const total = firstCost + secondCosts[seconds[k]!]!;
       if (total < best) {
         best = total;
         bestAt = k;
       }
     }
   }
-  return grid.points[bestAt]!;
+  nearest.point = grid.points[bestAt]!;
+  nearest.cost = best;
 }
 
 /** Costs of all patterns of the weights whose level costs are `levelCosts[from]` to `levelCosts[to]`. */

@@ -1,11 +1,8 @@
 /** Encoders of IQ2_XXS, IQ2_XS and IQ2_S. Layouts: see the decoders in `iq2.ts`; the search: `grid-encode.ts`. */
-import { type GridFormat, gridEncoder } from "./grid-encode.js";
+import { gridEncoder } from "./grid-encode.js";
 import { writeU16 } from "./half.js";
 
-const common = {
-  starts: [4.4, 5.2, 6.3, 8.2],
-  searches: { fast: [2], default: [3], fine: [6, 3] },
-} as const satisfies Partial<GridFormat>;
+const starts = [4.4, 5.2, 6.3, 8.2];
 
 /** Writes sub-scales, two to a byte. */
 function packSubscales(subscales: Uint8Array, out: Uint8Array, at: number): void {
@@ -15,7 +12,7 @@ function packSubscales(subscales: Uint8Array, out: Uint8Array, at: number): void
 }
 
 export const encodeIQ2_XXS = gridEncoder({
-  ...common,
+  starts,
   grid: "IQ2_XXS",
   block: 32,
   evenSigns: true,
@@ -34,7 +31,7 @@ export const encodeIQ2_XXS = gridEncoder({
 });
 
 export const encodeIQ2_XS = gridEncoder({
-  ...common,
+  starts,
   grid: "IQ2_XS",
   block: 16,
   evenSigns: true,
@@ -48,7 +45,7 @@ export const encodeIQ2_XS = gridEncoder({
 });
 
 export const encodeIQ2_S = gridEncoder({
-  ...common,
+  starts,
   grid: "IQ2_S",
   block: 16,
   evenSigns: false,

@@ -4,7 +4,6 @@ import { writeU16 } from "./half.js";
 
 const common = {
   starts: [13, 14.5, 16.5, 19.5],
-  searches: { fast: [2], default: [4], fine: [6, 3] },
   block: 32,
 } as const satisfies Partial<GridFormat>;
 
