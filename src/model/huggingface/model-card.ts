@@ -34,7 +34,7 @@ function parseModelCard(text: string, name: string): ReadonlyMap<unknown, unknow
       schema: "failsafe",
       mapAsMap: true,
       uniqueKeys: false,
-      logLevel: "silent",
+      logLevel: "error",
     });
     return card instanceof Map ? card : new Map();
   } catch (cause) {
