@@ -19,8 +19,10 @@ const fileName =
 
 export const koffi = require("koffi") as typeof import("koffi");
 const packageRoot = dirname(dirname(require.resolve(`@node-llama-cpp/${packageName}`)));
+/** Where llama.cpp's libraries lie. */
+export const libraryFolder = join(packageRoot, "bins", packageName);
 /** llama.cpp's `ggml-base` library. */
-export const library = koffi.load(join(packageRoot, "bins", packageName, fileName));
+export const library = koffi.load(join(libraryFolder, fileName));
 
 const quantizeInit = library.func("void ggml_quantize_init(int type)");
 const quantizeChunk = library.func(
