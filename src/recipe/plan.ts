@@ -16,13 +16,14 @@ import { weightCount } from "../model/source.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { fittingType } from "./fallback.js";
 import { ftypeBaseType, ftypeNumber, ftypeOfType, isFtype } from "./ftypes.js";
-import { isTokenEmbedding, mixtureModel, processingOrder, startMixture } from "./mixture.js";
+import { startMixture } from "./mixture.js";
+import { isTokenEmbedding, mixtureModel, processingOrder } from "./mixture-model.js";
 import type { TypeOverrides } from "./overrides.js";
 import { isQuantizable } from "./quantizable.js";
 import type { Recipe } from "./recipe.js";
 import { checkRequirements } from "./requirements.js";
 import { overrideRule, RuleUse, recipeRule } from "./rules.js";
-import { abbreviate } from "./suggest.js";
+import { listTensors } from "./tensor-list.js";
 
 export interface TensorToPlan {
   readonly name: string;
@@ -226,7 +227,7 @@ function fallbackWarnings(tensors: readonly PlannedTensor[]): string[] {
     const text = `rows of ${shape[0]} weights do not fill blocks of ${fallbackFrom} (${blockSize}): ${to} instead for`;
     groups.set(text, [...(groups.get(text) ?? []), name]);
   }
-  return [...groups].map(([text, names]) => `${text} ${abbreviate(names)}.`);
+  return [...groups].map(([text, names]) => `${text} ${listTensors(names)}.`);
 }
 
 /**

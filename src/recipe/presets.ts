@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
-import { baseNames, parseBase } from "./ftypes.js";
+import { type Base, baseNames, parseBase } from "./ftypes.js";
 import { baseRecipe, parseRecipe, type Recipe } from "./recipe.js";
 import { suggestion } from "./suggest.js";
 
@@ -36,6 +36,15 @@ export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
     `"${nameOrFile}" is not a recipe${suggestion(nameOrFile, [...presets, ...baseNames])} A recipe file is given with its ending, like ./my.yaml.`,
     { recipe: nameOrFile },
   );
+}
+
+/** Reads the value of `--base`. Throws a UsageError that suggests the nearest name. */
+export function parseBaseOption(text: string): Base {
+  const base = parseBase(text);
+  if (base !== undefined) return base;
+  throw new UsageError(`--base: "${text}" is not a mixture or a type${suggestion(text, baseNames)}`, {
+    base: text,
+  });
 }
 
 async function readText(path: string): Promise<string> {

@@ -1,6 +1,7 @@
 /** Recipes as text: what a quantized file records of how it was made, and what can be read again. */
 import { stringify } from "yaml";
-import type { LayerRange, Recipe, Rule } from "./recipe.js";
+import type { Recipe, Rule } from "./recipe.js";
+import type { LayerRange } from "./schema.js";
 
 /** A recipe as YAML that `parseRecipe` reads back to the same recipe. */
 export function renderRecipe({ name, description, base, pure, rules }: Recipe): string {

@@ -6,8 +6,8 @@
 import { UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import type { Base } from "./ftypes.js";
-import { isTokenEmbedding } from "./mixture.js";
-import { abbreviate } from "./suggest.js";
+import { isTokenEmbedding } from "./mixture-model.js";
+import { listTensors } from "./tensor-list.js";
 
 /** What a tensor is to become. */
 export interface TypeChange {
@@ -65,7 +65,13 @@ export function unmetRequirements(tensors: readonly TypeChange[], abilities: Abi
         `the source is quantized already (${type}): ${names}. Use the F16 or BF16 original for best quality, or allow it with --allow-requantize.`,
     ),
     refusal(
-      changed.filter(({ name, to }) => lacksImportance(name, to, abilities)),
+      changed.filter(({ name, to }) => isTable(name) && lacksImportance(name, to, abilities)),
+      ({ to }) => to,
+      (type, names) =>
+        `type ${type} needs importance, which is not measured for ${names}. Choose another type with --token-embedding-type, --output-tensor-type or a rule.`,
+    ),
+    refusal(
+      changed.filter(({ name, to }) => !isTable(name) && lacksImportance(name, to, abilities)),
       ({ to }) => to,
       (type, names) =>
         abilities.hasImportance === undefined
@@ -76,10 +82,15 @@ export function unmetRequirements(tensors: readonly TypeChange[], abilities: Abi
   return problems.filter((problem) => problem !== undefined);
 }
 
+/** Embeddings and the output projection: rows are looked up, or seldom calibrated. */
+function isTable(name: string): boolean {
+  return isTokenEmbedding(name) || name === "output.weight";
+}
+
 function lacksImportance(name: string, type: TypeName, { base, hasImportance }: Abilities): boolean {
   if (hasImportance?.(name)) return false;
   if (encoderNeedsImportance.has(type)) return true;
-  if (isTokenEmbedding(name) || name === "output.weight") return false;
+  if (isTable(name)) return false;
   return needImportance.has(type) || (type === "Q2_K" && base === "Q2_K_S");
 }
 
@@ -93,5 +104,5 @@ function refusal(
   if (first === undefined) return undefined;
   const type = typeOf(first);
   const names = offending.filter((tensor) => typeOf(tensor) === type).map(({ name }) => name);
-  return new UsageError(message(type, abbreviate(names)), { type, tensors: names.length });
+  return new UsageError(message(type, listTensors(names)), { type, tensors: names.length });
 }

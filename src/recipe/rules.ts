@@ -5,6 +5,7 @@ import type { TypeName } from "../quants/types.js";
 import type { TensorTypeOverride } from "./overrides.js";
 import type { Rule } from "./recipe.js";
 import { abbreviate, nearest } from "./suggest.js";
+import { listTensors } from "./tensor-list.js";
 
 export interface TypeRule {
   /** What to call it in messages. */
@@ -46,22 +47,31 @@ export function recipeRule(rule: Rule, number: number, recipeName: string, tied:
     return layer !== undefined && layers.some(([first, last]) => first <= layer && layer <= last);
   };
   return {
-    title: `${rule.place}: rule ${number} (${[...(tensors ?? []), match].filter(Boolean).join(", ") || "layers"})`,
+    title: `${rule.place}: rule ${number} (${describe(rule)})`,
     reason: `rule ${number} of ${recipeName}`,
     type: rule.type,
     optional: rule.optional,
     selects: (name) => hasRole(name) && hasName(name) && inLayers(name),
     hint: (names) => {
-      if (names.some((name) => hasRole(name) && hasName(name))) return layerHint(names);
+      const inOtherLayers = names.filter((name) => hasRole(name) && hasName(name));
+      if (inOtherLayers.length > 0) return layerHint(inOtherLayers);
       if (match !== undefined && !names.some(hasName)) return patternHint(match, names);
       return roleHint(names);
     },
   };
 }
 
+/** What a rule selects, in short. */
+function describe({ tensors = [], match, layers = [] }: Rule): string {
+  const ranges = layers.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`));
+  const parts = [...tensors, ...(match === undefined ? [] : [match])];
+  return [...parts, ...(ranges.length > 0 ? [`layers ${ranges.join(", ")}`] : [])].join(", ");
+}
+
 function layerHint(names: readonly string[]): string {
-  const last = Math.max(-1, ...names.map((name) => layerOf(name) ?? -1));
-  return last < 0 ? "; its tensors are in no layer." : `; the layers are 0 to ${last}.`;
+  const layers = names.map(layerOf).filter((layer) => layer !== undefined);
+  if (layers.length === 0) return "; such tensors are in no layer.";
+  return `; such tensors are in layers ${Math.min(...layers)} to ${Math.max(...layers)}.`;
 }
 
 function roleHint(names: readonly string[]): string {
@@ -106,7 +116,7 @@ export class RuleUse {
       const kept = allNames.filter((name) => rule.selects(name));
       throw new UsageError(
         kept.length > 0
-          ? `${rule.title} matches only tensors that are never quantized: ${abbreviate(kept)}; remove it.`
+          ? `${rule.title} matches only tensors that are never quantized: ${listTensors(kept)}; remove it.`
           : `${rule.title} matches no tensor of this model${rule.hint(allNames)}`,
         { rule: rule.title },
       );

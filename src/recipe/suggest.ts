@@ -23,17 +23,28 @@ export function editDistance(a: string, b: string): number {
 /** Longest words that are compared: longer ones are no typing mistakes, and the work grows with the square. */
 const longestWord = 200;
 
-/** Up to `count` words nearest to `word`, nearest first, none further than half its length. */
+/**
+ * Up to `count` words like `word`, nearest first: none further than half its length, unless `word` abbreviates
+ * it ("attn" for "attention").
+ */
 export function nearest(word: string, words: Iterable<string>, count = 3): string[] {
   if (word.length > longestWord) return [];
   const lower = word.toLowerCase();
+  const limit = Math.max(2, Math.ceil(word.length / 2));
   return [...new Set(words)]
     .filter((candidate) => candidate.length <= longestWord)
     .map((candidate) => ({ candidate, distance: editDistance(lower, candidate.toLowerCase()) }))
-    .filter(({ distance }) => distance <= Math.max(2, Math.ceil(word.length / 2)))
+    .filter(({ candidate, distance }) => distance <= limit || abbreviates(lower, candidate.toLowerCase()))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, count)
     .map(({ candidate }) => candidate);
+}
+
+/** Whether all letters of a short word, three at least, stand in the long one in this order. */
+function abbreviates(short: string, long: string): boolean {
+  let found = 0;
+  for (const letter of long) if (letter === short[found]) found++;
+  return short.length >= 3 && found === short.length && short[0] === long[0];
 }
 
 /** "; did you mean A or B?", or a sentence's end with all words if none is near. */
@@ -43,7 +54,7 @@ export function suggestion(word: string, words: readonly string[], count = 3): s
 }
 
 /** "a, b, c and 12 more". */
-export function abbreviate(names: readonly string[], count = 6): string {
+export function abbreviate(names: readonly string[], count = 12): string {
   if (names.length <= count + 1) return names.join(", ");
   return `${names.slice(0, count).join(", ")} and ${names.length - count} more`;
 }
