@@ -9,10 +9,9 @@ import { type ModelSource, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import type { TypeName } from "../quants/types.js";
-import { parseBase } from "../recipe/ftypes.js";
 import type { TypeOverrides } from "../recipe/overrides.js";
 import { chooseTypes, type TypePlan } from "../recipe/plan.js";
-import { loadRecipe } from "../recipe/presets.js";
+import { loadRecipe, parseBaseOption } from "../recipe/presets.js";
 import { baseRecipe, type Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { unmetRequirements } from "../recipe/requirements.js";
@@ -102,8 +101,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
 
 /** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
 async function chooseRecipe({ recipe: name, base: baseName }: QuantizeOptions): Promise<Recipe> {
-  const base = baseName === undefined ? undefined : parseBase(baseName);
-  if (baseName !== undefined && base === undefined) await loadRecipe(baseName); // throws, suggesting names
+  const base = baseName === undefined ? undefined : parseBaseOption(baseName);
   if (name !== undefined) {
     const recipe = await loadRecipe(name);
     return base === undefined ? recipe : { ...recipe, base };

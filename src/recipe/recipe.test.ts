@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MalformedInputError } from "../errors.js";
-import { formatRecipe, parseRecipe } from "./recipe.js";
+import { parseRecipe } from "./recipe.js";
 
 const header = "name: mine\nbase: IQ3_S\n";
 
@@ -41,22 +41,6 @@ rules:
       { match: "^blk\\.\\d+\\.attn_v", layers: [[5, 5]], type: "F16", optional: true, place: "mine.yaml:10" },
     ],
   });
-});
-
-test("a recipe written and read again is the same", () => {
-  const text = `name: mine
-base: COPY
-pure: true
-rules:
-  - { tensors: [ shared ], layers: [ 0-3, 9 ], type: Q8_0 }
-  - { match: 'a: "b" # \\.', type: Q4_K, optional: true }
-`;
-  const recipe = parseRecipe(text, "x.yaml");
-  assert.deepEqual(parseRecipe(formatRecipe(recipe), "x.yaml"), recipe);
-  assert.match(
-    formatRecipe(recipe),
-    /^ {2}- \{ tensors: \[ shared \], layers: \[ 0-3, 9 \], type: Q8_0 \}$/m,
-  );
 });
 
 /** Text, and the message after the file's name. */
