@@ -12,8 +12,10 @@ import * as iq3 from "./iq3.js";
 import { encodeIQ3_S, encodeIQ3_XXS } from "./iq3-encode.js";
 import * as iq4 from "./iq4.js";
 import * as k from "./k-quants.js";
+import * as kRange from "./k-range-encode.js";
+import * as kScale from "./k-scale-encode.js";
 import * as legacy from "./legacy.js";
-import { encodeQ8_0 } from "./legacy-encode.js";
+import * as legacyEncode from "./legacy-encode.js";
 import { decodeMXFP4 } from "./mxfp4.js";
 import { decodeTQ1_0, decodeTQ2_0 } from "./ternary.js";
 import { rowBytes, type TypeName, traitsOf } from "./types.js";
@@ -50,12 +52,23 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
   F32: float.encodeF32,
   F16: float.encodeF16,
   BF16: float.encodeBf16,
-  Q8_0: encodeQ8_0,
   IQ2_XXS: encodeIQ2_XXS,
   IQ2_XS: encodeIQ2_XS,
   IQ2_S: encodeIQ2_S,
   IQ3_XXS: encodeIQ3_XXS,
   IQ3_S: encodeIQ3_S,
+  Q4_0: legacyEncode.encodeQ4_0,
+  Q4_1: legacyEncode.encodeQ4_1,
+  Q5_0: legacyEncode.encodeQ5_0,
+  Q5_1: legacyEncode.encodeQ5_1,
+  Q8_0: legacyEncode.encodeQ8_0,
+  Q2_K: kRange.encodeQ2_K,
+  Q3_K: kScale.encodeQ3_K,
+  Q4_K: kRange.encodeQ4_K,
+  Q5_K: kRange.encodeQ5_K,
+  Q6_K: kScale.encodeQ6_K,
+  IQ4_NL: legacyEncode.encodeIQ4_NL,
+  IQ4_XS: kScale.encodeIQ4_XS,
 };
 
 /**

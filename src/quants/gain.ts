@@ -7,6 +7,15 @@
 import { F16_MAX, f16ToF32, f32ToF16, writeU16 } from "./half.js";
 
 /**
+ * What to multiply the scales of a row by for unit gain.
+ * @param square <W, W> of the row
+ * @param product <W, Q> of the row
+ */
+export function gainCorrection(square: number, product: number): number {
+  return product > 0 && square > 0 ? square / product : 1;
+}
+
+/**
  * Writes the F16 scales of a row's superblocks, scaled to unit gain.
  * @param scales scale of each superblock before
  * @param products <W, Q> of each superblock for scale 1
@@ -23,7 +32,7 @@ export function writeUnbiasedScales(
 ): void {
   let product = 0;
   for (let k = 0; k < scales.length; k++) product += scales[k]! * products[k]!;
-  const gain = product > 0 && square > 0 ? square / product : 1;
+  const gain = gainCorrection(square, product);
   let excess = 0;
   for (let k = 0; k < scales.length; k++) {
     const scale = gain * scales[k]!;

@@ -74,3 +74,13 @@ export function writeU16(bytes: Uint8Array, at: number, value: number): void {
 export function readF16(bytes: Uint8Array, at: number): number {
   return f16Values[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }
+
+/** F16 bits of a scale; beyond the format's range those of its largest number, never an infinity. */
+export function scaleToF16(scale: number): number {
+  return f32ToF16(Math.max(-F16_MAX, Math.min(F16_MAX, scale)));
+}
+
+/** A scale as F16 holds it. */
+export function roundToF16(scale: number): number {
+  return f16ToF32(scaleToF16(scale));
+}

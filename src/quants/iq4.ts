@@ -10,6 +10,7 @@
  */
 import { blockDecoder } from "./block.js";
 import { readF16, readU16 } from "./half.js";
+import { clamp, nearest } from "./lanes.js";
 
 /** The sixteen levels, ascending. */
 export const IQ4_LEVELS = Int8Array.of(
@@ -30,6 +31,24 @@ export const IQ4_LEVELS = Int8Array.of(
   89,
   113,
 );
+
+/** The code of each level. */
+export const IQ4_CODES: ReadonlyMap<number, number> = new Map(
+  Array.from(IQ4_LEVELS, (level, code) => [level, code]),
+);
+
+/** Nearest level by twice the quotient, rounded down: all midpoints between levels are multiples of 1/2. */
+const NEAREST_LEVELS = Int8Array.from({ length: 512 }, (_, i) => {
+  const quotient = (i - 256 + 0.5) / 2;
+  return IQ4_LEVELS.reduce((best, level) =>
+    Math.abs(level - quotient) < Math.abs(best - quotient) ? level : best,
+  );
+});
+
+/** The level nearest to a quotient. */
+export function nearestIQ4Level(quotient: number): number {
+  return NEAREST_LEVELS[clamp(nearest(Math.fround(Math.fround(2 * quotient) + 255.5)), 0, 511)]!;
+}
 
 function decodeCodes(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to: number): void {
   for (let j = 0; j < 16; j++) {

@@ -1,0 +1,35 @@
+/**
+ * Importance as the encoders need it: of ordinary size and never zero, whatever the matrix holds. Only ratios
+ * matter to them.
+ */
+
+const { fround, max, min } = Math;
+
+/** Columns that share a floor; no block format has longer blocks with one scale. */
+const GROUP = 32;
+
+/**
+ * Importance scaled to a mean of 1. A column that matters a million times less than another of its group of 32 is
+ * raised to that, so that float32 sums keep it, and one that does not matter at all still gets a sensible code. A
+ * group, or a row, without any importance counts evenly.
+ * @param importance finite, not negative; undefined: all columns alike
+ */
+export function normalizeImportance(importance: Float32Array | undefined, columns: number): Float32Array {
+  const normalized = new Float32Array(columns).fill(1);
+  if (!importance) return normalized;
+  let sum = 0;
+  for (const value of importance) sum += value;
+  if (sum === 0) return normalized;
+  const inverseMean = fround(columns / sum);
+  for (let start = 0; start < columns; start += GROUP) {
+    const end = min(start + GROUP, columns);
+    let largest = 1e-6;
+    for (let i = start; i < end; i++) {
+      normalized[i] = importance[i]! * inverseMean;
+      largest = max(largest, normalized[i]!);
+    }
+    const floor = fround(largest * 1e-6);
+    for (let i = start; i < end; i++) normalized[i] = max(normalized[i]!, floor);
+  }
+  return normalized;
+}

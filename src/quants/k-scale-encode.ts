@@ -1,0 +1,204 @@
+/**
+ * Encoders of superblocks whose blocks have a scale only: Q3_K, Q6_K and IQ4_XS. weight = d scale code, with integer
+ * scales. Layouts: `k-quants.ts`, `iq4.ts`.
+ *
+ * 1. Each block's best scale is searched for itself.
+ * 2. d is searched the same way, with the blocks' scales in the place of weights, each as important as its curvature.
+ * 3. Each block tries the integer scales around its best one, with codes for that scale.
+ * 4. d is fitted to all codes of the superblock, and corrected for the row's gain.
+ */
+import type { RowEncoder } from "./block.js";
+import { gainCorrection } from "./gain.js";
+import { scaleToF16, writeU16 } from "./half.js";
+import { normalizeImportance } from "./importance.js";
+import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
+import { invert, nearest, weightedDot } from "./lanes.js";
+import { packNibbles, packTwoBits } from "./pack.js";
+import {
+  type Candidates,
+  integers,
+  type Quantizer,
+  type ScaleFit,
+  searchScale,
+  superblockScale,
+} from "./scale-search.js";
+
+const { fround } = Math;
+
+interface ScaleFormat {
+  /** Weights per block. */
+  readonly block: number;
+  readonly blockBytes: number;
+  /** Offset of d in the superblock. */
+  readonly dAt: number;
+  readonly quantize: Quantizer;
+  readonly candidates: Candidates;
+  readonly quantizeScale: Quantizer;
+  /** Largest magnitude of an integer scale. */
+  readonly topScale: number;
+  readonly scaleCandidates: Candidates;
+  /** Writes 256 codes (levels, as the quantizer gives them) and the blocks' scales. */
+  readonly pack: (codes: Float32Array, scales: Float32Array, out: Uint8Array, at: number) => void;
+}
+
+/** Steps from the nearest integer scale that a block tries, one in each lane. */
+const SCALE_STEPS = [-1, 0, 1, 2] as const;
+
+/** The best integer scale of a block, near the scale that fits it best, where the superblock's scale is d. */
+function searchInteger(
+  x: Float32Array,
+  w: Float32Array,
+  at: number,
+  format: ScaleFormat,
+  exact: number,
+  d: number,
+): number {
+  const { block: size, quantize, quantizeScale } = format;
+  const center = nearest(fround(exact * invert(d)));
+  const away = center < 0 ? -1 : 1;
+  let best = Infinity;
+  let found = 0;
+  for (const step of SCALE_STEPS) {
+    const integer = quantizeScale(center + away * step);
+    const scale = fround(d * integer);
+    const inverse = invert(scale);
+    let c = 0;
+    let v = 0;
+    for (let i = at; i < at + size; i++) {
+      const code = quantize(fround(x[i]! * inverse));
+      const weighted = fround(w[i]! * code);
+      c = fround(c + fround(weighted * x[i]!));
+      v = fround(v + fround(weighted * code));
+    }
+    // sum w (x - scale l)^2 without sum w x^2.
+    const error = fround(scale * fround(fround(scale * v) - fround(2 * c)));
+    if (error < best) {
+      best = error;
+      found = integer;
+    }
+  }
+  return found;
+}
+
+function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
+  const { block: size, quantize, candidates, quantizeScale, scaleCandidates } = format;
+  const blocks = 256 / size;
+  return (x, importance, out) => {
+    const w = normalizeImportance(importance, x.length);
+    const fit: ScaleFit = { scale: 0, curvature: 0 };
+    const ds = new Float64Array(x.length / 256);
+    const codes = new Float32Array(x.length);
+    const exact = new Float32Array(blocks);
+    const curvatures = new Float32Array(blocks);
+    const scales = new Float32Array(blocks);
+    let product = 0;
+    let square = 0;
+    for (let superblock = 0; superblock < ds.length; superblock++) {
+      const start = 256 * superblock;
+      for (let block = 0; block < blocks; block++) {
+        searchScale(x, w, start + size * block, size, quantize, candidates, fit);
+        exact[block] = fit.scale;
+        curvatures[block] = fit.curvature;
+      }
+      searchScale(exact, curvatures, 0, blocks, quantizeScale, scaleCandidates, fit);
+      const d = superblockScale(fit.scale, format.topScale);
+      let c = 0;
+      let v = 0;
+      for (let block = 0; block < blocks; block++) {
+        const at = start + size * block;
+        const scale = searchInteger(x, w, at, format, exact[block]!, d);
+        scales[block] = scale;
+        const inverse = invert(fround(d * scale));
+        for (let i = at; i < at + size; i++) codes[i] = quantize(fround(x[i]! * inverse));
+        c += scale * weightedDot(w, codes, x, at, size);
+        v += scale * scale * weightedDot(w, codes, codes, at, size);
+      }
+      ds[superblock] = v > 0 ? c / v : 0;
+      product += ds[superblock]! * c;
+      square += weightedDot(w, x, x, start, 256);
+      format.pack(codes.subarray(start, start + 256), scales, out, format.blockBytes * superblock);
+    }
+    const correction = gainCorrection(square, product);
+    for (let superblock = 0; superblock < ds.length; superblock++) {
+      const at = format.blockBytes * superblock + format.dAt;
+      writeU16(out, at, scaleToF16(correction * ds[superblock]!));
+    }
+  };
+}
+
+/** Candidates for the six-bit scales of Q3_K and IQ4_XS, from -32 to 31. */
+const SIX_BIT_SCALES: Candidates = {
+  first: [-29, -30, 29, 30],
+  stride: [-2, -2, 2, 2],
+  steps: 2,
+};
+
+export const encodeQ3_K = scaleSuperblockEncoder({
+  block: 16,
+  blockBytes: 110,
+  dAt: 108,
+  quantize: integers(-4, 3),
+  candidates: { first: [-2.75, -3.75, -4.75, 2.5], stride: [-0.375, -0.375, -0.375, 0.75], steps: 3 },
+  quantizeScale: integers(-32, 31),
+  topScale: 32,
+  scaleCandidates: SIX_BIT_SCALES,
+  pack(codes, scales, out, at) {
+    packTwoBits((i) => codes[i]! + 4, out, at + 32);
+    for (let l = 0; l < 32; l++) {
+      let thirdBits = 0;
+      for (let k = 0; k < 8; k++) if (codes[32 * k + l]! >= 0) thirdBits |= 1 << k;
+      out[at + l] = thirdBits;
+    }
+    out.fill(0, at + 96, at + 108);
+    for (let block = 0; block < 16; block++) {
+      const scale = scales[block]! + 32;
+      out[at + 96 + (block & 7)]! |= (scale & 15) << (block < 8 ? 0 : 4);
+      out[at + 104 + (block & 3)]! |= (scale >> 4) << (2 * (block >> 2));
+    }
+  },
+});
+
+export const encodeQ6_K = scaleSuperblockEncoder({
+  block: 16,
+  blockBytes: 210,
+  dAt: 208,
+  quantize: integers(-32, 31),
+  candidates: { first: [-30.5, -31, -31.5, -32], stride: [-2, -2, -2, -2], steps: 2 },
+  quantizeScale: integers(-128, 127),
+  topScale: 128,
+  scaleCandidates: { first: [-128, -126, -124, -122], stride: [0, 0, 0, 0], steps: 1 },
+  pack(codes, scales, out, at) {
+    for (let half = 0; half < 2; half++) {
+      const number = (quarter: number, l: number) => codes[128 * half + 32 * quarter + l]! + 32;
+      for (let l = 0; l < 32; l++) {
+        const [a, b, c, d] = [number(0, l), number(1, l), number(2, l), number(3, l)];
+        out[at + 64 * half + l] = (a & 15) | ((c & 15) << 4);
+        out[at + 64 * half + 32 + l] = (b & 15) | ((d & 15) << 4);
+        out[at + 128 + 32 * half + l] = (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6);
+      }
+    }
+    for (let block = 0; block < 16; block++) out[at + 192 + block] = scales[block]!;
+  },
+});
+
+export const encodeIQ4_XS = scaleSuperblockEncoder({
+  block: 32,
+  blockBytes: 136,
+  dAt: 0,
+  quantize: nearestIQ4Level,
+  candidates: { first: [-104, -112, 98, 106], stride: [-16, -16, 16, 16], steps: 4 },
+  quantizeScale: integers(-32, 31),
+  topScale: 32,
+  scaleCandidates: SIX_BIT_SCALES,
+  pack(codes, scales, out, at) {
+    let upper = 0;
+    out.fill(0, at + 4, at + 8);
+    for (let block = 0; block < 8; block++) {
+      const scale = scales[block]! + 32;
+      out[at + 4 + (block >> 1)]! |= (scale & 15) << (4 * (block & 1));
+      upper |= (scale >> 4) << (2 * block);
+      packNibbles((i) => IQ4_CODES.get(codes[32 * block + i]!)!, out, at + 8 + 16 * block);
+    }
+    writeU16(out, at + 2, upper);
+  },
+});

@@ -1,0 +1,106 @@
+/**
+ * The search for the scale of a block: weights x are stored as small integer codes (or unequally spaced levels) l
+ * times a scale s, and the weighted error sum w (x - s l)^2 shall be small.
+ *
+ * A candidate for 1/s gives the codes l = nearest(x / s). For fixed codes the best scale is s = c / v, with
+ * c = sum w l x and v = sum w l^2, and leaves the error sum w x^2 - c^2 / v: the candidate with the largest c^2 / v
+ * wins, and no candidate needs a second look at the weights. (llama.cpp's `make_qx_quants` rests on the same
+ * identity.)
+ *
+ * Candidates come as four lanes of arithmetic progressions, compared lane after lane: a SIMD kernel with a candidate
+ * in each lane then finds the same one, to the last bit.
+ */
+import { roundToF16 } from "./half.js";
+import { clamp, nearest } from "./lanes.js";
+
+const { abs, fround, max, min } = Math;
+
+/** What a weight divided by its scale becomes: a code, or a level of a codebook. */
+export type Quantizer = (quotient: number) => number;
+
+/** The quantizer to integers from `low` to `high`. */
+export function integers(low: number, high: number): Quantizer {
+  return (quotient) => clamp(nearest(quotient), low, high);
+}
+
+/**
+ * Where candidates lie: candidate `step` of `lane` makes the largest weight that matters the quotient
+ * `first[lane] + step * stride[lane]`. All numbers are exact in float32.
+ */
+export interface Candidates {
+  readonly first: readonly [number, number, number, number];
+  readonly stride: readonly [number, number, number, number];
+  readonly steps: number;
+}
+
+/** The result of a search. */
+export interface ScaleFit {
+  /** Best scale found; 0 if all weights are (next to) zero. */
+  scale: number;
+  /** How much the error grows with the square of a deviation from that scale: sum w l^2. */
+  curvature: number;
+}
+
+/** Weights with less than this part of the largest w x^2 of their block may be clipped: they hardly matter. */
+const MATTERING = 2 ** -10;
+
+/** If no weight of a block exceeds this, no F16 scale can hold the block. */
+export const NEXT_TO_ZERO = 1e-20;
+
+/**
+ * Finds the best scale of the `count` weights from `x[at]`.
+ * @param w importance, one positive number per weight, at the same places
+ */
+export function searchScale(
+  x: Float32Array,
+  w: Float32Array,
+  at: number,
+  count: number,
+  quantize: Quantizer,
+  candidates: Candidates,
+  fit: ScaleFit,
+): void {
+  fit.scale = 0;
+  fit.curvature = 0;
+  let most = 0;
+  for (let i = at; i < at + count; i++) most = max(most, fround(fround(w[i]! * x[i]!) * x[i]!));
+  const enough = fround(most * MATTERING);
+  let largest = 0;
+  for (let i = at; i < at + count; i++) {
+    const matters = fround(fround(w[i]! * x[i]!) * x[i]!) >= enough;
+    if (matters && abs(x[i]!) > abs(largest)) largest = x[i]!;
+  }
+  if (abs(largest) < NEXT_TO_ZERO) return;
+  let best = 0;
+  for (let lane = 0; lane < 4; lane++) {
+    for (let step = 0; step < candidates.steps; step++) {
+      const inverse = fround((candidates.first[lane]! + step * candidates.stride[lane]!) / largest);
+      let c = 0;
+      let v = 0;
+      for (let i = at; i < at + count; i++) {
+        const code = quantize(fround(x[i]! * inverse));
+        const weighted = fround(w[i]! * code);
+        c = fround(c + fround(weighted * x[i]!));
+        v = fround(v + fround(weighted * code));
+      }
+      const scale = fround(c / v);
+      const score = fround(scale * c);
+      if (score > best) {
+        best = score;
+        fit.scale = scale;
+        fit.curvature = v;
+      }
+    }
+  }
+}
+
+/**
+ * A superblock's scale, found with integer scales up to `top` in mind, as F16 can hold it: where F16 knows next to no
+ * numbers, below 2^-22, a larger one with smaller integers.
+ */
+export function superblockScale(found: number, top: number): number {
+  const magnitude = abs(found);
+  if (magnitude * top < 2 ** -25) return 0;
+  const larger = max(magnitude, min(2 ** -22, (magnitude * top) / 7), 2 ** -24);
+  return roundToF16(found < 0 ? -larger : larger);
+}
