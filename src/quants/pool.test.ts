@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { execFile as execFileCallback } from "node:child_process";
 import { describe, it } from "node:test";
+import { promisify } from "node:util";
 import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { fill, gaussian, uniform } from "../testing/random.js";
 import { EncoderPool } from "./pool.js";
 import { addStatistics, noStatistics } from "./statistics.js";
 import type { Slice } from "./transcode.js";
 import { rowBytes } from "./types.js";
+
+const execFile = promisify(execFileCallback);
 
 const columns = 512;
 const rows = 60;
@@ -141,6 +145,32 @@ describe("the encoder pool", () => {
     for (const { reason } of rejected) assert.ok(reason instanceof CancelledError);
     await assert.rejects(pool.transcode(slice(0, 1)), CancelledError);
     await pool.ready();
+  });
+
+  it("does without SIMD when told to, with a warning and the same bytes", async () => {
+    const script = `
+      const { EncoderPool } = await import(${JSON.stringify(new URL("./pool.js", import.meta.url).href)});
+      const pool = new EncoderPool(1);
+      const source = new Uint8Array(Float32Array.from({ length: 512 }, (_, i) => Math.sin(i)).buffer);
+      const done = await pool.transcode({ label: "t", firstRow: 0, sourceType: "F32", targetType: "Q8_0",
+        columns: 512, source, effort: "default" });
+      await pool.close();
+      console.log(JSON.stringify({ warning: pool.warning, bytes: Buffer.from(done.bytes).toString("hex"),
+        statistics: done.statistics }));
+    `;
+    const run = async (simd: boolean) => {
+      const env = { ...process.env, LOPSIDED_NO_SIMD: simd ? "0" : "1" };
+      const { stdout } = await execFile(process.execPath, ["--input-type=module", "-e", script], { env });
+      return JSON.parse(stdout) as { warning?: string; bytes: string; statistics: object };
+    };
+    const [fast, slow] = await Promise.all([run(true), run(false)]);
+    assert.equal(fast.warning, undefined);
+    assert.equal(
+      slow.warning,
+      "Encoding is several times slower than it could be, because LOPSIDED_NO_SIMD=1 is set.",
+    );
+    assert.equal(slow.bytes, fast.bytes);
+    assert.deepEqual(slow.statistics, fast.statistics);
   });
 
   it("reports a thread that breaks down instead of waiting for it", async () => {

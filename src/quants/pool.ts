@@ -79,7 +79,11 @@ export class EncoderPool {
   }
 
   private start(setup: WorkerSetup): Thread {
-    const worker = new Worker(new URL("./pool-worker.js", import.meta.url), { workerData: setup });
+    // Without the process's own Node options: `--input-type`, for one, would keep the thread from starting.
+    const worker = new Worker(new URL("./pool-worker.js", import.meta.url), {
+      workerData: setup,
+      execArgv: [],
+    });
     const thread: Thread = { worker, tasks: new Map() };
     worker.on("message", (reply: Reply) => this.receive(thread, reply));
     worker.on("messageerror", (cause) => this.fail(brokenThread("sent a reply that cannot be read", cause)));

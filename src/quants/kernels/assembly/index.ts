@@ -1,6 +1,16 @@
-/** The module: what the files of this folder export, in one. A file that is not named here is not compiled. */
+// The module: what the files named here export, in one. A file that is not named is not compiled.
 export * from "./tables";
 export * from "./measure";
+export * from "./decode/float";
+export * from "./decode/legacy";
+export * from "./decode/k-quants";
+export * from "./decode/iq1";
+export * from "./decode/iq2";
+export * from "./decode/iq3";
+export * from "./decode/iq4";
+export * from "./decode/rare";
+export * from "./encode/float";
+export * from "./encode/q8_0";
 
 /** First byte behind the tables of all files; from here on memory belongs to the host. */
 export function heap_base(): usize {

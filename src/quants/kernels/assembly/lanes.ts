@@ -1,0 +1,58 @@
+// Small operations on vectors that several kernels share.
+
+/** Sum of the four lanes: (0 + 2) + (1 + 3). */
+// @ts-ignore: decorator
+@inline
+export function sum_f32x4(v: v128): f32 {
+  const pairs = f32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+/** Largest of the four lanes, none of them NaN. */
+// @ts-ignore: decorator
+@inline
+export function max_f32x4(v: v128): f32 {
+  const pairs = f32x4.pmax(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.pmax(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
+/** Writes sixteen weights, scale * code, of signed codes. */
+// @ts-ignore: decorator
+@inline
+export function store_scaled(out: usize, codes: v128, scale: v128): void {
+  const low = i16x8.extend_low_i8x16_s(codes);
+  const high = i16x8.extend_high_i8x16_s(codes);
+  v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low))));
+  v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low))), 16);
+  v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high))), 32);
+  v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))), 48);
+}
+
+/** Writes sixteen weights, scale * code + offset, of codes below 128. */
+// @ts-ignore: decorator
+@inline
+export function store_scaled_offset(out: usize, codes: v128, scale: v128, offset: v128): void {
+  store_scaled(out, codes, scale);
+  v128.store(out, f32x4.add(v128.load(out), offset));
+  v128.store(out, f32x4.add(v128.load(out, 16), offset), 16);
+  v128.store(out, f32x4.add(v128.load(out, 32), offset), 32);
+  v128.store(out, f32x4.add(v128.load(out, 48), offset), 48);
+}
+
+/** Per byte 255 or 0: the 16 bits from the lowest on, one for each byte. */
+// @ts-ignore: decorator
+@inline
+export function bits_to_bytes(bits: u32): v128 {
+  const all = i16x8.splat(<i16>bits);
+  const spread = v128.shuffle<u8>(all, all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const places = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
+  return i8x16.eq(v128.and(spread, places), places);
+}
+
+/** The float32 sign bit in lane i where bit i of `signs` is set. */
+// @ts-ignore: decorator
+@inline
+export function sign_bits(signs: u32): v128 {
+  const places = i32x4(1, 2, 4, 8);
+  return i32x4.shl(i32x4.eq(v128.and(i32x4.splat(signs), places), places), 31);
+}
