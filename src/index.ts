@@ -6,10 +6,15 @@
 export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
 // What they have in common.
 export * from "./errors.js";
+// Measuring.
+export type { Divergence } from "./evaluate/divergence.js";
+export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./evaluate/measure.js";
 export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
 export { type Metadata, type MetadataValue, metadataNumber, metadataString } from "./gguf/metadata.js";
 export { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf/reader.js";
 // Importance matrices and recipes.
+export { computeImatrix, type ImatrixOptions, type ImatrixResult } from "./imatrix/compute.js";
+export { coverageWarning, type ExpertCoverage, expertCoverage } from "./imatrix/coverage.js";
 export { readImatrixFile, writeImatrixFile } from "./imatrix/file.js";
 export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
 export { type Importance, importanceOf } from "./imatrix/importance.js";

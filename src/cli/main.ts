@@ -3,7 +3,9 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
 import { addConvert } from "./convert.js";
+import { addImatrix } from "./imatrix.js";
 import { addInspect } from "./inspect.js";
+import { addPerplexity } from "./perplexity.js";
 import { addQuantize } from "./quantize.js";
 
 const program = new Command("lopsided")
@@ -13,7 +15,7 @@ const program = new Command("lopsided")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
 
-for (const add of [addInspect, addConvert, addQuantize]) add(program);
+for (const add of [addInspect, addConvert, addImatrix, addQuantize, addPerplexity]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

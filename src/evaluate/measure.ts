@@ -1,7 +1,7 @@
 /** Measuring a model on a text: the whole of the `perplexity` command. */
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { findModelFiles, memoryLimitBytes } from "../engine/limits.js";
@@ -151,7 +151,7 @@ function paramsOf(options: PerplexityOptions): MeasureParams {
 }
 
 function modelOf({ gpuLayers }: PerplexityOptions, path: string): MeasureParams["model"] {
-  return { path: resolve(path), ...(gpuLayers === undefined ? {} : { gpuLayers }) };
+  return { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) };
 }
 
 function fitTogether(model: string, reference: string, memory = weightsShare * memoryLimitBytes()): boolean {

@@ -1,5 +1,6 @@
 /** The part of an imatrix run that happens beside the model: decode the chunks, collect, save what is there. */
 import { readFile, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import {
@@ -134,5 +135,5 @@ function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
 async function describeRun(params: CollectParams, text: TextChunks): Promise<string> {
   const { size, mtimeMs } = await stat(params.model.path);
   const { processOutput, context } = params;
-  return runName({ model: params.model.path, size, mtimeMs, processOutput, context }, text.tokens);
+  return runName({ model: resolve(params.model.path), size, mtimeMs, processOutput, context }, text.tokens);
 }

@@ -1,6 +1,5 @@
 /** Computing the importance matrix of a model from a calibration text: the whole of the `imatrix` command. */
 import { access, constants, rm } from "node:fs/promises";
-import { resolve } from "node:path";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { EnvironmentError, UsageError } from "../errors.js";
@@ -79,7 +78,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   checkNumbers(options, context);
   await checkPaths(options);
   const merged = await Promise.all((options.merge ?? []).map(readImatrixFile));
-  const checkpoint = checkpointPath(resolve(options.output));
+  const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
   try {
     const params = collectParams(options, context, checkpoint);
@@ -126,7 +125,7 @@ function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
 function collectParams(options: ImatrixOptions, context: number, checkpoint: string) {
   return {
     model: {
-      path: resolve(options.model),
+      path: options.model,
       ...(options.gpuLayers === undefined ? {} : { gpuLayers: options.gpuLayers }),
     },
     text: options.text,

@@ -36,22 +36,6 @@ export function expertCoverage(imatrix: Imatrix): ExpertCoverage[] {
     .sort((a, b) => a.tensor.localeCompare(b.tensor, "en", { numeric: true }));
 }
 
-/** The coverage as a table for people: one line per tensor. */
-export function coverageTable(coverage: readonly ExpertCoverage[]): string {
-  const header = ["tensor", "experts", "unseen", "fewest tokens", "median", "most tokens"];
-  const rows = coverage.map((row) => [
-    row.tensor,
-    ...[row.experts, row.unseen, row.fewest, medianOf(row.tokens), row.most].map(String),
-  ]);
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  return [header, ...rows]
-    .map((row) =>
-      row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))),
-    )
-    .map((row) => row.join("  ").trimEnd())
-    .join("\n");
-}
-
 /** A warning with advice if experts saw too few tokens, or undefined if all is well. */
 export function coverageWarning(imatrix: Imatrix): string | undefined {
   const coverage = expertCoverage(imatrix);
@@ -70,12 +54,4 @@ function advice(imatrix: Imatrix, worst: ExpertCoverage): string {
   }
   const chunks = Math.ceil((imatrix.chunkCount * thinExpertTokens) / worst.fewest);
   return `Calibrate on about ${chunks} chunks of such text (now ${imatrix.chunkCount}) or on text of more kinds, add it to this file (--merge), ${prior}.`;
-}
-
-function medianOf(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? 0)
-    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
