@@ -235,6 +235,11 @@ const refused: readonly [what: string, files: Files, message: string][] = [
     "m/config.json: the model is quantized already (fp8); take the original model in BF16, F16 or F32.",
   ],
   [
+    "an embedding model",
+    { ...tinyFiles(), "modules.json": [] },
+    "m: is an embedding model (it has modules.json); convert it with llama.cpp's convert_hf_to_gguf.py.",
+  ],
+  [
     "a missing expert",
     withTensors({ "model.layers.1.mlp.experts.2.up_proj.weight": undefined }),
     'm: tensor "model.layers.1.mlp.experts.2.up_proj.weight" is missing, which the qwen3moe model of config.json needs; check that all files are downloaded.',

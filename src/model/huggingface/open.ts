@@ -66,6 +66,12 @@ export async function openHuggingFaceModel(folder: Folder): Promise<ModelSource>
 }
 
 async function readConfig(folder: Folder): Promise<Fields> {
+  if ((await folder.list()).includes("modules.json")) {
+    throw new MalformedInputError(
+      `${folder.name}: is an embedding model (it has modules.json); convert it with llama.cpp's convert_hf_to_gguf.py.`,
+      { file: folder.name },
+    );
+  }
   const config = await Fields.read(folder, "config.json");
   if (!config) {
     throw new MalformedInputError(`${folder.name}: has no config.json; name a Hugging Face model folder.`, {

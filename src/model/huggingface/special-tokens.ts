@@ -4,9 +4,9 @@
  * llama.cpp `gguf-py/gguf/vocab.py` (SpecialVocab).
  */
 import type { Metadata } from "../../gguf/metadata.js";
+import { tokenContent } from "./added-tokens.js";
 import { MetadataBuilder } from "./builder.js";
 import type { Fields } from "./fields.js";
-import { tokenContent } from "./vocabulary.js";
 
 /** Roles in the order of the file, with their GGUF keys. llama.cpp has none for `cls`. */
 const roleKeys = {

@@ -5,6 +5,15 @@
 import { MalformedInputError } from "../../errors.js";
 import type { SafetensorsTensor } from "../../safetensors/header.js";
 import type { Dimensions, HuggingFaceArchitecture, TensorRule } from "./architecture.js";
+import {
+  isPerExpert,
+  type RuleMatch,
+  ruleFinder,
+  sourceName,
+  sourceShape,
+  targetNames,
+  targetShape,
+} from "./rules.js";
 import type { RowStretch, StretchedTensor } from "./stretches.js";
 
 /** Buffers that some exporters leave in the files; llama.cpp's converter skips them too. */
@@ -20,11 +29,7 @@ export interface TensorPlan {
   readonly tied: boolean;
 }
 
-/** A rule found to hold for a tensor, with the numbers in its name. */
-interface Match {
-  readonly rule: TensorRule;
-  readonly layer: number | undefined;
-  readonly expert: number | undefined;
+interface Match extends RuleMatch {
   readonly tensor: SafetensorsTensor;
 }
 
@@ -40,13 +45,14 @@ export function mapTensors(
   tensors: Iterable<SafetensorsTensor>,
 ): readonly StretchedTensor[] {
   const { architecture, dimensions } = plan;
-  const match = matcher(architecture.tensors);
+  const findRule = ruleFinder(architecture.tensors);
   const mapped = new Map<string, StretchedTensor>();
   const experts = new ExpertStacks(plan);
   for (const tensor of tensors) {
     if (ignored.test(tensor.name)) continue;
-    const found = match(tensor);
-    if (!found) fail(tensor, `has no place in the architecture ${architecture.gguf}`);
+    const rule = findRule(tensor.name);
+    if (!rule) fail(tensor, `has no place in the architecture ${architecture.gguf}`);
+    const found = { ...rule, tensor };
     checkTensor(found, dimensions);
     const ready = found.expert === undefined ? wholeTensors(found, dimensions) : experts.add(found);
     for (const one of ready) {
@@ -57,30 +63,6 @@ export function mapTensors(
   experts.checkComplete();
   checkComplete(plan, mapped);
   return [...mapped.values()];
-}
-
-/** A function that finds the rule for a tensor's name. */
-function matcher(rules: readonly TensorRule[]): (tensor: SafetensorsTensor) => Match | undefined {
-  const number = "(?:0|[1-9][0-9]{0,6})";
-  const patterns = rules.map((rule) => {
-    const source = rule.from
-      .replaceAll(".", "\\.")
-      .replace("{layer}", `(?<layer>${number})`)
-      .replace("{expert}", `(?<expert>${number})`);
-    return { rule, pattern: new RegExp(`^${source}$`) };
-  });
-  return (tensor) => {
-    for (const { rule, pattern } of patterns) {
-      const found = pattern.exec(tensor.name);
-      if (!found) continue;
-      const numbers = found.groups ?? {};
-      const [layer, expert] = [numbers.layer, numbers.expert].map((digits) =>
-        digits === undefined ? undefined : Number(digits),
-      );
-      return { rule, layer, expert, tensor };
-    }
-    return undefined;
-  };
 }
 
 function checkTensor({ rule, layer, expert, tensor }: Match, dimensions: Dimensions): void {
@@ -94,39 +76,19 @@ function checkTensor({ rule, layer, expert, tensor }: Match, dimensions: Dimensi
   if (expert !== undefined && expert >= experts) {
     fail(tensor, `is of expert ${expert}, but config.json has ${experts}`);
   }
-  const expected = huggingFaceShape(rule, dimensions);
+  const expected = sourceShape(rule, dimensions);
   if (tensor.shape.join() !== expected.join()) {
     fail(tensor, `has shape [${tensor.shape.join(", ")}], but config.json asks for [${expected.join(", ")}]`);
   }
-}
-
-/** Shape of a rule's targets in GGUF order. */
-function targetShape(rule: TensorRule, dimensions: Dimensions): readonly number[] {
-  return rule.shape.map((dimension) => dimensions[dimension] ?? 0);
-}
-
-/** Shape that the Hugging Face tensor of a rule must have: outermost dimension first. */
-function huggingFaceShape(rule: TensorRule, dimensions: Dimensions): readonly number[] {
-  const [columns = 0, rows, ...outer] = targetShape(rule, dimensions);
-  if (rows === undefined) return [columns];
-  return [...(isPerExpert(rule) ? [] : outer), rows * targets(rule).length, columns];
-}
-
-function isPerExpert(rule: TensorRule): boolean {
-  return rule.from.includes("{expert}");
-}
-
-function targets(rule: TensorRule): readonly string[] {
-  return typeof rule.to === "string" ? [rule.to] : rule.to;
 }
 
 /** The GGUF tensors of a Hugging Face tensor that is not one expert of many. */
 function wholeTensors({ rule, layer, tensor }: Match, dimensions: Dimensions): readonly StretchedTensor[] {
   const shape = targetShape(rule, dimensions);
   const [, rows = 1, outer = 1] = shape;
-  const names = targets(rule);
+  const names = targetNames(rule, layer);
   return names.map((name, part) => ({
-    name: name.replace("{layer}", String(layer)),
+    name,
     shape,
     stretches: Array.from({ length: outer }, (_, index) => ({
       tensor,
@@ -140,7 +102,7 @@ function wholeTensors({ rule, layer, tensor }: Match, dimensions: Dimensions): r
 class ExpertStacks {
   private readonly rules: readonly TensorRule[];
   private readonly dimensions: Dimensions;
-  /** Layer -> rule -> expert. A layer that is stacked is empty. */
+  /** Layer -> rule -> expert -> tensor. A layer is taken out once it is stacked. */
   private readonly layers = new Map<number, Map<TensorRule, Map<number, SafetensorsTensor>>>();
 
   constructor(private readonly plan: TensorPlan) {
@@ -174,7 +136,7 @@ class ExpertStacks {
         fail(tensor, `has dtype ${tensor.dtype}, but the layer's first expert has ${first?.tensor.dtype}`);
       }
     }
-    return { name: targets(rule)[0]?.replace("{layer}", String(layer)) ?? "", shape, stretches };
+    return { name: targetNames(rule, layer)[0] ?? "", shape, stretches };
   }
 
   /** Throws if a layer has some of its experts but not all. */
@@ -195,14 +157,13 @@ function checkComplete(plan: TensorPlan, mapped: ReadonlyMap<string, StretchedTe
     if (rule.optional === "always" || (rule.optional === "if tied" && plan.tied)) continue;
     const layers = rule.from.includes("{layer}") ? (plan.dimensions.layers ?? 0) : 1;
     for (let layer = 0; layer < layers; layer++) {
-      const names = targets(rule).map((name) => name.replace("{layer}", String(layer)));
-      if (!names.every((name) => mapped.has(name))) missing(plan, rule, layer, 0);
+      if (!targetNames(rule, layer).every((name) => mapped.has(name))) missing(plan, rule, layer, 0);
     }
   }
 }
 
 function missing(plan: TensorPlan, rule: TensorRule, layer: number, expert: number): never {
-  const name = rule.from.replace("{layer}", String(layer)).replace("{expert}", String(expert));
+  const name = sourceName(rule, layer, expert);
   throw new MalformedInputError(
     `${plan.name}: tensor "${name}" is missing, which the ${plan.architecture.gguf} model of config.json needs; check that all files are downloaded.`,
     { file: plan.name, tensor: name },

@@ -60,7 +60,8 @@ test("tokens that only tokenizer_config.json adds or gives a role are found", as
       "3": { content: "<|end|>", special: true },
       "5": { content: "<x>", special: false },
     },
-    bos_token: "b",
+    bos_token: { content: "b", lstrip: false },
+    additional_special_tokens: ["a", "<|end|>", "unknown"],
   };
   const metadata = await read(tinyTokenizer, { "tokenizer_config.json": config });
   assert.deepEqual(metadata.get("tokenizer.ggml.tokens")?.value, [
@@ -71,7 +72,7 @@ test("tokens that only tokenizer_config.json adds or gives a role are found", as
     "[PAD4]",
     "<x>",
   ]);
-  assert.deepEqual(metadata.get("tokenizer.ggml.token_type")?.value, [1, 3, 1, 3, 5, 4]);
+  assert.deepEqual(metadata.get("tokenizer.ggml.token_type")?.value, [3, 3, 1, 3, 5, 4]);
 });
 
 test("merges are read as strings and as pairs, and a space inside a token becomes its byte character", async () => {

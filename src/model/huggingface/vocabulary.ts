@@ -2,8 +2,9 @@
  * Tokens, token types and merges from tokenizer.json, as llama.cpp's `conversion/base.py` (get_vocab_base) gives
  * them. Only byte-level BPE, the tokenizer of all supported architectures.
  */
-import { isJsonArray, isJsonObject, type JsonValue } from "../../bytes/json.js";
+import { isJsonArray, type JsonValue } from "../../bytes/json.js";
 import { MalformedInputError } from "../../errors.js";
+import { addedTokens, tokensWithRoles } from "./added-tokens.js";
 import type { Fields } from "./fields.js";
 
 /** `enum llama_token_type` in llama.cpp `include/llama.h`. */
@@ -17,12 +18,6 @@ export interface Vocabulary {
   readonly merges: readonly string[];
 }
 
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly special: boolean;
-}
-
 /**
  * Reads the vocabulary. Ids that tokenizer.json leaves out, up to `size`, become unused `[PAD<id>]` tokens.
  * Throws a MalformedInputError if the tokenizer is not byte-level BPE, an id is out of range or stands twice.
@@ -34,43 +29,52 @@ export function readVocabulary(
 ): Vocabulary {
   const model = tokenizer.requireObject("model");
   checkByteLevelBpe(tokenizer, model);
-  const tokens: (string | undefined)[] = new Array(size).fill(undefined);
-  const ids = new Map<string, number>();
-  const place = (content: string, id: JsonValue) => {
-    if (!Number.isInteger(id) || Number(id) < 0 || Number(id) >= size) {
-      fail(
-        tokenizer,
-        `token ${JSON.stringify(content)} has the id ${id}, but config.json has ${size} tokens`,
-      );
-    }
-    const other = tokens[Number(id)];
-    const otherId = ids.get(content);
-    if ((other ?? content) !== content || (otherId ?? id) !== id) {
-      fail(tokenizer, `token ${JSON.stringify(content)} with the id ${id} contradicts another token`);
-    }
-    tokens[Number(id)] = content;
-    ids.set(content, Number(id));
-  };
-  for (const [content, id] of model.requireObject("vocab").json) place(content, id);
+  const table = new TokenTable(tokenizer, size);
+  for (const [content, id] of model.requireObject("vocab").json) table.place(content, id, tokenTypes.normal);
   const added = addedTokens(tokenizer, tokenizerConfig);
-  for (const { id, content } of added) place(content, id);
-  const types = tokens.map((token) =>
-    token === undefined ? tokenTypes.unused : tokenTypes.normal,
-  ) as number[];
-  for (const { id, content, special } of added) {
-    const isControl = special || looksSpecial(content);
-    types[id] = isControl ? tokenTypes.control : tokenTypes.userDefined;
-    // llama.cpp looks for these tokens in the raw text, which has plain spaces.
-    if (!isControl) tokens[id] = content.replaceAll("▁", " ");
+  for (const { id, content, isControl } of added) {
+    table.place(content, id, isControl ? tokenTypes.control : tokenTypes.userDefined);
   }
-  for (const id of specialIds(tokenizerConfig, ids)) {
-    if (types[id] === tokenTypes.normal) types[id] = tokenTypes.control;
+  for (const token of tokensWithRoles(tokenizerConfig)) table.makeControl(token);
+  const merges = model.items("merges").map((merge) => mergeText(tokenizer, merge));
+  return { tokens: table.tokens, types: table.types, merges };
+}
+
+/** Tokens by id and ids by token, each only once. */
+class TokenTable {
+  readonly tokens: string[];
+  readonly types: number[];
+  readonly #ids = new Map<string, number>();
+  readonly #tokenizer: Fields;
+
+  constructor(tokenizer: Fields, size: number) {
+    this.tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+    this.types = new Array(size).fill(tokenTypes.unused);
+    this.#tokenizer = tokenizer;
   }
-  return {
-    tokens: tokens.map((token, id) => token ?? `[PAD${id}]`),
-    types,
-    merges: model.items("merges").map((merge) => mergeText(tokenizer, merge)),
-  };
+
+  /** Gives a token its id and type; a token that has this id already gets the new type. */
+  place(content: string, id: JsonValue, type: number): void {
+    const size = this.types.length;
+    const token = JSON.stringify(content);
+    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= size) {
+      fail(this.#tokenizer, `token ${token} has the id ${id}, but config.json has ${size} tokens`);
+    }
+    const isFree = this.types[id] === tokenTypes.unused;
+    if (this.#ids.has(content) ? this.#ids.get(content) !== id : !isFree) {
+      fail(this.#tokenizer, `token ${token} with the id ${id} contradicts another token`);
+    }
+    this.#ids.set(content, id);
+    this.types[id] = type;
+    // llama.cpp looks for the user's tokens in the raw text, which has plain spaces.
+    this.tokens[id] = type === tokenTypes.userDefined ? content.replaceAll("▁", " ") : content;
+  }
+
+  /** Makes a token of the plain vocabulary a control token, if there is one. */
+  makeControl(content: string): void {
+    const id = this.#ids.get(content);
+    if (id !== undefined && this.types[id] === tokenTypes.normal) this.types[id] = tokenTypes.control;
+  }
 }
 
 function checkByteLevelBpe(tokenizer: Fields, model: Fields): void {
@@ -83,47 +87,6 @@ function checkByteLevelBpe(tokenizer: Fields, model: Fields): void {
   }
   const normalizer = tokenizer.object("normalizer")?.string("type") ?? "NFC";
   if (normalizer !== "NFC") fail(tokenizer, `llama.cpp has no normalizer "${normalizer}" for BPE tokenizers`);
-}
-
-/** Tokens added to the BPE model: those of tokenizer.json, then those that only tokenizer_config.json has. */
-function addedTokens(tokenizer: Fields, tokenizerConfig: Fields | undefined): readonly AddedToken[] {
-  const added = tokenizer.objects("added_tokens").map((token) => addedToken(token, token.requireCount("id")));
-  const ids = new Set(added.map(({ id }) => id));
-  const more = tokenizerConfig?.object("added_tokens_decoder");
-  for (const [id, token] of more?.json ?? []) {
-    if (!more || !isJsonObject(token) || !/^\d{1,9}$/.test(id)) more?.wrong(id, "a token under its id");
-    else if (!ids.has(Number(id))) added.push(addedToken(more.requireObject(id), Number(id)));
-  }
-  return added;
-}
-
-function addedToken(token: Fields, id: number): AddedToken {
-  const content = token.string("content") ?? token.wrong("content", "a string");
-  return { id, content, special: token.flag("special") ?? false };
-}
-
-/** Tokens that must not come from plain text, though some makers do not mark them as special. */
-function looksSpecial(token: string): boolean {
-  return (
-    ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].includes(token) ||
-    /^(<\|.*\|>|<｜.*｜>|<unused.*>)$/s.test(token)
-  );
-}
-
-/** Ids of tokens that tokenizer_config.json gives a role (`eos_token`, ...). */
-function specialIds(config: Fields | undefined, ids: ReadonlyMap<string, number>): readonly number[] {
-  const roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-  return roles.flatMap((role) => {
-    const token = config && tokenContent(config.value(role));
-    const id = token === undefined ? undefined : ids.get(token);
-    return id === undefined ? [] : [id];
-  });
-}
-
-/** Text of a token that tokenizer_config.json gives as a string or as an object with its options. */
-export function tokenContent(value: JsonValue | undefined): string | undefined {
-  const content = isJsonObject(value) ? value.get("content") : value;
-  return typeof content === "string" ? content : undefined;
 }
 
 /** A merge as GGUF keeps it. Since 2024 tokenizer.json has pairs; a space inside one becomes its byte character. */
