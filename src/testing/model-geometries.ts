@@ -237,6 +237,12 @@ export const modelGeometries: readonly ModelGeometry[] = [
     },
   }),
   geometry({
+    title: "deci with 80 layers",
+    architecture: "deci",
+    layers: 80,
+  }),
+  geometry({ title: "olmo with 80 layers", architecture: "olmo", layers: 80 }),
+  geometry({
     title: "names of every kind that are never quantized",
     architecture: "llama",
     layers: 2,
@@ -265,6 +271,19 @@ export const modelGeometries: readonly ModelGeometry[] = [
     },
   }),
 ];
+
+/** An encoder of images, which has few facts in its metadata: llama.cpp aborts for mixtures that need them. */
+export const encoderGeometry: ModelGeometry = {
+  title: "clip",
+  metadata: plainMetadata({ "general.architecture": "clip", "clip.vision.block_count": 2 }),
+  tensors: [0, 1].flatMap((layer) =>
+    ["attn_q", "attn_k", "attn_v", "attn_out", "ffn_up", "ffn_down"].map((name) => ({
+      name: `v.blk.${layer}.${name}.weight`,
+      shape: [256, 32],
+      type: "F16" as const,
+    })),
+  ),
+};
 
 /** Writes a geometry as a GGUF file without weights: the file is as long as it has to be, but sparse. */
 export async function writeGeometry(path: string, { metadata, tensors }: ModelGeometry): Promise<string> {
