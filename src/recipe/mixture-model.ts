@@ -71,8 +71,7 @@ function is70B(architecture: Architecture): boolean {
   const layers = layersOf70B.get(architecture.name);
   if (layers === undefined || layers !== architecture.layers - architecture.nextnLayers) return false;
   // Llama's first generation had a 65B without grouped heads.
-  const isLlama = architecture.name.startsWith("llama");
-  return !isLlama || (architecture.experts !== 8 && architecture.heads() !== architecture.keyValueHeads());
+  return !architecture.name.startsWith("llama") || architecture.heads() !== architecture.keyValueHeads();
 }
 
 /** Layers as llama.cpp counts them. */
