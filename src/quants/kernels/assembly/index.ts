@@ -11,6 +11,7 @@ export * from "./decode/iq4";
 export * from "./decode/rare";
 export * from "./encode/float";
 export * from "./encode/q8_0";
+export * from "./encode/grid";
 
 /** First byte behind the tables of all files; from here on memory belongs to the host. */
 export function heap_base(): usize {
