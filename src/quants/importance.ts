@@ -1,6 +1,6 @@
 /**
- * Importance as the encoders need it: of ordinary size and never zero, whatever the matrix holds. Only ratios
- * matter to them.
+ * Weights and importance as the encoders of formats with scales need them, so that float32 sums neither overflow nor
+ * vanish.
  */
 
 const { fround, max, min } = Math;
@@ -23,7 +23,7 @@ export function normalizeImportance(importance: Float32Array | undefined, column
   const inverseMean = fround(columns / sum);
   for (let start = 0; start < columns; start += GROUP) {
     const end = min(start + GROUP, columns);
-    let largest = 1e-6;
+    let largest = fround(1e-6);
     for (let i = start; i < end; i++) {
       normalized[i] = importance[i]! * inverseMean;
       largest = max(largest, normalized[i]!);
@@ -32,4 +32,12 @@ export function normalizeImportance(importance: Float32Array | undefined, column
     for (let i = start; i < end; i++) normalized[i] = max(normalized[i]!, floor);
   }
   return normalized;
+}
+
+/** More than any of these formats can hold: the largest F16 scale times integer scale times code of Q6_K. */
+const MOST = 2 ** 28;
+
+/** A row with weights beyond what the formats can hold limited to that. */
+export function limitWeights(row: Float32Array): Float32Array {
+  return row.map((weight) => max(-MOST, min(MOST, weight)));
 }

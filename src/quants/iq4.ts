@@ -37,17 +37,21 @@ export const IQ4_CODES: ReadonlyMap<number, number> = new Map(
   Array.from(IQ4_LEVELS, (level, code) => [level, code]),
 );
 
-/** Nearest level by twice the quotient, rounded down: all midpoints between levels are multiples of 1/2. */
-const NEAREST_LEVELS = Int8Array.from({ length: 512 }, (_, i) => {
-  const quotient = (i - 256 + 0.5) / 2;
+/** Nearest level by twice the quotient, rounded down, plus 256: all midpoints between levels are multiples of 1/2. */
+export const IQ4_NEAREST_LEVELS = Int8Array.from({ length: 512 }, (_, place) => {
+  const quotient = (place - 256 + 0.5) / 2;
   return IQ4_LEVELS.reduce((best, level) =>
     Math.abs(level - quotient) < Math.abs(best - quotient) ? level : best,
   );
 });
 
+/** The codes of these levels. */
+export const IQ4_NEAREST_CODES = Uint8Array.from(IQ4_NEAREST_LEVELS, (level) => IQ4_CODES.get(level)!);
+
 /** The level nearest to a quotient. */
 export function nearestIQ4Level(quotient: number): number {
-  return NEAREST_LEVELS[clamp(nearest(Math.fround(Math.fround(2 * quotient) + 255.5)), 0, 511)]!;
+  const place = clamp(nearest(Math.fround(Math.fround(2 * quotient) + 255.5)), 0, 511);
+  return IQ4_NEAREST_LEVELS[place]!;
 }
 
 function decodeCodes(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to: number): void {

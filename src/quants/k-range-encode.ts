@@ -9,12 +9,13 @@
  * 4. d and dmin are fitted to all codes of the superblock, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
+import { FIVE_BIT_RANGES, FOUR_BIT_RANGES, K_SCALES, Q2_K_CANDIDATES, Q2_K_SCALES } from "./candidates.js";
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
-import { normalizeImportance } from "./importance.js";
+import { limitWeights, normalizeImportance } from "./importance.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packQuarterNibbles, packTwoBits } from "./pack.js";
-import { type Cuts, type RangeFit, searchRange } from "./range-search.js";
+import { type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
 import { type Candidates, integers, type ScaleFit, searchScale, superblockScale } from "./scale-search.js";
 
 const { fround, max } = Math;
@@ -27,7 +28,9 @@ interface RangeFormat {
   readonly dAt: number;
   /** Largest code. */
   readonly top: number;
-  readonly cuts: Cuts;
+  readonly candidates: RangeCandidates;
+  /** For integer scales and minima. */
+  readonly scaleCandidates: Candidates;
   /** Largest integer scale and minimum. */
   readonly topScale: number;
   /** Writes 256 codes and the blocks' scales and minima. */
@@ -111,20 +114,11 @@ function searchIntegers(
 }
 
 function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
-  const { block: size, top, topScale, cuts } = format;
+  const { block: size, top, topScale, candidates, scaleCandidates } = format;
   const blocks = 256 / size;
   const quantizeScale = integers(0, topScale);
-  const scaleCandidates: Candidates = {
-    first: [0.9375, 0.953125, 0.96875, 0.984375].map((part) => part * topScale) as [
-      number,
-      number,
-      number,
-      number,
-    ],
-    stride: [topScale / 16, topScale / 16, topScale / 16, topScale / 16],
-    steps: 2,
-  };
-  return (x, importance, out) => {
+  return (row, importance, out) => {
+    const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     let product = 0;
     let square = 0;
@@ -142,7 +136,7 @@ function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
       for (const [block, fit] of fits.entries()) {
-        searchRange(x, w, start + size * block, size, top, cuts, false, fit);
+        searchRange(x, w, start + size * block, size, top, candidates, false, fit);
         exact[block] = fit.scale;
         weights[block] = fit.curvature;
       }
@@ -196,7 +190,8 @@ export const encodeQ2_K = rangeSuperblockEncoder({
   blockBytes: 84,
   dAt: 80,
   top: 3,
-  cuts: { upper: [-0.05, 0.07, 0.18, 0.3], lower: [-0.05, 0.07, 0.18, 0.3] },
+  candidates: Q2_K_CANDIDATES,
+  scaleCandidates: Q2_K_SCALES,
   topScale: 15,
   pack(codes, scales, minima, out, at) {
     for (let block = 0; block < 16; block++) out[at + block] = scales[block]! | (minima[block]! << 4);
@@ -218,7 +213,8 @@ export const encodeQ4_K = rangeSuperblockEncoder({
   blockBytes: 144,
   dAt: 0,
   top: 15,
-  cuts: { upper: [-0.05, -0.02, 0.01, 0.04], lower: [-0.05, -0.02, 0.01, 0.04] },
+  candidates: FOUR_BIT_RANGES,
+  scaleCandidates: K_SCALES,
   topScale: 63,
   pack(codes, scales, minima, out, at) {
     packSixBitScales(scales, minima, out, at + 4);
@@ -231,7 +227,8 @@ export const encodeQ5_K = rangeSuperblockEncoder({
   blockBytes: 176,
   dAt: 0,
   top: 31,
-  cuts: { upper: [-0.025, -0.01, 0.005, 0.02], lower: [-0.025, -0.01, 0.005, 0.02] },
+  candidates: FIVE_BIT_RANGES,
+  scaleCandidates: K_SCALES,
   topScale: 63,
   pack(codes, scales, minima, out, at) {
     packSixBitScales(scales, minima, out, at + 4);

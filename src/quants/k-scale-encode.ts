@@ -8,9 +8,16 @@
  * 4. d is fitted to all codes of the superblock, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
+import {
+  EIGHT_BIT_SCALES,
+  IQ4_CANDIDATES,
+  Q3_K_CANDIDATES,
+  Q6_K_CANDIDATES,
+  SIX_BIT_SCALES,
+} from "./candidates.js";
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
-import { normalizeImportance } from "./importance.js";
+import { limitWeights, normalizeImportance } from "./importance.js";
 import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
 import { invert, nearest, weightedDot } from "./lanes.js";
 import { packNibbles, packTwoBits } from "./pack.js";
@@ -83,7 +90,8 @@ function searchInteger(
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
   const { block: size, quantize, candidates, quantizeScale, scaleCandidates } = format;
   const blocks = 256 / size;
-  return (x, importance, out) => {
+  return (row, importance, out) => {
+    const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
     const ds = new Float64Array(x.length / 256);
@@ -126,19 +134,12 @@ function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
   };
 }
 
-/** Candidates for the six-bit scales of Q3_K and IQ4_XS, from -32 to 31. */
-const SIX_BIT_SCALES: Candidates = {
-  first: [-29, -30, 29, 30],
-  stride: [-2, -2, 2, 2],
-  steps: 2,
-};
-
 export const encodeQ3_K = scaleSuperblockEncoder({
   block: 16,
   blockBytes: 110,
   dAt: 108,
   quantize: integers(-4, 3),
-  candidates: { first: [-2.75, -3.75, -4.75, 2.5], stride: [-0.375, -0.375, -0.375, 0.75], steps: 3 },
+  candidates: Q3_K_CANDIDATES,
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: SIX_BIT_SCALES,
@@ -163,10 +164,10 @@ export const encodeQ6_K = scaleSuperblockEncoder({
   blockBytes: 210,
   dAt: 208,
   quantize: integers(-32, 31),
-  candidates: { first: [-30.5, -31, -31.5, -32], stride: [-2, -2, -2, -2], steps: 2 },
+  candidates: Q6_K_CANDIDATES,
   quantizeScale: integers(-128, 127),
   topScale: 128,
-  scaleCandidates: { first: [-128, -126, -124, -122], stride: [0, 0, 0, 0], steps: 1 },
+  scaleCandidates: EIGHT_BIT_SCALES,
   pack(codes, scales, out, at) {
     for (let half = 0; half < 2; half++) {
       const number = (quarter: number, l: number) => codes[128 * half + 32 * quarter + l]! + 32;
@@ -186,7 +187,7 @@ export const encodeIQ4_XS = scaleSuperblockEncoder({
   blockBytes: 136,
   dAt: 0,
   quantize: nearestIQ4Level,
-  candidates: { first: [-104, -112, 98, 106], stride: [-16, -16, 16, 16], steps: 4 },
+  candidates: IQ4_CANDIDATES,
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: SIX_BIT_SCALES,

@@ -1,6 +1,6 @@
 /**
  * Float32 arithmetic in the order of a SIMD kernel. Encoders and their kernels shall give the same bytes, so sums
- * over weights run in four lanes (lane i adds weights i, i + 4, ...), which are then added in pairs.
+ * over weights run in four lanes (lane i adds weights i, i + 4, ...), which are then added as (0 + 2) + (1 + 3).
  */
 
 const { fround } = Math;
@@ -38,7 +38,7 @@ export function weightedDot(
     s2 = fround(s2 + fround(fround(w[i + 2]! * a[i + 2]!) * b[i + 2]!));
     s3 = fround(s3 + fround(fround(w[i + 3]! * a[i + 3]!) * b[i + 3]!));
   }
-  return fround(fround(s0 + s1) + fround(s2 + s3));
+  return fround(fround(s0 + s2) + fround(s1 + s3));
 }
 
 /** Sum of w a over `count` (a multiple of four) weights from `at`. */
@@ -50,7 +50,7 @@ export function weightedSum(w: Float32Array, a: Float32Array, at: number, count:
     s2 = fround(s2 + fround(w[i + 2]! * a[i + 2]!));
     s3 = fround(s3 + fround(w[i + 3]! * a[i + 3]!));
   }
-  return fround(fround(s0 + s1) + fround(s2 + s3));
+  return fround(fround(s0 + s2) + fround(s1 + s3));
 }
 
 /** Sum of `count` (a multiple of four) numbers from `at`. */
@@ -62,5 +62,5 @@ export function sum(a: Float32Array, at: number, count: number): number {
     s2 = fround(s2 + a[i + 2]!);
     s3 = fround(s3 + a[i + 3]!);
   }
-  return fround(fround(s0 + s1) + fround(s2 + s3));
+  return fround(fround(s0 + s2) + fround(s1 + s3));
 }

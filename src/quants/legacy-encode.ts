@@ -6,13 +6,20 @@
  * coarse), fitted again to those codes, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
+import {
+  FIVE_BIT_RANGES,
+  FOUR_BIT_RANGES,
+  IQ4_CANDIDATES,
+  Q4_0_CANDIDATES,
+  Q5_0_CANDIDATES,
+} from "./candidates.js";
 import { gainCorrection } from "./gain.js";
 import { f32ToF16, roundToF16, scaleToF16, writeU16 } from "./half.js";
-import { normalizeImportance } from "./importance.js";
+import { limitWeights, normalizeImportance } from "./importance.js";
 import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packFifthBits, packNibbles } from "./pack.js";
-import { type Cuts, type RangeFit, searchRange } from "./range-search.js";
+import { type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
 import { type Candidates, integers, type Quantizer, type ScaleFit, searchScale } from "./scale-search.js";
 
 const { abs, fround, max, min } = Math;
@@ -27,7 +34,8 @@ function scaleEncoder(
   candidates: Candidates,
   pack: (codes: Float32Array, out: Uint8Array, at: number) => void,
 ): RowEncoder {
-  return (x, importance, out) => {
+  return (row, importance, out) => {
+    const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
     const scales = new Float64Array(x.length / 32);
@@ -53,38 +61,28 @@ function scaleEncoder(
   };
 }
 
-export const encodeQ4_0 = scaleEncoder(
-  18,
-  integers(-8, 7),
-  { first: [-6.75, -7.875, -9, 6.75], stride: [-0.375, -0.375, -0.375, 0.75], steps: 3 },
-  (codes, out, at) => packNibbles((i) => codes[i]! + 8, out, at + 2),
+export const encodeQ4_0 = scaleEncoder(18, integers(-8, 7), Q4_0_CANDIDATES, (codes, out, at) =>
+  packNibbles((i) => codes[i]! + 8, out, at + 2),
 );
 
-export const encodeQ5_0 = scaleEncoder(
-  22,
-  integers(-16, 15),
-  { first: [-14.75, -15.5, -16.25, 14.25], stride: [-0.25, -0.25, -0.25, 0.5], steps: 3 },
-  (codes, out, at) => {
-    packFifthBits((i) => codes[i]! + 16, out, at + 2);
-    packNibbles((i) => codes[i]! + 16, out, at + 6);
-  },
-);
+export const encodeQ5_0 = scaleEncoder(22, integers(-16, 15), Q5_0_CANDIDATES, (codes, out, at) => {
+  packFifthBits((i) => codes[i]! + 16, out, at + 2);
+  packNibbles((i) => codes[i]! + 16, out, at + 6);
+});
 
-export const encodeIQ4_NL = scaleEncoder(
-  18,
-  nearestIQ4Level,
-  { first: [-104, -112, 98, 106], stride: [-16, -16, 16, 16], steps: 4 },
-  (codes, out, at) => packNibbles((i) => IQ4_CODES.get(codes[i]!)!, out, at + 2),
+export const encodeIQ4_NL = scaleEncoder(18, nearestIQ4Level, IQ4_CANDIDATES, (codes, out, at) =>
+  packNibbles((i) => IQ4_CODES.get(codes[i]!)!, out, at + 2),
 );
 
 /** An encoder of blocks that start with scale and offset. */
 function rangeEncoder(
   blockBytes: number,
   top: number,
-  cuts: Cuts,
+  candidates: RangeCandidates,
   pack: (codes: Float32Array, out: Uint8Array, at: number) => void,
 ): RowEncoder {
-  return (x, importance, out) => {
+  return (row, importance, out) => {
+    const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     const fit: RangeFit = { scale: 0, offset: 0, curvature: 0, importance: 0, mean: 0 };
     const scales = new Float64Array(x.length / 32);
@@ -94,7 +92,7 @@ function rangeEncoder(
     let square = 0;
     for (let block = 0; block < scales.length; block++) {
       const at = 32 * block;
-      searchRange(x, w, at, 32, top, cuts, true, fit);
+      searchRange(x, w, at, 32, top, candidates, true, fit);
       const offset = roundToF16(fit.offset);
       const inverse = invert(roundToF16(fit.scale));
       for (let i = at; i < at + 32; i++) {
@@ -119,22 +117,14 @@ function rangeEncoder(
   };
 }
 
-export const encodeQ4_1 = rangeEncoder(
-  20,
-  15,
-  { upper: [-0.05, -0.02, 0.01, 0.04], lower: [-0.05, -0.02, 0.01, 0.04] },
-  (codes, out, at) => packNibbles((i) => codes[i]!, out, at + 4),
+export const encodeQ4_1 = rangeEncoder(20, 15, FOUR_BIT_RANGES, (codes, out, at) =>
+  packNibbles((i) => codes[i]!, out, at + 4),
 );
 
-export const encodeQ5_1 = rangeEncoder(
-  24,
-  31,
-  { upper: [-0.025, -0.01, 0.005, 0.02], lower: [-0.025, -0.01, 0.005, 0.02] },
-  (codes, out, at) => {
-    packFifthBits((i) => codes[i]!, out, at + 4);
-    packNibbles((i) => codes[i]!, out, at + 8);
-  },
-);
+export const encodeQ5_1 = rangeEncoder(24, 31, FIVE_BIT_RANGES, (codes, out, at) => {
+  packFifthBits((i) => codes[i]!, out, at + 4);
+  packNibbles((i) => codes[i]!, out, at + 8);
+});
 
 /**
  * The bytes of `quantize_row_q8_0_ref` in `ggml-quants.c` (and of gguf-py), whatever the importance: d = max / 127,

@@ -6,17 +6,37 @@
  * v = sum w l^2 - (sum w l)^2 / sum w; the offset follows, and the error is sum w (x - mean)^2 - c^2 / v. Formats
  * with a minimum to subtract cannot have b > 0: there b = 0 and the scale is fitted alone.
  *
- * Lanes as in `scale-search.ts`: lane by lane another cut of the upper end, step by step another of the lower.
+ * Lanes as in `scale-search.ts`.
  */
 import { clamp, nearest, sum, weightedSum } from "./lanes.js";
 import { NEXT_TO_ZERO } from "./scale-search.js";
 
 const { fround, max, min } = Math;
 
-/** Parts of the range that candidates cut off (or, if negative, add) at its upper and lower end. */
-export interface Cuts {
-  readonly upper: readonly [number, number, number, number];
-  readonly lower: readonly number[];
+/**
+ * Candidates: quotient = stretch (x - lowest) / range + shift. Four stretches and four shifts (one for each lane) per
+ * step.
+ */
+export type RangeCandidates = Float32Array;
+
+/**
+ * All combinations of cuts at the upper end (one in each lane) and the lower end (one in each step) of a block's range:
+ * parts of the range that are not covered by codes or, if negative, covered in addition.
+ */
+export function cutRanges(
+  top: number,
+  upper: readonly [number, number, number, number],
+  lower: readonly number[],
+): RangeCandidates {
+  const candidates = new Float32Array(8 * lower.length);
+  for (const [step, below] of lower.entries()) {
+    for (const [lane, above] of upper.entries()) {
+      const stretch = fround(top / (1 - below - above));
+      candidates[8 * step + lane] = stretch;
+      candidates[8 * step + 4 + lane] = -below * stretch;
+    }
+  }
+  return candidates;
 }
 
 /** The result of a search. */
@@ -45,7 +65,7 @@ export function searchRange(
   at: number,
   count: number,
   top: number,
-  cuts: Cuts,
+  candidates: RangeCandidates,
   anyOffset: boolean,
   fit: RangeFit,
 ): void {
@@ -68,10 +88,9 @@ export function searchRange(
   }
   let best = 0;
   for (let lane = 0; lane < 4; lane++) {
-    for (const lower of cuts.lower) {
-      const stretch = fround(top / (1 - lower - cuts.upper[lane]!));
-      const inverse = fround(stretch / range);
-      const shift = fround(-lower * stretch);
+    for (let step = lane; step < candidates.length; step += 8) {
+      const inverse = fround(candidates[step]! / range);
+      const shift = candidates[step + 4]!;
       let c = 0;
       let sumL = 0;
       let sumL2 = 0;

@@ -7,8 +7,8 @@
  * wins, and no candidate needs a second look at the weights. (llama.cpp's `make_qx_quants` rests on the same
  * identity.)
  *
- * Candidates come as four lanes of arithmetic progressions, compared lane after lane: a SIMD kernel with a candidate
- * in each lane then finds the same one, to the last bit.
+ * Candidates come in four lanes, which are compared one after another: a SIMD kernel with a candidate in each lane
+ * then finds the same one, to the last bit.
  */
 import { roundToF16 } from "./half.js";
 import { clamp, nearest } from "./lanes.js";
@@ -24,13 +24,21 @@ export function integers(low: number, high: number): Quantizer {
 }
 
 /**
- * Where candidates lie: candidate `step` of `lane` makes the largest weight that matters the quotient
- * `first[lane] + step * stride[lane]`. All numbers are exact in float32.
+ * Where candidates lie: each number is the quotient that the largest weight that matters shall get. Four numbers
+ * (one for each lane) per step.
  */
-export interface Candidates {
-  readonly first: readonly [number, number, number, number];
-  readonly stride: readonly [number, number, number, number];
-  readonly steps: number;
+export type Candidates = Float32Array;
+
+/** Candidates in four arithmetic progressions, one in each lane. */
+export function progressions(
+  first: readonly [number, number, number, number],
+  stride: readonly [number, number, number, number],
+  steps: number,
+): Candidates {
+  return Float32Array.from(
+    { length: 4 * steps },
+    (_, i) => first[i % 4]! + Math.floor(i / 4) * stride[i % 4]!,
+  );
 }
 
 /** The result of a search. */
@@ -65,16 +73,19 @@ export function searchScale(
   let most = 0;
   for (let i = at; i < at + count; i++) most = max(most, fround(fround(w[i]! * x[i]!) * x[i]!));
   const enough = fround(most * MATTERING);
-  let largest = 0;
+  let highest = 0;
+  let lowest = 0;
   for (let i = at; i < at + count; i++) {
-    const matters = fround(fround(w[i]! * x[i]!) * x[i]!) >= enough;
-    if (matters && abs(x[i]!) > abs(largest)) largest = x[i]!;
+    if (fround(fround(w[i]! * x[i]!) * x[i]!) < enough) continue;
+    highest = max(highest, x[i]!);
+    lowest = min(lowest, x[i]!);
   }
+  const largest = highest >= -lowest ? highest : lowest;
   if (abs(largest) < NEXT_TO_ZERO) return;
   let best = 0;
   for (let lane = 0; lane < 4; lane++) {
-    for (let step = 0; step < candidates.steps; step++) {
-      const inverse = fround((candidates.first[lane]! + step * candidates.stride[lane]!) / largest);
+    for (let step = lane; step < candidates.length; step += 4) {
+      const inverse = fround(candidates[step]! / largest);
       let c = 0;
       let v = 0;
       for (let i = at; i < at + count; i++) {

@@ -5,7 +5,10 @@ import { qualityOf } from "../testing/quality.js";
 import { fill, gaussian, uniform } from "../testing/random.js";
 import { type Rows, randomRows, realRows } from "../testing/rows.js";
 import { encodeRows } from "./codec.js";
+import { Kernels } from "./kernels/kernels.js";
+import { loadKernels } from "./kernels/load.js";
 import { rowBytes, type TypeName } from "./types.js";
+import { Workspace } from "./workspace.js";
 
 /** The types that have only scales and minima (no grid), and are searched. */
 const scaledTypes = [
@@ -27,6 +30,21 @@ function encode(type: ScaledType, { weights, columns, importance }: Rows): Uint8
   const out = new Uint8Array((weights.length / columns) * rowBytes(type, columns));
   encodeRows(type, weights, columns, importance, out);
   return out;
+}
+
+/** What the SIMD kernel makes of rows. */
+function encodeByKernel(type: ScaledType, { weights, columns, importance }: Rows): Uint8Array {
+  const { kernels, warning } = loadKernels();
+  assert.ok(kernels && !kernels.faulty.includes(`encode_${type.toLowerCase()}`), warning);
+  const instance = new Kernels(kernels);
+  assert.ok(instance.encoder(type), `${type} has no kernel`);
+  const workspace = new Workspace(instance);
+  workspace.arrange(columns, weights.length / columns, 0, rowBytes(type, columns));
+  workspace.weights.set(weights);
+  if (importance) workspace.importance.set(importance);
+  const used = importance && workspace.importance;
+  workspace.encode(type, workspace.weights, columns, used, "default", workspace.encoded);
+  return workspace.encoded;
 }
 
 /** Our gain, our error and that relative to ggml's. */
@@ -87,14 +105,14 @@ for (const type of scaledTypes) {
       }
     });
 
-    it("gives finite, sound blocks for awkward rows, and errors within 0.15 % of ggml's", () => {
+    it("gives finite, sound blocks for awkward rows, and errors within 1 % of ggml's", () => {
       const failures: string[] = [];
       for (const [label, weights] of Object.entries(awkwardRows())) {
         const rows: Rows = { label, weights, columns: 512, importance: new Float32Array(512).fill(1) };
         assert.ok(ggmlValidate(type, encode(type, rows)), label);
         const { gain, error, ratio } = compare(type, rows);
         // ggml's error is not a number where it stores nothing but zeros.
-        if (!(ratio < 1.0015 || error < 3e-6 || Number.isNaN(ratio)))
+        if (!(ratio < 1.01 || error < 3e-6 || Number.isNaN(ratio)))
           failures.push(`${label}: error ratio ${ratio}`);
         // Where scales are below 2^-14, F16 knows too few numbers to make every row unbiased.
         if (label !== "small" && label !== "tiny" && Math.abs(gain - 1) > 0.003)
@@ -133,7 +151,22 @@ for (const type of scaledTypes) {
       const weights = fill(256, gaussian(1)).map((value) => value * 1e30);
       const bytes = encode(type, { label: "", weights, columns: 256, importance: undefined });
       assert.ok(ggmlValidate(type, bytes));
-      assert.ok(ggmlDecode(type, bytes, 256).every((value) => Number.isFinite(value)));
+      const decoded = ggmlDecode(type, bytes, 256);
+      assert.ok(decoded.every((value, i) => Number.isFinite(value) && value * weights[i]! >= 0));
+      assert.ok(decoded.some((value) => Math.abs(value) >= 65504));
+    });
+
+    it("gives the same bytes by its kernel", async () => {
+      const awkward = Object.entries(awkwardRows()).map(
+        ([label, weights]): Rows => ({ label, weights, columns: 512, importance: undefined }),
+      );
+      const random = randomRows("laplacian", 8, 768, true);
+      const skewed = { ...random, importance: random.importance!.map((value, i) => (i % 40 ? value : 0)) };
+      const huge = { ...random, weights: random.weights.map((value) => value * 1e37) };
+      const denormal = { ...random, weights: random.weights.map((value) => value * 1e-38) };
+      for (const rows of [random, skewed, huge, denormal, ...(await realRows(8)), ...awkward]) {
+        assert.deepEqual(encodeByKernel(type, rows), encode(type, rows), rows.label);
+      }
     });
 
     it("gives the same bytes for rows together and alone", () => {

@@ -57,31 +57,35 @@ export function categoryOf(name: string): Category {
   return categoryParts.find(([part]) => name.includes(part))?.[1] ?? "other";
 }
 
-/** Names of the "70B" class by architecture and number of layers (`load_arch_hparams` of each model). */
+/** Architectures and layers of the "70B" class (`load_arch_hparams` of each model). */
+const layersOf70B: ReadonlyMap<string, number> = new Map([
+  ["llama", 80],
+  ["llama-embed", 80],
+  ["qwen2", 80],
+  ["deci", 80],
+  ["olmo", 80],
+  ["jais2", 68],
+]);
+
 function is70B(architecture: Architecture): boolean {
-  const layers = architecture.layers - architecture.nextnLayers;
-  switch (architecture.name) {
-    case "llama":
-    case "llama-embed":
-      return (
-        layers === 80 && architecture.experts !== 8 && architecture.heads() !== architecture.keyValueHeads()
-      );
-    case "qwen2":
-    case "deci":
-    case "olmo":
-      return layers === 80;
-    case "jais2":
-      return layers === 68;
-    default:
-      return false;
-  }
+  const layers = layersOf70B.get(architecture.name);
+  if (layers === undefined || layers !== architecture.layers - architecture.nextnLayers) return false;
+  // Llama's first generation had a 65B without grouped heads.
+  return !architecture.name.startsWith("llama") || architecture.heads() !== architecture.keyValueHeads();
 }
 
-/** Layers as llama.cpp counts them: Nanbeige runs its layers several times, Granite Switch adds one. */
+/** Layers as llama.cpp counts them. */
 function countedLayers(architecture: Architecture): number {
-  if (architecture.name === "nanbeige") return architecture.layers * (architecture.number("num_loops") ?? 1);
-  if (architecture.name === "graniteswitch") return architecture.layers - architecture.nextnLayers + 1;
-  return architecture.layers;
+  switch (architecture.name) {
+    case "nanbeige": // runs its layers several times
+      return architecture.layers * (architecture.number("num_loops") ?? 1);
+    case "graniteswitch": // adds a layer for its router
+      return architecture.layers - architecture.nextnLayers + 1;
+    case "clip": // an encoder of images or sound: has its facts under other keys
+      return 0;
+    default:
+      return architecture.layers;
+  }
 }
 
 /** Reads from a model what the mixtures depend on. */

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { UsageError } from "../errors.js";
 import { traitsOf } from "../quants/types.js";
 import { type LlamaQuantizeOptions, llamaQuantizeTypes } from "../testing/llama-quantize.js";
-import { modelGeometries, writeGeometry } from "../testing/model-geometries.js";
+import { encoderGeometry, modelGeometries, writeGeometry } from "../testing/model-geometries.js";
 import { uniform } from "../testing/random.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { type Ftype, ftypeNumber, ftypes } from "./ftypes.js";
@@ -47,6 +47,17 @@ describe("llama.cpp's mixtures", () => {
         }
       }
     });
+  }
+});
+
+test("an encoder of images can be quantized without a language model's metadata", async (t) => {
+  const path = await writeGeometry(join(await temporaryFolder(t), "model.gguf"), encoderGeometry);
+  for (const ftype of ["Q8_0", "Q6_K", "Q4_0", "Q5_K_M"] as const) {
+    assert.deepEqual(
+      ourChoice({ ...encoderGeometry, recipe: baseRecipe(ftype) }),
+      llamaChoice(path, { ftype: ftypeNumber(ftype) }),
+      ftype,
+    );
   }
 });
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { test } from "node:test";
-import type { Metadata, MetadataValue } from "../gguf/metadata.js";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { openGguf } from "../model/gguf-model.js";
 import { roleOf } from "../model/roles.js";
 import { rowCount, weightCount } from "../model/source.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
@@ -47,25 +48,15 @@ test("asym-2bit-experts on Qwen3-Coder-30B-A3B has the reference case's groups a
   assert.equal(plan.fileType, 28, "most weights are IQ2_S");
 });
 
-const shapes = fixture("tensors.json") as {
-  q8_0: Record<string, { type: TypeName; shape: number[] }>;
-};
+const tiny = await openGguf(fileURLToPath(new URL("../../fixtures/tiny-moe-q8_0.gguf", import.meta.url)));
+after(() => tiny.close());
 const expected = fixture("types.json") as Record<string, Record<string, TypeName>>;
-const tinyTensors = Object.entries(shapes.q8_0).map(([name, { type, shape }]) => ({ name, type, shape }));
-const tinyMetadata: Metadata = new Map<string, MetadataValue>([
-  ["general.architecture", { type: "string", value: "qwen3moe" }],
-  ["qwen3moe.block_count", { type: "uint32", value: 4 }],
-  ["qwen3moe.embedding_length", { type: "uint32", value: 256 }],
-  ["qwen3moe.expert_count", { type: "uint32", value: 16 }],
-  ["qwen3moe.attention.head_count", { type: "uint32", value: 4 }],
-  ["qwen3moe.attention.head_count_kv", { type: "uint32", value: 2 }],
-]);
 
 for (const [name, types] of Object.entries(expected)) {
   test(`the tiny model as ${name} has the types that llama-quantize chose`, async () => {
     const { tensors } = planTypes({
-      tensors: tinyTensors,
-      metadata: tinyMetadata,
+      tensors: tiny.tensors,
+      metadata: tiny.metadata,
       recipe: await loadRecipe(name === "asym" ? "asym-2bit-experts" : name),
       overrides: { allowRequantize: true },
       hasImportance: () => true,
@@ -76,7 +67,7 @@ for (const [name, types] of Object.entries(expected)) {
 
 test("roles of the tiny model's tensors are all known", () => {
   assert.deepEqual(
-    tinyTensors.filter(({ name }) => roleOf(name) === "other"),
+    tiny.tensors.filter(({ name }) => roleOf(name) === "other"),
     [],
   );
 });

@@ -1,6 +1,7 @@
 /**
- * llama.cpp's `llama_model_quantize`, called in-process as a dry run: the oracle for the choice of types. It
- * needs a GGUF file with the architecture's metadata, but reads no weights, so the file may be sparse.
+ * llama.cpp's `llama_model_quantize`, called in-process: as a dry run the oracle for the choice of types, which
+ * needs a GGUF file with the architecture's metadata but reads no weights, so the file may be sparse; and in
+ * earnest, what the benchmarks compare with.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -83,6 +84,38 @@ export function llamaQuantizeTypes(path: string, options: LlamaQuantizeOptions):
   if (quantize(path, "", params) !== 0) throw new Error(`llama_model_quantize failed:\n${log}`);
   return parseLog(log);
 }
+
+export interface LlamaQuantizeRun {
+  readonly threads: number;
+  /** Patterns on tensor names, the first that matches decides; one for every tensor that is to be quantized. */
+  readonly tensorTypes: readonly { readonly pattern: string; readonly type: TypeName }[];
+  readonly tokenEmbeddingType: TypeName;
+  readonly outputTensorType: TypeName;
+  /** Importance by tensor name: a value per column, expert after expert. */
+  readonly importance: ReadonlyMap<string, Float32Array>;
+}
+
+/** Quantizes a file as llama-quantize would with these options. Throws with its log if it fails. */
+export function llamaQuantize(input: string, output: string, run: LlamaQuantizeRun): void {
+  const patterns = run.tensorTypes.map(({ pattern, type }) => ({ pattern, type: traitsOf(type).id }));
+  const imatrix = [...run.importance].map(([name, data]) => ({ name, data, size: data.length }));
+  const params = {
+    ...defaultParams(),
+    nthread: run.threads,
+    ftype: q4_0FileType,
+    pure: true,
+    allow_requantize: true,
+    output_tensor_type: traitsOf(run.outputTensorType).id,
+    token_embedding_type: traitsOf(run.tokenEmbeddingType).id,
+    tt_overrides: [...patterns, { pattern: null, type: 0 }],
+    imatrix: [...imatrix, { name: null, data: null, size: 0 }],
+  };
+  log = "";
+  if (quantize(input, output, params) !== 0) throw new Error(`llama_model_quantize failed:\n${log}`);
+}
+
+/** `LLAMA_FTYPE_MOSTLY_Q4_0`; with a pattern for every tensor it is only what the file says of itself. */
+const q4_0FileType = 2;
 
 /** What llama.cpp said since the last call; without a callback it writes to stderr. */
 let log = "";

@@ -36,6 +36,8 @@ interface Shape {
   readonly shared?: boolean;
   readonly tied?: boolean;
   readonly attention?: readonly string[];
+  /** Attention is in every n-th layer only. */
+  readonly attentionEvery?: number;
   /** Names of the feed-forward tensors; by default those for the number of experts. */
   readonly feedForwardNames?: readonly string[];
   /** Further tensors: name and shape. */
@@ -67,7 +69,9 @@ function geometry(shape: Shape): ModelGeometry {
   // Layers are written from the last to the first: llama.cpp's order of work is not the file's.
   for (let layer = layers - 1; layer >= 0; layer--) {
     const at = (name: string) => `blk.${layer}.${name}.weight`;
-    for (const name of shape.attention ?? separate) matrix(at(name), width, 32);
+    if (layer % (shape.attentionEvery ?? 1) === 0) {
+      for (const name of shape.attention ?? separate) matrix(at(name), width, 32);
+    }
     vector(at("attn_norm"));
     const isDense = experts === 0 || layer < (shape.denseLayers ?? 0);
     const names = isDense ? ["ffn_gate", "ffn_up", "ffn_down"] : [...(shape.feedForwardNames ?? routed)];
@@ -99,6 +103,47 @@ function geometry(shape: Shape): ModelGeometry {
     tensors,
   };
 }
+
+/** Matrices that llama.cpp does not quantize, one for each of its rules. */
+const keptNames: readonly string[] = [
+  "position_embd.weight",
+  "token_types.weight",
+  "per_layer_model_proj.weight",
+  "altup_proj.weight",
+  "blk.0.laurel_l.weight",
+  "blk.0.ssm_conv1d.weight",
+  "blk.0.shortconv.conv.weight",
+  "blk.0.attn_q_norm.weight",
+  "blk.0.ffn_gate_inp.weight",
+  "blk.0.ffn_gate_tid2eid.weight",
+  "blk.0.attn_rel_b.weight",
+  "blk.0.indexer.k_proj.weight",
+  "blk.0.indexer.q_proj.weight",
+  "blk.0.time_mix_first.weight",
+  "blk.0.time_mix_w0.weight",
+  "blk.0.time_mix_w1.weight",
+  "blk.0.time_mix_w2.weight",
+  "blk.0.time_mix_v0.weight",
+  "blk.0.time_mix_v1.weight",
+  "blk.0.time_mix_v2.weight",
+  "blk.0.time_mix_a0.weight",
+  "blk.0.time_mix_a1.weight",
+  "blk.0.time_mix_a2.weight",
+  "blk.0.time_mix_g1.weight",
+  "blk.0.time_mix_g2.weight",
+  "blk.0.time_mix_decay_w1.weight",
+  "blk.0.time_mix_decay_w2.weight",
+  "blk.0.time_mix_lerp_fused.weight",
+  "v.position_embd.weight",
+  "v.sam.pos_embd.weight",
+  "v.sam.neck.0.weight",
+  "v.sam.net_2.weight",
+  "v.blk.0.rel_pos_h.weight",
+  "v.patch_embd.weight",
+  "v.patch_merger.weight",
+  "a.rvq.codebook.weight",
+  "mm.a.code_embd.weight",
+];
 
 /** One geometry for each rule of the mixtures, and for each way a shape can fail to fit. */
 export const modelGeometries: readonly ModelGeometry[] = [
@@ -138,7 +183,14 @@ export const modelGeometries: readonly ModelGeometry[] = [
     experts: 8,
     feedForwardNames: [0, 1, 7].flatMap((e) => [`ffn_gate.${e}`, `ffn_up.${e}`, `ffn_down.${e}`]),
   }),
-  geometry({ title: "llama, 2 experts", architecture: "llama", layers: 16, keyValueHeads: 4, experts: 2 }),
+  geometry({
+    title: "llama, 2 experts and a shared one",
+    architecture: "llama",
+    layers: 16,
+    keyValueHeads: 4,
+    experts: 2,
+    shared: true,
+  }),
   geometry({ title: "llama, dense, tied", architecture: "llama", layers: 24, tied: true }),
   geometry({ title: "llama 70B", architecture: "llama", layers: 80, keyValueHeads: 1 }),
   geometry({ title: "llama 65B", architecture: "llama", layers: 80 }),
@@ -202,6 +254,14 @@ export const modelGeometries: readonly ModelGeometry[] = [
     keys: { expert_feed_forward_length: 256, "attention.sliding_window": 128 },
   }),
   geometry({
+    title: "experts in every layer, attention in every third",
+    architecture: "llama",
+    layers: 24,
+    experts: 16,
+    attentionEvery: 3,
+  }),
+  geometry({ title: "nanbeige, whose layers run once", architecture: "nanbeige", layers: 8 }),
+  geometry({
     title: "nanbeige, whose layers run three times",
     architecture: "nanbeige",
     layers: 8,
@@ -210,7 +270,7 @@ export const modelGeometries: readonly ModelGeometry[] = [
   geometry({
     title: "graniteswitch, which counts one layer more",
     architecture: "graniteswitch",
-    layers: 15,
+    layers: 14,
     keys: {
       logit_scale: 1.5,
       "adapters.count": 1,
@@ -237,34 +297,44 @@ export const modelGeometries: readonly ModelGeometry[] = [
     },
   }),
   geometry({
+    title: "deci with 80 layers",
+    architecture: "deci",
+    layers: 80,
+  }),
+  geometry({ title: "olmo with 80 layers", architecture: "olmo", layers: 80 }),
+  geometry({
     title: "names of every kind that are never quantized",
     architecture: "llama",
     layers: 2,
     tied: true,
     more: {
+      ...Object.fromEntries(keptNames.map((name) => [name, [256, 64]])),
       "per_layer_token_embd.weight": [256, 64],
-      "per_layer_model_proj.weight": [256, 64],
-      "position_embd.weight": [256, 64],
-      "token_types.weight": [256, 2],
-      "altup_proj.weight": [256, 64],
-      "blk.0.laurel_l.weight": [256, 64],
-      "blk.0.ssm_conv1d.weight": [256, 64],
       "blk.0.ssm_in.weight": [256, 64],
-      "blk.0.time_mix_w1.weight": [256, 64],
       "blk.0.time_mix_key.weight": [256, 64],
-      "blk.0.attn_rel_b.weight": [256, 64],
-      "blk.0.indexer.k_proj.weight": [256, 64],
       "blk.0.indexer.attn_k.weight": [256, 64],
       "blk.0.attn_q.bias": [256, 64],
       "blk.1.attn_sinks.weight": [256],
       "blk.1.attn_v_b.weight": [256, 1, 1],
       "blk.1.proj.weight": [256, 1, 4],
-      "v.patch_embd.weight": [256, 64],
+      "blk.1.inp_gate.weight": [256, 2],
       "v.blk.0.attn_v.weight": [256, 64],
-      "mm.a.code_embd.weight": [256, 64],
     },
   }),
 ];
+
+/** An encoder of images, which has few facts in its metadata: llama.cpp aborts for mixtures that need them. */
+export const encoderGeometry: ModelGeometry = {
+  title: "clip",
+  metadata: plainMetadata({ "general.architecture": "clip", "clip.vision.block_count": 2 }),
+  tensors: [0, 1].flatMap((layer) =>
+    ["attn_q", "attn_k", "attn_v", "attn_out", "ffn_up", "ffn_down"].map((name) => ({
+      name: `v.blk.${layer}.${name}.weight`,
+      shape: [256, 32],
+      type: "F16" as const,
+    })),
+  ),
+};
 
 /** Writes a geometry as a GGUF file without weights: the file is as long as it has to be, but sparse. */
 export async function writeGeometry(path: string, { metadata, tensors }: ModelGeometry): Promise<string> {

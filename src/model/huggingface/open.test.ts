@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import fc from "fast-check";
 import { planGguf } from "../../gguf/layout.js";
 import { decodeRows, encodeRows } from "../../quants/codec.js";
 import { randomTensor, tinyConfig, tinyFiles, tinyTensors } from "../../testing/hugging-face-model.js";
@@ -336,6 +337,40 @@ for (const [what, files, message] of refused) {
     assert.deepEqual(folder.unclosed, []);
   });
 }
+
+const jsonFiles = ["config.json", "tokenizer.json"] as const;
+const sound = tinyFiles();
+
+test("a JSON file cut off at any byte is refused", async () => {
+  for (const file of jsonFiles) {
+    const text = JSON.stringify(sound[file]);
+    for (let length = 0; length < text.length; length++) {
+      await assert.rejects(open({ ...sound, [file]: text.slice(0, length) }), {
+        name: "MalformedInputError",
+        message: new RegExp(`^m/${file}: is not valid JSON at character `),
+      });
+    }
+  }
+});
+
+test("a folder with any value in its JSON files replaced is opened or refused as malformed", async () => {
+  const values = fc.constantFrom(null, true, -1, 0, 1.5, 2 ** 32, 1e300, "", "x", [], [[]], {}, [{}]);
+  const replacement = fc.record({ file: fc.constantFrom(...jsonFiles), place: fc.nat(200), value: values });
+  await fc.assert(
+    fc.asyncProperty(replacement, async ({ file, place, value }) => {
+      let index = 0;
+      const text = JSON.stringify(sound[file], (_, old) => (index++ === place ? value : old));
+      const folder = new MemoryFolder("m", { ...sound, [file]: text });
+      try {
+        await (await openHuggingFaceModel(folder)).close();
+      } catch (error) {
+        assert.equal((error as Error).name, "MalformedInputError", `${text}: ${(error as Error).stack}`);
+      }
+      assert.deepEqual(folder.unclosed, []);
+    }),
+    { numRuns: 500 },
+  );
+});
 
 test("a path that is no folder is refused", async () => {
   await assert.rejects(openHuggingFaceFolder("fixtures/no-such-folder"), { name: "EnvironmentError" });

@@ -45,17 +45,28 @@ async function readStretches(
   first: number,
   count: number,
 ): Promise<Uint8Array> {
-  const out = new Uint8Array(count * bytesPerRow);
+  const parts: Uint8Array[] = [];
   let passed = 0;
   for (const { tensor, firstRow, rows } of stretches) {
     const from = Math.max(first, passed);
     const to = Math.min(first + count, passed + rows);
     if (from < to) {
       const offset = tensor.offset + (firstRow + from - passed) * bytesPerRow;
-      out.set(await tensor.source.read(offset, (to - from) * bytesPerRow), (from - first) * bytesPerRow);
+      parts.push(await tensor.source.read(offset, (to - from) * bytesPerRow));
     }
     passed += rows;
     if (passed >= first + count) break;
+  }
+  const [only] = parts;
+  return parts.length === 1 && only ? only : concatenate(parts, count * bytesPerRow);
+}
+
+function concatenate(parts: readonly Uint8Array[], byteLength: number): Uint8Array {
+  const out = new Uint8Array(byteLength);
+  let end = 0;
+  for (const part of parts) {
+    out.set(part, end);
+    end += part.byteLength;
   }
   return out;
 }

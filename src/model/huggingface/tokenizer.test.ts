@@ -128,6 +128,14 @@ const refused: readonly [what: string, tokenizer: object, problem: string][] = [
     { ...tinyTokenizer, normalizer: { type: "Lowercase" } },
     'llama.cpp has no normalizer "Lowercase" for BPE tokenizers',
   ],
+  [
+    "a sequence with a normalizer that llama.cpp lacks",
+    {
+      ...tinyTokenizer,
+      normalizer: { type: "Sequence", normalizers: [{ type: "NFC" }, { type: "Replace" }] },
+    },
+    'llama.cpp has no normalizer "Replace" for BPE tokenizers',
+  ],
 ];
 
 for (const [what, tokenizer, problem] of refused) {
@@ -138,6 +146,18 @@ for (const [what, tokenizer, problem] of refused) {
     });
   });
 }
+
+test("no normalizer, an empty sequence of them and NFC are all the same to llama.cpp", async () => {
+  const nfc = { type: "NFC" };
+  for (const normalizer of [
+    null,
+    nfc,
+    { type: "Sequence", normalizers: [] },
+    { type: "Sequence", normalizers: [nfc] },
+  ]) {
+    await assert.doesNotReject(read({ ...tinyTokenizer, normalizer }));
+  }
+});
 
 test("names that mean something to JavaScript are tokens like others", async () => {
   const vocabulary = JSON.parse('{"__proto__": 0, "constructor": 1}');

@@ -85,8 +85,18 @@ function checkByteLevelBpe(tokenizer: Fields, model: Fields): void {
       `the tokenizer is ${type}${type === "BPE" ? " with byte fallback" : ""}, not byte-level BPE`,
     );
   }
-  const normalizer = tokenizer.object("normalizer")?.string("type") ?? "NFC";
-  if (normalizer !== "NFC") fail(tokenizer, `llama.cpp has no normalizer "${normalizer}" for BPE tokenizers`);
+  for (const normalizer of normalizers(tokenizer.object("normalizer"))) {
+    // llama.cpp has none for BPE, not even NFC; but text is nearly always in that form already.
+    if (normalizer !== "NFC")
+      fail(tokenizer, `llama.cpp has no normalizer "${normalizer}" for BPE tokenizers`);
+  }
+}
+
+/** Types of a normalizer and those inside it. */
+function normalizers(normalizer: Fields | undefined): readonly string[] {
+  if (!normalizer) return [];
+  const type = normalizer.string("type") ?? "";
+  return type === "Sequence" ? normalizer.objects("normalizers").flatMap(normalizers) : [type];
 }
 
 /** A merge as GGUF keeps it. Since 2024 tokenizer.json has pairs; a space inside one becomes its byte character. */

@@ -2,6 +2,8 @@
  * Tables that the kernels share with the TypeScript code. Each is written into the kernels' memory at start, to
  * the address that `assembly/tables.ts` exports under the same name.
  */
+
+import * as candidates from "../candidates.js";
 import {
   EVEN_SIGNS,
   IQ1_GRID,
@@ -11,7 +13,7 @@ import {
   IQ3_S_GRID,
   IQ3_XXS_GRID,
 } from "../grids.js";
-import { IQ4_LEVELS } from "../iq4.js";
+import { IQ4_LEVELS, IQ4_NEAREST_CODES, IQ4_NEAREST_LEVELS } from "../iq4.js";
 
 export const tables: Readonly<Record<string, ArrayBufferView>> = {
   EVEN_SIGNS,
@@ -22,4 +24,7 @@ export const tables: Readonly<Record<string, ArrayBufferView>> = {
   IQ3_XXS_GRID,
   IQ3_S_GRID,
   IQ4_LEVELS: Float32Array.from(IQ4_LEVELS),
+  IQ4_NEAREST_LEVELS: Float32Array.from(IQ4_NEAREST_LEVELS),
+  IQ4_NEAREST_CODES,
+  ...candidates,
 };

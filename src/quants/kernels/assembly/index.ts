@@ -11,7 +11,10 @@ export * from "./decode/iq4";
 export * from "./decode/rare";
 export * from "./encode/float";
 export * from "./encode/q8_0";
-export * from "./encode/grid";
+export * from "./encode/scaled";
+export * from "./encode/legacy";
+export * from "./encode/k-scale";
+export * from "./encode/k-range";
 
 /** First byte behind the tables of all files; from here on memory belongs to the host. */
 export function heap_base(): usize {

@@ -3,17 +3,19 @@
 import { f32_to_f16 } from "../half";
 import { max_f32x4 } from "../lanes";
 
+/** 2^23 + 2^22: added to an integer of a few bits, it leaves the integer in the low bits of the float. */
+const magic: f32 = 12582912;
+
 /** Four codes: rounded half away from zero, as i32. */
 // @ts-ignore: decorator
 @inline
 function codes(weights: usize, inverse: v128): v128 {
-  const scaled = f32x4.mul(v128.load(weights), inverse);
-  const whole = f32x4.trunc(scaled);
-  // The fraction is exact, so it is compared with a half rather than a half added.
-  const up = f32x4.ge(f32x4.abs(f32x4.sub(scaled, whole)), f32x4.splat(0.5));
-  const away = v128.or(v128.and(scaled, f32x4.splat(-0.0)), f32x4.splat(1));
-  const rounded = f32x4.add(whole, v128.and(up, away));
-  return i32x4.trunc_sat_f32x4_s(f32x4.max(f32x4.splat(-127), f32x4.min(f32x4.splat(127), rounded)));
+  let scaled = f32x4.mul(v128.load(weights), inverse);
+  scaled = f32x4.pmax(f32x4.splat(-127), f32x4.pmin(f32x4.splat(127), scaled));
+  // The largest float below a half: with a half itself the sum would round up just below ties.
+  const half = v128.or(v128.and(scaled, f32x4.splat(-0.0)), f32x4.splat(reinterpret<f32>(0x3effffff)));
+  const rounded = f32x4.trunc(f32x4.add(scaled, half));
+  return i32x4.sub(f32x4.add(rounded, f32x4.splat(magic)), f32x4.splat(magic));
 }
 
 export function encode_q8_0(

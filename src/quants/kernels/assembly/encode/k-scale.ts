@@ -1,0 +1,291 @@
+// Q3_K, Q6_K and IQ4_XS: superblocks whose blocks have an integer scale. Reference: src/quants/k-scale-encode.ts.
+// Layouts: src/quants/k-quants.ts, iq4.ts.
+import {
+  EIGHT_BIT_SCALES,
+  IQ4_CANDIDATES,
+  Q3_K_CANDIDATES,
+  Q6_K_CANDIDATES,
+  SIX_BIT_SCALES,
+} from "../tables";
+import { code_levels, code_scaled, sum_l2, sum_xl, weighted_square } from "./blocks";
+import { normalize_importance } from "./importance";
+import { pack_nibbles, pack_two_bits } from "./pack";
+import { load_row } from "./row";
+import {
+  found_curvature,
+  found_scale,
+  level_places,
+  levels_at,
+  nearest_code,
+  search_level_scale,
+  search_scale,
+} from "./scale-search";
+import { gain_correction, invert, scale_to_f16, superblock_scale } from "./scales";
+
+/** Codes of a superblock, as bytes from 0 up. */
+const codes: usize = memory.data(256, 16);
+/** f32[16]: best scale of each block, and how much it matters; then integer scales. */
+const exact: usize = memory.data(64, 16);
+const curvatures: usize = memory.data(64, 16);
+const scales: usize = memory.data(64, 16);
+
+/** The best integer scale of a block among four around the nearest one, a candidate in each lane. */
+// @ts-ignore: decorator
+@inline
+function search_integer(
+  x: usize,
+  w: usize,
+  count: i32,
+  exactScale: f32,
+  d: f32,
+  low: f32,
+  high: f32,
+  lowScale: f32,
+  highScale: f32,
+  levels: bool,
+): f32 {
+  const center: f32 = nearest<f32>(exactScale * invert(d));
+  const steps = f32x4(-1, 0, 1, 2);
+  const candidates = f32x4.add(f32x4.splat(center), center < 0 ? f32x4.neg(steps) : steps);
+  const integers = f32x4.pmax(f32x4.splat(lowScale), f32x4.pmin(f32x4.splat(highScale), candidates));
+  const scale = f32x4.mul(f32x4.splat(d), integers);
+  const inverse = v128.and(f32x4.div(f32x4.splat(1), scale), f32x4.ne(scale, f32x4.splat(0)));
+  const lows = f32x4.splat(low);
+  const highs = f32x4.splat(high);
+  let c = f32x4.splat(0);
+  let v = f32x4.splat(0);
+  for (const end = x + (<usize>count << 2); x < end; x += 4, w += 4) {
+    const weight = v128.load32_splat(x);
+    const quotient = f32x4.mul(weight, inverse);
+    const code = levels ? levels_at(level_places(quotient)) : nearest_code(quotient, lows, highs);
+    const weighted = f32x4.mul(v128.load32_splat(w), code);
+    c = f32x4.add(c, f32x4.mul(weighted, weight));
+    v = f32x4.add(v, f32x4.mul(weighted, code));
+  }
+  const errors = f32x4.mul(scale, f32x4.sub(f32x4.mul(scale, v), f32x4.add(c, c)));
+  let least: f32 = f32x4.extract_lane(errors, 0);
+  let found: f32 = f32x4.extract_lane(integers, 0);
+  if (f32x4.extract_lane(errors, 1) < least) {
+    least = f32x4.extract_lane(errors, 1);
+    found = f32x4.extract_lane(integers, 1);
+  }
+  if (f32x4.extract_lane(errors, 2) < least) {
+    least = f32x4.extract_lane(errors, 2);
+    found = f32x4.extract_lane(integers, 2);
+  }
+  if (f32x4.extract_lane(errors, 3) < least) found = f32x4.extract_lane(integers, 3);
+  return found;
+}
+
+/** Encodes a superblock but for d, which is `superblock_d`: fills `codes` and `scales`. */
+// @ts-ignore: decorator
+@inline
+function encode_superblock(
+  x: usize,
+  w: usize,
+  size: i32,
+  low: f32,
+  high: f32,
+  candidates: usize,
+  steps: i32,
+  lowScale: f32,
+  highScale: f32,
+  scaleCandidates: usize,
+  levels: bool,
+): void {
+  const blocks = 256 / size;
+  for (let block = 0; block < blocks; block++) {
+    const at = <usize>(block * size) << 2;
+    if (levels) search_level_scale(x + at, w + at, size, candidates, steps);
+    else search_scale(x + at, w + at, size, low, high, candidates, steps);
+    store<f32>(exact + (<usize>block << 2), found_scale);
+    store<f32>(curvatures + (<usize>block << 2), found_curvature);
+  }
+  search_scale(exact, curvatures, blocks, lowScale, highScale, scaleCandidates, 2);
+  const d = superblock_scale(found_scale, -lowScale);
+  let c: f64 = 0;
+  let v: f64 = 0;
+  for (let block = 0; block < blocks; block++) {
+    const at = <usize>(block * size) << 2;
+    const best = load<f32>(exact + (<usize>block << 2));
+    const scale = search_integer(x + at, w + at, size, best, d, low, high, lowScale, highScale, levels);
+    store<f32>(scales + (<usize>block << 2), scale);
+    const to = codes + (at >> 2);
+    if (levels) code_levels(x + at, w + at, size, invert(d * scale), to);
+    else code_scaled(x + at, w + at, size, invert(d * scale), low, high, to);
+    c += <f64>scale * <f64>sum_xl;
+    v += <f64>(scale * scale) * <f64>sum_l2;
+  }
+  superblock_d = v > 0 ? c / v : 0;
+  superblock_product = superblock_d * c;
+  superblock_square = weighted_square(x, w, 256);
+}
+
+let superblock_d: f64 = 0;
+/** <W, Q> and <W, W> of the superblock. */
+let superblock_product: f64 = 0;
+let superblock_square: f64 = 0;
+
+/** Integer scale of a block. */
+// @ts-ignore: decorator
+@inline
+function integer_scale(block: i32): i32 {
+  return <i32>load<f32>(scales + (<usize>block << 2));
+}
+
+/** Writes the d of a row's superblocks, corrected for the gain. */
+function write_scales(ds: usize, count: i32, correction: f64, out: usize, bytes: usize): void {
+  for (let superblock = 0; superblock < count; superblock++, out += bytes, ds += 8) {
+    store<u16>(out, scale_to_f16(correction * load<f64>(ds)));
+  }
+}
+
+export function encode_q3_k(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  const x = scratch;
+  const w = x + (<usize>columns << 2);
+  const ds = w + (<usize>columns << 2);
+  normalize_importance(importance, columns, w);
+  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
+    load_row(source, columns, x);
+    let square: f64 = 0;
+    let product: f64 = 0;
+    const first = out;
+    for (let superblock = 0; superblock < columns >> 8; superblock++, out += 110) {
+      const at = <usize>superblock << 10;
+      encode_superblock(x + at, w + at, 16, -4, 3, Q3_K_CANDIDATES, 4, -32, 31, SIX_BIT_SCALES, false);
+      store<f64>(ds + (<usize>superblock << 3), superblock_d);
+      product += superblock_product;
+      square += superblock_square;
+      pack_q3_k(out);
+    }
+    write_scales(ds, columns >> 8, gain_correction(square, product), first + 108, 110);
+  }
+}
+
+function pack_q3_k(out: usize): void {
+  pack_two_bits(codes, out + 32);
+  const one = i8x16.splat(1);
+  for (let l: usize = 0; l < 32; l += 16) {
+    let thirdBits = i8x16.splat(0);
+    for (let k: i32 = 0; k < 8; k++) {
+      const bit = v128.and(i8x16.shr_u(v128.load(codes + (<usize>k << 5) + l), 2), one);
+      thirdBits = v128.or(thirdBits, i8x16.shl(bit, k));
+    }
+    v128.store(out + l, thirdBits);
+  }
+  for (let block = 0; block < 4; block++) {
+    let upper: i32 = 0;
+    for (let quarter = 0; quarter < 4; quarter++) {
+      upper |= ((integer_scale(4 * quarter + block) + 32) >> 4) << (2 * quarter);
+    }
+    store<u8>(out + 104 + block, upper);
+  }
+  for (let block = 0; block < 8; block++) {
+    const low = (integer_scale(block) + 32) & 15;
+    store<u8>(out + 96 + block, low | ((integer_scale(block + 8) + 32) << 4));
+  }
+}
+
+export function encode_q6_k(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  const x = scratch;
+  const w = x + (<usize>columns << 2);
+  const ds = w + (<usize>columns << 2);
+  normalize_importance(importance, columns, w);
+  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
+    load_row(source, columns, x);
+    let square: f64 = 0;
+    let product: f64 = 0;
+    const first = out;
+    for (let superblock = 0; superblock < columns >> 8; superblock++, out += 210) {
+      const at = <usize>superblock << 10;
+      encode_superblock(x + at, w + at, 16, -32, 31, Q6_K_CANDIDATES, 2, -128, 127, EIGHT_BIT_SCALES, false);
+      store<f64>(ds + (<usize>superblock << 3), superblock_d);
+      product += superblock_product;
+      square += superblock_square;
+      pack_q6_k(out);
+    }
+    write_scales(ds, columns >> 8, gain_correction(square, product), first + 208, 210);
+  }
+}
+
+function pack_q6_k(out: usize): void {
+  const low = i8x16.splat(15);
+  for (let half: usize = 0; half < 2; half++) {
+    for (let l: usize = 0; l < 32; l += 16) {
+      const from = codes + (half << 7) + l;
+      const a = v128.load(from);
+      const b = v128.load(from, 32);
+      const c = v128.load(from, 64);
+      const d = v128.load(from, 96);
+      const to = out + (half << 6) + l;
+      v128.store(to, v128.or(v128.and(a, low), i8x16.shl(c, 4)));
+      v128.store(to, v128.or(v128.and(b, low), i8x16.shl(d, 4)), 32);
+      let upper = i8x16.shr_u(a, 4);
+      upper = v128.or(upper, i8x16.shl(i8x16.shr_u(b, 4), 2));
+      upper = v128.or(upper, i8x16.shl(i8x16.shr_u(c, 4), 4));
+      upper = v128.or(upper, i8x16.shl(i8x16.shr_u(d, 4), 6));
+      v128.store(out + 128 + (half << 5) + l, upper);
+    }
+  }
+  for (let block = 0; block < 16; block++) store<i8>(out + 192 + block, integer_scale(block));
+}
+
+export function encode_iq4_xs(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  const x = scratch;
+  const w = x + (<usize>columns << 2);
+  const ds = w + (<usize>columns << 2);
+  normalize_importance(importance, columns, w);
+  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
+    load_row(source, columns, x);
+    let square: f64 = 0;
+    let product: f64 = 0;
+    const first = out;
+    for (let superblock = 0; superblock < columns >> 8; superblock++, out += 136) {
+      const at = <usize>superblock << 10;
+      encode_superblock(x + at, w + at, 32, 0, 0, IQ4_CANDIDATES, 4, -32, 31, SIX_BIT_SCALES, true);
+      store<f64>(ds + (<usize>superblock << 3), superblock_d);
+      product += superblock_product;
+      square += superblock_square;
+      pack_iq4_xs(out);
+    }
+    write_scales(ds, columns >> 8, gain_correction(square, product), first, 136);
+  }
+}
+
+function pack_iq4_xs(out: usize): void {
+  let upper: i32 = 0;
+  for (let block = 0; block < 8; block += 2) {
+    const even = integer_scale(block) + 32;
+    const odd = integer_scale(block + 1) + 32;
+    store<u8>(out + 4 + (block >> 1), (even & 15) | (odd << 4));
+    upper |= ((even >> 4) | ((odd >> 4) << 2)) << (2 * block);
+  }
+  store<u16>(out, upper, 2);
+  for (let block: usize = 0; block < 8; block++) {
+    pack_nibbles(codes + (block << 5), out + 8 + (block << 4));
+  }
+}
