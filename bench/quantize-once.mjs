@@ -20,14 +20,20 @@ console.log(
 );
 
 async function ours() {
-  const { sha256, bytes } = await quantize({ ...options, priorWeight: 0 });
+  const { sha256, bytes } = await quantize({ ...options, priorWeight: 0, allowRequantize: true });
   return { sha256, bytes };
 }
 
 /** The same types with the same importance. */
 async function theirs() {
   const { model, output, imatrix: imatrixPath, threads } = options;
-  const { tensors } = await quantize({ ...options, output: `${output}.plan`, priorWeight: 0, dryRun: true });
+  const { tensors } = await quantize({
+    ...options,
+    output: `${output}.plan`,
+    priorWeight: 0,
+    allowRequantize: true,
+    dryRun: true,
+  });
   const imatrix = await readImatrixFile(imatrixPath);
   const importance = new Map();
   for (const { name, shape } of tensors) {

@@ -158,6 +158,19 @@ describe("rules", () => {
     assert.equal(typeOf(copy, "blk.0.ffn_up_exps.weight"), "Q8_0");
   });
 
+  test("an option may decide all tensors of a rule", () => {
+    const tensorTypes = [{ pattern: "output|token_embd", type: "Q8_0" }] as const;
+    const options = { overrides: { tensorTypes } };
+    const { tensors, warnings } = plan(
+      mixtral,
+      "Q4_K_M",
+      ["tensors: [embedding, output], type: Q6_K"],
+      options,
+    );
+    assert.deepEqual(warnings, []);
+    assert.equal(tensors.find(({ name }) => name === "output.weight")?.to, "Q8_0");
+  });
+
   test("a rule that earlier rules leave nothing is warned about", () => {
     assert.deepEqual(
       plan(mixtral, "Q8_0", ["tensors: routed, type: Q4_K", "tensors: routed.up, type: Q6_K"]).warnings,

@@ -9,13 +9,13 @@
  * 5. if the rows do not fill the type's blocks, its replacement.
  */
 import { UsageError } from "../errors.js";
-import { type Metadata, metadataNumber } from "../gguf/metadata.js";
+import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
 import { isTied, type Role, roleOf } from "../model/roles.js";
-import { weightCount } from "../model/source.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { fittingType } from "./fallback.js";
-import { ftypeBaseType, ftypeNumber, ftypeOfType, isFtype } from "./ftypes.js";
+import { fileTypeOf } from "./file-type.js";
+import { ftypeBaseType, isFtype } from "./ftypes.js";
 import { startMixture } from "./mixture.js";
 import { isTokenEmbedding, mixtureModel, processingOrder } from "./mixture-model.js";
 import type { TypeOverrides } from "./overrides.js";
@@ -134,7 +134,7 @@ class Decider {
     const { tokenEmbeddingType, outputTensorType, leaveOutputTensor } = this.#overrides;
     if (!isQuantizable(name, shape)) return { type, reason: "never quantized" };
     const option = this.#options.decide(name);
-    const rule = option ?? this.#rules.decide(name);
+    const rule = this.#rules.decide(name);
     if (leaveOutputTensor && name === "output.weight") return { type, reason: "--leave-output-tensor" };
     // The large table of Gemma 3n follows --token-embedding-type unless a pattern names it.
     const isNamed = name === "per_layer_token_embd.weight" && option !== undefined;
@@ -144,7 +144,7 @@ class Decider {
     if (outputTensorType !== undefined && name === "output.weight") {
       return { type: outputTensorType, reason: "--output-tensor-type" };
     }
-    return rule ?? this.#base(tensor);
+    return option ?? rule ?? this.#base(tensor);
   }
 
   /** Refuses rules that matched nothing; returns warnings about options and rules without effect. */
@@ -159,10 +159,8 @@ class Decider {
     const warnings = this.#options.shadowed.map(
       ({ title }) => `${title} has no effect: earlier options decide all its tensors.`,
     );
-    if (this.#options.rules.length === 0) {
-      for (const { title } of this.#rules.shadowed) {
-        warnings.push(`${title} has no effect: earlier rules decide all its tensors.`);
-      }
+    for (const { title } of this.#rules.shadowed) {
+      warnings.push(`${title} has no effect: earlier rules decide all its tensors.`);
     }
     if (!has("output.weight") && leaveOutputTensor) {
       warnings.push("--leave-output-tensor has no effect: the token embedding serves as output.");
@@ -202,14 +200,12 @@ function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): v
   if (rules.length > 0) return;
   const baseType = base === "COPY" ? undefined : isFtype(base) ? ftypeBaseType(base) : base;
   if (baseType !== undefined && traitsOf(baseType).quantized) return;
-  const option =
-    (overrides.tensorTypes?.length ?? 0) > 0
-      ? "--tensor-type"
-      : baseType === undefined && overrides.tokenEmbeddingType !== undefined
-        ? "--token-embedding-type"
-        : baseType === undefined && overrides.outputTensorType !== undefined
-          ? "--output-tensor-type"
-          : undefined;
+  const isCopy = baseType === undefined;
+  const [option] = [
+    overrides.tensorTypes?.length ? "--tensor-type" : undefined,
+    isCopy && overrides.tokenEmbeddingType ? "--token-embedding-type" : undefined,
+    isCopy && overrides.outputTensorType ? "--output-tensor-type" : undefined,
+  ].filter((name) => name !== undefined);
   if (option !== undefined) {
     throw new UsageError(
       `${option} has no effect with base ${base}, as in llama-quantize; choose a quantized base, or write a recipe with base ${base} and rules.`,
@@ -228,22 +224,4 @@ function fallbackWarnings(tensors: readonly PlannedTensor[]): string[] {
     groups.set(text, [...(groups.get(text) ?? []), name]);
   }
   return [...groups].map(([text, names]) => `${text} ${listTensors(names)}.`);
-}
-
-/**
- * `general.file_type`. For llama.cpp's own mixtures it is the mixture's number, as llama-quantize writes it.
- * For a recipe with rules it is the mixture named after the type that holds the most weights (llama.cpp calls
- * these numbers LLAMA_FTYPE_MOSTLY_...): with experts at IQ2_S, readers shall not be told IQ3_S because of
- * the base, nor Q4_K because most tensors, but not most weights, are that. COPY keeps the source's number.
- */
-function fileTypeOf(recipe: Recipe, tensors: readonly PlannedTensor[], metadata: Metadata): number {
-  const { base, rules } = recipe;
-  if (rules.length === 0 && isFtype(base)) return ftypeNumber(base);
-  const declared = metadataNumber(metadata, "general.file_type");
-  if (rules.length === 0 && base === "COPY" && declared !== undefined) return declared;
-  const weights = new Map<TypeName, number>();
-  for (const { to, shape } of tensors) weights.set(to, (weights.get(to) ?? 0) + weightCount(shape));
-  const [most] = [...weights].sort((a, b) => b[1] - a[1]);
-  const ftype = most === undefined ? undefined : ftypeOfType(most[0]);
-  return ftypeNumber(ftype ?? (isFtype(base) ? base : "F32"));
 }
