@@ -75,7 +75,7 @@ function layerHint(names: readonly string[]): string {
 }
 
 function roleHint(names: readonly string[]): string {
-  const present = [...new Set(names.map(roleOf))].filter((role) => role !== "norm" && role !== "bias");
+  const present = [...new Set(names.map(roleOf))];
   return `; its roles are ${present.sort().join(", ")}.`;
 }
 
@@ -92,6 +92,7 @@ function patternHint(pattern: string, names: readonly string[]): string {
 
 /** What became of each rule: how many tensors it selects, and of how many it decides the type. */
 export class RuleUse {
+  readonly #asked: string[] = [];
   readonly #selected = new Map<TypeRule, number>();
   readonly #decided = new Map<TypeRule, number>();
 
@@ -99,6 +100,7 @@ export class RuleUse {
 
   /** The first rule that selects a tensor; remembers all that do. */
   decide(name: string): TypeRule | undefined {
+    this.#asked.push(name);
     let deciding: TypeRule | undefined;
     for (const rule of this.rules) {
       if (!rule.selects(name)) continue;
@@ -109,7 +111,10 @@ export class RuleUse {
     return deciding;
   }
 
-  /** Throws a UsageError for the first rule that selects none of the tensors it was asked about. */
+  /**
+   * Throws a UsageError for the first rule that selects none of the tensors it was asked about; `allNames` has
+   * those that are never quantized too.
+   */
   refuseUnused(allNames: readonly string[]): void {
     for (const rule of this.rules) {
       if (rule.optional || this.#selected.has(rule)) continue;
@@ -117,7 +122,7 @@ export class RuleUse {
       throw new UsageError(
         kept.length > 0
           ? `${rule.title} matches only tensors that are never quantized: ${listTensors(kept)}; remove it.`
-          : `${rule.title} matches no tensor of this model${rule.hint(allNames)}`,
+          : `${rule.title} matches no tensor of this model${rule.hint(this.#asked)}`,
         { rule: rule.title },
       );
     }
