@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { Engine } from "../engine/engine.js";
+import { computeLogits, tokenizeText } from "../engine/jobs.js";
+import { fixture, lopsided } from "../testing/command.js";
+import { temporaryFolder } from "../testing/temporary.js";
+import { measurePerplexity, type PerplexityOptions } from "./measure.js";
+
+const model = fixture("tiny-moe-q8_0.gguf");
+const text = fixture("text/eval.txt");
+const engine = new Engine();
+after(() => engine.close());
+
+function measure(options: Partial<PerplexityOptions> = {}) {
+  const defaults = { context: 128, chunks: 6, parseSpecial: true, threads: 1, engine };
+  return measurePerplexity({ model, text, ...defaults, ...options });
+}
+
+function near(actual: number, expected: number, relative: number): void {
+  assert.ok(Math.abs(actual - expected) <= relative * Math.abs(expected), `${actual} against ${expected}`);
+}
+
+test("perplexity is that of the second half of each chunk, computed alone", async () => {
+  const bytes = await readFile(text);
+  const tokens = await engine.run(tokenizeText, {
+    model: { path: model },
+    text: bytes,
+    options: { parseSpecial: true },
+  });
+  let sum = 0;
+  for (let chunk = 0; chunk < 6; chunk++) {
+    const part = tokens.slice(chunk * 128, (chunk + 1) * 128);
+    const logits = await engine.run(computeLogits, {
+      model: { path: model },
+      tokens: part,
+      everyPosition: true,
+    });
+    for (let position = 64; position < 127; position++) {
+      const row = logits.subarray(position * 2048, (position + 1) * 2048);
+      const total = row.reduce((all, logit) => all + Math.exp(logit), 0);
+      sum += Math.log(total) - row[part[position + 1]!]!;
+    }
+  }
+  const result = await measure();
+  // Other batches are other sums: the last digits differ.
+  near(result.ppl, Math.exp(sum / (6 * 63)), 1e-3);
+  assert.deepEqual([result.chunks, result.tokens, result.positions], [6, 6 * 128, 6 * 63]);
+  assert.equal(result.kld, undefined);
+});
+
+test("a model does not differ from itself, through a reference or a base file", async (t) => {
+  const base = join(await temporaryFolder(t), "base.logits");
+  const plain = await measure({ saveLogits: base });
+  const reference = await measure({ reference: model });
+  assert.equal(reference.ppl, plain.ppl);
+  assert.equal(reference.kld?.max, 0);
+  assert.deepEqual([reference.topAgreement, reference.pplRatio, reference.deltaP?.rms], [1, 1, 0]);
+  const compared = await measure({ base });
+  assert.equal(compared.ppl, plain.ppl);
+  near(compared.pplRatio!, 1, 1e-5);
+  assert.ok(Math.abs(compared.kld!.mean) < 1e-6);
+  assert.ok(compared.topAgreement! > 0.99);
+});
+
+test("two models that do not fit in memory together are measured one after the other, nearly alike", async (t) => {
+  const other = join(await temporaryFolder(t), "q2.gguf");
+  const made = await lopsided(["quantize", model, other, "--recipe", "Q2_K", "--allow-requantize"]);
+  assert.equal(made.status, 0, made.stderr);
+  const warnings: string[] = [];
+  const together = await measure({ model: other, reference: model });
+  const apart = await measure({
+    model: other,
+    reference: model,
+    memory: 1,
+    onWarning: (warning) => warnings.push(warning),
+  });
+  assert.match(warnings.join(), /do not fit in memory together/);
+  assert.equal(apart.ppl, together.ppl);
+  near(apart.reference!.ppl, together.reference!.ppl, 1e-5);
+  near(apart.kld!.mean, together.kld!.mean, 1e-3);
+  near(apart.kld!.p99, together.kld!.p99, 1e-2);
+  assert.ok(together.kld!.mean > 1e-3, "the quantization can be seen");
+});
+
+test("a chunk longer than a batch is measured in pieces", async () => {
+  const pieces = await measure({ context: 2500, chunks: 1, text });
+  assert.equal(pieces.positions, 1249);
+  assert.ok(pieces.ppl > 1 && pieces.ppl < 50);
+});
+
+test("special tokens in the text are read as such only if asked for", async () => {
+  const asText = await measure({ parseSpecial: false });
+  assert.ok(asText.ppl > 1.2 * (await measure()).ppl);
+});
+
+test("what cannot work is said in one sentence", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [short, base] = [join(folder, "short.txt"), join(folder, "base.logits")];
+  await writeFile(short, "one two three");
+  await measure({ saveLogits: base, chunks: 2 });
+  await writeFile(join(folder, "cut"), (await readFile(base)).subarray(0, -1));
+  const failures: [Partial<PerplexityOptions>, RegExp][] = [
+    [{ text: short }, /short\.txt: has 4 tokens, but two chunks of 128 need 256\./],
+    [{ text: join(folder, "none") }, /none: cannot be read; check the path\./],
+    [{ base: short }, /short\.txt: is not a file of log-probabilities/],
+    [{ base: join(folder, "cut") }, /cut: has \d+ bytes, but 2 chunks of 128 tokens .* take \d+\./],
+    [{ base, reference: model }, /exclude each other/],
+    [{ context: 3 }, /a chunk is 3/],
+    [{ reference: fixture("text/eval.txt") }, /is not a GGUF file/],
+    [{ saveLogits: join(folder, "no", "x") }, /folder/],
+  ];
+  for (const [options, message] of failures) await assert.rejects(measure(options), message);
+});
+
+test("the command prints the comparison, or one JSON object", async () => {
+  const args = [
+    "perplexity",
+    model,
+    text,
+    "--ctx",
+    "128",
+    "--chunks",
+    "4",
+    "--parse-special",
+    "--reference",
+    model,
+  ];
+  const people = await lopsided(args);
+  assert.equal(people.status, 0, people.stderr);
+  assert.match(people.stdout, /^perplexity \d+\.\d{4} ± \d+\.\d{4} \(4 chunks, 252 scored tokens/);
+  assert.match(people.stdout, /same top token +100\.000 %/);
+  const { ppl, kld, topAgreement } = JSON.parse((await lopsided([...args, "--json"])).stdout);
+  assert.ok(ppl > 1);
+  assert.deepEqual([kld.mean, topAgreement], [0, 1]);
+});
