@@ -25,6 +25,7 @@ export type { ModelSource, SourceTensor } from "./model/source.js";
 export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
 // Commands.
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
+export { type DemoOptions, type DemoResult, type DemoVariant, demo } from "./pipeline/demo.js";
 export { type InspectResult, inspect } from "./pipeline/inspect.js";
 export {
   type QuantizedTensor,

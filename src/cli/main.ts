@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
 import { addConvert } from "./convert.js";
+import { addDemo } from "./demo.js";
 import { addImatrix } from "./imatrix.js";
 import { addInspect } from "./inspect.js";
 import { addPerplexity } from "./perplexity.js";
@@ -15,7 +16,7 @@ const program = new Command("lopsided")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
 
-for (const add of [addInspect, addConvert, addImatrix, addQuantize, addPerplexity]) add(program);
+for (const add of [addInspect, addConvert, addImatrix, addQuantize, addPerplexity, addDemo]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {
