@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { type TestedEncoder, testedEncoders } from "../testing/encoders.js";
 import { ggmlDecode, ggmlEncode, ggmlValidate } from "../testing/ggml.js";
 import { qualityOf } from "../testing/quality.js";
 import { fill, gaussian, uniform } from "../testing/random.js";
 import { type Rows, randomRows, realRows } from "../testing/rows.js";
-import { encodeRows } from "./codec.js";
 import { type Effort, efforts } from "./effort.js";
-import { rowBytes } from "./types.js";
 
 const gridTypes = ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"] as const;
 type GridType = (typeof gridTypes)[number];
@@ -20,25 +19,22 @@ const limits: Record<GridType, number> = {
   IQ3_S: 0.97,
 };
 
-function encode(
-  type: GridType,
-  { weights, columns, importance }: Rows,
-  effort: Effort = "default",
-): Uint8Array {
-  const out = new Uint8Array((weights.length / columns) * rowBytes(type, columns));
-  encodeRows(type, weights, columns, importance, out, effort);
-  return out;
+const [reference, kernels] = testedEncoders();
+
+function decode({ encode }: TestedEncoder, type: GridType, rows: Rows, effort?: Effort): Float32Array {
+  return ggmlDecode(type, encode(type, rows, effort), rows.weights.length);
 }
 
 /** Our gain, our error, and that relative to ggml's. */
 function compare(
+  encoder: TestedEncoder,
   type: GridType,
   rows: Rows,
   effort?: Effort,
 ): { gain: number; error: number; ratio: number } {
   const { weights, columns } = rows;
   const importance = rows.importance ?? new Float32Array(columns).fill(1);
-  const ours = qualityOf(rows, ggmlDecode(type, encode(type, rows, effort), weights.length));
+  const ours = qualityOf(rows, decode(encoder, type, rows, effort));
   const theirs = qualityOf(
     rows,
     ggmlDecode(type, ggmlEncode(type, weights, columns, importance), weights.length),
@@ -54,13 +50,15 @@ function geometricMean(values: number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-for (const type of gridTypes) {
-  describe(`encoding ${type}`, () => {
+const cases = testedEncoders().flatMap((encoder) => gridTypes.map((type) => ({ encoder, type })));
+
+for (const { encoder, type } of cases) {
+  describe(`${encoder.name} encoding ${type}`, () => {
     it("is unbiased and better than ggml on random rows", () => {
       for (const distribution of ["gaussian", "laplacian"] as const) {
         for (const columns of [256, 768, 2048]) {
           const rows = randomRows(distribution, Math.ceil(8192 / columns), columns, true);
-          const { gain, ratio } = compare(type, rows);
+          const { gain, ratio } = compare(encoder, type, rows);
           assertUnbiased(gain, rows.label);
           assert.ok(ratio < limits[type], `${rows.label}: error ratio ${ratio}`);
         }
@@ -70,7 +68,7 @@ for (const type of gridTypes) {
     it("is unbiased and better than ggml on random rows whose columns matter alike", () => {
       for (const distribution of ["gaussian", "laplacian"] as const) {
         const rows = randomRows(distribution, 12, 2048, false);
-        const { gain, ratio } = compare(type, rows);
+        const { gain, ratio } = compare(encoder, type, rows);
         assertUnbiased(gain, rows.label);
         assert.ok(ratio < 1, `${rows.label}: error ratio ${ratio}`);
       }
@@ -81,7 +79,7 @@ for (const type of gridTypes) {
       let previous = 1.01;
       for (const effort of efforts) {
         const ratios = samples.map((rows) => {
-          const { gain, ratio } = compare(type, rows, effort);
+          const { gain, ratio } = compare(encoder, type, rows, effort);
           assertUnbiased(gain, `${rows.label}, ${effort}`);
           return ratio;
         });
@@ -106,8 +104,8 @@ for (const type of gridTypes) {
       };
       for (const [label, weights] of Object.entries(awkward)) {
         const rows: Rows = { label, weights, columns: 512, importance: undefined };
-        assert.ok(ggmlValidate(type, encode(type, rows)), label);
-        const { gain, error, ratio } = compare(type, rows);
+        assert.ok(ggmlValidate(type, encoder.encode(type, rows)), label);
+        const { gain, error, ratio } = compare(encoder, type, rows);
         assertUnbiased(gain, label);
         assert.ok(ratio < 1.0015 || error < 1e-6, `${label}: error ${error}, ratio ${ratio}`);
       }
@@ -120,9 +118,9 @@ for (const type of gridTypes) {
         columns: 256,
         importance: undefined,
       };
-      assert.deepEqual(ggmlDecode(type, encode(type, zeros), 256), new Float32Array(256));
+      assert.deepEqual(decode(encoder, type, zeros), new Float32Array(256));
       const denormal = { ...zeros, weights: fill(256, gaussian(1)).map((value) => value * 1e-40) };
-      const decoded = ggmlDecode(type, encode(type, denormal), 256);
+      const decoded = decode(encoder, type, denormal);
       assert.ok(decoded.every((value) => Math.abs(value) < 1e-5));
     });
 
@@ -133,8 +131,8 @@ for (const type of gridTypes) {
         weights: rows.weights.map((value) => value * 2 ** 6),
         importance: rows.importance?.map((value) => value * 2 ** -100),
       };
-      const once = ggmlDecode(type, encode(type, rows), rows.weights.length);
-      const again = ggmlDecode(type, encode(type, scaled), rows.weights.length);
+      const once = decode(encoder, type, rows);
+      const again = decode(encoder, type, scaled);
       assert.deepEqual(
         again,
         once.map((value) => value * 2 ** 6),
@@ -144,10 +142,28 @@ for (const type of gridTypes) {
     it("takes columns of zero importance as unimportant, not as absent", () => {
       const rows = randomRows("gaussian", 4, 512, true);
       const importance = rows.importance!.map((value, i) => (i % 3 === 0 || i < 256 ? 0 : value));
-      const { gain } = compare(type, { ...rows, importance });
+      const { gain } = compare(encoder, type, { ...rows, importance });
       assertUnbiased(gain, "zeros among importance");
       const none: Rows = { ...rows, importance: new Float32Array(512) };
-      assert.deepEqual(encode(type, none), encode(type, { ...rows, importance: undefined }));
+      assert.deepEqual(encoder.encode(type, none), encoder.encode(type, { ...rows, importance: undefined }));
+    });
+  });
+}
+
+for (const type of gridTypes) {
+  describe(`the kernel of ${type}`, () => {
+    it("has the reference's error, at every effort", async () => {
+      const samples = [...(await realRows(8)), randomRows("laplacian", 4, 768, true)];
+      for (const effort of efforts) {
+        const ratios = samples.map((rows) => {
+          const slow = qualityOf(rows, decode(reference!, type, rows, effort));
+          const fast = qualityOf(rows, decode(kernels!, type, rows, effort));
+          return fast.error / slow.error;
+        });
+        const ratio = geometricMean(ratios);
+        assert.ok(ratio < 1.003, `${effort}: error ratio ${ratio}`);
+        assert.ok(Math.max(...ratios) < 1.02, `${effort}: error ratios ${ratios}`);
+      }
     });
   });
 }

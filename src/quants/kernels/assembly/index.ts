@@ -15,6 +15,7 @@ export * from "./encode/scaled";
 export * from "./encode/legacy";
 export * from "./encode/k-scale";
 export * from "./encode/k-range";
+export * from "./encode/grid";
 
 /** First byte behind the tables of all files; from here on memory belongs to the host. */
 export function heap_base(): usize {

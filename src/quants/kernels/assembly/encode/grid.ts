@@ -1,0 +1,311 @@
+// Encoders of IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS and IQ3_S. The algorithm: src/quants/grid-encode.ts; layouts:
+//
+//     IQ2_XXS  f16 d; per 32 weights: u8[4] points, u32 with 4 times 7 sign bits and the sub-scale in the upper 4
+//     IQ2_XS   f16 d; u16[32]: 9 bits of point, 7 of signs; u8[8]: two sub-scales each, for 16 weights each
+//     IQ2_S    f16 d; u8[32] points, low bits; u8[32] signs; u8[8] upper two bits of 4 points; u8[8] sub-scales
+//     IQ3_XXS  f16 d; u8[64] points; u32[8]: 4 times 7 sign bits and the sub-scale
+//     IQ3_S    f16 d; u8[64] points, low bits; u8[8] ninth bits of 8 points; u8[32] signs; u8[4]: two sub-scales each
+import { load_f16 } from "../half";
+import { f32_to_f16 } from "../half";
+import { IQ2_S_GRID, IQ2_XS_GRID, IQ2_XXS_GRID, IQ3_S_GRID, IQ3_XXS_GRID } from "../tables";
+import { load_superblock, loadedEnergy, normalizer } from "./grid-load";
+import {
+  CHOSEN,
+  ENERGY,
+  odd,
+  points_of,
+  RANKED,
+  RANKING,
+  SCALE,
+  SIGNS,
+  SUBSCALE,
+  SUPERBLOCK,
+} from "./grid-memory";
+import { best_scale, choose, empty_pool, pool_cost } from "./grid-pool";
+import * as iq2 from "./iq2-search";
+import * as iq3 from "./iq3-search";
+
+const IQ2_XXS: i32 = 0;
+const IQ2_XS: i32 = 1;
+const IQ2_S: i32 = 2;
+const IQ3_XXS: i32 = 3;
+const IQ3_S: i32 = 4;
+
+/** The format in use, its weights per block and bytes per superblock. */
+let format: i32 = 0;
+let blockWeights: i32 = 32;
+let blocks: i32 = 8;
+
+export function encode_iq2_xxs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
+  iq2.use_grid(IQ2_XXS_GRID, 256);
+  encode(IQ2_XXS, 32, 66, source, importance, out, rows, columns, effort, scratch);
+}
+
+export function encode_iq2_xs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
+  iq2.use_grid(IQ2_XS_GRID, 512);
+  encode(IQ2_XS, 16, 74, source, importance, out, rows, columns, effort, scratch);
+}
+
+export function encode_iq2_s(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
+  iq2.use_grid(IQ2_S_GRID, 1024);
+  encode(IQ2_S, 16, 82, source, importance, out, rows, columns, effort, scratch);
+}
+
+export function encode_iq3_xxs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
+  iq3.use_grid(IQ3_XXS_GRID, 256);
+  encode(IQ3_XXS, 32, 98, source, importance, out, rows, columns, effort, scratch);
+}
+
+export function encode_iq3_s(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
+  iq3.use_grid(IQ3_S_GRID, 512);
+  encode(IQ3_S, 32, 110, source, importance, out, rows, columns, effort, scratch);
+}
+
+/** Scratch: f32 per column of importance, then per superblock f64 of scale and of <W, Q> for scale 1. */
+function encode(
+  which: i32,
+  weightsPerBlock: i32,
+  bytes: i32,
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  format = which;
+  blockWeights = weightsPerBlock;
+  blocks = SUPERBLOCK / weightsPerBlock;
+  const superblocks = columns / SUPERBLOCK;
+  const scales = scratch + (<usize>columns << 2);
+  const products = scales + (<usize>superblocks << 3);
+  normalize_importance(importance, columns, scratch);
+  for (let row: i32 = 0; row < rows; row++) {
+    let square: f64 = 0;
+    for (let k: i32 = 0; k < superblocks; k++) {
+      const at = <usize>k << 10;
+      const bytesAt = out + <usize>(k * bytes);
+      const factor = normalizer(source + at);
+      let scale: f64 = 0;
+      let product: f64 = 0;
+      if (factor > 0) {
+        const even = which == IQ2_XXS || which == IQ2_XS || which == IQ3_XXS;
+        load_superblock(source + at, scratch + at, factor, even, which < IQ3_XXS ? <f32>(1.0 / 3.0) : <f32>0.125);
+        const found = encode_superblock(effort, factor);
+        const unit: f64 = 1.0 / <f64>factor;
+        square += <f64>loadedEnergy * unit * unit;
+        scale = <f64>found * unit;
+        product = <f64>superblock_product() * unit;
+        pack(bytesAt);
+      } else {
+        memory.fill(bytesAt, 0, bytes);
+      }
+      store<f64>(scales + (<usize>k << 3), scale);
+      store<f64>(products + (<usize>k << 3), product);
+    }
+    write_unbiased_scales(scales, products, superblocks, square, out, bytes);
+    source += <usize>columns << 2;
+    out += <usize>(superblocks * bytes);
+  }
+}
+
+/** Importance with mean 1, and never less than a millionth of the mean; 1 if there is none. */
+function normalize_importance(importance: usize, columns: i32, out: usize): void {
+  let sum: f64 = 0;
+  const end = <usize>columns << 2;
+  if (importance != 0) {
+    for (let at: usize = 0; at < end; at += 4) sum += <f64>load<f32>(importance + at);
+  }
+  const factor = sum > 0 ? <f64>columns / sum : 0;
+  for (let at: usize = 0; at < end; at += 4) {
+    const value: f32 = factor > 0 ? <f32>max<f64>(<f64>load<f32>(importance + at) * factor, 1e-6) : 1;
+    store<f32>(out + at, value);
+  }
+}
+
+/** Finds points and sub-scales of the superblock that is loaded; returns its scale. */
+function encode_superblock(effort: i32, factor: f32): f32 {
+  empty_pool();
+  const largest = format < IQ3_XXS ? iq2.first_scales(blockWeights) : iq3.first_scales();
+  let scale = representable_scale(largest, factor);
+  if (effort == 0) {
+    scale = round(scale, 2, 0);
+  } else if (effort == 1) {
+    scale = round(scale, 4, 0.03);
+  } else {
+    scale = round(scale, 7, 0.1);
+    scale = round(scale, 3, 0.03);
+  }
+  choose(blocks, scale);
+  return scale;
+}
+
+/**
+ * One round: searches each block at up to `searches` sub-scales, in the order of their cost without the grid, and
+ * chooses the superblock scale. A search is broken off when its squared error exceeds the least so far by `margin`.
+ */
+function round(scale: f32, searches: i32, margin: f32): f32 {
+  for (let block: i32 = 0; block < blocks; block++) {
+    const offset = <usize>block << 2;
+    const centre = <i32>floor<f32>((load<f32>(SCALE + offset) / scale - <f32>1) * <f32>0.5);
+    const low = min<i32>(16 - RANKED, max<i32>(0, centre - 3));
+    let limit = pool_cost(block, scale);
+    if (format < IQ3_XXS) iq2.rank(block, blockWeights, scale, low);
+    else iq3.rank(block, scale, low);
+    for (let search: i32 = 0; search < searches; search++) {
+      let next: i32 = 0;
+      let least = f32.MAX_VALUE;
+      for (let i: i32 = 0; i < RANKED; i++) {
+        const bound = load<f32>(RANKING + (<usize>i << 2));
+        if (bound < least) {
+          least = bound;
+          next = i;
+        }
+      }
+      if (least >= limit) break;
+      store<f32>(RANKING + (<usize>next << 2), f32.MAX_VALUE);
+      const s = scale * odd(low + next);
+      const cost = format < IQ3_XXS ? iq2.search_block(block, blockWeights, s, limit) : iq3.search_block(block, s, limit);
+      // Costs are counted from all weights zero.
+      const error = cost + load<f32>(ENERGY + offset);
+      if (cost < limit) limit = min<f32>(limit, cost + margin * error);
+    }
+  }
+  return best_scale(blocks, scale);
+}
+
+/**
+ * The superblock scale that gives the largest block scale the largest sub-scale. Below 2^-18 an F16 has less than
+ * seven bits: then it is better to leave the upper sub-scales unused. `factor` is what weights were multiplied by.
+ */
+function representable_scale(largest: f32, factor: f32): f32 {
+  const scale: f64 = <f64>largest / 31.0;
+  const unit = <f64>factor;
+  if (scale >= unit / 262144.0) return <f32>scale;
+  return <f32>max<f64>(min<f64>(unit / 262144.0, <f64>largest / 7.0), unit / 16777216.0);
+}
+
+/** <W, Q> of the superblock for scale 1, weighted by importance. */
+function superblock_product(): f32 {
+  let product: f32 = 0;
+  for (let block: i32 = 0; block < blocks; block++) {
+    const offset = <usize>block << 2;
+    const points = points_of(block, load<i32>(CHOSEN + offset));
+    const sum = format < IQ3_XXS ? iq2.block_product(block, blockWeights, points) : iq3.block_product(block, points);
+    product += odd(load<i32>(SUBSCALE + offset)) * sum;
+  }
+  return product;
+}
+
+/**
+ * Writes the scales of a row, multiplied such that <W, Q> = <W, W>. The reference, with the reasons, is
+ * src/quants/gain.ts.
+ */
+function write_unbiased_scales(scales: usize, products: usize, count: i32, square: f64, out: usize, bytes: i32): void {
+  let product: f64 = 0;
+  for (let k: i32 = 0; k < count; k++) {
+    const at = <usize>k << 3;
+    product += load<f64>(scales + at) * load<f64>(products + at);
+  }
+  const gain: f64 = product > 0 && square > 0 ? square / product : 1;
+  let excess: f64 = 0;
+  for (let k: i32 = 0; k < count; k++) {
+    const at = <usize>k << 3;
+    const scale = gain * load<f64>(scales + at);
+    const weight = load<f64>(products + at);
+    const place = out + <usize>(k * bytes);
+    const nearest = f32_to_f16(<f32>min<f64>(scale, 65504));
+    store<u16>(place, nearest);
+    const value = <f64>load_f16(place);
+    const below = value > scale ? nearest - 1 : nearest;
+    const above = value < scale && scale < 65504 ? nearest + 1 : nearest;
+    store<u16>(place, below);
+    const excessBelow = excess + (<f64>load_f16(place) - scale) * weight;
+    store<u16>(place, above);
+    const excessAbove = excess + (<f64>load_f16(place) - scale) * weight;
+    if (abs(excessBelow) <= abs(excessAbove)) {
+      store<u16>(place, below);
+      excess = excessBelow;
+    } else {
+      excess = excessAbove;
+    }
+  }
+}
+
+/** Point of a group of the chosen entries. */
+// @ts-ignore: decorator
+@inline
+function point_at(block: i32, group: i32): u32 {
+  return load<u16>(points_of(block, load<i32>(CHOSEN + (<usize>block << 2))) + (<usize>group << 1));
+}
+
+/** Two sub-scales in a byte. */
+// @ts-ignore: decorator
+@inline
+function subscale_pair(pair: i32): i32 {
+  const at = <usize>pair << 3;
+  return load<i32>(SUBSCALE + at) | (load<i32>(SUBSCALE + at, 4) << 4);
+}
+
+/** Four times seven sign bits and the sub-scale of a block of 32 weights. */
+// @ts-ignore: decorator
+@inline
+function signs_and_subscale(block: i32): u32 {
+  const signs = load<u32>(SIGNS + (<usize>block << 2));
+  return (
+    (signs & 0x7f) |
+    ((signs >> 1) & 0x3f80) |
+    ((signs >> 2) & 0x1fc000) |
+    ((signs >> 3) & 0xfe00000) |
+    (load<u32>(SUBSCALE + (<usize>block << 2)) << 28)
+  );
+}
+
+/** Writes all of a superblock but its scale. */
+function pack(out: usize): void {
+  if (format == IQ2_XXS) {
+    for (let block: i32 = 0; block < 8; block++) {
+      const at = out + 2 + (<usize>block << 3);
+      for (let group: i32 = 0; group < 4; group++) store<u8>(at + <usize>group, point_at(block, group));
+      store<u32>(at + 4, signs_and_subscale(block));
+    }
+  } else if (format == IQ2_XS) {
+    for (let group: i32 = 0; group < 32; group++) {
+      const signs = <u32>load<u8>(SIGNS + <usize>group) & 127;
+      store<u16>(out + 2 + (<usize>group << 1), point_at(group >> 1, group & 1) | (signs << 9));
+    }
+    for (let pair: i32 = 0; pair < 8; pair++) store<u8>(out + 66 + <usize>pair, subscale_pair(pair));
+  } else if (format == IQ2_S) {
+    for (let four: i32 = 0; four < 8; four++) {
+      let upper: u32 = 0;
+      for (let i: i32 = 0; i < 4; i++) {
+        const point = point_at(2 * four + (i >> 1), i & 1);
+        store<u8>(out + 2 + <usize>(4 * four + i), point);
+        upper |= (point >> 8) << (2 * i);
+      }
+      store<u8>(out + 66 + <usize>four, upper);
+      store<u8>(out + 74 + <usize>four, subscale_pair(four));
+    }
+    memory.copy(out + 34, SIGNS, 32);
+  } else if (format == IQ3_XXS) {
+    for (let block: i32 = 0; block < 8; block++) {
+      for (let group: i32 = 0; group < 8; group++) {
+        store<u8>(out + 2 + <usize>(8 * block + group), point_at(block, group));
+      }
+      store<u32>(out + 66 + (<usize>block << 2), signs_and_subscale(block));
+    }
+  } else {
+    for (let block: i32 = 0; block < 8; block++) {
+      let ninth: u32 = 0;
+      for (let group: i32 = 0; group < 8; group++) {
+        const point = point_at(block, group);
+        store<u8>(out + 2 + <usize>(8 * block + group), point);
+        ninth |= (point >> 8) << group;
+      }
+      store<u8>(out + 66 + <usize>block, ninth);
+    }
+    memory.copy(out + 74, SIGNS, 32);
+    for (let pair: i32 = 0; pair < 4; pair++) store<u8>(out + 106 + <usize>pair, subscale_pair(pair));
+  }
+}
