@@ -41,11 +41,11 @@ const workspace = new Workspace(kernels);
 const workloads = [
   {
     name: "gaussian",
-    pieces: Array.from({ length: 8 }, (_, i) => randomRows("gaussian", 12, 2048, true, i)),
+    pieces: Array.from({ length: 8 }, (_, i) => randomRows("gaussian", 32, 2048, true, i)),
   },
   {
     name: "laplacian",
-    pieces: Array.from({ length: 8 }, (_, i) => randomRows("laplacian", 12, 2048, true, i)),
+    pieces: Array.from({ length: 8 }, (_, i) => randomRows("laplacian", 32, 2048, true, i)),
   },
   { name: "tiny model", pieces: await realRows(64) },
 ];

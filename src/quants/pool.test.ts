@@ -7,7 +7,7 @@ import { fill, gaussian, uniform } from "../testing/random.js";
 import { EncoderPool } from "./pool.js";
 import { addStatistics, noStatistics } from "./statistics.js";
 import type { Slice } from "./transcode.js";
-import { rowBytes } from "./types.js";
+import { rowBytes, type TypeName } from "./types.js";
 
 const execFile = promisify(execFileCallback);
 
@@ -31,14 +31,14 @@ function slice(first: number, count: number, change: Partial<Slice> = {}): Slice
 }
 
 /** Encodes the test tensor cut into slices of these numbers of rows. */
-async function encode(threads: number, ...cuts: number[]) {
+async function encode(targetType: TypeName, threads: number, ...cuts: number[]) {
   const pool = new EncoderPool(threads);
   try {
     const pending = [];
     let first = 0;
     for (const count of cuts) {
       await pool.ready();
-      pending.push(pool.transcode(slice(first, count)));
+      pending.push(pool.transcode(slice(first, count, { targetType })));
       first += count;
     }
     assert.equal(first, rows);
@@ -52,22 +52,24 @@ async function encode(threads: number, ...cuts: number[]) {
 
 describe("the encoder pool", () => {
   it("gives the same bytes with any number of threads and any slices", async () => {
-    const expected = await encode(0, rows);
-    assert.equal(expected.bytes.length, rows * rowBytes("Q8_0", columns));
-    assert.equal(expected.statistics.weights, rows * columns);
-    for (const [threads, cuts] of [
-      [1, [20, 20, 20]],
-      [2, [1, 57, 1, 1]],
-      [5, Array.from({ length: rows }, () => 1)],
-    ] as const) {
-      const { bytes } = await encode(threads, ...cuts);
-      assert.ok(bytes.equals(expected.bytes), `${threads} threads`);
+    for (const type of ["Q8_0", "Q4_0", "Q2_K", "Q3_K", "Q4_K", "IQ4_XS", "IQ2_S", "IQ3_XXS"] as const) {
+      const expected = await encode(type, 0, rows);
+      assert.equal(expected.bytes.length, rows * rowBytes(type, columns));
+      assert.equal(expected.statistics.weights, rows * columns);
+      for (const [threads, cuts] of [
+        [1, [20, 20, 20]],
+        [2, [1, 57, 1, 1]],
+        [5, Array.from({ length: rows }, () => 1)],
+      ] as const) {
+        const { bytes } = await encode(type, threads, ...cuts);
+        assert.ok(bytes.equals(expected.bytes), `${type}, ${threads} threads`);
+      }
     }
   });
 
   it("gives the same statistics with any number of threads", async () => {
     const cuts = [13, 40, 7];
-    const [here, there] = [await encode(0, ...cuts), await encode(2, ...cuts)];
+    const [here, there] = [await encode("Q4_K", 0, ...cuts), await encode("Q4_K", 2, ...cuts)];
     assert.deepEqual(here.statistics, there.statistics);
   });
 

@@ -57,9 +57,7 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
   const batchRows = Math.min(rows, Math.max(1, Math.floor(batchWeights / columns)));
   const scale = importanceScale(slice);
   workspace.arrange(columns, batchRows, sourceRow, targetRow);
-  workspace.importance.fill(1);
-  if (scale > 0)
-    for (const [i, value] of slice.importance!.entries()) workspace.importance[i] = value * scale;
+  setImportance(workspace.importance, slice.importance, scale);
   const importance = scale > 0 ? workspace.importance : undefined;
 
   const bytes = new Uint8Array(rows * targetRow);
@@ -108,7 +106,8 @@ function importanceScale({ importance, columns, label }: Slice): number {
     throw new InternalError(`${label}: ${importance.length} importance values for ${columns} columns.`);
   }
   let largest = 0;
-  for (const [column, value] of importance.entries()) {
+  for (let column = 0; column < columns; column++) {
+    const value = importance[column]!;
     if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) {
       throw new MalformedInputError(
         `${label}: the importance of column ${column} is ${value}, but must be a finite number of at least 0. The imatrix is damaged; make it again.`,
@@ -117,6 +116,12 @@ function importanceScale({ importance, columns, label }: Slice): number {
     if (value > largest) largest = value;
   }
   return largest === 0 ? 0 : 2 ** -Math.floor(Math.log2(largest));
+}
+
+/** Writes the scaled importance; all 1 if no column has any. */
+function setImportance(out: Float32Array, importance: Float32Array | undefined, scale: number): void {
+  if (!importance || scale === 0) out.fill(1);
+  else for (let column = 0; column < out.length; column++) out[column] = importance[column]! * scale;
 }
 
 function notFinite(slice: Slice, firstRow: number, weights: Float32Array): MalformedInputError {
