@@ -1,0 +1,31 @@
+// A decode loop that does nothing else: what imatrix and perplexity cannot be faster than.
+import { readFile } from "node:fs/promises";
+import { defineJob } from "../dist/engine/job.js";
+import { batchesOf, batchTokens, cutIntoChunks, withoutFinalNewline } from "../dist/evaluate/chunks.js";
+
+/** Decodes a text's chunks, four sequences of 512 tokens at a time, and returns the seconds that it took. */
+export const decodeOnly = defineJob(
+  import.meta.url,
+  "decodeOnly",
+  async (
+    { model: options, text: path, chunks, context: contextLength, logitsFrom, parseSpecial, threads },
+    host,
+  ) => {
+    const model = host.model(options);
+    const tokens = model.tokenize(withoutFinalNewline(await readFile(path)), { parseSpecial });
+    const text = cutIntoChunks(path, tokens, { context: contextLength, chunks });
+    const sequences = Math.max(1, Math.floor(batchTokens / contextLength));
+    const context = model.createContext({ contextLength, sequences, batchSize: batchTokens, threads });
+    const begin = performance.now();
+    try {
+      for (const batch of batchesOf(text, { sequences, batchSize: context.batchSize, logitsFrom })) {
+        if (batch.begins) context.clear();
+        context.decode(batch.sequences);
+        context.synchronize();
+      }
+    } finally {
+      context.close();
+    }
+    return { chunks: text.chunks, seconds: (performance.now() - begin) / 1000 };
+  },
+);
