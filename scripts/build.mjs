@@ -18,13 +18,12 @@ if (process.argv.includes("--clean"))
   rmSync(new URL("../dist", import.meta.url), { recursive: true, force: true });
 run("npx", "--no-install", "tsc", "-p", ".");
 
-mkdirSync(new URL("../dist/quants/kernels", import.meta.url), { recursive: true });
-const kernels = ["src/quants/kernels/assembly/index.ts", "-o", "dist/quants/kernels/kernels.wasm"];
 // stub: nothing is allocated; abort: no imports, kernels never trap on purpose.
-run(
-  "npx",
-  "--no-install",
-  "asc",
-  ...kernels,
-  ..."-O3 --enable simd --runtime stub --noAssert --use abort=".split(" "),
-);
+const options = "-O3 --enable simd --runtime stub --noAssert --use abort=".split(" ");
+for (const [source, module] of [
+  ["quants/kernels/assembly/index.ts", "quants/kernels/kernels.wasm"],
+  ["reduce/assembly/index.ts", "reduce/reduce.wasm"],
+]) {
+  mkdirSync(new URL(`../dist/${module}/..`, import.meta.url), { recursive: true });
+  run("npx", "--no-install", "asc", `src/${source}`, "-o", `dist/${module}`, ...options);
+}
