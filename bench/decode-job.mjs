@@ -29,3 +29,9 @@ export const decodeOnly = defineJob(
     return { chunks: text.chunks, seconds: (performance.now() - begin) / 1000 };
   },
 );
+
+/** Processor time that the engine's process has taken so far, in seconds. */
+export const processorSeconds = defineJob(import.meta.url, "processorSeconds", () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+});

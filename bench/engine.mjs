@@ -1,6 +1,7 @@
-// How much longer imatrix takes than a bare decode loop over the same batches, in one run, interleaved:
+// How much longer imatrix and perplexity take than a bare decode loop over the same batches, in one run, interleaved:
 //   node bench/engine.mjs [MODEL.gguf] [TEXT] [--chunks 32] [--rounds 5] [--threads N]
-// Other programs disturb single rounds, so the fastest round of each is compared; the medians are printed too.
+// Other programs disturb single rounds, so the fastest round of each is compared. On a busy machine use one thread
+// and look at the processor time: threads that wait for one another take more of everything.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +9,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Engine } from "../dist/engine/engine.js";
 import { defaultThreads } from "../dist/engine/threads.js";
+import { measure } from "../dist/evaluate/measure-job.js";
+import { firstScored } from "../dist/evaluate/perplexity.js";
 import { collectImatrix } from "../dist/imatrix/collect-job.js";
-import { decodeOnly } from "./decode-job.mjs";
+import { decodeOnly, processorSeconds } from "./decode-job.mjs";
 
 const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
 const { values, positionals } = parseArgs({
@@ -41,18 +44,26 @@ const subjects = {
     rmSync(checkpoint, { force: true });
     return engine.run(collectImatrix, { ...common, processOutput: false, checkpoint, saveEvery: 1e9 });
   },
+  "decode, half logits": () => engine.run(decodeOnly, { ...common, logitsFrom: firstScored(context) }),
+  perplexity: () => engine.run(measure, common),
 };
-const baselines = { imatrix: "decode, all logits" };
+const baselines = { imatrix: "decode, all logits", perplexity: "decode, half logits" };
 
-const seconds = new Map(Object.keys(subjects).map((name) => [name, []]));
+const names = Object.keys(subjects);
+const elapsed = new Map(names.map((name) => [name, []]));
+const processor = new Map(names.map((name) => [name, []]));
 let chunks = 0;
 try {
   for (let round = -1; round < Number(values.rounds); round++) {
     for (const [name, run] of Object.entries(subjects)) {
+      const begin = await engine.run(processorSeconds);
       const result = await run();
+      const end = await engine.run(processorSeconds);
       chunks = result.chunks;
       // The first round warms up caches and compilers.
-      if (round >= 0) seconds.get(name).push(result.seconds);
+      if (round < 0) continue;
+      elapsed.get(name).push(result.seconds);
+      processor.get(name).push(end - begin);
     }
   }
 } finally {
@@ -64,18 +75,15 @@ const tokens = chunks * context;
 console.log(
   `${path}: ${chunks} chunks of ${context} tokens, ${common.threads} threads, ${values.rounds} rounds`,
 );
-for (const [name, times] of seconds) {
-  const baseline = seconds.get(baselines[name] ?? name);
-  const ratio = (statistic) => (statistic(times) / statistic(baseline)).toFixed(3);
+for (const name of names) {
+  const ratio = (times) =>
+    (fastest(times.get(name)) / fastest(times.get(baselines[name] ?? name))).toFixed(3);
+  const speed = Math.round(tokens / fastest(elapsed.get(name)));
   console.log(
-    `${name.padEnd(20)} ${Math.round(tokens / fastest(times))} tokens/s  ratio ${ratio(fastest)} (medians ${ratio(median)})`,
+    `${name.padEnd(20)} ${speed} tokens/s  ratio ${ratio(elapsed)} (processor time ${ratio(processor)})`,
   );
 }
 
 function fastest(times) {
   return Math.min(...times);
-}
-
-function median(times) {
-  return times.toSorted((a, b) => a - b)[times.length >> 1];
 }
