@@ -5,6 +5,7 @@
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError, MalformedInputError } from "../errors.js";
+import { loadReducer } from "../reduce/reducer.js";
 import type { ImatrixEntry } from "./imatrix.js";
 
 /** Dense products with fewer rows are left out: they are single tokens, not calibration text. */
@@ -18,6 +19,7 @@ export interface CollectorOptions {
 export class ImatrixCollector implements Observer {
   readonly operations = ["MUL_MAT", "MUL_MAT_ID"];
   readonly entries: Map<string, ImatrixEntry>;
+  private readonly reducer = loadReducer();
 
   /** `entries` are added to: those of a run that is continued. */
   constructor(
@@ -65,10 +67,11 @@ export class ImatrixCollector implements Observer {
     const experts = weight.shape[2];
     const [slots] = choice.shape;
     const { sums, counts } = this.entryOf(weight, columns, experts, experts);
-    const rows = input.float32();
     const choices = choice.int32();
     const [slotStride, tokenStride] = [input.strides[1] / 4, input.strides[2] / 4];
     const [choiceStride, choiceTokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
+    const additions = new Uint32Array(2 * slots * tokens);
+    let at = 0;
     for (let slot = 0; slot < slots; slot++) {
       const slotStart = (slot % inputSlots) * slotStride;
       for (let token = 0; token < tokens; token++) {
@@ -77,9 +80,11 @@ export class ImatrixCollector implements Observer {
           throw new InternalError(`"${weight.name}" is asked for expert ${expert} of ${experts}.`);
         }
         counts[expert] = (counts[expert] ?? 0) + 1;
-        addSquares(sums, expert * columns, rows, slotStart + token * tokenStride, columns);
+        additions[at++] = slotStart + token * tokenStride;
+        additions[at++] = expert * columns;
       }
     }
+    this.reducer.addSquares(sums, input.float32(), columns, additions);
   }
 
   /** A product with a matrix, or with several that the input's outer dimensions go through in turn. */
@@ -88,22 +93,25 @@ export class ImatrixCollector implements Observer {
     const [columns, rowCount, outer, outermost] = input.shape;
     const [, , matrices, matrixGroups] = weight.shape;
     const { sums, counts } = this.entryOf(weight, columns, matrices * matrixGroups, 1);
-    const rows = input.float32();
     const [, rowStride, outerStride, outermostStride] = input.strides.map((bytes) => bytes / 4) as [
       number,
       number,
       number,
       number,
     ];
+    const additions = new Uint32Array(2 * rowCount * outer * outermost);
+    let at = 0;
     for (let group = 0; group < outermost; group++) {
       for (let member = 0; member < outer; member++) {
         const matrix = (group % matrixGroups) * matrices + (member % matrices);
         const start = member * outerStride + group * outermostStride;
         for (let row = 0; row < rowCount; row++) {
-          addSquares(sums, matrix * columns, rows, start + row * rowStride, columns);
+          additions[at++] = start + row * rowStride;
+          additions[at++] = matrix * columns;
         }
       }
     }
+    this.reducer.addSquares(sums, input.float32(), columns, additions);
     const rowsPerMatrix = Math.floor((rowCount * outer * outermost) / (matrices * matrixGroups));
     for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + rowsPerMatrix;
   }
@@ -126,20 +134,6 @@ export class ImatrixCollector implements Observer {
       );
     }
     return entry;
-  }
-}
-
-/** Adds the squares of `count` values to sums. Rounded to float32 after each addition, as llama-imatrix's are. */
-function addSquares(
-  sums: Float32Array,
-  sumsStart: number,
-  values: Float32Array,
-  valuesStart: number,
-  count: number,
-): void {
-  for (let i = 0; i < count; i++) {
-    const value = values[valuesStart + i] as number;
-    sums[sumsStart + i] = (sums[sumsStart + i] as number) + value * value;
   }
 }
 
