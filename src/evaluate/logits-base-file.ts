@@ -1,5 +1,6 @@
 /** Writing llama-perplexity's base file, row after row. */
 import { OutputFile } from "../bytes/output.js";
+import type { RowScore } from "../reduce/reducer.js";
 import {
   encodeHeader,
   encodeRow,
@@ -7,7 +8,6 @@ import {
   type LogitsBaseHeader,
   rowByteLength,
 } from "./logits-base.js";
-import type { RowScore } from "./softmax.js";
 
 /** Rows are written together in stretches of about this many bytes. */
 const stretchBytes = 2 ** 20;

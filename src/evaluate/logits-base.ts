@@ -11,8 +11,9 @@
  */
 import type { ByteSource } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
+import type { RowScore } from "../reduce/reducer.js";
 import { scoredPerChunk } from "./perplexity.js";
-import { expOfNegative, indexOfMax, type RowScore, scoreRow } from "./softmax.js";
+import { expOfNegative, indexOfMax, scoreRow } from "./softmax.js";
 
 const magic = "_logits_";
 const headerBytes = 20;

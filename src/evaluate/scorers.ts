@@ -1,12 +1,13 @@
 /** What is done with the logits of each scored position: one class for each way of measuring. */
 import type { ModelContext } from "../engine/context.js";
 import { MalformedInputError } from "../errors.js";
+import type { RowScore } from "../reduce/reducer.js";
 import type { ChunkBatch, TextChunks } from "./chunks.js";
 import { type Divergence, DivergenceStatistics } from "./divergence.js";
 import { compareWithBase, type LogitsBase, logProbability } from "./logits-base.js";
 import { LogitsBaseWriter } from "./logits-base-file.js";
 import { type Perplexity, perplexityOf, scoredPerChunk } from "./perplexity.js";
-import { compareRows, type RowScore, scoreRow } from "./softmax.js";
+import { compareRows, scoreRow } from "./softmax.js";
 import { Moments } from "./statistics.js";
 
 /** One scored position. */
