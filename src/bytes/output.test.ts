@@ -150,7 +150,7 @@ describe("an output file is refused", () => {
       assert.equal(error.name, "EnvironmentError");
       assert.match(
         error.message.slice(path.length),
-        /^: the disk is full: the file takes 4503599\.63 GB and [\d.]+ (GB|bytes) are free\. Make room or write elsewhere\.$/,
+        /^: the disk is full: 4503599\.63 GB are needed and [\d.]+ (GB|bytes) are free, so 450[\d.]+ GB are missing\. Make room or write elsewhere\.$/,
       );
       return true;
     });

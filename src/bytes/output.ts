@@ -1,20 +1,23 @@
 /**
- * A file that is written under a temporary name and gets its own only when it is whole: whatever happens,
- * nothing half-written is ever found at the final path.
+ * A file that is written under another name and gets its own only when it is whole: whatever happens, nothing
+ * half-written is ever found at the final path.
  */
-import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { access, type FileHandle, lstat, open, realpath, rename, rm, stat, statfs } from "node:fs/promises";
-import { basename, dirname, join, resolve, sep } from "node:path";
-import { EnvironmentError, InternalError, systemErrorCode, UsageError } from "../errors.js";
+import { createHash, randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { EnvironmentError, InternalError } from "../errors.js";
+import { allocatedBytes, checkRoom, finalPlace, syncFolder, writeProblem } from "./disk.js";
 
 /** Most bytes handed to the system at once; Linux writes at most 2 GiB in one go. */
 const largestWrite = 2 ** 30;
 
+/** Longest name, in bytes, to which a suffix is added; file systems allow 255 in all. */
+const longestName = 180;
+
 export class OutputFile {
   private written = 0;
   private underWay = 0;
-  private state: "open" | "committed" | "discarded" = "open";
+  private state: "open" | "committed" | "discarded" | "kept" = "open";
 
   private constructor(
     /** The path asked for, for messages. */
@@ -35,13 +38,33 @@ export class OutputFile {
    */
   static async create(path: string, byteLength: number): Promise<OutputFile> {
     const target = await finalPlace(path);
+    await checkRoom(path, dirname(target), byteLength);
+    const suffix = `partial-${randomBytes(6).toString("hex")}`;
+    return OutputFile.open(path, target, hiddenPath(target, suffix), byteLength, "wx+");
+  }
+
+  /**
+   * The same under a name that a later run finds again: goes on with what is there, or begins with zeros. The
+   * caller sees to it that there is room and that no one else writes the same file.
+   */
+  static async continue(path: string, byteLength: number): Promise<OutputFile> {
+    const target = await finalPlace(path);
+    const partialPath = partialPathOf(target);
+    const flags = (await exists(partialPath)) ? "r+" : "wx+";
+    return OutputFile.open(path, target, partialPath, byteLength, flags);
+  }
+
+  private static async open(
+    path: string,
+    target: string,
+    partialPath: string,
+    byteLength: number,
+    flags: string,
+  ): Promise<OutputFile> {
     const folder = dirname(target);
-    await checkRoom(path, folder, byteLength);
-    const name = basename(target).slice(0, 100);
-    const partialPath = join(folder, `.${name}.partial-${randomBytes(6).toString("hex")}`);
     let handle: FileHandle;
     try {
-      handle = await open(partialPath, "wx+");
+      handle = await open(partialPath, flags);
     } catch (cause) {
       throw await writeProblem(path, folder, byteLength, cause);
     }
@@ -49,7 +72,7 @@ export class OutputFile {
     try {
       await handle.truncate(byteLength);
     } catch (cause) {
-      await output.discard();
+      await (flags === "r+" ? output.keep() : output.discard());
       throw await writeProblem(path, folder, byteLength, cause);
     }
     return output;
@@ -73,9 +96,19 @@ export class OutputFile {
       await writeFully(this.handle, bytes, offset);
       this.written += bytes.byteLength;
     } catch (cause) {
-      throw await writeProblem(this.path, dirname(this.target), this.byteLength, cause);
+      throw await this.problem(cause);
     } finally {
       this.underWay--;
+    }
+  }
+
+  /** Returns when all that was written before the call is safely on the disk. */
+  async sync(): Promise<void> {
+    this.mustBeOpen("synced");
+    try {
+      await this.handle.datasync();
+    } catch (cause) {
+      throw await this.problem(cause);
     }
   }
 
@@ -96,7 +129,7 @@ export class OutputFile {
       await this.handle.sync();
       await rename(this.partialPath, this.target);
     } catch (cause) {
-      throw await writeProblem(this.path, dirname(this.target), this.byteLength, cause);
+      throw await this.problem(cause);
     }
     this.state = "committed";
     await this.handle.close();
@@ -111,9 +144,44 @@ export class OutputFile {
     await rm(this.partialPath, { force: true });
   }
 
+  /** Closes the file under way and leaves it for `continue`. Does nothing once it is committed or discarded. */
+  async keep(): Promise<void> {
+    if (this.state !== "open") return;
+    this.state = "kept";
+    await this.handle.close();
+  }
+
   private mustBeOpen(action: string): void {
     if (this.state !== "open") throw new InternalError(`${this.path}: ${action} after it was ${this.state}.`);
   }
+
+  private async problem(cause: unknown): Promise<EnvironmentError> {
+    const needed = this.byteLength - (await allocatedBytes(this.partialPath));
+    return await writeProblem(this.path, dirname(this.target), needed, cause);
+  }
+}
+
+/** Where an unfinished run of `OutputFile.continue` keeps the bytes of `target`. */
+export function partialPathOf(target: string): string {
+  return hiddenPath(target, "partial");
+}
+
+/** `.NAME.SUFFIX` beside a file; of a long name only the beginning and a checksum, since names have limits. */
+export function hiddenPath(target: string, suffix: string): string {
+  const name = basename(target);
+  const fits = Buffer.byteLength(name) <= longestName;
+  const short = fits ? name : `${[...name].slice(0, 40).join("")}-${checksum(name)}`;
+  return join(dirname(target), `.${short}.${suffix}`);
+}
+
+function checksum(name: string): string {
+  return createHash("sha256").update(name).digest("hex").slice(0, 12);
+}
+
+async function exists(path: string): Promise<boolean> {
+  const handle = await open(path, "r").catch(() => undefined);
+  await handle?.close();
+  return handle !== undefined;
 }
 
 /** Writes all of `bytes` at `offset`, going on after short writes. */
@@ -129,84 +197,4 @@ export async function writeFully(
     if (bytesWritten === 0) throw new Error("the system wrote nothing");
     done += bytesWritten;
   }
-}
-
-/** Follows symbolic links, and checks that a file may be put there. */
-async function finalPlace(path: string): Promise<string> {
-  if (path === "" || path.endsWith("/") || path.endsWith(sep)) {
-    throw new UsageError(`"${path}" names a folder; name the file to write.`, { file: path });
-  }
-  const target = await realpath(path).catch(() => resolve(path));
-  const folder = dirname(target);
-  const folderStat = await stat(folder).catch(() => undefined);
-  if (!folderStat?.isDirectory()) {
-    throw new UsageError(`${path}: there is no folder ${folder}; create it first.`, { file: path });
-  }
-  const targetStat = await lstat(target).catch(() => undefined);
-  if (targetStat?.isDirectory()) {
-    throw new UsageError(`${path}: is a folder; name the file to write.`, { file: path });
-  }
-  if (targetStat && !targetStat.isFile() && !targetStat.isSymbolicLink()) {
-    throw new UsageError(`${path}: is no regular file; name another.`, { file: path });
-  }
-  try {
-    await access(folder, constants.W_OK);
-    if (targetStat?.isFile()) await access(target, constants.W_OK);
-  } catch (cause) {
-    throw new EnvironmentError(
-      `${path}: cannot be written; check the permissions of the file and of ${folder}.`,
-      { file: path },
-      { cause },
-    );
-  }
-  return target;
-}
-
-/** Throws an EnvironmentError if the disk has less room than is needed; a disk that does not say has enough. */
-async function checkRoom(path: string, folder: string, byteLength: number): Promise<void> {
-  const free = await freeBytes(folder);
-  if (free !== undefined && free < byteLength) throw noRoom(path, byteLength, free);
-}
-
-async function freeBytes(folder: string): Promise<number | undefined> {
-  const disk = await statfs(folder).catch(() => undefined);
-  return disk && disk.blocks > 0 ? disk.bavail * disk.bsize : undefined;
-}
-
-function noRoom(path: string, byteLength: number, free: number | undefined, cause?: unknown) {
-  const room = free === undefined ? "" : ` and ${gigabytes(free)} are free`;
-  return new EnvironmentError(
-    `${path}: the disk is full: the file takes ${gigabytes(byteLength)}${room}. Make room or write elsewhere.`,
-    { file: path, neededBytes: byteLength, freeBytes: free },
-    { cause },
-  );
-}
-
-/** The error to raise when the system refuses to create or write a file. */
-async function writeProblem(path: string, folder: string, byteLength: number, cause: unknown) {
-  const code = systemErrorCode(cause);
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return noRoom(path, byteLength, await freeBytes(folder), cause);
-  }
-  const reason =
-    code === "EFBIG"
-      ? `the disk does not allow files of ${gigabytes(byteLength)}; write elsewhere.`
-      : code === "ENAMETOOLONG"
-        ? "the name is too long; choose a shorter one."
-        : `cannot be written (${code ?? String(cause)}).`;
-  return new EnvironmentError(`${path}: ${reason}`, { file: path }, { cause });
-}
-
-function gigabytes(bytes: number): string {
-  return bytes < 10 ** 7 ? `${bytes} bytes` : `${(bytes / 10 ** 9).toFixed(2)} GB`;
-}
-
-/**
- * Makes a rename outlast a power failure where the system can sync folders. Where it cannot, the file is whole
- * and in its place all the same.
- */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r").catch(() => undefined);
-  await handle?.sync().catch(() => {});
-  await handle?.close();
 }
