@@ -6,7 +6,7 @@
 import { quoted } from "../bytes/quoted.js";
 import type { ByteSource } from "../bytes/source.js";
 import { EnvironmentError, MalformedInputError, systemErrorCode, UsageError } from "../errors.js";
-import { type Metadata, metadataNumber } from "./metadata.js";
+import { type Metadata, type MetadataValue, metadataNumber } from "./metadata.js";
 import { type GgufHeader, readGgufHeader } from "./reader.js";
 
 const indexKey = "split.no";
@@ -40,6 +40,15 @@ export function withoutSplitKeys(metadata: Metadata): Metadata {
   const rest = new Map(metadata);
   for (const key of [indexKey, countKey, tensorCountKey]) rest.delete(key);
   return rest;
+}
+
+/** The keys of one file of a set, with llama.cpp's types; `index` counts from 0. */
+export function splitMetadata(index: number, count: number, tensorCount: number): Metadata {
+  return new Map<string, MetadataValue>([
+    [indexKey, { type: "uint16", value: index }],
+    [countKey, { type: "uint16", value: count }],
+    [tensorCountKey, { type: "int32", value: tensorCount }],
+  ]);
 }
 
 /** One file of a model, open. */

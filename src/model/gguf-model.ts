@@ -16,7 +16,9 @@ export async function openGguf(path: string, open: OpenSource = FileSource.open)
   return {
     name: path,
     metadata: withoutSplitKeys(first.header.metadata),
-    tensors: shards.flatMap((shard) => shard.header.tensors.map((tensor) => sourceTensor(shard, tensor))),
+    tensors: shards.flatMap((shard, file) =>
+      shard.header.tensors.map((tensor) => sourceTensor(shard, tensor, file)),
+    ),
     byteLength: shards.reduce((total, shard) => total + shard.source.byteLength, 0),
     files: shards.map((shard) => shard.source.name),
     async close() {
@@ -25,7 +27,7 @@ export async function openGguf(path: string, open: OpenSource = FileSource.open)
   };
 }
 
-function sourceTensor({ source }: OpenShard, tensor: GgufTensor): SourceTensor {
+function sourceTensor({ source }: OpenShard, tensor: GgufTensor, file: number): SourceTensor {
   const { name, shape, type, offset, byteLength } = tensor;
   const rows = rowCount(shape);
   const bytesPerRow = byteLength / rows;
@@ -33,6 +35,7 @@ function sourceTensor({ source }: OpenShard, tensor: GgufTensor): SourceTensor {
     name,
     shape,
     type,
+    file,
     async readRows(first, count) {
       if (
         !Number.isInteger(first) ||

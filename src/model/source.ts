@@ -12,6 +12,8 @@ export interface SourceTensor {
   readonly shape: readonly number[];
   /** Type as stored. */
   readonly type: TypeName;
+  /** Which of the model's files holds it, counted from 0; undefined if it is put together from several. */
+  readonly file?: number | undefined;
   /** Bytes of rows [first, first + count), in the stored type. */
   readRows(first: number, count: number): Promise<Uint8Array>;
 }
