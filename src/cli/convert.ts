@@ -2,11 +2,15 @@ import type { Command } from "commander";
 import { type ConversionTarget, parseConversionTarget } from "../model/huggingface/conversion.js";
 import { convert } from "../pipeline/convert.js";
 import { read, wholeNumber } from "./arguments.js";
+import { restart, resume, splitMaxSize } from "./output-options.js";
 import { runCommand } from "./run.js";
 import { formatBytes, formatDuration } from "./units.js";
 
 interface Flags {
   type: ConversionTarget;
+  splitMaxSize?: number;
+  resume?: boolean;
+  restart?: boolean;
   threads?: number;
   json?: boolean;
 }
@@ -22,15 +26,22 @@ export function addConvert(program: Command): void {
       "type of the matrices: bf16, f16, f32 or q8_0",
       read(parseConversionTarget),
     )
+    .addOption(splitMaxSize())
+    .addOption(resume())
+    .addOption(restart())
     .option("--threads <n>", "encoder threads (default: all cores)", wholeNumber(1))
     .option("--json", "print one JSON object")
     .action((folder: string, output: string, flags: Flags) =>
       runCommand(flags, async ({ onProgress, signal, say }) => {
-        const { type, threads } = flags;
+        const { splitMaxSize: splitMaxBytes, json: _, ...rest } = flags;
         const onWarning = (warning: string) => say(`warning: ${warning}`);
-        const result = await convert({ folder, output, type, threads, onProgress, onWarning, signal });
-        const { bytes, tensors, seconds, sha256 } = result;
-        const text = `${output}: ${tensors} tensors, ${formatBytes(bytes)}, sha256 ${sha256}, ${formatDuration(seconds)}`;
+        const controls = { onProgress, onWarning, signal };
+        const result = await convert({ ...rest, ...controls, folder, output, splitMaxBytes });
+        const { files, tensors, seconds } = result;
+        const lines = files.map(
+          ({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`,
+        );
+        const text = [...lines, `${tensors} tensors, ${formatDuration(seconds)}`].join("\n");
         return { json: result, text };
       }),
     );

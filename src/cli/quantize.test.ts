@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { statSync } from "node:fs";
 import { copyFile, mkdir, open, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -112,18 +113,70 @@ describe("lopsided quantize", () => {
     assert.match(stderr, /^warning: the real run would be refused: type IQ2_S needs an importance matrix/m);
   });
 
-  it("leaves nothing behind when it is stopped", async (t) => {
+  it("keeps what is done when it is stopped, and says how to go on", async (t) => {
     const folder = await temporaryFolder(t);
     const source = await headerOnly(join(folder, "30b.gguf"));
-    const output = join(folder, "out.gguf");
-    const outcome = await lopsided(["quantize", source, output, "--recipe", "Q4_0", "--allow-requantize"], {
-      signalAfterMs: 1500,
+    const args = ["quantize", source, join(folder, "out.gguf"), "--recipe", "Q4_0", "--allow-requantize"];
+    const when = () => journalSize(folder) > 1000;
+    const stopped = await lopsided(args, { signal: "SIGINT", when });
+    assert.equal(stopped.stderr, "lopsided: stopped; run the same command with --resume to continue.\n");
+    assert.equal(stopped.status, 130);
+    assert.deepEqual((await readdir(folder)).sort(), [".out.gguf.journal", ".out.gguf.partial", "30b.gguf"]);
+
+    const refused = await lopsided(args);
+    assert.match(
+      refused.stderr,
+      /out\.gguf: an earlier run was not finished \(\d+ % done\); continue it with --resume, or start over with --restart\./,
+    );
+    assert.equal(refused.status, 2);
+    const other = await lopsided([...args, "--resume", "--pure"]);
+    assert.match(other.stderr, /its unfinished run was begun with another set of options; repeat/);
+    assert.equal(other.status, 2);
+
+    const size = journalSize(folder);
+    const resumed = await lopsided([...args, "--resume"], {
+      signal: "SIGINT",
+      when: () => journalSize(folder) > size,
     });
-    assert.equal(outcome.status, 130, outcome.stderr);
-    assert.equal(outcome.stderr, "lopsided: stopped; no output file was left.\n");
-    assert.deepEqual(await readdir(folder), ["30b.gguf"]);
+    assert.equal(resumed.status, 130, resumed.stderr);
+  });
+
+  it("gives the same bytes however often it is killed", async (t) => {
+    const folder = await temporaryFolder(t);
+    const output = join(folder, "out.gguf");
+    const args = [tiny, output, "--recipe", "Q4_K_M", "--allow-requantize", "--threads", "1"];
+    let kills = 0;
+    for (; kills < 4; kills++) {
+      const when = journalSeen(folder, 150 * kills);
+      const { status, stderr } = await lopsided(["quantize", ...args, "--resume"], {
+        signal: "SIGKILL",
+        when,
+      });
+      if (status === 0) break; // done before the signal came
+      assert.equal(status, null, stderr);
+    }
+    assert.ok(kills > 0);
+    const resumed = await quantizeJson([...args, "--resume"]);
+    const whole = await quantizeJson([tiny, join(folder, "whole.gguf"), ...args.slice(2)]);
+    assert.equal(resumed.sha256, whole.sha256);
+    assert.deepEqual(resumed.tensors, whole.tensors);
+    assert.deepEqual((await readdir(folder)).sort(), ["out.gguf", "whole.gguf"]);
   });
 });
+
+/** Bytes in the journal of an unfinished `folder/out.gguf`; 0 if there is none. */
+function journalSize(folder: string): number {
+  return statSync(join(folder, ".out.gguf.journal"), { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Whether this long has passed since the journal was first seen. */
+function journalSeen(folder: string, ms: number): () => boolean {
+  let seen: number | undefined;
+  return () => {
+    if (seen === undefined && journalSize(folder) > 0) seen = performance.now();
+    return seen !== undefined && performance.now() - seen >= ms;
+  };
+}
 
 describe("lopsided quantize refuses, in one sentence and without writing anything,", () => {
   const cases: {

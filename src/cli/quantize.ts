@@ -8,6 +8,7 @@ import { type Effort, efforts } from "../quants/effort.js";
 import { parseTypeName, type TypeName } from "../quants/types.js";
 import { parseTensorType, parseTensorTypeFile, type TensorTypeOverride } from "../recipe/overrides.js";
 import { collect, notNegative, read, wholeNumber } from "./arguments.js";
+import { restart, resume, splitMaxSize } from "./output-options.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { type CommandContext, type CommandResult, runCommand } from "./run.js";
 import { formatBytes, formatCount, formatDuration } from "./units.js";
@@ -27,6 +28,10 @@ interface Flags {
   includeWeights?: string[];
   excludeWeights?: string[];
   overrideKv?: string[];
+  keepSplit?: boolean;
+  splitMaxSize?: number;
+  resume?: boolean;
+  restart?: boolean;
   dryRun?: boolean;
   effort?: Effort;
   threads?: number;
@@ -73,6 +78,10 @@ export function addQuantize(program: Command): void {
       collect,
     )
     .option("--override-kv <key=type:value>", "add or replace metadata (repeatable)", collect)
+    .option("--keep-split", "write as many files as the source has, with the same tensors")
+    .addOption(splitMaxSize())
+    .addOption(resume())
+    .addOption(restart())
     .option("--dry-run", "decide and measure everything, write nothing")
     .addOption(new Option("--effort <effort>", "how long to search").choices([...efforts]).default("default"))
     .option("--threads <n>", "encoder threads (default: all cores)", wholeNumber(1))
@@ -88,11 +97,12 @@ async function run(
   flags: Flags,
   context: CommandContext,
 ): Promise<CommandResult> {
-  const { overrideKv = [], tensorType: _, tensorTypeFile: __, json: ___, ...rest } = flags;
+  const { overrideKv = [], splitMaxSize, tensorType: _, tensorTypeFile: __, json: ___, ...rest } = flags;
   const options: QuantizeOptions = {
     ...rest,
     model,
     output,
+    splitMaxBytes: splitMaxSize,
     tensorTypes: await tensorTypes(flags),
     overrides: parseOverrides(overrideKv),
     onProgress: context.onProgress,
@@ -121,11 +131,11 @@ async function tensorTypes({ tensorType = [], tensorTypeFile }: Flags): Promise<
 function describe(result: QuantizeResult): string {
   const summary = summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to })));
   const lines = [rolesTable(summary), "", sizeLine(summary)];
-  if (result.sha256 === undefined) {
+  if (result.files === undefined) {
     lines.push(`${result.output} would have ${formatBytes(result.bytes)}; nothing was written (dry run)`);
   } else {
     lines.push(
-      `${result.output}: ${formatBytes(result.bytes)}, sha256 ${result.sha256}`,
+      ...result.files.map(({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`),
       `${formatDuration(result.seconds)}, ${formatCount(result.weightsPerSecond ?? 0)} weights/s, peak memory ${formatBytes(result.peakRssBytes)}`,
     );
   }

@@ -6,32 +6,22 @@ import {
   conversionType,
 } from "../model/huggingface/conversion.js";
 import { openHuggingFaceFolder } from "../model/huggingface/open.js";
-import type { OnProgress } from "../progress.js";
 import { version } from "../version.js";
-import { writeModel } from "./write-model.js";
+import type { SplitOptions } from "./output-plan.js";
+import { type WriteControls, type WrittenOutput, writeModel } from "./write-model.js";
 
-export interface ConvertOptions {
+export interface ConvertOptions extends WriteControls, SplitOptions {
   /** Folder with config.json, tokenizer and safetensors. */
   readonly folder: string;
   /** Path of the GGUF file to write. */
   readonly output: string;
   /** What matrices become; norms and routers stay F32, as in llama.cpp's converter. */
   readonly type: ConversionTarget;
-  /** Encoder threads; all of the machine's cores if undefined. */
-  readonly threads?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
-export interface ConvertResult {
-  readonly output: string;
-  /** Size of the output file. */
-  readonly bytes: number;
+export interface ConvertResult extends WrittenOutput {
   /** Number of tensors. */
   readonly tensors: number;
-  /** Of the output file. */
-  readonly sha256: string;
   readonly seconds: number;
 }
 
@@ -40,7 +30,7 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   const started = performance.now();
   const source = await openHuggingFaceFolder(options.folder);
   try {
-    const { layout, sha256 } = await writeModel({
+    const { relativeErrors: _, ...written } = await writeModel({
       ...options,
       source,
       tensors: source.tensors.map((tensor) => ({
@@ -49,12 +39,11 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
       })),
       metadata: (sourceSha256) => convertedMetadata(source.metadata, options.type, sourceSha256),
       step: "convert",
+      inputs: { "target type": options.type },
     });
     return {
-      output: options.output,
-      bytes: layout.byteLength,
-      tensors: layout.tensors.length,
-      sha256,
+      ...written,
+      tensors: source.tensors.length,
       seconds: (performance.now() - started) / 1000,
     };
   } finally {

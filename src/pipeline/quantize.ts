@@ -1,14 +1,12 @@
 /** `quantize`: decide a type for every tensor, encode, write. */
 import { UsageError } from "../errors.js";
-import type { GgufLayout } from "../gguf/layout.js";
 import type { Metadata } from "../gguf/metadata.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { openModel } from "../model/open.js";
 import type { Role } from "../model/roles.js";
-import { type ModelSource, weightCount } from "../model/source.js";
-import type { OnProgress } from "../progress.js";
+import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import type { Effort } from "../quants/effort.js";
-import type { TypeName } from "../quants/types.js";
+import { rowBytes, type TypeName } from "../quants/types.js";
 import type { TypeOverrides } from "../recipe/overrides.js";
 import { chooseTypes, type TypePlan } from "../recipe/plan.js";
 import { loadRecipe, parseBaseOption } from "../recipe/presets.js";
@@ -18,9 +16,16 @@ import { unmetRequirements } from "../recipe/requirements.js";
 import { sha256OfFile } from "./hash.js";
 import { type ImportanceOptions, importanceFor, loadImportance } from "./importance.js";
 import { outputMetadata } from "./output-metadata.js";
-import { layoutOf, type PlannedTensor, type WrittenModel, writeModel } from "./write-model.js";
+import { type OutputRequest, type PlannedTensor, planOutput, type SplitOptions } from "./output-plan.js";
+import {
+  describeOutput,
+  type WriteControls,
+  type WrittenFile,
+  type WrittenModel,
+  writeModel,
+} from "./write-model.js";
 
-export interface QuantizeOptions extends TypeOverrides, ImportanceOptions {
+export interface QuantizeOptions extends TypeOverrides, ImportanceOptions, SplitOptions, WriteControls {
   /** GGUF file, first file of a split set, or Hugging Face folder. */
   readonly model: string;
   /** Path of the GGUF file to write. */
@@ -32,13 +37,8 @@ export interface QuantizeOptions extends TypeOverrides, ImportanceOptions {
   /** Metadata to add or replace. */
   readonly overrides?: Metadata | undefined;
   readonly effort?: Effort | undefined;
-  /** Encoder threads; all of the machine's cores if undefined. */
-  readonly threads?: number | undefined;
   /** Decide and lay out everything, write nothing. */
   readonly dryRun?: boolean | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface QuantizedTensor {
@@ -56,18 +56,22 @@ export interface QuantizedTensor {
 }
 
 export interface QuantizeResult {
+  /** The file to open: the only one, or the first of a set. */
   readonly output: string;
-  /** Size of the output file. */
+  /** Size of all output files together. */
   readonly bytes: number;
+  /** What was written; absent in a dry run. */
+  readonly files?: readonly WrittenFile[];
   /** Size of the tensors alone. */
   readonly tensorBytes: number;
   /** Bits per weight: tensor bytes over parameters. */
   readonly bpw: number;
   readonly parameters: number;
   readonly tensors: readonly QuantizedTensor[];
-  /** Of the output file; absent in a dry run. */
+  /** Of the output file; absent in a dry run, and for a set, whose `files` have one each. */
   readonly sha256?: string;
   readonly seconds: number;
+  /** Of what this run encoded; absent in a dry run. */
   readonly weightsPerSecond?: number;
   readonly peakRssBytes: number;
 }
@@ -86,14 +90,15 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
     const plan = planTypesOf(source, recipe, imatrix, options);
     for (const warning of plan.warnings) options.onWarning?.(warning);
     const request = {
+      ...options,
       source,
       tensors: plannedTensors(plan, source, imatrix, options),
       metadata: await metadataOf(plan, source, recipe, imatrix, options),
     };
     const written = options.dryRun
       ? undefined
-      : await writeModel({ ...options, ...request, step: "quantize" });
-    return resultOf(options, plan, written?.layout ?? layoutOf(request), written, started);
+      : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
+    return resultOf(plan, written ?? plannedOutput(request), written, started);
   } finally {
     await source.close();
   }
@@ -175,9 +180,28 @@ async function metadataOf(
     });
 }
 
+function plannedOutput(request: OutputRequest) {
+  return describeOutput(planOutput(request).map(({ path, layout }) => ({ path, bytes: layout.byteLength })));
+}
+
+/** What decides the output besides the source, for a run that resumes. */
+async function inputsOf(recipe: Recipe, options: QuantizeOptions) {
+  const overrides = [...(options.overrides ?? [])];
+  return {
+    recipe: renderRecipe(recipe),
+    "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
+    "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
+    splitting: JSON.stringify([options.keepSplit, options.splitMaxBytes]),
+  };
+}
+
+function plain(value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
+}
+
 /** The options besides the recipe that decide the output's bytes, as JSON. Paths and threads do not. */
 function byteOptions(options: QuantizeOptions): string {
-  const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor } = options;
+  const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
   const { priorWeight, includeWeights, excludeWeights, effort = "default" } = options;
   return JSON.stringify({
     effort,
@@ -186,6 +210,7 @@ function byteOptions(options: QuantizeOptions): string {
     outputTensorType,
     pure,
     leaveOutputTensor,
+    keepSplit,
     priorWeight,
     includeWeights,
     excludeWeights,
@@ -193,16 +218,15 @@ function byteOptions(options: QuantizeOptions): string {
 }
 
 function resultOf(
-  { output }: QuantizeOptions,
   plan: TypePlan,
-  layout: GgufLayout,
+  output: { readonly output: string; readonly bytes: number },
   written: WrittenModel | undefined,
   started: number,
 ): QuantizeResult {
   const tensors = plan.tensors.map((tensor, index): QuantizedTensor => {
     const { name, role, shape, from, to, reason } = tensor;
-    const bytes = layout.tensors[index]?.byteLength ?? 0;
-    const relativeError = written?.outcomes[index]?.relativeError;
+    const bytes = rowCount(shape) * rowBytes(to, shape[0] ?? 1);
+    const relativeError = written?.relativeErrors[index];
     return {
       name,
       role,
@@ -218,14 +242,16 @@ function resultOf(
   const tensorBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   const seconds = (performance.now() - started) / 1000;
   return {
-    output,
-    bytes: layout.byteLength,
+    output: output.output,
+    bytes: output.bytes,
+    ...(written && { files: written.files }),
     tensorBytes,
     bpw: (8 * tensorBytes) / parameters,
     parameters,
     tensors,
-    ...(written && { sha256: written.sha256, weightsPerSecond: parameters / seconds }),
+    ...(written?.sha256 !== undefined && { sha256: written.sha256 }),
     seconds,
+    ...(written && { weightsPerSecond: written.weights / seconds }),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
   };
 }

@@ -16,14 +16,23 @@ export interface Slice {
 
 /** The slices of a tensor of this shape (row length first), in order. */
 export function* slicesOf(shape: readonly number[]): Generator<Slice> {
-  const [columns = 1, rowsPerMatrix = 1, ...outer] = shape;
-  const matrices = outer.reduce((product, size) => product * size, 1);
-  const count = Math.max(1, Math.ceil((columns * rowsPerMatrix) / weightsPerSlice));
-  const rowsPerSlice = Math.ceil(rowsPerMatrix / count);
+  const { matrices, rowsPerMatrix, rowsPerSlice } = cut(shape);
   for (let expert = 0; expert < matrices; expert++) {
     for (let row = 0; row < rowsPerMatrix; row += rowsPerSlice) {
       const rows = Math.min(rowsPerSlice, rowsPerMatrix - row);
       yield { firstRow: expert * rowsPerMatrix + row, rows, expert };
     }
   }
+}
+
+/** How many slices a tensor of this shape has. */
+export function sliceCount(shape: readonly number[]): number {
+  const { matrices, rowsPerMatrix, rowsPerSlice } = cut(shape);
+  return matrices * Math.ceil(rowsPerMatrix / rowsPerSlice);
+}
+
+function cut([columns = 1, rowsPerMatrix = 1, ...outer]: readonly number[]) {
+  const matrices = outer.reduce((product, size) => product * size, 1);
+  const count = Math.max(1, Math.ceil((columns * rowsPerMatrix) / weightsPerSlice));
+  return { matrices, rowsPerMatrix, rowsPerSlice: Math.ceil(rowsPerMatrix / count) };
 }

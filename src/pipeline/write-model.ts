@@ -1,120 +1,240 @@
-/** Writes a whole GGUF file: layout first, then the tensors, then the name. */
+/** Writes a whole model: layout first, then the tensors, then the headers, then the names. */
 import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { OutputFile } from "../bytes/output.js";
-import { UsageError } from "../errors.js";
-import { type GgufLayout, planGguf } from "../gguf/layout.js";
-import type { Metadata } from "../gguf/metadata.js";
-import type { ModelSource, SourceTensor } from "../model/source.js";
+import type { OutputFile } from "../bytes/output.js";
+import {
+  CancelledError,
+  EnvironmentError,
+  InternalError,
+  MalformedInputError,
+  UsageError,
+} from "../errors.js";
+import { weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import { EncoderPool } from "../quants/pool.js";
-import type { TypeName } from "../quants/types.js";
+import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
+import { version } from "../version.js";
+import { fingerprintOf, identityOf } from "./fingerprint.js";
 import { sha256OfFile } from "./hash.js";
-import { type TensorOutcome, type TensorTask, writeTensors } from "./write-tensors.js";
+import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
+import { SliceRecorder } from "./recorder.js";
+import { findFinishedSlices } from "./resume.js";
+import { sliceCount } from "./slices.js";
+import { Unfinished } from "./unfinished.js";
+import { type FinishedSlices, type TensorTask, writeTensors } from "./write-tensors.js";
 
-/** A tensor of the source and what becomes of it. */
-export interface PlannedTensor {
-  readonly source: SourceTensor;
-  readonly type: TypeName;
-  readonly importance?: TensorTask["importance"];
-}
-
-export interface WriteModelOptions {
-  readonly source: ModelSource;
-  /** Path of the file to write. */
-  readonly output: string;
-  readonly tensors: readonly PlannedTensor[];
-  /**
-   * Metadata of the output, given the SHA-256 of each of the source's files. It is asked for twice, before and
-   * after the weights are written, and must have the same length both times.
-   */
-  readonly metadata: (sourceSha256: readonly string[]) => Metadata;
-  /** What to call the work while it runs. */
-  readonly step: string;
-  readonly effort?: Effort | undefined;
+/** What is asked of every command that writes a model. */
+export interface WriteControls {
   /** Encoder threads; all of the machine's cores if undefined. */
   readonly threads?: number | undefined;
+  /** Continue the unfinished run of the same output, if there is one. */
+  readonly resume?: boolean | undefined;
+  /** Throw away the unfinished run of the same output, if there is one. */
+  readonly restart?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Told about what the user should know but need not act on. */
   readonly onWarning?: ((warning: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface WrittenModel {
-  readonly layout: GgufLayout;
-  readonly outcomes: readonly TensorOutcome[];
-  /** Of the output file. */
+export interface WriteModelOptions extends OutputRequest, WriteControls {
+  /** What to call the work while it runs. */
+  readonly step: string;
+  /** What decides the output besides the source, by the name a message uses; a resumed run must have the same. */
+  readonly inputs: Readonly<Record<string, string | undefined>>;
+  readonly effort?: Effort | undefined;
+}
+
+export interface WrittenFile {
+  readonly path: string;
+  readonly bytes: number;
   readonly sha256: string;
 }
 
-/** Stands for a checksum that is not known yet. */
-const unknownSha256 = "0".repeat(64);
-
-/** The layout that a model will have, before anything is read or written. */
-export function layoutOf(options: Pick<WriteModelOptions, "source" | "tensors" | "metadata">): GgufLayout {
-  return layoutWith(
-    options,
-    options.source.files.map(() => unknownSha256),
-  );
+/** What there is when the work is done. */
+export interface WrittenOutput {
+  /** The file to open: the only one, or the first of a set. */
+  readonly output: string;
+  /** Size of all files together. */
+  readonly bytes: number;
+  readonly files: readonly WrittenFile[];
+  /** Of the output file; absent for a set, see `files`. */
+  readonly sha256?: string;
 }
 
-function layoutWith(
-  { tensors, metadata }: Pick<WriteModelOptions, "tensors" | "metadata">,
-  sourceSha256: readonly string[],
-): GgufLayout {
-  return planGguf({
-    metadata: metadata(sourceSha256),
-    tensors: tensors.map(({ source: { name, shape }, type }) => ({ name, shape, type })),
-  });
+export interface WrittenModel extends WrittenOutput {
+  /**
+   * For each tensor of the request, the importance-weighted squared error as a share of the weights' own sum of
+   * squares; 0 for copies.
+   */
+  readonly relativeErrors: readonly number[];
+  /** Weights that this run encoded: all, unless it continued an earlier one. */
+  readonly weights: number;
 }
 
 /**
- * Encodes and writes a model. The output appears under its name when it is whole; after an error or a stop,
- * nothing is left. Peak memory does not depend on the size of the model.
+ * Encodes and writes a model. The output appears under its name when it is whole. What stops the work on its way
+ * (a stop, a full disk, a crash) leaves an unfinished run that `resume` continues, to the same bytes. Peak memory
+ * does not depend on the size of the model.
  */
 export async function writeModel(options: WriteModelOptions): Promise<WrittenModel> {
-  const { source, onProgress, signal } = options;
-  await checkOutputIsNotSource(options);
-  const threads = options.threads ?? availableParallelism();
-  const layout = layoutOf(options);
-  const output = await OutputFile.create(options.output, layout.byteLength);
-  const pool = new EncoderPool(threads);
-  if (pool.warning) options.onWarning?.(pool.warning);
-  // The source is read a second time for its checksum, beside the encoding that takes most of the time.
-  const stopHashing = new AbortController();
-  const hashing = Promise.all(source.files.map((file) => sha256OfFile(file, stopHashing.signal)));
-  hashing.catch(() => {}); // it is awaited below; until then a failure is not "unhandled"
+  const plan = planOutput(options);
+  await checkOutputIsNotSource(options, plan);
+  const unfinished = await openUnfinished(options, plan);
+  const recorder = new SliceRecorder(unfinished.journal);
+  const failed = new AbortController();
+  const signal = AbortSignal.any([failed.signal, ...(options.signal ? [options.signal] : [])]);
   try {
-    const tasks = options.tensors.map((tensor, index): TensorTask => {
-      const target = layout.tensors[index];
-      if (target === undefined) throw new RangeError("the layout has fewer tensors than the plan");
-      return { source: tensor.source, target, importance: tensor.importance };
-    });
-    const outcomes = await writeTensors(tasks, output, pool, {
-      effort: options.effort ?? "default",
-      slicesInFlight: 3 * Math.max(1, threads),
-      step: options.step,
-      onProgress,
-      signal,
-    });
-    await output.write(0, layoutWith(options, await hashing).header);
-    await output.commit();
-    return { layout, outcomes, sha256: await sha256OfFile(options.output) };
-  } finally {
-    stopHashing.abort();
-    await pool.close();
-    await output.discard();
+    const written = await writeFiles({ ...options, signal }, plan, unfinished, recorder);
+    await unfinished.commit();
+    return written;
+  } catch (error) {
+    failed.abort();
+    // Some slices may be written and not recorded yet; if that fails too, they will be done again.
+    await recorder.flush().catch(() => {});
+    throw await giveUp(unfinished, error);
   }
 }
 
-async function checkOutputIsNotSource({ source, output }: WriteModelOptions): Promise<void> {
-  const target = await stat(output).catch(() => undefined);
-  if (target === undefined) return;
-  for (const file of source.files) {
-    const { dev, ino } = await stat(file);
-    if (dev === target.dev && ino === target.ino) {
-      throw new UsageError(`${output}: is the source itself; write to another file.`, { file: output });
+async function openUnfinished(options: WriteModelOptions, plan: readonly PlannedFile[]): Promise<Unfinished> {
+  const { source, output, inputs, resume, restart, tensors } = options;
+  if (resume && restart) throw new UsageError("--resume and --restart contradict each other; use one.");
+  const fingerprint = fingerprintOf({
+    source: await identityOf(source),
+    ...inputs,
+    "version of Lopsided": version,
+  });
+  const slices = tensors.reduce((sum, tensor) => sum + sliceCount(tensor.source.shape), 0);
+  const files = plan.map(({ path, layout: { byteLength } }) => ({ path, byteLength }));
+  const earlier = resume ? "resume" : restart ? "restart" : "refuse";
+  return await Unfinished.open({ output, files, fingerprint, slices }, earlier);
+}
+
+/** Everything between opening the files and giving them their names. */
+async function writeFiles(
+  options: WriteModelOptions,
+  plan: readonly PlannedFile[],
+  unfinished: Unfinished,
+  recorder: SliceRecorder,
+): Promise<WrittenModel> {
+  const { source, signal } = options;
+  const tasks = tensorTasks(plan, unfinished.files);
+  const done = await findFinishedSlices(tasks, unfinished, options);
+  // The source is read a second time for its checksum, beside the encoding that takes most of the time.
+  const hashing = Promise.all(source.files.map((file) => sha256OfFile(file, signal)));
+  hashing.catch(() => {}); // it is awaited below; until then a failure is not "unhandled"
+  const sums = await encodeTensors(tasks, done, recorder, options);
+  await recorder.flush();
+  const sourceSha256 = await hashing;
+  for (const [file, planned] of pairs(unfinished.files, plan)) {
+    await file.write(0, planned.header(sourceSha256));
+    await file.sync();
+  }
+  const files: WrittenFile[] = [];
+  for (const { path, byteLength, partialPath } of unfinished.files) {
+    files.push({ path, bytes: byteLength, sha256: await sha256OfFile(partialPath, signal) });
+  }
+  const relativeErrors = tasks.map((task) => relativeError(sums.get(task) ?? noStatistics));
+  const [only, ...others] = files;
+  const sha256 = others.length === 0 ? only?.sha256 : undefined;
+  const all = tasks.reduce((sum, task) => sum + weightCount(task.source.shape), 0);
+  return {
+    ...describeOutput(files),
+    files,
+    ...(sha256 !== undefined && { sha256 }),
+    relativeErrors,
+    weights: all - done.weights,
+  };
+}
+
+/** Path, size and checksum of files as one output. */
+export function describeOutput(files: readonly Omit<WrittenFile, "sha256">[]) {
+  const [first] = files;
+  if (first === undefined) throw new InternalError("an output has no file.");
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  return { output: first.path, bytes };
+}
+
+/** The work on each tensor, in the order of the files. */
+function tensorTasks(plan: readonly PlannedFile[], files: readonly OutputFile[]): TensorTask[] {
+  return pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
+    pairs(tensors, layout.tensors).map(([{ source, importance }, target]) => ({
+      source,
+      target,
+      file,
+      importance,
+    })),
+  );
+}
+
+async function encodeTensors(
+  tasks: readonly TensorTask[],
+  done: FinishedSlices,
+  recorder: SliceRecorder,
+  options: WriteModelOptions,
+): Promise<Map<TensorTask, Statistics>> {
+  const threads = options.threads ?? availableParallelism();
+  const pool = new EncoderPool(threads);
+  if (pool.warning) options.onWarning?.(pool.warning);
+  try {
+    return await writeTensors(tasks, pool, {
+      effort: options.effort ?? "default",
+      slicesInFlight: 3 * Math.max(1, threads),
+      step: options.step,
+      done,
+      onSlice: (file, record) => recorder.add(file, record),
+      onProgress: options.onProgress,
+      signal: options.signal,
+    });
+  } finally {
+    await pool.close();
+  }
+}
+
+/**
+ * After a failure: keeps what is worth it and returns the error to raise, which says how to go on. A damaged
+ * source leaves nothing worth keeping: what was read of it before cannot be trusted either.
+ */
+async function giveUp(unfinished: Unfinished, error: unknown): Promise<unknown> {
+  const { journal, resumed } = unfinished;
+  const isCancelled = error instanceof CancelledError;
+  if (error instanceof MalformedInputError || (journal.length === 0 && !resumed)) {
+    await unfinished.discard();
+    return isCancelled ? new CancelledError("stopped; no output file was left.") : error;
+  }
+  await unfinished.keep();
+  const goOn = "run the same command with --resume to continue.";
+  const details = { resumable: true };
+  if (isCancelled) return new CancelledError(`stopped; ${goOn}`, details);
+  if (!(error instanceof EnvironmentError)) return error;
+  const { message, cause } = error;
+  return new EnvironmentError(
+    `${message} What is done is kept; ${goOn}`,
+    { ...error.details, ...details },
+    { cause },
+  );
+}
+
+async function checkOutputIsNotSource(
+  { source }: WriteModelOptions,
+  plan: readonly PlannedFile[],
+): Promise<void> {
+  for (const { path } of plan) {
+    const target = await stat(path).catch(() => undefined);
+    if (target === undefined) continue;
+    for (const file of source.files) {
+      const { dev, ino } = await stat(file);
+      if (dev === target.dev && ino === target.ino) {
+        throw new UsageError(`${path}: is the source itself; write to another file.`, { file: path });
+      }
     }
   }
+}
+
+/** Two lists of the same length, side by side. */
+function pairs<A, B>(a: readonly A[], b: readonly B[]): [A, B][] {
+  if (a.length !== b.length)
+    throw new InternalError(`lists of ${a.length} and ${b.length} do not belong together.`);
+  return a.map((item, index) => [item, b[index] as B]);
 }

@@ -1,7 +1,9 @@
 /**
  * The way of the weights: read a slice, encode it in the pool, write it at its place. Reading, encoding and
  * writing overlap; a window bounds how many slices are in memory at once, whatever the size of the model.
+ * Slices are written in the order of the plan, so how far an output has come is one number.
  */
+import { crc32 } from "node:zlib";
 import type { OutputFile } from "../bytes/output.js";
 import { CancelledError, MalformedInputError } from "../errors.js";
 import type { GgufTensor } from "../gguf/reader.js";
@@ -9,23 +11,27 @@ import { rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import type { EncoderPool } from "../quants/pool.js";
-import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
-import type { Transcoded } from "../quants/transcode.js";
+import { addStatistics, noStatistics, type Statistics } from "../quants/statistics.js";
+import type { Slice as PoolSlice, Transcoded } from "../quants/transcode.js";
+import type { SliceRecord } from "./journal.js";
 import { type Slice, slicesOf } from "./slices.js";
 
-/** One tensor on its way from the source to its place in the output file. */
+/** One tensor on its way from the source to its place in an output file. */
 export interface TensorTask {
   readonly source: SourceTensor;
   readonly target: GgufTensor;
+  readonly file: OutputFile;
   /** Computes the importance of the columns for each expert; undefined: all columns matter alike. */
   readonly importance?: (() => readonly Float32Array[] | undefined) | undefined;
 }
 
-/** What encoding did to a tensor. */
-export interface TensorOutcome {
-  readonly name: string;
-  /** Importance-weighted squared error as a share of the weights' own sum of squares; 0 for copies. */
-  readonly relativeError: number;
+/** A slice of a tensor and where its encoded bytes lie. */
+export interface SliceTask {
+  readonly task: TensorTask;
+  readonly slice: Slice;
+  /** In the output file. */
+  readonly offset: number;
+  readonly byteLength: number;
 }
 
 export interface WriteOptions {
@@ -34,93 +40,151 @@ export interface WriteOptions {
   readonly slicesInFlight: number;
   /** What to call the work while it runs. */
   readonly step: string;
+  /** Slices that are in the output already, and what they added up to. */
+  readonly done: FinishedSlices;
+  /** Called for every slice in turn, once it is written. */
+  readonly onSlice: (file: OutputFile, record: SliceRecord) => Promise<void>;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-interface InFlight {
-  readonly task: TensorTask;
-  readonly slice: Slice;
+/** How far an output has come. */
+export interface FinishedSlices {
+  readonly slices: number;
+  readonly weights: number;
+  /** What encoding did to each tensor so far. */
+  readonly sums: Map<TensorTask, Statistics>;
+}
+
+interface InFlight extends SliceTask {
   readonly transcoded: Promise<Transcoded>;
 }
 
+/** All slices of all tensors, in the order of the plan. */
+export function* sliceTasks(tasks: readonly TensorTask[]): Generator<SliceTask> {
+  for (const task of tasks) {
+    const { offset, byteLength, shape } = task.target;
+    const bytesPerRow = byteLength / rowCount(shape);
+    for (const slice of slicesOf(shape)) {
+      const start = offset + slice.firstRow * bytesPerRow;
+      yield { task, slice, offset: start, byteLength: slice.rows * bytesPerRow };
+    }
+  }
+}
+
+/** What the pool needs to know of a slice. */
+export async function poolSlice(
+  { task, slice }: SliceTask,
+  importance: readonly Float32Array[] | undefined,
+  effort: Effort,
+): Promise<PoolSlice> {
+  const { source, target } = task;
+  return {
+    label: labelOf(source, slice),
+    firstRow: slice.firstRow - slice.expert * (source.shape[1] ?? 1),
+    sourceType: source.type,
+    targetType: target.type,
+    columns: columnsOf(source),
+    source: await source.readRows(slice.firstRow, slice.rows),
+    importance: importance?.[slice.expert],
+    effort,
+  };
+}
+
+/** Number of weights in a slice. */
+export function sliceWeights({ task, slice }: SliceTask): number {
+  return slice.rows * columnsOf(task.source);
+}
+
+/** Adds a slice's statistics to its tensor's. */
+export function addSlice(sums: Map<TensorTask, Statistics>, task: TensorTask, statistics: Statistics): void {
+  sums.set(task, addStatistics(sums.get(task) ?? noStatistics, statistics));
+}
+
 /**
- * Reads, encodes and writes all tensors, in the order given. Weights that are not finite, and encoded rows
- * that vanish, raise a MalformedInputError that names tensor, expert and row.
+ * Reads, encodes and writes all slices that are not done, and returns what encoding did to each tensor. Weights
+ * that are not finite, and encoded rows that vanish, raise a MalformedInputError that names tensor, expert and
+ * row.
  */
 export async function writeTensors(
   tasks: readonly TensorTask[],
-  output: OutputFile,
   pool: EncoderPool,
   options: WriteOptions,
-): Promise<TensorOutcome[]> {
+): Promise<Map<TensorTask, Statistics>> {
   const total = tasks.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
-  const sums = new Map<TensorTask, Statistics>(tasks.map((task) => [task, noStatistics]));
+  const { sums } = options.done;
   const inFlight: InFlight[] = [];
-  let done = 0;
+  let weights = options.done.weights;
 
   const finishOldest = async () => {
     const oldest = inFlight.shift();
     if (!oldest) return;
-    const { task, slice, transcoded } = oldest;
-    const { bytes, statistics } = await transcoded;
-    await output.write(placeOf(task.target, slice.firstRow), bytes);
-    sums.set(task, addStatistics(sums.get(task) ?? noStatistics, statistics));
-    done += slice.rows * columnsOf(task.source);
-    options.onProgress?.({ step: options.step, done, total, unit: "weights", detail: task.target.name });
+    const { task, offset } = oldest;
+    const { bytes, statistics } = await oldest.transcoded;
+    checkVanished(oldest, statistics);
+    await task.file.write(offset, bytes);
+    await options.onSlice(task.file, { crc32: crc32(bytes), statistics });
+    addSlice(sums, task, statistics);
+    weights += sliceWeights(oldest);
+    options.onProgress?.({
+      step: options.step,
+      done: weights,
+      total,
+      unit: "weights",
+      detail: task.target.name,
+    });
   };
 
+  const importance = new LatestImportance();
+  let index = 0;
   try {
-    for (const task of tasks) {
-      const importance = task.importance?.();
-      for (const slice of slicesOf(task.source.shape)) {
-        if (options.signal?.aborted) throw new CancelledError("stopped; no output file was left.");
-        const source = await task.source.readRows(slice.firstRow, slice.rows);
-        const transcoded = pool.transcode({
-          label: labelOf(task.source, slice),
-          firstRow: slice.firstRow - slice.expert * rowsPerMatrix(task.source),
-          sourceType: task.source.type,
-          targetType: task.target.type,
-          columns: columnsOf(task.source),
-          source,
-          importance: importance?.[slice.expert],
-          effort: options.effort,
-        });
-        transcoded.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
-        inFlight.push({ task, slice, transcoded });
-        while (inFlight.length >= options.slicesInFlight) await finishOldest();
-      }
+    for (const sliceTask of sliceTasks(tasks)) {
+      if (index++ < options.done.slices) continue;
+      if (options.signal?.aborted) throw new CancelledError("stopped");
+      const slice = await poolSlice(sliceTask, importance.of(sliceTask.task), options.effort);
+      const transcoded = pool.transcode(slice);
+      transcoded.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
+      inFlight.push({ ...sliceTask, transcoded });
+      while (inFlight.length >= options.slicesInFlight) await finishOldest();
     }
     while (inFlight.length > 0) await finishOldest();
+    return sums;
   } finally {
     await Promise.allSettled(inFlight.map(({ transcoded }) => transcoded));
   }
-  return tasks.map((task) => outcomeOf(task, sums.get(task) ?? noStatistics));
 }
 
-function outcomeOf(task: TensorTask, statistics: Statistics): TensorOutcome {
-  const { name } = task.target;
-  if (statistics.vanishedRows > 0) {
-    throw new MalformedInputError(
-      `${name}: ${statistics.vanishedRows} rows became all zero as ${task.target.type}, their weights being too small for its scales; keep this tensor in a wider type.`,
-      { tensor: name },
-    );
+/** Computes a tensor's importance when its first slice comes, and keeps it until the next tensor's. */
+export class LatestImportance {
+  private task: TensorTask | undefined;
+  private importance: readonly Float32Array[] | undefined;
+
+  of(task: TensorTask): readonly Float32Array[] | undefined {
+    if (task !== this.task) {
+      this.task = task;
+      this.importance = task.importance?.();
+    }
+    return this.importance;
   }
-  return { name, relativeError: relativeError(statistics) };
+}
+
+function checkVanished({ task, slice }: SliceTask, { vanishedRows }: Statistics): void {
+  if (vanishedRows === 0) return;
+  const { source, target } = task;
+  throw new MalformedInputError(
+    `${labelOf(source, slice)}: ${vanishedRows} of ${slice.rows} rows became all zero as ${target.type}, their weights being too small for its scales; keep this tensor in a wider type.`,
+    { tensor: target.name },
+  );
 }
 
 function columnsOf(tensor: SourceTensor): number {
   return tensor.shape[0] ?? 1;
 }
 
-function rowsPerMatrix(tensor: SourceTensor): number {
-  return tensor.shape[1] ?? 1;
-}
-
-function labelOf(tensor: SourceTensor, { expert }: Slice): string {
+/** The tensor's name, and for stacked experts which one. */
+export function labelOf(
+  tensor: { readonly name: string; readonly shape: readonly number[] },
+  { expert }: Slice,
+) {
   return tensor.shape.length > 2 ? `${tensor.name}, expert ${expert}` : tensor.name;
-}
-
-function placeOf(target: GgufTensor, row: number): number {
-  return target.offset + (target.byteLength / rowCount(target.shape)) * row;
 }

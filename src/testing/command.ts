@@ -10,11 +10,14 @@ export interface CommandOutcome {
   readonly stderr: string;
 }
 
+/** A signal to send as soon as something is so. */
+export interface Interruption {
+  readonly signal: "SIGINT" | "SIGKILL";
+  readonly when: () => boolean;
+}
+
 /** Runs `lopsided` with these arguments to its end. */
-export function lopsided(
-  args: readonly string[],
-  options: { signalAfterMs?: number } = {},
-): Promise<CommandOutcome> {
+export function lopsided(args: readonly string[], interruption?: Interruption): Promise<CommandOutcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     let stdout = "";
@@ -25,9 +28,16 @@ export function lopsided(
     child.stderr.setEncoding("utf8").on("data", (text) => {
       stderr += text;
     });
-    if (options.signalAfterMs !== undefined) setTimeout(() => child.kill("SIGINT"), options.signalAfterMs);
+    const watch = setInterval(() => {
+      if (!interruption?.when()) return;
+      clearInterval(watch); // a second Ctrl-C would mean something else
+      child.kill(interruption.signal);
+    }, 10);
     child.on("error", reject);
-    child.on("close", (status) => resolve({ status, stdout, stderr }));
+    child.on("close", (status) => {
+      clearInterval(watch);
+      resolve({ status, stdout, stderr });
+    });
   });
 }
 

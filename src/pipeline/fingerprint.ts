@@ -1,0 +1,65 @@
+/** What an output depends on, part by part, so that an unfinished one is only continued with the same. */
+import { createHash } from "node:crypto";
+import { type ByteSource, FileSource } from "../bytes/source.js";
+import { UsageError } from "../errors.js";
+import type { ModelSource } from "../model/source.js";
+
+/** SHA-256 by the name of what it stands for, as a message says it: "recipe", "source". */
+export type Fingerprint = ReadonlyMap<string, string>;
+
+/** Pieces of a source file that are looked at, and their size: 256 KiB in all, the first ones in the header. */
+const samples = 64;
+const sampleBytes = 4096;
+
+/** Fingerprints what is given by name. Parts that are undefined count as such. */
+export function fingerprintOf(parts: Readonly<Record<string, string | undefined>>): Fingerprint {
+  return new Map(Object.entries(parts).map(([name, part]) => [name, sha256(part ?? "")]));
+}
+
+/**
+ * A text that stands for the weights of a model: of every file the size and a checksum of pieces from all over
+ * it. Another model of the same geometry differs everywhere, so this is safe and takes milliseconds, where
+ * reading the whole would take minutes. Neither place nor date of the files matter.
+ */
+export async function identityOf(source: ModelSource): Promise<string> {
+  const files = await Promise.all(source.files.map(identityOfFile));
+  return JSON.stringify(files);
+}
+
+async function identityOfFile(path: string): Promise<readonly [number, string]> {
+  const source = await FileSource.open(path);
+  try {
+    return [source.byteLength, await sampledSha256(source)];
+  } finally {
+    await source.close();
+  }
+}
+
+async function sampledSha256(source: ByteSource): Promise<string> {
+  const hash = createHash("sha256");
+  const length = Math.min(sampleBytes, source.byteLength);
+  for (let i = 0; i < samples; i++) {
+    const offset = Math.floor(((source.byteLength - length) * i) / (samples - 1));
+    hash.update(await source.read(offset, length));
+  }
+  return hash.digest("hex");
+}
+
+/** Throws a UsageError that names the parts in which the run differs from the one that began the output. */
+export function checkSame(output: string, begun: Fingerprint, now: Fingerprint): void {
+  const names = new Set([...begun.keys(), ...now.keys()]);
+  const different = [...names].filter((name) => begun.get(name) !== now.get(name));
+  if (different.length === 0) return;
+  const list = different
+    .map((name) => `another ${name}`)
+    .join(", ")
+    .replace(/, ([^,]*)$/, " and $1");
+  throw new UsageError(
+    `${output}: its unfinished run was begun with ${list}; repeat the command it was begun with, or start over with --restart.`,
+    { file: output, different: different.join(", ") },
+  );
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -1,0 +1,137 @@
+/** The files of an output before the first weight: which tensors each holds, and where. */
+import { UsageError } from "../errors.js";
+import { type GgufLayout, planGguf } from "../gguf/layout.js";
+import type { Metadata } from "../gguf/metadata.js";
+import { splitMetadata, splitPath } from "../gguf/splits.js";
+import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
+import { rowBytes, type TypeName } from "../quants/types.js";
+import type { TensorTask } from "./write-tensors.js";
+
+/** A tensor of the source and what becomes of it. */
+export interface PlannedTensor {
+  readonly source: SourceTensor;
+  readonly type: TypeName;
+  readonly importance?: TensorTask["importance"];
+}
+
+export interface SplitOptions {
+  /** One output file for each file of the source. */
+  readonly keepSplit?: boolean;
+  /** Begin another file rather than let the tensors of one exceed this many bytes. */
+  readonly splitMaxBytes?: number | undefined;
+}
+
+export interface OutputRequest extends SplitOptions {
+  readonly source: ModelSource;
+  /** Path of the file to write; for a set, its number is put before ".gguf". */
+  readonly output: string;
+  readonly tensors: readonly PlannedTensor[];
+  /**
+   * Metadata of the output, given the SHA-256 of each of the source's files. It is asked for twice, before and
+   * after the weights are written, and must have the same length both times.
+   */
+  readonly metadata: (sourceSha256: readonly string[]) => Metadata;
+}
+
+/** One file to be written. */
+export interface PlannedFile {
+  readonly path: string;
+  readonly tensors: readonly PlannedTensor[];
+  /** The layout; its header has placeholders for the checksums of the source. */
+  readonly layout: GgufLayout;
+  /** The header with the checksums, of the same length. */
+  readonly header: (sourceSha256: readonly string[]) => Uint8Array;
+}
+
+/** `split.count` is a 16-bit number. */
+const mostFiles = 2 ** 16 - 1;
+
+/** Stands for a checksum that is not known yet. */
+const unknownSha256 = "0".repeat(64);
+
+/** Lays out the output. Throws a UsageError if llama.cpp could not load it, or it cannot be split as asked. */
+export function planOutput(request: OutputRequest): PlannedFile[] {
+  const groups = groupTensors(request);
+  if (groups.length > mostFiles) {
+    throw new UsageError(
+      `--split-max-size: ${groups.length} files would be needed, and a set has at most ${mostFiles}; choose a larger size.`,
+    );
+  }
+  return groups.map((tensors, index) => {
+    const metadata = (sha256: readonly string[]) => fileMetadata(request, sha256, index, groups.length);
+    const layoutWith = (sha256: readonly string[]) =>
+      planGguf({
+        metadata: metadata(sha256),
+        tensors: tensors.map(({ source: { name, shape }, type }) => ({ name, shape, type })),
+      });
+    return {
+      path: groups.length === 1 ? request.output : setPath(request.output, index, groups.length),
+      tensors,
+      layout: layoutWith(request.source.files.map(() => unknownSha256)),
+      header: (sha256: readonly string[]) => layoutWith(sha256).header,
+    };
+  });
+}
+
+/** `model.gguf` (or `model`) becomes `model-00001-of-00003.gguf`. */
+function setPath(output: string, index: number, count: number): string {
+  return splitPath({ prefix: output.replace(/\.gguf$/, ""), index, count });
+}
+
+/** The model's metadata is in the first file of a set alone; all have the keys that make them a set. */
+function fileMetadata(
+  { metadata, tensors }: OutputRequest,
+  sourceSha256: readonly string[],
+  index: number,
+  count: number,
+): Metadata {
+  if (count === 1) return metadata(sourceSha256);
+  const base: Metadata = index === 0 ? metadata(sourceSha256) : new Map();
+  return new Map([...base, ...splitMetadata(index, count, tensors.length)]);
+}
+
+/** The tensors of each file, in order. */
+function groupTensors({ source, tensors, keepSplit, splitMaxBytes }: OutputRequest): PlannedTensor[][] {
+  if (keepSplit && splitMaxBytes !== undefined) {
+    throw new UsageError("--keep-split and --split-max-size contradict each other; use one.");
+  }
+  if (keepSplit) return groupsAsInSource(source, tensors);
+  if (splitMaxBytes !== undefined) return groupsBySize(tensors, splitMaxBytes);
+  return [[...tensors]];
+}
+
+function groupsAsInSource(source: ModelSource, tensors: readonly PlannedTensor[]): PlannedTensor[][] {
+  const groups = source.files.map((): PlannedTensor[] => []);
+  for (const tensor of tensors) {
+    const { name, file } = tensor.source;
+    const group = file === undefined ? undefined : groups[file];
+    if (group === undefined) {
+      throw new UsageError(
+        `--keep-split: ${name} does not lie in one file of ${source.name}; use --split-max-size instead.`,
+      );
+    }
+    group.push(tensor);
+  }
+  return groups;
+}
+
+/**
+ * As llama-gguf-split does it with `--split-max-size` (llama.cpp `tools/gguf-split/gguf-split.cpp`): in order,
+ * headers not counted, every tensor rounded up to 32 bytes. A tensor larger than the limit gets a file of its
+ * own, the first one too, where llama-gguf-split gives up.
+ */
+function groupsBySize(tensors: readonly PlannedTensor[], most: number): PlannedTensor[][] {
+  const groups: PlannedTensor[][] = [];
+  let filled = Infinity;
+  for (const tensor of tensors) {
+    const { shape } = tensor.source;
+    const bytes = Math.ceil((rowCount(shape) * rowBytes(tensor.type, shape[0] ?? 1)) / 32) * 32;
+    if (filled + bytes > most) {
+      groups.push([]);
+      filled = 0;
+    }
+    filled += bytes;
+    groups.at(-1)?.push(tensor);
+  }
+  return groups;
+}

@@ -1,0 +1,59 @@
+/**
+ * Makes finished slices last. A slice may only be in the journal when its bytes are on the disk, and asking the
+ * disk for that takes milliseconds; so slices are recorded in groups, while the next ones are being encoded.
+ */
+import type { OutputFile } from "../bytes/output.js";
+import type { Journal, SliceRecord } from "./journal.js";
+
+/** A group is begun this long after the one before: what a power failure costs at most, besides `mostWaiting`. */
+const groupMs = 200;
+
+/** With this many slices waiting, the disk is too slow for the encoders, and they wait for it. */
+const mostWaiting = 64;
+
+export class SliceRecorder {
+  private waiting: SliceRecord[] = [];
+  private touched = new Set<OutputFile>();
+  private underWay: Promise<void> | undefined;
+  private lastBegun = performance.now();
+  private failure: unknown;
+
+  constructor(private readonly journal: Journal) {}
+
+  /** Takes the next slice, whose bytes were written to `file`. Throws if an earlier one could not be recorded. */
+  async add(file: OutputFile, record: SliceRecord): Promise<void> {
+    this.waiting.push(record);
+    this.touched.add(file);
+    if (this.waiting.length >= mostWaiting) await this.flush();
+    else if (!this.underWay && performance.now() - this.lastBegun >= groupMs) this.begin();
+    if (this.failure) throw this.failure;
+  }
+
+  /** Returns when everything taken so far is recorded. */
+  async flush(): Promise<void> {
+    await this.underWay;
+    if (this.waiting.length > 0 && !this.failure) this.begin();
+    await this.underWay;
+    if (this.failure) throw this.failure;
+  }
+
+  private begin(): void {
+    const records = this.waiting;
+    const files = [...this.touched];
+    this.waiting = [];
+    this.touched = new Set();
+    this.lastBegun = performance.now();
+    this.underWay = this.record(files, records)
+      .catch((error) => {
+        this.failure = error;
+      })
+      .finally(() => {
+        this.underWay = undefined;
+      });
+  }
+
+  private async record(files: readonly OutputFile[], records: readonly SliceRecord[]): Promise<void> {
+    await Promise.all(files.map((file) => file.sync()));
+    await this.journal.append(records);
+  }
+}

@@ -1,0 +1,76 @@
+/** How far an unfinished output has come. */
+import { crc32 } from "node:zlib";
+import type { OutputFile } from "../bytes/output.js";
+import { FileSource } from "../bytes/source.js";
+import { CancelledError } from "../errors.js";
+import { weightCount } from "../model/source.js";
+import type { OnProgress } from "../progress.js";
+import type { Unfinished } from "./unfinished.js";
+import {
+  addSlice,
+  type FinishedSlices,
+  type SliceTask,
+  sliceTasks,
+  sliceWeights,
+  type TensorTask,
+} from "./write-tensors.js";
+
+export interface ResumeOptions {
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Counts the slices that the journal has and whose bytes are in the files, up to the first that is missing or
+ * differs. Everything is read again: whatever the disk lost, the output will be whole. The journal goes on after
+ * the last one counted.
+ */
+export async function findFinishedSlices(
+  tasks: readonly TensorTask[],
+  unfinished: Unfinished,
+  { onProgress, signal }: ResumeOptions,
+): Promise<FinishedSlices> {
+  const done = { slices: 0, weights: 0, sums: new Map() };
+  if (!unfinished.resumed) return done;
+  const total = tasks.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
+  const reader = new PartialReader();
+  try {
+    const slices = sliceTasks(tasks);
+    for await (const record of unfinished.journal.records()) {
+      const next = slices.next();
+      if (signal?.aborted) throw new CancelledError("stopped");
+      if (next.done || crc32(await reader.read(next.value)) !== record.crc32) break;
+      addSlice(done.sums, next.value.task, record.statistics);
+      done.slices++;
+      done.weights += sliceWeights(next.value);
+      onProgress?.({ step: "check", done: done.weights, total, unit: "weights" });
+    }
+  } finally {
+    await reader.close();
+  }
+  await unfinished.journal.cutAfter(done.slices);
+  return done;
+}
+
+/** Reads back what was written to files that have not got their names yet. */
+export class PartialReader {
+  private readonly sources = new Map<OutputFile, FileSource>();
+
+  /** A file as a source. */
+  async source(file: OutputFile): Promise<FileSource> {
+    const open = this.sources.get(file);
+    if (open) return open;
+    const source = await FileSource.open(file.partialPath);
+    this.sources.set(file, source);
+    return source;
+  }
+
+  /** The encoded bytes of a slice. */
+  async read({ task, offset, byteLength }: SliceTask): Promise<Uint8Array> {
+    return await (await this.source(task.file)).read(offset, byteLength);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.sources.values()].map((source) => source.close()));
+  }
+}
