@@ -101,6 +101,8 @@ export class Engine {
     const child = this.#ensureChild();
     keepAlive(child, true);
     const id = this.#nextId++;
+    const cancel = () => this.#cancel(child, id);
+    signal?.addEventListener("abort", cancel, { once: true });
     return new Promise<unknown>((resolve, reject) => {
       this.#pending = {
         id,
@@ -110,10 +112,9 @@ export class Engine {
         onLoad,
         cancelled: false,
       };
-      const cancel = () => this.#cancel(child, id);
-      signal?.addEventListener("abort", cancel, { once: true });
       this.#send(child, { type: "run", id, module: job.module, name: job.name, params });
     }).finally(() => {
+      signal?.removeEventListener("abort", cancel);
       this.#pending = undefined;
       keepAlive(child, false);
     }) as Promise<Result>;

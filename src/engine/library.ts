@@ -162,7 +162,7 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
       { cause: error },
     );
   }
-  ffi.config({ sync_stack_size: NATIVE_STACK_BYTES });
+  enlargeStack(ffi);
   const open = (stem: string) => {
     const file = findLibraryFile(folder, stem);
     try {
@@ -189,6 +189,14 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
   const memory = new NativeMemory(ffi);
   const space = new TensorSpace(native, memory);
   return { native, ffi, memory, space, log, packageName, version, devices: () => listDevices(native) };
+}
+
+function enlargeStack(ffi: Koffi): void {
+  try {
+    ffi.config({ sync_stack_size: NATIVE_STACK_BYTES });
+  } catch {
+    // Some other library of this thread was loaded through koffi before; then its 2 MiB must do.
+  }
 }
 
 /** Binds the functions; a missing one means another version. */

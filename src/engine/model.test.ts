@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { CancelledError, EnvironmentError, InternalError, UsageError } from "../errors.js";
+// Loads one of llama.cpp's libraries through koffi before the engine does.
+import { ggmlTypeSize } from "../testing/ggml.js";
 import { loadLibrary } from "./library.js";
 import { Model } from "./model.js";
 import type { NativeTensor } from "./tensor.js";
@@ -146,6 +148,10 @@ test("an exception in an observer ends the decode and reaches its caller", () =>
 test("weights can be read, and what is written changes the logits", () => {
   const weights = model.weights();
   assert.equal(weights.size, 51);
+  for (const { shape, type, byteLength } of weights.values()) {
+    const { blockSize, blockBytes } = ggmlTypeSize(type ?? "F32");
+    assert.equal(byteLength, (shape[0] * shape[1] * shape[2] * blockBytes) / blockSize);
+  }
   const norm = weights.get("output_norm.weight");
   assert.deepEqual(norm?.shape, [256, 1, 1, 1]);
   const saved = norm?.bytes().slice() ?? new Uint8Array();
