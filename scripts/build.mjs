@@ -1,9 +1,20 @@
 // Compiles src/ to dist/: TypeScript with tsc, the SIMD kernels from AssemblyScript with asc.
+//   --clean      from nothing
+//   --if-stale   only if a source is newer than the last build
 import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const stamp = join(root, "dist", ".built");
+
+function isStale() {
+  const built = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const sources = readdirSync(join(root, "src"), { recursive: true }).map((file) => join("src", file));
+  const inputs = [...sources, "scripts/build.mjs", "tsconfig.json", "package-lock.json"];
+  return inputs.some((file) => statSync(join(root, file)).mtimeMs > built);
+}
 
 function run(command, ...args) {
   const result = spawnSync(command, args, {
@@ -14,6 +25,8 @@ function run(command, ...args) {
   if (result.status !== 0) process.exit(result.status ?? 1);
 }
 
+if (process.argv.includes("--if-stale") && !isStale()) process.exit(0);
+rmSync(stamp, { force: true });
 if (process.argv.includes("--clean"))
   rmSync(new URL("../dist", import.meta.url), { recursive: true, force: true });
 run("npx", "--no-install", "tsc", "-p", ".");
@@ -27,3 +40,4 @@ for (const [source, module] of [
   mkdirSync(new URL(`../dist/${module}/..`, import.meta.url), { recursive: true });
   run("npx", "--no-install", "asc", `src/${source}`, "-o", `dist/${module}`, ...options);
 }
+writeFileSync(stamp, "");
