@@ -1,11 +1,11 @@
 /** A context: the KV cache of some sequences, and decoding in it. */
 import { CancelledError, EnvironmentError, InternalError, UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
+import { BatchBuffers, type SequenceTokens } from "./batch.js";
 import { contextFailure, explain } from "./failures.js";
-import type { NativeBlock } from "./memory.js";
 import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
 import type { Model } from "./model.js";
-import { type Address, type Batch, C, registerCallback } from "./native.js";
+import { type Address, C, registerCallback } from "./native.js";
 import { type Observer, Observers } from "./observer.js";
 import { defaultThreads } from "./threads.js";
 
@@ -28,16 +28,6 @@ export interface ContextOptions {
   readonly beyondTraining?: boolean;
   /** Who watches the computation. Watching costs time even if nothing is wanted. */
   readonly observers?: readonly Observer[];
-}
-
-/** Consecutive tokens of one sequence. */
-export interface SequenceTokens {
-  readonly sequence: number;
-  /** Position of the first token in its sequence. */
-  readonly position: number;
-  readonly tokens: ArrayLike<number>;
-  /** Index in `tokens` from which on logits are wanted; only the last token's by default, none if its length. */
-  readonly logitsFrom?: number;
 }
 
 /** Decodes batches of several sequences. Release it with `close`. */
@@ -184,69 +174,4 @@ function checkContextLength(model: Model, { contextLength, sequences = 1, beyond
       `${model.path}: a context of ${contextLength} tokens is longer than the ${trained} that the model was trained with; use at most ${trained}.`,
       { contextLength, trained },
     );
-}
-
-/** A `llama_batch` of our own in native memory, filled anew for each decode. */
-class BatchBuffers {
-  readonly struct: Batch;
-  readonly #capacity: number;
-  readonly #blocks: NativeBlock[];
-  readonly #tokens: Int32Array;
-  readonly #positions: Int32Array;
-  readonly #sequences: Int32Array;
-  readonly #logits: Int8Array;
-
-  constructor(allocate: (byteLength: number) => NativeBlock, capacity: number) {
-    const block = (bytesPerToken: number) => allocate(bytesPerToken * capacity);
-    const tokens = block(4);
-    const positions = block(4);
-    const counts = block(4);
-    const sequences = block(4);
-    const sequencePointers = block(8);
-    const logits = block(1);
-    this.#capacity = capacity;
-    this.#blocks = [tokens, positions, counts, sequences, sequencePointers, logits];
-    this.#tokens = new Int32Array(tokens.buffer);
-    this.#positions = new Int32Array(positions.buffer);
-    this.#sequences = new Int32Array(sequences.buffer);
-    this.#logits = new Int8Array(logits.buffer);
-    // Every token belongs to one sequence, so its list of sequences has one entry.
-    new Int32Array(counts.buffer).fill(1);
-    new BigUint64Array(sequencePointers.buffer).forEach((_, index, pointers) => {
-      pointers[index] = BigInt(sequences.address + 4 * index);
-    });
-    this.struct = {
-      n_tokens: 0,
-      token: tokens.address,
-      embd: 0,
-      pos: positions.address,
-      n_seq_id: counts.address,
-      seq_id: sequencePointers.address,
-      logits: logits.address,
-    };
-  }
-
-  /** Writes the sequences one after the other; returns the number of tokens whose logits are wanted. */
-  fill(sequences: readonly SequenceTokens[]): number {
-    const total = sequences.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    if (total === 0 || total > this.#capacity)
-      throw new InternalError(`a decode of ${total} tokens; it must have 1 to ${this.#capacity}.`);
-    let at = 0;
-    let rows = 0;
-    for (const { sequence, position, tokens, logitsFrom = tokens.length - 1 } of sequences) {
-      const end = at + tokens.length;
-      this.#tokens.set(tokens, at);
-      this.#sequences.fill(sequence, at, end);
-      this.#logits.fill(0, at, at + logitsFrom).fill(1, at + logitsFrom, end);
-      for (let index = 0; index < tokens.length; index++) this.#positions[at + index] = position + index;
-      rows += tokens.length - logitsFrom;
-      at = end;
-    }
-    this.struct.n_tokens = total;
-    return rows;
-  }
-
-  free(): void {
-    for (const block of this.#blocks) block.free();
-  }
 }

@@ -32,6 +32,7 @@ export interface RunOptions<Event> {
 
 interface Pending {
   readonly id: number;
+  readonly child: ChildProcess;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly onEvent: ((event: unknown) => void) | undefined;
@@ -75,10 +76,12 @@ export class Engine {
   /** Ends the child process and frees all models; a running job is cancelled. A later job starts it anew. */
   async close(): Promise<void> {
     if (this.#pending) this.#pending.cancelled = true;
-    if (this.#child) {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child) {
       // An idle child does not keep the program alive, but its end is waited for.
-      keepAlive(this.#child, true);
-      this.#child.kill("SIGKILL");
+      keepAlive(child, true);
+      child.kill("SIGKILL");
     }
     await this.#exited;
   }
@@ -106,6 +109,7 @@ export class Engine {
     return new Promise<unknown>((resolve, reject) => {
       this.#pending = {
         id,
+        child,
         resolve,
         reject,
         onEvent: onEvent as ((event: unknown) => void) | undefined,
@@ -170,7 +174,7 @@ export class Engine {
   #lose(child: ChildProcess, error: Error): void {
     if (this.#child === child) this.#child = undefined;
     const pending = this.#pending;
-    if (!pending) return;
+    if (pending?.child !== child) return;
     pending.reject(
       pending.cancelled ? new CancelledError("the work was stopped in the middle of a computation.") : error,
     );

@@ -1,6 +1,7 @@
 /** Small jobs that need no knowledge of what the model is used for. */
+import type { ModelFacts } from "./facts.js";
 import { defineJob, type JobHost } from "./job.js";
-import type { ModelFacts, ModelOptions, TokenizeOptions } from "./model.js";
+import type { ModelOptions, TokenizeOptions } from "./model.js";
 
 /** A model's facts. */
 export const describeModel = defineJob(

@@ -1,9 +1,11 @@
 /** A model loaded by llama.cpp in this process: its facts, its tokenizer, its weights. */
-import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
+import { CancelledError, InternalError, UsageError } from "../errors.js";
 import { type ContextOptions, ModelContext } from "./context.js";
+import { type ModelFacts, readFacts } from "./facts.js";
 import { loadFailure } from "./failures.js";
 import type { NativeLibrary } from "./library.js";
 import { checkCacheFits, checkFitsMemory, findModelFiles } from "./limits.js";
+import type { LogLine } from "./log.js";
 import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
 import { type Address, C, registerCallback } from "./native.js";
 import type { NativeTensor } from "./tensor.js";
@@ -41,27 +43,6 @@ export interface LoadHooks {
   readonly isCancelled?: () => boolean;
 }
 
-/** What is known of a model without running it. */
-export interface ModelFacts {
-  readonly architecture: string;
-  readonly layers: number;
-  readonly embeddingLength: number;
-  /** Tokens of context that the model was trained with. */
-  readonly trainedContextLength: number;
-  readonly parameters: number;
-  readonly weightsBytes: number;
-  readonly vocabularySize: number;
-  readonly addsBos: boolean;
-  readonly addsEos: boolean;
-  /** Token that begins a text, or -1. */
-  readonly bosToken: number;
-  /** Token that ends a text, or -1. */
-  readonly eosToken: number;
-  readonly chatTemplate: string | undefined;
-  /** All metadata except arrays, as llama.cpp prints it. */
-  readonly metadata: ReadonlyMap<string, string>;
-}
-
 export interface TokenizeOptions {
   /** Add the tokens that the vocabulary puts around a text (BOS, EOS); true by default. */
   readonly addSpecial?: boolean;
@@ -97,7 +78,7 @@ export class Model {
     this.memoryUse = memoryUse;
     this.#address = address;
     this.#vocabulary = library.native.llama_model_get_vocab(address);
-    this.facts = readFacts(library, address, this.#vocabulary);
+    this.facts = readFacts(library, options.path, address, this.#vocabulary);
   }
 
   /**
@@ -129,11 +110,26 @@ export class Model {
       });
       const lines = log.since(mark);
       log.step(`working with ${options.path}`);
-      if (address !== 0) return new Model(library, options, hooks, address, parseMemoryUse(lines));
+      if (address !== 0) return Model.#adopt(library, options, hooks, address, lines);
       if (isCancelled()) throw new CancelledError(`loading ${options.path} was stopped.`);
       throw loadFailure(options.path, files.byteLength, lines);
     } finally {
       progress.release();
+    }
+  }
+
+  static #adopt(
+    library: NativeLibrary,
+    options: ModelOptions,
+    hooks: LoadHooks,
+    address: Address,
+    lines: readonly LogLine[],
+  ): Model {
+    try {
+      return new Model(library, options, hooks, address, parseMemoryUse(lines));
+    } catch (error) {
+      library.native.llama_model_free(address);
+      throw error;
     }
   }
 
@@ -306,54 +302,4 @@ export class Model {
     }
     return weights;
   }
-}
-
-function readFacts(library: NativeLibrary, model: Address, vocabulary: Address): ModelFacts {
-  const { native } = library;
-  const metadata = readMetadata(library, model);
-  if (native.llama_model_has_encoder(model))
-    throw new MalformedInputError(
-      `the architecture "${metadata.get("general.architecture")}" has an encoder; only decoder models can be run.`,
-    );
-  return {
-    architecture: metadata.get("general.architecture") ?? "unknown",
-    layers: native.llama_model_n_layer(model),
-    embeddingLength: native.llama_model_n_embd(model),
-    trainedContextLength: native.llama_model_n_ctx_train(model),
-    parameters: Number(native.llama_model_n_params(model)),
-    weightsBytes: Number(native.llama_model_size(model)),
-    vocabularySize: native.llama_vocab_n_tokens(vocabulary),
-    addsBos: native.llama_vocab_get_add_bos(vocabulary),
-    addsEos: native.llama_vocab_get_add_eos(vocabulary),
-    bosToken: native.llama_vocab_bos(vocabulary),
-    eosToken: native.llama_vocab_eos(vocabulary),
-    chatTemplate: native.llama_model_chat_template(model, null) ?? undefined,
-    metadata,
-  };
-}
-
-function readMetadata({ native }: NativeLibrary, model: Address): Map<string, string> {
-  const metadata = new Map<string, string>();
-  const count = native.llama_model_meta_count(model);
-  for (let index = 0; index < count; index++) {
-    const key = readString((buffer) =>
-      native.llama_model_meta_key_by_index(model, index, buffer, buffer.length),
-    );
-    const value = readString((buffer) =>
-      native.llama_model_meta_val_str_by_index(model, index, buffer, buffer.length),
-    );
-    metadata.set(key, value);
-  }
-  return metadata;
-}
-
-/** Reads a string through a C function that returns its full length, like `snprintf`. */
-function readString(write: (buffer: Uint8Array) => number): string {
-  let buffer = new Uint8Array(256);
-  let length = write(buffer);
-  if (length >= buffer.length) {
-    buffer = new Uint8Array(length + 1);
-    length = write(buffer);
-  }
-  return new TextDecoder().decode(buffer.subarray(0, Math.max(0, length)));
 }

@@ -3,7 +3,7 @@
  * Chunks are disjoint and consecutive, several of them are decoded together as separate sequences, and nothing
  * is remembered from one to the next.
  */
-import type { SequenceTokens } from "../engine/context.js";
+import type { SequenceTokens } from "../engine/batch.js";
 import { UsageError } from "../errors.js";
 
 export interface TextChunks {
