@@ -1,14 +1,8 @@
 /** What the engine's processes say to each other. */
-import {
-  CancelledError,
-  EnvironmentError,
-  type ErrorDetails,
-  InternalError,
-  LopsidedError,
-  MalformedInputError,
-  UsageError,
-} from "../errors.js";
+import type { SerializedError } from "../serialized-error.js";
 import type { LogLevel, LogLine } from "./log.js";
+
+export { deserializeError, serializeError } from "../serialized-error.js";
 
 export type ToChild =
   | { type: "run"; id: number; module: string; name: string; params: unknown }
@@ -19,35 +13,6 @@ export type ToParent =
   | { type: "load"; id: number; path: string; fraction: number }
   | { type: "done"; id: number; result: unknown }
   | { type: "failed"; id: number; error: SerializedError };
-
-export interface SerializedError {
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string | undefined;
-  readonly details: ErrorDetails;
-}
-
-/** An error in a form that survives the way to the parent. */
-export function serializeError(error: unknown): SerializedError {
-  if (error instanceof LopsidedError)
-    return { name: error.name, message: error.message, stack: error.stack, details: error.details };
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  return { name: "InternalError", message, stack, details: {} };
-}
-
-const CLASSES = new Map(
-  [MalformedInputError, UsageError, EnvironmentError, CancelledError, InternalError].map((type) => [
-    type.name,
-    type,
-  ]),
-);
-
-/** The error again, of the same class; one that is not of ours becomes an InternalError. */
-export function deserializeError({ name, message, stack, details }: SerializedError): LopsidedError {
-  const error = new (CLASSES.get(name) ?? InternalError)(message, details);
-  if (stack !== undefined) error.stack = stack;
-  return error;
-}
 
 /**
  * Log lines and steps take another way than messages: the child writes them to its standard error before it goes

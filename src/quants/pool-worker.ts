@@ -1,7 +1,8 @@
 /** A thread of the encoder pool: transcodes one slice after the other. See pool.ts. */
 import { parentPort, workerData } from "node:worker_threads";
+import { serializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
-import { packError, type Reply, type Task, type WorkerSetup } from "./pool-messages.js";
+import type { Reply, Task, WorkerSetup } from "./pool-messages.js";
 import { transcode } from "./transcode.js";
 import { Workspace } from "./workspace.js";
 
@@ -13,7 +14,7 @@ parentPort?.on("message", ({ id, slice }: Task) => {
     const done = transcode(slice, workspace);
     post({ id, done }, done.bytes.buffer as ArrayBuffer);
   } catch (error) {
-    post({ id, error: packError(error) });
+    post({ id, error: serializeError(error) });
   }
 });
 

@@ -7,9 +7,10 @@
  */
 import { Worker } from "node:worker_threads";
 import { CancelledError, InternalError } from "../errors.js";
+import { deserializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
-import { type Reply, type Task, unpackError, type WorkerSetup } from "./pool-messages.js";
+import type { Reply, Task, WorkerSetup } from "./pool-messages.js";
 import { type Slice, type Transcoded, transcode } from "./transcode.js";
 import { Workspace } from "./workspace.js";
 
@@ -130,7 +131,7 @@ export class EncoderPool {
     if (!task) return;
     thread.tasks.delete(reply.id);
     if ("done" in reply) task.resolve(reply.done);
-    else task.reject(unpackError(reply.error));
+    else task.reject(deserializeError(reply.error));
     this.finished();
     this.distribute();
   }
