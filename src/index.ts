@@ -19,6 +19,8 @@ export { readImatrixFile, writeImatrixFile } from "./imatrix/file.js";
 export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
 export { type Importance, importanceOf } from "./imatrix/importance.js";
 export { mergeImatrices } from "./imatrix/merge.js";
+export { type CacheLayer, type CacheType, cacheLayers, cacheSize } from "./model/kv-cache.js";
+export { type Machine, parseMachine } from "./model/machines.js";
 export { openModel } from "./model/open.js";
 export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
@@ -26,6 +28,7 @@ export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./m
 // Commands.
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
 export { type DemoOptions, type DemoResult, type DemoVariant, demo } from "./pipeline/demo.js";
+export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";
 export { type InspectResult, inspect } from "./pipeline/inspect.js";
 export {
   type QuantizedTensor,

@@ -4,10 +4,12 @@ import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
 import { addConvert } from "./convert.js";
 import { addDemo } from "./demo.js";
+import { addFit } from "./fit.js";
 import { addImatrix } from "./imatrix.js";
 import { addInspect } from "./inspect.js";
 import { addPerplexity } from "./perplexity.js";
 import { addQuantize } from "./quantize.js";
+import { withLongOptions } from "./short-options.js";
 
 const program = new Command("lopsided")
   .description("Asymmetric, expert-aware GGUF quantization for mixture-of-experts language models.")
@@ -16,11 +18,12 @@ const program = new Command("lopsided")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
 
-for (const add of [addInspect, addConvert, addImatrix, addQuantize, addPerplexity, addDemo]) add(program);
+for (const add of [addInspect, addConvert, addImatrix, addQuantize, addPerplexity, addFit, addDemo])
+  add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {
-  await program.parseAsync();
+  await program.parseAsync(withLongOptions(process.argv));
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   // Commander has printed its message; help and version are no failures.

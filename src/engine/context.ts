@@ -3,7 +3,7 @@ import { CancelledError, EnvironmentError, InternalError, UsageError } from "../
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { BatchBuffers, type SequenceTokens } from "./batch.js";
 import { contextFailure, explain } from "./failures.js";
-import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
+import { type MemoryUse, parseMemoryUse, parsePlannedMemoryUse } from "./memory-use.js";
 import type { Model } from "./model.js";
 import { type Address, C, registerCallback } from "./native.js";
 import { type Observer, Observers } from "./observer.js";
@@ -24,6 +24,13 @@ export interface ContextOptions {
   /** Types of the KV cache; F16 by default. */
   readonly keyCacheType?: TypeName;
   readonly valueCacheType?: TypeName;
+  /**
+   * Sliding-window layers keep only what they look back at, as llama-server does by default, rather than the whole
+   * context, which only allows to truncate sequences; false by default.
+   */
+  readonly windowedCache?: boolean;
+  /** Rows of logits at most in one decode; as many as tokens by default. */
+  readonly outputs?: number;
   /** Allow more tokens per sequence than the model was trained with. */
   readonly beyondTraining?: boolean;
   /** Who watches the computation. Watching costs time even if nothing is wanted. */
@@ -66,6 +73,8 @@ export class ModelContext {
       n_threads_batch: threads,
       type_k: traitsOf(options.keyCacheType ?? "F16").id,
       type_v: traitsOf(options.valueCacheType ?? "F16").id,
+      swa_full: options.windowedCache !== true,
+      n_outputs_max: options.outputs ?? 0,
       abort_callback: abort.address,
     };
     if (options.observers && options.observers.length > 0) {
@@ -82,7 +91,9 @@ export class ModelContext {
       for (const release of this.#release) release();
       throw contextFailure(model.path, tokens, log.since(mark));
     }
-    this.memoryUse = parseMemoryUse(log.since(mark));
+    this.memoryUse = model.options.measureOnly
+      ? parsePlannedMemoryUse(log.since(mark))
+      : parseMemoryUse(log.since(mark));
     this.contextLength = native.llama_n_ctx_seq(this.#address);
     this.batchSize = native.llama_n_batch(this.#address);
     this.#batch = new BatchBuffers(memory.allocate.bind(memory), this.batchSize);

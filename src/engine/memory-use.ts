@@ -13,6 +13,7 @@ export interface MemoryUse {
 }
 
 const SIZE = /\s(\S+)\s+(model|KV|RS|DSV4 \S+|compute|output)\s+buffer size\s*=\s*([0-9.]+) MiB/;
+const CACHE_BUFFER = /\s(KV|RS|DSV4 \S+)\s+buffer size/;
 const MEBIBYTE = 2 ** 20;
 
 /** Adds up the buffer sizes in the lines of a load or of a context's creation. */
@@ -35,4 +36,18 @@ export function parseMemoryUse(lines: readonly LogLine[]): MemoryUse {
     devices.set(device, use);
   }
   return { ...total, devices };
+}
+
+const PLANNED_CACHE = /: size =\s*([0-9.]+) MiB \(\s*\d+ cells,/;
+
+/**
+ * The same for a context of a model that was loaded to be measured only: compute buffers have their size, but those
+ * of caches are not made, so that the sum that each cache reports is taken. It is not known by device.
+ */
+export function parsePlannedMemoryUse(lines: readonly LogLine[]): MemoryUse {
+  const use = parseMemoryUse(lines.filter(({ text }) => !CACHE_BUFFER.test(text)));
+  const cacheBytes = lines
+    .map(({ text }) => PLANNED_CACHE.exec(text)?.[1])
+    .reduce((sum, size) => sum + (size === undefined ? 0 : Math.round(Number(size) * MEBIBYTE)), 0);
+  return { ...use, cacheBytes };
 }

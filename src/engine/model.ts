@@ -31,6 +31,11 @@ export interface ModelOptions {
   readonly plainWeights?: boolean;
   /** Load only the tokenizer and the metadata. */
   readonly vocabularyOnly?: boolean;
+  /**
+   * Load nothing: only find out what memory the model and its contexts would take. It cannot decode. Needs a file
+   * whose header is whole; the weights' bytes are not read.
+   */
+  readonly measureOnly?: boolean;
   /** Load although the weights are larger than the memory: the system then reads them again for every token. */
   readonly ignoreMemoryLimit?: boolean;
 }
@@ -88,7 +93,7 @@ export class Model {
    */
   static load(library: NativeLibrary, options: ModelOptions, hooks: LoadHooks = {}): Model {
     const files = findModelFiles(options.path);
-    if (!options.vocabularyOnly && !options.ignoreMemoryLimit)
+    if (!options.vocabularyOnly && !options.measureOnly && !options.ignoreMemoryLimit)
       checkFitsMemory(options.path, files.byteLength, library.devices());
     const { native, log } = library;
     const isCancelled = hooks.isCancelled ?? (() => false);
@@ -103,7 +108,9 @@ export class Model {
       const address = native.llama_model_load_from_file(options.path, {
         ...native.llama_model_default_params(),
         n_gpu_layers: options.gpuLayers ?? -1,
-        load_mode: plain || options.memoryMap === false ? C.loadMode.read : C.loadMode.map,
+        load_mode:
+          plain || options.measureOnly || options.memoryMap === false ? C.loadMode.read : C.loadMode.map,
+        no_alloc: options.measureOnly === true,
         use_extra_bufts: !plain,
         vocab_only: options.vocabularyOnly === true,
         progress_callback: progress.address,
@@ -200,7 +207,7 @@ export class Model {
    * @throws UsageError for a context longer than the model's; EnvironmentError if memory does not suffice
    */
   createContext(options: ContextOptions): ModelContext {
-    this.#checkCacheFits(options);
+    if (!this.options.measureOnly) this.#checkCacheFits(options);
     return this.#openContext(options);
   }
 

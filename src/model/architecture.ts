@@ -124,6 +124,19 @@ export class Architecture {
     return this.#optional(key);
   }
 
+  /**
+   * Any other value under the architecture's own prefix that may differ between layers; booleans are 0 and 1.
+   * Undefined if the file does not have the key.
+   */
+  layerNumber(key: string, layer: number): number | undefined {
+    return this.#perLayer(key, layer);
+  }
+
+  /** Whether a key under the architecture's own prefix has one value for each layer. */
+  isPerLayer(key: string): boolean {
+    return this.#metadata.get(this.#key(key))?.type === "array";
+  }
+
   #key(key: string): string {
     return `${this.name}.${key}`;
   }
@@ -142,7 +155,7 @@ export class Architecture {
     if (entry === undefined) return undefined;
     const value = entry.type === "array" ? entry.value[layer] : entry.value;
     if (typeof value === "number") return value;
-    if (typeof value === "bigint") return Number(value);
+    if (typeof value === "bigint" || typeof value === "boolean") return Number(value);
     throw new MalformedInputError(
       `metadata key "${this.#key(key)}" has no number for layer ${layer}; the file is damaged or was written by another tool.`,
       { key: this.#key(key), layer },
