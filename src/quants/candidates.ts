@@ -1,35 +1,46 @@
 /**
  * What the searches of each type try (see `scale-search.ts`, `range-search.ts`), for the encoders and, through the
- * tables of `kernels/tables.ts`, for their kernels. Kernels take two steps at a time, so all numbers of steps are
- * even. The numbers were found by trying, on random and real rows: a wider or denser choice gains less than 1 %.
+ * tables of `kernels/tables.ts`, for their kernels. Steps come in the order of their use: effort `fast` takes the
+ * first two, `default` four, `fine` all eight. The numbers were found by trying, on random and real rows.
  */
 import { cutRanges } from "./range-search.js";
-import { progressions } from "./scale-search.js";
+import { type Candidates, progressions } from "./scale-search.js";
+
+/** Steps of a progression: every other one, those between, those half way between. */
+const IN_ORDER_OF_USE = [0, 2, 1, 3, 0.5, 1.5, 2.5, -0.5];
 
 /** Codes -8 to 7: the largest weight near either end, the more often the one with more codes. */
-export const Q4_0_CANDIDATES = progressions([-6.75, -7.75, -8.75, 6.75], [-0.25, -0.25, -0.25, 0.5], 4);
+export const Q4_0_CANDIDATES = progressions(
+  [-6.75, -7.75, -8.75, 6.75],
+  [-0.25, -0.25, -0.25, 0.5],
+  IN_ORDER_OF_USE,
+);
 
 /** Codes -16 to 15. */
 export const Q5_0_CANDIDATES = progressions(
   [-14.75, -15.5, -16.25, 14.25],
   [-0.1875, -0.1875, -0.1875, 0.5],
-  4,
+  IN_ORDER_OF_USE,
 );
 
 /** Levels -127 to 113. Their distances differ, so both signs are worth as many tries. */
-export const IQ4_CANDIDATES = progressions([-104, -112, 98, 106], [-16, -16, 16, 16], 4);
+export const IQ4_CANDIDATES = progressions([-104, -112, 98, 106], [-16, -16, 16, 16], IN_ORDER_OF_USE);
 
 /** Codes -4 to 3. */
-export const Q3_K_CANDIDATES = progressions([-2.75, -3.75, -4.75, 2.5], [-0.25, -0.25, -0.25, 0.5], 4);
+export const Q3_K_CANDIDATES = progressions(
+  [-2.75, -3.75, -4.75, 2.5],
+  [-0.25, -0.25, -0.25, 0.5],
+  IN_ORDER_OF_USE,
+);
 
 /** Codes -32 to 31. */
-export const Q6_K_CANDIDATES = progressions([-30.5, -31, -31.5, -32], [-2, -2, -2, -2], 2);
+export const Q6_K_CANDIDATES = progressions([-30.5, -31, -31.5, -32], [-2, -2, -2, -2], IN_ORDER_OF_USE);
 
 /** Integer scales -32 to 31 of blocks in a superblock of Q3_K or IQ4_XS. */
-export const SIX_BIT_SCALES = progressions([-29, -30, 29, 30], [-2, -2, 2, 2], 2);
+export const SIX_BIT_SCALES = progressions([-29, -30, 29, 30], [-2, -2, 2, 2], [0, 1]);
 
 /** Integer scales -128 to 127 of Q6_K. */
-export const EIGHT_BIT_SCALES = progressions([-128, -126, -124, -122], [-8, -8, -8, -8], 2);
+export const EIGHT_BIT_SCALES = progressions([-128, -126, -124, -122], [-8, -8, -8, -8], [0, 1]);
 
 /** Integer scales and minima 0 to 15 of Q2_K. */
 export const Q2_K_SCALES = upTo(15);
@@ -38,20 +49,32 @@ export const Q2_K_SCALES = upTo(15);
 export const K_SCALES = upTo(63);
 
 /** From 6 % below to 5 % above the largest scale or minimum. */
-function upTo(top: number): Float32Array {
+function upTo(top: number): Candidates {
   const sixteenth = top / 16;
   return progressions(
     [15 * sixteenth, 15.25 * sixteenth, 15.5 * sixteenth, 15.75 * sixteenth],
     [sixteenth, sixteenth, sixteenth, sixteenth],
-    2,
+    [0, 1],
   );
 }
 
 /** Codes 0 to 3. */
-export const Q2_K_CANDIDATES = cutRanges(3, [-0.05, 0.07, 0.18, 0.3], [-0.05, 0.07, 0.18, 0.3]);
+export const Q2_K_CANDIDATES = cutRanges(
+  3,
+  [-0.05, 0.07, 0.18, 0.3],
+  [0.07, 0.18, -0.05, 0.3, 0, 0.12, 0.24, 0.36],
+);
 
 /** Codes 0 to 15 (Q4_1, Q4_K). */
-export const FOUR_BIT_RANGES = cutRanges(15, [-0.05, -0.02, 0.01, 0.04], [-0.05, -0.02, 0.01, 0.04]);
+export const FOUR_BIT_RANGES = cutRanges(
+  15,
+  [-0.05, -0.02, 0.01, 0.04],
+  [-0.02, 0.01, -0.05, 0.04, -0.035, -0.005, 0.025, 0.055],
+);
 
 /** Codes 0 to 31 (Q5_1, Q5_K). */
-export const FIVE_BIT_RANGES = cutRanges(31, [-0.025, -0.01, 0.005, 0.02], [-0.025, -0.01, 0.005, 0.02]);
+export const FIVE_BIT_RANGES = cutRanges(
+  31,
+  [-0.025, -0.01, 0.005, 0.02],
+  [-0.01, 0.005, -0.025, 0.02, -0.0175, -0.0025, 0.0125, 0.0275],
+);

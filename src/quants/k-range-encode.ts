@@ -16,7 +16,14 @@ import { limitWeights, normalizeImportance } from "./importance.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packQuarterNibbles, packTwoBits } from "./pack.js";
 import { type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
-import { type Candidates, integers, type ScaleFit, searchScale, superblockScale } from "./scale-search.js";
+import {
+  type Candidates,
+  integers,
+  type ScaleFit,
+  searchScale,
+  searchSteps,
+  superblockScale,
+} from "./scale-search.js";
 
 const { fround, max } = Math;
 
@@ -117,7 +124,7 @@ function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
   const { block: size, top, topScale, candidates, scaleCandidates } = format;
   const blocks = 256 / size;
   const quantizeScale = integers(0, topScale);
-  return (row, importance, out) => {
+  return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     let product = 0;
@@ -136,17 +143,17 @@ function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
       for (const [block, fit] of fits.entries()) {
-        searchRange(x, w, start + size * block, size, top, candidates, false, fit);
+        searchRange(x, w, start + size * block, size, top, candidates, searchSteps[effort], false, fit);
         exact[block] = fit.scale;
         weights[block] = fit.curvature;
       }
-      searchScale(exact, weights, 0, blocks, quantizeScale, scaleCandidates, fit);
+      searchScale(exact, weights, 0, blocks, quantizeScale, scaleCandidates, 2, fit);
       const d = superblockScale(fit.scale, topScale);
       for (const [block, { offset, importance }] of fits.entries()) {
         exact[block] = max(-offset, 0);
         weights[block] = importance;
       }
-      searchScale(exact, weights, 0, blocks, quantizeScale, scaleCandidates, fit);
+      searchScale(exact, weights, 0, blocks, quantizeScale, scaleCandidates, 2, fit);
       const dmin = superblockScale(fit.scale, topScale);
       const units = { d, dmin, inverseDmin: invert(dmin) };
       let [aa, ab, bb, xa, xb] = [0, 0, 0, 0, 0];

@@ -27,6 +27,7 @@ import {
   type Quantizer,
   type ScaleFit,
   searchScale,
+  searchSteps,
   superblockScale,
 } from "./scale-search.js";
 
@@ -90,7 +91,7 @@ function searchInteger(
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
   const { block: size, quantize, candidates, quantizeScale, scaleCandidates } = format;
   const blocks = 256 / size;
-  return (row, importance, out) => {
+  return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
@@ -104,11 +105,11 @@ function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
       for (let block = 0; block < blocks; block++) {
-        searchScale(x, w, start + size * block, size, quantize, candidates, fit);
+        searchScale(x, w, start + size * block, size, quantize, candidates, searchSteps[effort], fit);
         exact[block] = fit.scale;
         curvatures[block] = fit.curvature;
       }
-      searchScale(exact, curvatures, 0, blocks, quantizeScale, scaleCandidates, fit);
+      searchScale(exact, curvatures, 0, blocks, quantizeScale, scaleCandidates, 2, fit);
       const d = superblockScale(fit.scale, format.topScale);
       let c = 0;
       let v = 0;

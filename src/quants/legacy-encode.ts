@@ -20,7 +20,14 @@ import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packFifthBits, packNibbles } from "./pack.js";
 import { type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
-import { type Candidates, integers, type Quantizer, type ScaleFit, searchScale } from "./scale-search.js";
+import {
+  type Candidates,
+  integers,
+  type Quantizer,
+  type ScaleFit,
+  searchScale,
+  searchSteps,
+} from "./scale-search.js";
 
 const { abs, fround, max, min } = Math;
 
@@ -34,7 +41,7 @@ function scaleEncoder(
   candidates: Candidates,
   pack: (codes: Float32Array, out: Uint8Array, at: number) => void,
 ): RowEncoder {
-  return (row, importance, out) => {
+  return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
@@ -44,7 +51,7 @@ function scaleEncoder(
     let square = 0;
     for (let block = 0; block < scales.length; block++) {
       const at = 32 * block;
-      searchScale(x, w, at, 32, quantize, candidates, fit);
+      searchScale(x, w, at, 32, quantize, candidates, searchSteps[effort], fit);
       const inverse = invert(roundToF16(fit.scale));
       for (let i = at; i < at + 32; i++) codes[i] = quantize(fround(x[i]! * inverse));
       const c = weightedDot(w, codes, x, at, 32);
@@ -81,7 +88,7 @@ function rangeEncoder(
   candidates: RangeCandidates,
   pack: (codes: Float32Array, out: Uint8Array, at: number) => void,
 ): RowEncoder {
-  return (row, importance, out) => {
+  return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
     const fit: RangeFit = { scale: 0, offset: 0, curvature: 0, importance: 0, mean: 0 };
@@ -92,7 +99,7 @@ function rangeEncoder(
     let square = 0;
     for (let block = 0; block < scales.length; block++) {
       const at = 32 * block;
-      searchRange(x, w, at, 32, top, candidates, true, fit);
+      searchRange(x, w, at, 32, top, candidates, searchSteps[effort], true, fit);
       const offset = roundToF16(fit.offset);
       const inverse = invert(roundToF16(fit.scale));
       for (let i = at; i < at + 32; i++) {

@@ -57,6 +57,7 @@ const LEAST_VARIANCE = 2 ** -16;
 /**
  * Finds the best scale and offset of the `count` weights from `x[at]`.
  * @param w importance, one positive number per weight, at the same places
+ * @param steps how many steps of the candidates to take
  * @param anyOffset whether offsets above zero can be stored
  */
 export function searchRange(
@@ -66,6 +67,7 @@ export function searchRange(
   count: number,
   top: number,
   candidates: RangeCandidates,
+  steps: number,
   anyOffset: boolean,
   fit: RangeFit,
 ): void {
@@ -88,9 +90,9 @@ export function searchRange(
   }
   let best = 0;
   for (let lane = 0; lane < 4; lane++) {
-    for (let step = lane; step < candidates.length; step += 8) {
-      const inverse = fround(candidates[step]! / range);
-      const shift = candidates[step + 4]!;
+    for (let candidate = lane; candidate < 8 * steps; candidate += 8) {
+      const inverse = fround(candidates[candidate]! / range);
+      const shift = candidates[candidate + 4]!;
       let c = 0;
       let sumL = 0;
       let sumL2 = 0;

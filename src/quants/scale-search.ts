@@ -10,6 +10,7 @@
  * Candidates come in four lanes, which are compared one after another: a SIMD kernel with a candidate in each lane
  * then finds the same one, to the last bit.
  */
+import type { Effort } from "./effort.js";
 import { roundToF16 } from "./half.js";
 import { clamp, nearest } from "./lanes.js";
 
@@ -29,15 +30,17 @@ export function integers(low: number, high: number): Quantizer {
  */
 export type Candidates = Float32Array;
 
-/** Candidates in four arithmetic progressions, one in each lane. */
+/** Steps of candidates that a search of blocks takes. */
+export const searchSteps: Readonly<Record<Effort, number>> = { fast: 2, default: 4, fine: 8 };
+
+/** Candidates in four arithmetic progressions, one in each lane: `first` plus each of `steps` times `stride`. */
 export function progressions(
   first: readonly [number, number, number, number],
   stride: readonly [number, number, number, number],
-  steps: number,
+  steps: readonly number[],
 ): Candidates {
   return Float32Array.from(
-    { length: 4 * steps },
-    (_, i) => first[i % 4]! + Math.floor(i / 4) * stride[i % 4]!,
+    steps.flatMap((step) => first.map((quotient, lane) => quotient + step * stride[lane]!)),
   );
 }
 
@@ -58,6 +61,7 @@ export const NEXT_TO_ZERO = 1e-20;
 /**
  * Finds the best scale of the `count` weights from `x[at]`.
  * @param w importance, one positive number per weight, at the same places
+ * @param steps how many steps of the candidates to take
  */
 export function searchScale(
   x: Float32Array,
@@ -66,6 +70,7 @@ export function searchScale(
   count: number,
   quantize: Quantizer,
   candidates: Candidates,
+  steps: number,
   fit: ScaleFit,
 ): void {
   fit.scale = 0;
@@ -84,8 +89,8 @@ export function searchScale(
   if (abs(largest) < NEXT_TO_ZERO) return;
   let best = 0;
   for (let lane = 0; lane < 4; lane++) {
-    for (let step = lane; step < candidates.length; step += 4) {
-      const inverse = fround(candidates[step]! / largest);
+    for (let candidate = lane; candidate < 4 * steps; candidate += 4) {
+      const inverse = fround(candidates[candidate]! / largest);
       let c = 0;
       let v = 0;
       for (let i = at; i < at + count; i++) {

@@ -5,6 +5,7 @@ import { qualityOf } from "../testing/quality.js";
 import { fill, gaussian, uniform } from "../testing/random.js";
 import { type Rows, randomRows, realRows } from "../testing/rows.js";
 import { encodeRows } from "./codec.js";
+import { type Effort, efforts } from "./effort.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
 import { rowBytes, type TypeName } from "./types.js";
@@ -26,14 +27,22 @@ const scaledTypes = [
 ] as const satisfies TypeName[];
 type ScaledType = (typeof scaledTypes)[number];
 
-function encode(type: ScaledType, { weights, columns, importance }: Rows): Uint8Array {
+function encode(
+  type: ScaledType,
+  { weights, columns, importance }: Rows,
+  effort: Effort = "default",
+): Uint8Array {
   const out = new Uint8Array((weights.length / columns) * rowBytes(type, columns));
-  encodeRows(type, weights, columns, importance, out);
+  encodeRows(type, weights, columns, importance, out, effort);
   return out;
 }
 
 /** What the SIMD kernel makes of rows. */
-function encodeByKernel(type: ScaledType, { weights, columns, importance }: Rows): Uint8Array {
+function encodeByKernel(
+  type: ScaledType,
+  { weights, columns, importance }: Rows,
+  effort: Effort,
+): Uint8Array {
   const { kernels, warning } = loadKernels();
   assert.ok(kernels && !kernels.faulty.includes(`encode_${type.toLowerCase()}`), warning);
   const instance = new Kernels(kernels);
@@ -43,14 +52,18 @@ function encodeByKernel(type: ScaledType, { weights, columns, importance }: Rows
   workspace.weights.set(weights);
   if (importance) workspace.importance.set(importance);
   const used = importance && workspace.importance;
-  workspace.encode(type, workspace.weights, columns, used, "default", workspace.encoded);
+  workspace.encode(type, workspace.weights, columns, used, effort, workspace.encoded);
   return workspace.encoded;
 }
 
 /** Our gain, our error and that relative to ggml's. */
-function compare(type: ScaledType, rows: Rows): { gain: number; error: number; ratio: number } {
+function compare(
+  type: ScaledType,
+  rows: Rows,
+  effort?: Effort,
+): { gain: number; error: number; ratio: number } {
   const { weights, columns, importance } = rows;
-  const ours = qualityOf(rows, ggmlDecode(type, encode(type, rows), weights.length));
+  const ours = qualityOf(rows, ggmlDecode(type, encode(type, rows, effort), weights.length));
   const theirs = qualityOf(
     rows,
     ggmlDecode(type, ggmlEncode(type, weights, columns, importance), weights.length),
@@ -97,11 +110,19 @@ for (const type of scaledTypes) {
       }
     });
 
-    it("is unbiased and better than ggml on real rows", async () => {
-      for (const rows of await realRows(32)) {
-        const { gain, ratio } = compare(type, rows);
-        assertUnbiased(gain, rows.label);
-        assert.ok(ratio < 1, `${rows.label}: error ratio ${ratio}`);
+    it("is unbiased and better than ggml on real rows, the more the higher the effort", async () => {
+      const samples = await realRows(32);
+      let previous = 1.01;
+      for (const effort of efforts) {
+        let mean = 0;
+        for (const rows of samples) {
+          const { gain, ratio } = compare(type, rows, effort);
+          assertUnbiased(gain, `${rows.label}, ${effort}`);
+          if (effort !== "fast") assert.ok(ratio < 1, `${rows.label}, ${effort}: error ratio ${ratio}`);
+          mean += ratio / samples.length;
+        }
+        assert.ok(mean < previous, `${effort}: error ratio ${mean}, before ${previous}`);
+        previous = mean;
       }
     });
 
@@ -165,7 +186,9 @@ for (const type of scaledTypes) {
       const huge = { ...random, weights: random.weights.map((value) => value * 1e37) };
       const denormal = { ...random, weights: random.weights.map((value) => value * 1e-38) };
       for (const rows of [random, skewed, huge, denormal, ...(await realRows(8)), ...awkward]) {
-        assert.deepEqual(encodeByKernel(type, rows), encode(type, rows), rows.label);
+        for (const effort of efforts) {
+          assert.deepEqual(encodeByKernel(type, rows, effort), encode(type, rows, effort), rows.label);
+        }
       }
     });
 

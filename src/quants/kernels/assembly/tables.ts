@@ -19,16 +19,16 @@ export const IQ4_LEVELS: usize = memory.data(16 * 4, 16);
 export const IQ4_NEAREST_LEVELS: usize = memory.data(512 * 4, 16);
 export const IQ4_NEAREST_CODES: usize = memory.data(512, 16);
 /** f32[steps][4]: see src/quants/candidates.ts. */
-export const Q4_0_CANDIDATES: usize = memory.data(4 * 16, 16);
-export const Q5_0_CANDIDATES: usize = memory.data(4 * 16, 16);
-export const IQ4_CANDIDATES: usize = memory.data(4 * 16, 16);
-export const Q3_K_CANDIDATES: usize = memory.data(4 * 16, 16);
-export const Q6_K_CANDIDATES: usize = memory.data(2 * 16, 16);
+export const Q4_0_CANDIDATES: usize = memory.data(8 * 16, 16);
+export const Q5_0_CANDIDATES: usize = memory.data(8 * 16, 16);
+export const IQ4_CANDIDATES: usize = memory.data(8 * 16, 16);
+export const Q3_K_CANDIDATES: usize = memory.data(8 * 16, 16);
+export const Q6_K_CANDIDATES: usize = memory.data(8 * 16, 16);
 export const SIX_BIT_SCALES: usize = memory.data(2 * 16, 16);
 export const EIGHT_BIT_SCALES: usize = memory.data(2 * 16, 16);
 export const Q2_K_SCALES: usize = memory.data(2 * 16, 16);
 export const K_SCALES: usize = memory.data(2 * 16, 16);
 /** f32[steps][2][4]: stretches and shifts. */
-export const Q2_K_CANDIDATES: usize = memory.data(4 * 32, 16);
-export const FOUR_BIT_RANGES: usize = memory.data(4 * 32, 16);
-export const FIVE_BIT_RANGES: usize = memory.data(4 * 32, 16);
+export const Q2_K_CANDIDATES: usize = memory.data(8 * 32, 16);
+export const FOUR_BIT_RANGES: usize = memory.data(8 * 32, 16);
+export const FIVE_BIT_RANGES: usize = memory.data(8 * 32, 16);

@@ -13,7 +13,7 @@ import {
   search_range,
 } from "./range-search";
 import { load_row } from "./row";
-import { found_scale, search_scale } from "./scale-search";
+import { found_scale, search_scale, search_steps } from "./scale-search";
 import { gain_correction, invert, scale_to_f16, superblock_scale } from "./scales";
 
 /** Codes of a superblock, as bytes. */
@@ -110,13 +110,14 @@ function encode_superblock(
   size: i32,
   top: f32,
   candidates: usize,
+  steps: i32,
   topScale: f32,
   scaleCandidates: usize,
 ): void {
   const blocks = 256 / size;
   for (let block: usize = 0; block < <usize>blocks << 2; block += 4) {
     const at = block * size;
-    search_range(x + at, w + at, size, top, candidates, 4, false);
+    search_range(x + at, w + at, size, top, candidates, steps, false);
     store<f32>(exactScales + block, range_scale);
     store<f32>(offsets + block, range_offset);
     store<f32>(exactMinima + block, max<f32>(-range_offset, 0));
@@ -170,6 +171,7 @@ function encode(
   out: usize,
   rows: i32,
   columns: i32,
+  effort: i32,
   scratch: usize,
   bytes: usize,
   size: i32,
@@ -189,7 +191,7 @@ function encode(
     let product: f64 = 0;
     for (let superblock: usize = 0; superblock < <usize>superblocks; superblock++) {
       const at = superblock << 10;
-      encode_superblock(x + at, w + at, size, top, candidates, topScale, scaleCandidates);
+      encode_superblock(x + at, w + at, size, top, candidates, search_steps(effort), topScale, scaleCandidates);
       store<f64>(units + (superblock << 4), superblock_d);
       store<f64>(units + (superblock << 4), superblock_dmin, 8);
       product += superblock_product;
@@ -261,7 +263,7 @@ export function encode_q2_k(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, 84, 16, 3, Q2_K_CANDIDATES, 15, Q2_K_SCALES);
+  encode(source, importance, out, rows, columns, effort, scratch, 84, 16, 3, Q2_K_CANDIDATES, 15, Q2_K_SCALES);
 }
 
 export function encode_q4_k(
@@ -273,7 +275,7 @@ export function encode_q4_k(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, 144, 32, 15, FOUR_BIT_RANGES, 63, K_SCALES);
+  encode(source, importance, out, rows, columns, effort, scratch, 144, 32, 15, FOUR_BIT_RANGES, 63, K_SCALES);
 }
 
 export function encode_q5_k(
@@ -285,5 +287,5 @@ export function encode_q5_k(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, 176, 32, 31, FIVE_BIT_RANGES, 63, K_SCALES);
+  encode(source, importance, out, rows, columns, effort, scratch, 176, 32, 31, FIVE_BIT_RANGES, 63, K_SCALES);
 }

@@ -19,6 +19,7 @@ import {
   nearest_code,
   search_level_scale,
   search_scale,
+  search_steps,
 } from "./scale-search";
 import { gain_correction, invert, scale_to_f16, superblock_scale } from "./scales";
 
@@ -160,7 +161,7 @@ export function encode_q3_k(
     const first = out;
     for (let superblock = 0; superblock < columns >> 8; superblock++, out += 110) {
       const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 16, -4, 3, Q3_K_CANDIDATES, 4, -32, 31, SIX_BIT_SCALES, false);
+      encode_superblock(x + at, w + at, 16, -4, 3, Q3_K_CANDIDATES, search_steps(effort), -32, 31, SIX_BIT_SCALES, false);
       store<f64>(ds + (<usize>superblock << 3), superblock_d);
       product += superblock_product;
       square += superblock_square;
@@ -214,7 +215,7 @@ export function encode_q6_k(
     const first = out;
     for (let superblock = 0; superblock < columns >> 8; superblock++, out += 210) {
       const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 16, -32, 31, Q6_K_CANDIDATES, 2, -128, 127, EIGHT_BIT_SCALES, false);
+      encode_superblock(x + at, w + at, 16, -32, 31, Q6_K_CANDIDATES, search_steps(effort), -128, 127, EIGHT_BIT_SCALES, false);
       store<f64>(ds + (<usize>superblock << 3), superblock_d);
       product += superblock_product;
       square += superblock_square;
@@ -266,7 +267,7 @@ export function encode_iq4_xs(
     const first = out;
     for (let superblock = 0; superblock < columns >> 8; superblock++, out += 136) {
       const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 32, 0, 0, IQ4_CANDIDATES, 4, -32, 31, SIX_BIT_SCALES, true);
+      encode_superblock(x + at, w + at, 32, 0, 0, IQ4_CANDIDATES, search_steps(effort), -32, 31, SIX_BIT_SCALES, true);
       store<f64>(ds + (<usize>superblock << 3), superblock_d);
       product += superblock_product;
       square += superblock_square;

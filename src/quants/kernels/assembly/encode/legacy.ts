@@ -6,6 +6,7 @@ import { normalize_importance } from "./importance";
 import { pack_fifth_bits, pack_nibbles } from "./pack";
 import { range_importance, range_mean, range_offset, range_scale, search_range } from "./range-search";
 import { load_row } from "./row";
+import { search_steps } from "./scale-search";
 import { gain_correction, invert, round_to_f16, scale_to_f16 } from "./scales";
 
 /** Codes of a block. */
@@ -20,6 +21,7 @@ function encode(
   out: usize,
   rows: i32,
   columns: i32,
+  effort: i32,
   scratch: usize,
   fifth: bool,
 ): void {
@@ -37,7 +39,7 @@ function encode(
     let product: f64 = 0;
     for (let block: usize = 0; block < <usize>blocks; block++) {
       const at = block << 7;
-      search_range(x + at, w + at, 32, top, candidates, 4, true);
+      search_range(x + at, w + at, 32, top, candidates, search_steps(effort), true);
       code_range(x + at, w + at, 32, -round_to_f16(range_offset), invert(round_to_f16(range_scale)), top, codes);
       // Least squares of x - scale codes - offset.
       const total: f64 = range_importance;
@@ -73,7 +75,7 @@ export function encode_q4_1(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, false);
+  encode(source, importance, out, rows, columns, effort, scratch, false);
 }
 
 export function encode_q5_1(
@@ -85,5 +87,5 @@ export function encode_q5_1(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, true);
+  encode(source, importance, out, rows, columns, effort, scratch, true);
 }

@@ -11,6 +11,13 @@ const next_to_zero: f32 = 1e-20;
 /** Weights with less than this part of the largest w x^2 hardly matter. */
 const mattering: f32 = 1.0 / 1024;
 
+/** Steps of candidates that a search of blocks takes: 2, 4 or 8. */
+// @ts-ignore: decorator
+@inline
+export function search_steps(effort: i32): i32 {
+  return 2 << effort;
+}
+
 /** Nearest integers from low to high. */
 // @ts-ignore: decorator
 @inline

@@ -5,7 +5,7 @@ import { code_levels, code_scaled, sum_l2, sum_xl, weighted_square } from "./blo
 import { normalize_importance } from "./importance";
 import { pack_fifth_bits, pack_nibbles } from "./pack";
 import { load_row } from "./row";
-import { found_scale, search_level_scale, search_scale } from "./scale-search";
+import { found_scale, search_level_scale, search_scale, search_steps } from "./scale-search";
 import { gain_correction, invert, round_to_f16, scale_to_f16 } from "./scales";
 
 /** Codes of a block. */
@@ -20,6 +20,7 @@ function encode(
   out: usize,
   rows: i32,
   columns: i32,
+  effort: i32,
   scratch: usize,
   candidates: usize,
   fifth: bool,
@@ -43,10 +44,10 @@ function encode(
       const wat = w + (<usize>block << 7);
       const to = out + <usize>block * bytes;
       if (levels) {
-        search_level_scale(at, wat, 32, candidates, 4);
+        search_level_scale(at, wat, 32, candidates, search_steps(effort));
         code_levels(at, wat, 32, invert(round_to_f16(found_scale)), codes);
       } else {
-        search_scale(at, wat, 32, low, high, candidates, 4);
+        search_scale(at, wat, 32, low, high, candidates, search_steps(effort));
         code_scaled(at, wat, 32, invert(round_to_f16(found_scale)), low, high, codes);
       }
       const scale: f64 = sum_l2 > 0 ? <f64>sum_xl / <f64>sum_l2 : 0;
@@ -72,7 +73,7 @@ export function encode_q4_0(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, Q4_0_CANDIDATES, false, false);
+  encode(source, importance, out, rows, columns, effort, scratch, Q4_0_CANDIDATES, false, false);
 }
 
 export function encode_q5_0(
@@ -84,7 +85,7 @@ export function encode_q5_0(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, Q5_0_CANDIDATES, true, false);
+  encode(source, importance, out, rows, columns, effort, scratch, Q5_0_CANDIDATES, true, false);
 }
 
 export function encode_iq4_nl(
@@ -96,5 +97,5 @@ export function encode_iq4_nl(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, scratch, IQ4_CANDIDATES, false, true);
+  encode(source, importance, out, rows, columns, effort, scratch, IQ4_CANDIDATES, false, true);
 }
