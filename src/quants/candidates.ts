@@ -1,40 +1,44 @@
 /**
  * What the searches of each type try (see `scale-search.ts`, `range-search.ts`), for the encoders and, through the
  * tables of `kernels/tables.ts`, for their kernels. Steps come in the order of their use: effort `fast` takes the
- * first two, `default` four, `fine` all eight. The numbers were found by trying, on random and real rows.
+ * first two, `default` four, `fine` all eight (of Q6_K: two, two, four). The numbers were found by trying, on random and real rows.
  */
 import { cutRanges } from "./range-search.js";
 import { type Candidates, progressions } from "./scale-search.js";
 
-/** Steps of a progression: every other one, those between, those half way between. */
-const IN_ORDER_OF_USE = [0, 2, 1, 3, 0.5, 1.5, 2.5, -0.5];
+/** Steps of a progression: the middle ones, the outer ones, those half way between. */
+const IN_ORDER_OF_USE = [1, 2, 0, 3, 0.5, 1.5, 2.5, -0.5];
 
 /** Codes -8 to 7: the largest weight near either end, the more often the one with more codes. */
 export const Q4_0_CANDIDATES = progressions(
-  [-6.75, -7.75, -8.75, 6.75],
-  [-0.25, -0.25, -0.25, 0.5],
+  [-6.25, -6.5625, -6.875, 6.25],
+  [-0.9375, -0.9375, -0.9375, 0.75],
   IN_ORDER_OF_USE,
 );
 
 /** Codes -16 to 15. */
 export const Q5_0_CANDIDATES = progressions(
-  [-14.75, -15.5, -16.25, 14.25],
-  [-0.1875, -0.1875, -0.1875, 0.5],
+  [-13, -13.375, -13.75, 12.5],
+  [-1.125, -1.125, -1.125, 1.125],
   IN_ORDER_OF_USE,
 );
 
 /** Levels -127 to 113. Their distances differ, so both signs are worth as many tries. */
-export const IQ4_CANDIDATES = progressions([-104, -112, 98, 106], [-16, -16, 16, 16], IN_ORDER_OF_USE);
+export const IQ4_CANDIDATES = progressions(
+  [-104, -120, 98, 114],
+  [-16, -16, 16, 16],
+  [0, 2, 0.5, 2.5, 0.25, 2.25, 0.75, 2.75],
+);
 
 /** Codes -4 to 3. */
 export const Q3_K_CANDIDATES = progressions(
-  [-2.75, -3.75, -4.75, 2.5],
-  [-0.25, -0.25, -0.25, 0.5],
+  [-2.75, -3.1875, 2.25, 2.6875],
+  [-0.875, -0.875, 0.875, 0.875],
   IN_ORDER_OF_USE,
 );
 
-/** Codes -32 to 31. */
-export const Q6_K_CANDIDATES = progressions([-30.5, -31, -31.5, -32], [-2, -2, -2, -2], IN_ORDER_OF_USE);
+/** Codes -32 to 31. With so many codes, more tries at a scale near the best one find a better luck of rounding. */
+export const Q6_K_CANDIDATES = progressions([-26, -27, -28, -29], [-4, -4, -4, -4], [0, 1, 0.125, 1.125]);
 
 /** Integer scales -32 to 31 of blocks in a superblock of Q3_K or IQ4_XS. */
 export const SIX_BIT_SCALES = progressions([-29, -30, 29, 30], [-2, -2, 2, 2], [0, 1]);

@@ -15,6 +15,7 @@ import {
   Q6_K_CANDIDATES,
   SIX_BIT_SCALES,
 } from "./candidates.js";
+import type { Effort } from "./effort.js";
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
@@ -41,6 +42,8 @@ interface ScaleFormat {
   readonly dAt: number;
   readonly quantize: Quantizer;
   readonly candidates: Candidates;
+  /** Steps of the candidates to take. */
+  readonly steps: Readonly<Record<Effort, number>>;
   readonly quantizeScale: Quantizer;
   /** Largest magnitude of an integer scale. */
   readonly topScale: number;
@@ -89,7 +92,7 @@ function searchInteger(
 }
 
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
-  const { block: size, quantize, candidates, quantizeScale, scaleCandidates } = format;
+  const { block: size, quantize, candidates, steps, quantizeScale, scaleCandidates } = format;
   const blocks = 256 / size;
   return (row, importance, out, effort) => {
     const x = limitWeights(row);
@@ -105,7 +108,7 @@ function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
       for (let block = 0; block < blocks; block++) {
-        searchScale(x, w, start + size * block, size, quantize, candidates, searchSteps[effort], fit);
+        searchScale(x, w, start + size * block, size, quantize, candidates, steps[effort], fit);
         exact[block] = fit.scale;
         curvatures[block] = fit.curvature;
       }
@@ -141,6 +144,7 @@ export const encodeQ3_K = scaleSuperblockEncoder({
   dAt: 108,
   quantize: integers(-4, 3),
   candidates: Q3_K_CANDIDATES,
+  steps: searchSteps,
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: SIX_BIT_SCALES,
@@ -166,6 +170,7 @@ export const encodeQ6_K = scaleSuperblockEncoder({
   dAt: 208,
   quantize: integers(-32, 31),
   candidates: Q6_K_CANDIDATES,
+  steps: { fast: 2, default: 2, fine: 4 },
   quantizeScale: integers(-128, 127),
   topScale: 128,
   scaleCandidates: EIGHT_BIT_SCALES,
@@ -189,6 +194,7 @@ export const encodeIQ4_XS = scaleSuperblockEncoder({
   dAt: 0,
   quantize: nearestIQ4Level,
   candidates: IQ4_CANDIDATES,
+  steps: searchSteps,
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: SIX_BIT_SCALES,

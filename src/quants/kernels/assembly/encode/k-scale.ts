@@ -215,7 +215,7 @@ export function encode_q6_k(
     const first = out;
     for (let superblock = 0; superblock < columns >> 8; superblock++, out += 210) {
       const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 16, -32, 31, Q6_K_CANDIDATES, search_steps(effort), -128, 127, EIGHT_BIT_SCALES, false);
+      encode_superblock(x + at, w + at, 16, -32, 31, Q6_K_CANDIDATES, effort == 2 ? 4 : 2, -128, 127, EIGHT_BIT_SCALES, false);
       store<f64>(ds + (<usize>superblock << 3), superblock_d);
       product += superblock_product;
       square += superblock_square;
