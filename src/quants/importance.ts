@@ -17,8 +17,9 @@ const GROUP = 32;
 export function normalizeImportance(importance: Float32Array | undefined, columns: number): Float32Array {
   const normalized = new Float32Array(columns).fill(1);
   if (!importance) return normalized;
-  let sum = 0;
-  for (const value of importance) sum += value;
+  const sums = new Float64Array(4);
+  for (const [i, value] of importance.entries()) sums[i % 4]! += value;
+  const sum = sums[0]! + sums[1]! + (sums[2]! + sums[3]!);
   if (sum === 0) return normalized;
   const inverseMean = fround(columns / sum);
   for (let start = 0; start < columns; start += GROUP) {

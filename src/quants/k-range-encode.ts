@@ -15,7 +15,7 @@ import { scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packQuarterNibbles, packTwoBits } from "./pack.js";
-import { type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
+import { newRangeFit, type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
 import {
   type Candidates,
   integers,
@@ -23,6 +23,7 @@ import {
   searchScale,
   searchSteps,
   superblockScale,
+  UNIT_STEPS,
 } from "./scale-search.js";
 
 const { fround, max } = Math;
@@ -50,146 +51,172 @@ interface RangeFormat {
   ) => void;
 }
 
-/** A superblock's d and dmin with their inverses (0 if there is none). */
-interface Units {
-  d: number;
-  dmin: number;
-  inverseDmin: number;
-}
-
-/** Codes of a block for a scale and a minimum. */
-function chooseCodes(
-  x: Float32Array,
-  at: number,
-  size: number,
-  scale: number,
-  minimum: number,
-  top: number,
-  codes: Float32Array,
-): void {
-  const inverse = invert(scale);
-  for (let i = at; i < at + size; i++) {
-    codes[i] = clamp(nearest(fround(fround(x[i]! + minimum) * inverse)), 0, top);
-  }
-}
-
 /** Steps from the nearest integer scale that a block tries, one in each lane. */
 const SCALE_STEPS = [-1, 0, 1, 2] as const;
 
-/** Finds a block's integer scale and minimum among the ones around its fit; writes them to `found`. */
-function searchIntegers(
-  x: Float32Array,
-  w: Float32Array,
-  at: number,
-  format: RangeFormat,
-  fit: RangeFit,
-  units: Units,
-  found: { scale: number; minimum: number },
-): void {
-  const { block: size, top, topScale } = format;
-  const inverseD = invert(units.d);
-  const center = nearest(fround(fit.scale * inverseD));
-  let best = Infinity;
-  for (const step of SCALE_STEPS) {
-    const integer = clamp(center + step, 0, topScale);
-    const scale = fround(units.d * integer);
-    const inverse = invert(scale);
-    let c = 0;
-    let sumL = 0;
-    let sumL2 = 0;
-    for (let i = at; i < at + size; i++) {
-      const code = clamp(nearest(fround(fround(x[i]! - fit.offset) * inverse)), 0, top);
-      const weighted = fround(w[i]! * code);
-      c = fround(c + fround(weighted * fround(x[i]! - fit.mean)));
-      sumL = fround(sumL + weighted);
-      sumL2 = fround(sumL2 + fround(weighted * code));
-    }
-    const ideal = fround(fround(fround(scale * sumL) / fit.importance) - fit.mean);
-    const minimum = clamp(nearest(fround(ideal * units.inverseDmin)), 0, topScale);
-    const shift = fround(fround(units.dmin * minimum) + fit.mean);
-    // sum w (x - scale l + shift - mean)^2 without sum w (x - mean)^2.
-    const error = fround(
-      fround(scale * fround(fround(scale * sumL2) - fround(2 * c))) +
-        fround(shift * fround(fround(shift * fit.importance) - fround(2 * fround(scale * sumL)))),
-    );
-    if (error < best) {
-      best = error;
-      found.scale = integer;
-      found.minimum = minimum;
-    }
-  }
-}
-
 function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
-  const { block: size, top, topScale, candidates, scaleCandidates } = format;
-  const blocks = 256 / size;
-  const quantizeScale = integers(0, topScale);
   return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
+    new RangeRow(format, x, w).encode(searchSteps[effort], out);
+  };
+}
+
+/** A row in work: weights x, their importance w, and what was found for the superblock at hand. */
+class RangeRow {
+  private readonly codes: Float32Array;
+  private readonly fits: RangeFit[];
+  /** Integer scales and minima of the blocks. */
+  private readonly scales: Float32Array;
+  private readonly minima: Float32Array;
+  private d = 0;
+  private dmin = 0;
+
+  constructor(
+    private readonly format: RangeFormat,
+    private readonly x: Float32Array,
+    private readonly w: Float32Array,
+  ) {
+    const blocks = 256 / format.block;
+    this.codes = new Float32Array(x.length);
+    this.fits = Array.from({ length: blocks }, newRangeFit);
+    this.scales = new Float32Array(blocks);
+    this.minima = new Float32Array(blocks);
+  }
+
+  encode(steps: number, out: Uint8Array): void {
+    const { x, w, codes, scales, minima } = this;
+    const { blockBytes, dAt, pack } = this.format;
+    const superblocks = x.length / 256;
+    const ds = new Float64Array(superblocks);
+    const dmins = new Float64Array(superblocks);
     let product = 0;
     let square = 0;
-    const fits = Array.from(
-      { length: blocks },
-      (): RangeFit => ({ scale: 0, offset: 0, curvature: 0, importance: 0, mean: 0 }),
-    );
-    const fit: ScaleFit = { scale: 0, curvature: 0 };
-    const found = { scale: 0, minimum: 0 };
-    const ds = new Float64Array(x.length / 256);
-    const dmins = new Float64Array(x.length / 256);
-    const codes = new Float32Array(x.length);
-    const [exact, weights] = [new Float32Array(blocks), new Float32Array(blocks)];
-    const [scales, minima] = [new Float32Array(blocks), new Float32Array(blocks)];
-    for (let superblock = 0; superblock < ds.length; superblock++) {
+    for (let superblock = 0; superblock < superblocks; superblock++) {
       const start = 256 * superblock;
-      for (const [block, fit] of fits.entries()) {
-        searchRange(x, w, start + size * block, size, top, candidates, searchSteps[effort], false, fit);
-        exact[block] = fit.scale;
-        weights[block] = fit.curvature;
-      }
-      searchScale(exact, weights, 0, blocks, quantizeScale, scaleCandidates, 2, fit);
-      const d = superblockScale(fit.scale, topScale);
-      for (const [block, { offset, importance }] of fits.entries()) {
-        exact[block] = max(-offset, 0);
-        weights[block] = importance;
-      }
-      searchScale(exact, weights, 0, blocks, quantizeScale, scaleCandidates, 2, fit);
-      const dmin = superblockScale(fit.scale, topScale);
-      const units = { d, dmin, inverseDmin: invert(dmin) };
-      let [aa, ab, bb, xa, xb] = [0, 0, 0, 0, 0];
-      for (const [block, fit] of fits.entries()) {
-        const at = start + size * block;
-        searchIntegers(x, w, at, format, fit, units, found);
-        const { scale, minimum } = found;
-        scales[block] = scale;
-        minima[block] = minimum;
-        chooseCodes(x, at, size, fround(d * scale), fround(dmin * minimum), top, codes);
-        aa += scale * scale * weightedDot(w, codes, codes, at, size);
-        ab += scale * minimum * weightedSum(w, codes, at, size);
-        bb += minimum * minimum * fit.importance;
-        xa += scale * weightedDot(w, codes, x, at, size);
-        xb += minimum * weightedSum(w, x, at, size);
-      }
-      // Least squares of x - d A + dmin B, where A = scale code and B = minimum.
-      const determinant = aa * bb - ab * ab;
-      if (determinant > 1e-6 * aa * bb) {
-        ds[superblock] = (xa * bb - xb * ab) / determinant;
-        dmins[superblock] = (xa * ab - xb * aa) / determinant;
-      } else {
-        dmins[superblock] = dmin;
-        ds[superblock] = aa > 0 ? (xa + dmin * ab) / aa : 0;
-      }
+      this.searchBlocks(start, steps);
+      this.searchUnits();
+      this.chooseCodes(start);
+      product += this.fitUnits(start);
       square += weightedDot(w, x, x, start, 256);
-      product += ds[superblock]! * xa - dmins[superblock]! * xb;
-      format.pack(codes.subarray(start, start + 256), scales, minima, out, format.blockBytes * superblock);
+      ds[superblock] = this.d;
+      dmins[superblock] = this.dmin;
+      pack(codes.subarray(start, start + 256), scales, minima, out, blockBytes * superblock);
     }
     const correction = gainCorrection(square, product);
-    for (let superblock = 0; superblock < ds.length; superblock++) {
-      const at = format.blockBytes * superblock + format.dAt;
+    for (let superblock = 0; superblock < superblocks; superblock++) {
+      const at = blockBytes * superblock + dAt;
       writeU16(out, at, scaleToF16(correction * ds[superblock]!));
       writeU16(out, at + 2, scaleToF16(correction * dmins[superblock]!));
     }
-  };
+  }
+
+  /** Finds each block's best scale and offset. */
+  private searchBlocks(start: number, steps: number): void {
+    const { block: size, top, candidates } = this.format;
+    for (const [block, fit] of this.fits.entries()) {
+      searchRange(this.x, this.w, start + size * block, size, top, candidates, steps, false, fit);
+    }
+  }
+
+  /** Finds the d and dmin whose multiples come nearest to the blocks' scales and minima, as F16 holds them. */
+  private searchUnits(): void {
+    const { fits } = this;
+    const { topScale, scaleCandidates } = this.format;
+    const quantize = integers(0, topScale);
+    const unitOf = (values: Float32Array, weights: Float32Array): number => {
+      const fit: ScaleFit = { scale: 0, curvature: 0 };
+      searchScale(values, weights, 0, fits.length, quantize, scaleCandidates, UNIT_STEPS, fit);
+      return superblockScale(fit.scale, topScale);
+    };
+    this.d = unitOf(
+      Float32Array.from(fits, ({ scale }) => scale),
+      Float32Array.from(fits, ({ curvature }) => curvature),
+    );
+    this.dmin = unitOf(
+      Float32Array.from(fits, ({ offset }) => max(-offset, 0)),
+      Float32Array.from(fits, ({ importance }) => importance),
+    );
+  }
+
+  /** Chooses integer scales and minima, and the nearest codes for them. */
+  private chooseCodes(start: number): void {
+    const { x, codes, d, dmin } = this;
+    const { block: size, top } = this.format;
+    for (const [block, fit] of this.fits.entries()) {
+      const at = start + size * block;
+      this.searchIntegers(at, block, fit);
+      const inverse = invert(fround(d * this.scales[block]!));
+      const minimum = fround(dmin * this.minima[block]!);
+      for (let i = at; i < at + size; i++) {
+        codes[i] = clamp(nearest(fround(fround(x[i]! + minimum) * inverse)), 0, top);
+      }
+    }
+  }
+
+  /** Finds a block's integer scale and minimum among the ones around its fit. */
+  private searchIntegers(at: number, block: number, fit: RangeFit): void {
+    const { x, w, d, dmin } = this;
+    const { block: size, top, topScale } = this.format;
+    const center = nearest(fround(fit.scale * invert(d)));
+    let best = Infinity;
+    for (const step of SCALE_STEPS) {
+      const integer = clamp(center + step, 0, topScale);
+      const scale = fround(d * integer);
+      const inverse = invert(scale);
+      let c = 0;
+      let sumL = 0;
+      let sumL2 = 0;
+      for (let i = at; i < at + size; i++) {
+        const code = clamp(nearest(fround(fround(x[i]! - fit.offset) * inverse)), 0, top);
+        const weighted = fround(w[i]! * code);
+        c = fround(c + fround(weighted * fround(x[i]! - fit.mean)));
+        sumL = fround(sumL + weighted);
+        sumL2 = fround(sumL2 + fround(weighted * code));
+      }
+      const scaledL = fround(scale * sumL);
+      const ideal = fround(fround(scaledL / fit.importance) - fit.mean);
+      const minimum = clamp(nearest(fround(ideal * invert(dmin))), 0, topScale);
+      const shift = fround(fround(dmin * minimum) + fit.mean);
+      // sum w (x - scale l + shift - mean)^2 without sum w (x - mean)^2.
+      const error = fround(
+        fround(scale * fround(fround(scale * sumL2) - fround(2 * c))) +
+          fround(shift * fround(fround(shift * fit.importance) - fround(2 * scaledL))),
+      );
+      if (error < best) {
+        best = error;
+        this.scales[block] = integer;
+        this.minima[block] = minimum;
+      }
+    }
+  }
+
+  /**
+   * Least squares of x - d A + dmin B, where A = scale code and B = minimum, for d and dmin. Returns <W, Q>.
+   */
+  private fitUnits(start: number): number {
+    const { x, w, codes } = this;
+    const size = this.format.block;
+    let [aa, ab, bb, xa, xb] = [0, 0, 0, 0, 0];
+    for (const [block, fit] of this.fits.entries()) {
+      const at = start + size * block;
+      const scale = this.scales[block]!;
+      const minimum = this.minima[block]!;
+      aa += scale * scale * weightedDot(w, codes, codes, at, size);
+      ab += scale * minimum * weightedSum(w, codes, at, size);
+      bb += minimum * minimum * fit.importance;
+      xa += scale * weightedDot(w, codes, x, at, size);
+      xb += minimum * weightedSum(w, x, at, size);
+    }
+    const determinant = aa * bb - ab * ab;
+    if (determinant > 1e-6 * aa * bb) {
+      this.d = (xa * bb - xb * ab) / determinant;
+      this.dmin = (xa * ab - xb * aa) / determinant;
+    } else {
+      this.d = aa > 0 ? (xa + this.dmin * ab) / aa : 0;
+    }
+    return this.d * xa - this.dmin * xb;
+  }
 }
 
 export const encodeQ2_K = rangeSuperblockEncoder({

@@ -30,6 +30,7 @@ import {
   searchScale,
   searchSteps,
   superblockScale,
+  UNIT_STEPS,
 } from "./scale-search.js";
 
 const { fround } = Math;
@@ -52,90 +53,132 @@ interface ScaleFormat {
   readonly pack: (codes: Float32Array, scales: Float32Array, out: Uint8Array, at: number) => void;
 }
 
-/** Steps from the nearest integer scale that a block tries, one in each lane. */
+/** Steps from the nearest integer scale, away from zero, that a block tries, one in each lane. */
 const SCALE_STEPS = [-1, 0, 1, 2] as const;
 
-/** The best integer scale of a block, near the scale that fits it best, where the superblock's scale is d. */
-function searchInteger(
-  x: Float32Array,
-  w: Float32Array,
-  at: number,
-  format: ScaleFormat,
-  exact: number,
-  d: number,
-): number {
-  const { block: size, quantize, quantizeScale } = format;
-  const center = nearest(fround(exact * invert(d)));
-  const away = center < 0 ? -1 : 1;
-  let best = Infinity;
-  let found = 0;
-  for (const step of SCALE_STEPS) {
-    const integer = quantizeScale(center + away * step);
-    const scale = fround(d * integer);
-    const inverse = invert(scale);
-    let c = 0;
-    let v = 0;
-    for (let i = at; i < at + size; i++) {
-      const code = quantize(fround(x[i]! * inverse));
-      const weighted = fround(w[i]! * code);
-      c = fround(c + fround(weighted * x[i]!));
-      v = fround(v + fround(weighted * code));
-    }
-    // sum w (x - scale l)^2 without sum w x^2.
-    const error = fround(scale * fround(fround(scale * v) - fround(2 * c)));
-    if (error < best) {
-      best = error;
-      found = integer;
-    }
-  }
-  return found;
-}
-
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
-  const { block: size, quantize, candidates, steps, quantizeScale, scaleCandidates } = format;
-  const blocks = 256 / size;
   return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
-    const fit: ScaleFit = { scale: 0, curvature: 0 };
+    new ScaleRow(format, x, w).encode(format.steps[effort], out);
+  };
+}
+
+/** A row in work: weights x, their importance w, and what was found for the superblock at hand. */
+class ScaleRow {
+  private readonly codes: Float32Array;
+  private readonly fits: ScaleFit[];
+  /** Integer scales of the blocks. */
+  private readonly scales: Float32Array;
+  private d = 0;
+
+  constructor(
+    private readonly format: ScaleFormat,
+    private readonly x: Float32Array,
+    private readonly w: Float32Array,
+  ) {
+    const blocks = 256 / format.block;
+    this.codes = new Float32Array(x.length);
+    this.fits = Array.from({ length: blocks }, () => ({ scale: 0, curvature: 0 }));
+    this.scales = new Float32Array(blocks);
+  }
+
+  encode(steps: number, out: Uint8Array): void {
+    const { x, w, codes, scales } = this;
+    const { blockBytes, dAt, pack } = this.format;
     const ds = new Float64Array(x.length / 256);
-    const codes = new Float32Array(x.length);
-    const exact = new Float32Array(blocks);
-    const curvatures = new Float32Array(blocks);
-    const scales = new Float32Array(blocks);
     let product = 0;
     let square = 0;
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
-      for (let block = 0; block < blocks; block++) {
-        searchScale(x, w, start + size * block, size, quantize, candidates, steps[effort], fit);
-        exact[block] = fit.scale;
-        curvatures[block] = fit.curvature;
-      }
-      searchScale(exact, curvatures, 0, blocks, quantizeScale, scaleCandidates, 2, fit);
-      const d = superblockScale(fit.scale, format.topScale);
-      let c = 0;
-      let v = 0;
-      for (let block = 0; block < blocks; block++) {
-        const at = start + size * block;
-        const scale = searchInteger(x, w, at, format, exact[block]!, d);
-        scales[block] = scale;
-        const inverse = invert(fround(d * scale));
-        for (let i = at; i < at + size; i++) codes[i] = quantize(fround(x[i]! * inverse));
-        c += scale * weightedDot(w, codes, x, at, size);
-        v += scale * scale * weightedDot(w, codes, codes, at, size);
-      }
-      ds[superblock] = v > 0 ? c / v : 0;
-      product += ds[superblock]! * c;
+      this.searchBlocks(start, steps);
+      this.searchUnit();
+      this.chooseCodes(start);
+      product += this.fitUnit(start);
       square += weightedDot(w, x, x, start, 256);
-      format.pack(codes.subarray(start, start + 256), scales, out, format.blockBytes * superblock);
+      ds[superblock] = this.d;
+      pack(codes.subarray(start, start + 256), scales, out, blockBytes * superblock);
     }
     const correction = gainCorrection(square, product);
     for (let superblock = 0; superblock < ds.length; superblock++) {
-      const at = format.blockBytes * superblock + format.dAt;
-      writeU16(out, at, scaleToF16(correction * ds[superblock]!));
+      writeU16(out, blockBytes * superblock + dAt, scaleToF16(correction * ds[superblock]!));
     }
-  };
+  }
+
+  /** Finds each block's best scale. */
+  private searchBlocks(start: number, steps: number): void {
+    const { block: size, quantize, candidates } = this.format;
+    for (const [block, fit] of this.fits.entries()) {
+      searchScale(this.x, this.w, start + size * block, size, quantize, candidates, steps, fit);
+    }
+  }
+
+  /** Finds the d whose multiples come nearest to the blocks' scales, as F16 holds it. */
+  private searchUnit(): void {
+    const { quantizeScale, scaleCandidates, topScale } = this.format;
+    const exact = Float32Array.from(this.fits, ({ scale }) => scale);
+    const curvatures = Float32Array.from(this.fits, ({ curvature }) => curvature);
+    const fit: ScaleFit = { scale: 0, curvature: 0 };
+    searchScale(exact, curvatures, 0, exact.length, quantizeScale, scaleCandidates, UNIT_STEPS, fit);
+    this.d = superblockScale(fit.scale, topScale);
+  }
+
+  /** Chooses integer scales, and the nearest codes for them. */
+  private chooseCodes(start: number): void {
+    const { x, codes, d } = this;
+    const { block: size, quantize } = this.format;
+    for (const [block, fit] of this.fits.entries()) {
+      const at = start + size * block;
+      const scale = this.searchInteger(at, fit.scale);
+      const inverse = invert(fround(d * scale));
+      for (let i = at; i < at + size; i++) codes[i] = quantize(fround(x[i]! * inverse));
+      this.scales[block] = scale;
+    }
+  }
+
+  /** The best integer scale of a block among the ones around its exact scale. */
+  private searchInteger(at: number, exact: number): number {
+    const { x, w, d } = this;
+    const { block: size, quantize, quantizeScale } = this.format;
+    const center = nearest(fround(exact * invert(d)));
+    const away = center < 0 ? -1 : 1;
+    let best = Infinity;
+    let found = 0;
+    for (const step of SCALE_STEPS) {
+      const integer = quantizeScale(center + away * step);
+      const scale = fround(d * integer);
+      const inverse = invert(scale);
+      let c = 0;
+      let v = 0;
+      for (let i = at; i < at + size; i++) {
+        const code = quantize(fround(x[i]! * inverse));
+        const weighted = fround(w[i]! * code);
+        c = fround(c + fround(weighted * x[i]!));
+        v = fround(v + fround(weighted * code));
+      }
+      // sum w (x - scale l)^2 without sum w x^2.
+      const error = fround(scale * fround(fround(scale * v) - fround(2 * c)));
+      if (error < best) {
+        best = error;
+        found = integer;
+      }
+    }
+    return found;
+  }
+
+  /** Fits d to all codes by least squares. Returns <W, Q>. */
+  private fitUnit(start: number): number {
+    const { x, w, codes, scales } = this;
+    const size = this.format.block;
+    let c = 0;
+    let v = 0;
+    for (const [block, scale] of scales.entries()) {
+      c += scale * weightedDot(w, codes, x, start + size * block, size);
+      v += scale * scale * weightedDot(w, codes, codes, start + size * block, size);
+    }
+    this.d = v > 0 ? c / v : 0;
+    return this.d * c;
+  }
 }
 
 export const encodeQ3_K = scaleSuperblockEncoder({

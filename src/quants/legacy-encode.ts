@@ -19,7 +19,7 @@ import { limitWeights, normalizeImportance } from "./importance.js";
 import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packFifthBits, packNibbles } from "./pack.js";
-import { type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
+import { newRangeFit, type RangeCandidates, searchRange } from "./range-search.js";
 import {
   type Candidates,
   integers,
@@ -91,7 +91,7 @@ function rangeEncoder(
   return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
-    const fit: RangeFit = { scale: 0, offset: 0, curvature: 0, importance: 0, mean: 0 };
+    const fit = newRangeFit();
     const scales = new Float64Array(x.length / 32);
     const offsets = new Float64Array(x.length / 32);
     const codes = new Float32Array(x.length);

@@ -51,6 +51,11 @@ export interface RangeFit {
   mean: number;
 }
 
+/** Room for a result. */
+export function newRangeFit(): RangeFit {
+  return { scale: 0, offset: 0, curvature: 0, importance: 0, mean: 0 };
+}
+
 /** Below this part of sum w l^2, rounding errors hide the variance of the codes. */
 const LEAST_VARIANCE = 2 ** -16;
 

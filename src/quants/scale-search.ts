@@ -33,6 +33,9 @@ export type Candidates = Float32Array;
 /** Steps of candidates that a search of blocks takes. */
 export const searchSteps: Readonly<Record<Effort, number>> = { fast: 2, default: 4, fine: 8 };
 
+/** Steps that a search of the unit of integer scales takes. */
+export const UNIT_STEPS = 2;
+
 /** Candidates in four arithmetic progressions, one in each lane: `first` plus each of `steps` times `stride`. */
 export function progressions(
   first: readonly [number, number, number, number],

@@ -82,7 +82,7 @@ function code(
   sum_l = sum_f32x4(l1);
 }
 
-/** Codes of a block with a scale; `lift` makes the lowest code 0. */
+/** Codes of a block with a scale; the bytes are code - low. */
 export function code_scaled(
   x: usize,
   w: usize,

@@ -1,13 +1,25 @@
 // Importance as the encoders of formats with scales need it. Reference: src/quants/importance.ts.
 import { max_f32x4 } from "../lanes";
 
+/** Sum in float64; lane i adds values i, i + 4, ... */
+function total(importance: usize, columns: i32): f64 {
+  let sum01 = f64x2.splat(0);
+  let sum23 = f64x2.splat(0);
+  for (const end = importance + (<usize>columns << 2); importance < end; importance += 16) {
+    sum01 = f64x2.add(sum01, f64x2.promote_low_f32x4(v128.load64_zero(importance)));
+    sum23 = f64x2.add(sum23, f64x2.promote_low_f32x4(v128.load64_zero(importance, 8)));
+  }
+  return (
+    f64x2.extract_lane(sum01, 0) +
+    f64x2.extract_lane(sum01, 1) +
+    (f64x2.extract_lane(sum23, 0) + f64x2.extract_lane(sum23, 1))
+  );
+}
+
 /** Writes `columns` (a multiple of 32) float32 to `out`: importance with mean 1 and floors. Address 0: all 1. */
 export function normalize_importance(importance: usize, columns: i32, out: usize): void {
   const end = out + (<usize>columns << 2);
-  let sum: f64 = 0;
-  if (importance != 0) {
-    for (let i: usize = 0; i < <usize>columns << 2; i += 4) sum += load<f32>(importance + i);
-  }
+  const sum = importance == 0 ? 0 : total(importance, columns);
   if (sum == 0) {
     for (; out < end; out += 16) v128.store(out, f32x4.splat(1));
     return;

@@ -134,43 +134,6 @@ function integer_scale(block: i32): i32 {
   return <i32>load<f32>(scales + (<usize>block << 2));
 }
 
-/** Writes the d of a row's superblocks, corrected for the gain. */
-function write_scales(ds: usize, count: i32, correction: f64, out: usize, bytes: usize): void {
-  for (let superblock = 0; superblock < count; superblock++, out += bytes, ds += 8) {
-    store<u16>(out, scale_to_f16(correction * load<f64>(ds)));
-  }
-}
-
-export function encode_q3_k(
-  source: usize,
-  importance: usize,
-  out: usize,
-  rows: i32,
-  columns: i32,
-  effort: i32,
-  scratch: usize,
-): void {
-  const x = scratch;
-  const w = x + (<usize>columns << 2);
-  const ds = w + (<usize>columns << 2);
-  normalize_importance(importance, columns, w);
-  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
-    load_row(source, columns, x);
-    let square: f64 = 0;
-    let product: f64 = 0;
-    const first = out;
-    for (let superblock = 0; superblock < columns >> 8; superblock++, out += 110) {
-      const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 16, -4, 3, Q3_K_CANDIDATES, search_steps(effort), -32, 31, SIX_BIT_SCALES, false);
-      store<f64>(ds + (<usize>superblock << 3), superblock_d);
-      product += superblock_product;
-      square += superblock_square;
-      pack_q3_k(out);
-    }
-    write_scales(ds, columns >> 8, gain_correction(square, product), first + 108, 110);
-  }
-}
-
 function pack_q3_k(out: usize): void {
   pack_two_bits(codes, out + 32);
   const one = i8x16.splat(1);
@@ -192,36 +155,6 @@ function pack_q3_k(out: usize): void {
   for (let block = 0; block < 8; block++) {
     const low = (integer_scale(block) + 32) & 15;
     store<u8>(out + 96 + block, low | ((integer_scale(block + 8) + 32) << 4));
-  }
-}
-
-export function encode_q6_k(
-  source: usize,
-  importance: usize,
-  out: usize,
-  rows: i32,
-  columns: i32,
-  effort: i32,
-  scratch: usize,
-): void {
-  const x = scratch;
-  const w = x + (<usize>columns << 2);
-  const ds = w + (<usize>columns << 2);
-  normalize_importance(importance, columns, w);
-  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
-    load_row(source, columns, x);
-    let square: f64 = 0;
-    let product: f64 = 0;
-    const first = out;
-    for (let superblock = 0; superblock < columns >> 8; superblock++, out += 210) {
-      const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 16, -32, 31, Q6_K_CANDIDATES, effort == 2 ? 4 : 2, -128, 127, EIGHT_BIT_SCALES, false);
-      store<f64>(ds + (<usize>superblock << 3), superblock_d);
-      product += superblock_product;
-      square += superblock_square;
-      pack_q6_k(out);
-    }
-    write_scales(ds, columns >> 8, gain_correction(square, product), first + 208, 210);
   }
 }
 
@@ -247,36 +180,6 @@ function pack_q6_k(out: usize): void {
   for (let block = 0; block < 16; block++) store<i8>(out + 192 + block, integer_scale(block));
 }
 
-export function encode_iq4_xs(
-  source: usize,
-  importance: usize,
-  out: usize,
-  rows: i32,
-  columns: i32,
-  effort: i32,
-  scratch: usize,
-): void {
-  const x = scratch;
-  const w = x + (<usize>columns << 2);
-  const ds = w + (<usize>columns << 2);
-  normalize_importance(importance, columns, w);
-  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
-    load_row(source, columns, x);
-    let square: f64 = 0;
-    let product: f64 = 0;
-    const first = out;
-    for (let superblock = 0; superblock < columns >> 8; superblock++, out += 136) {
-      const at = <usize>superblock << 10;
-      encode_superblock(x + at, w + at, 32, 0, 0, IQ4_CANDIDATES, search_steps(effort), -32, 31, SIX_BIT_SCALES, true);
-      store<f64>(ds + (<usize>superblock << 3), superblock_d);
-      product += superblock_product;
-      square += superblock_square;
-      pack_iq4_xs(out);
-    }
-    write_scales(ds, columns >> 8, gain_correction(square, product), first, 136);
-  }
-}
-
 function pack_iq4_xs(out: usize): void {
   let upper: i32 = 0;
   for (let block = 0; block < 8; block += 2) {
@@ -289,4 +192,158 @@ function pack_iq4_xs(out: usize): void {
   for (let block: usize = 0; block < 8; block++) {
     pack_nibbles(codes + (block << 5), out + 8 + (block << 4));
   }
+}
+
+/** Encodes rows; `bytes` of a superblock tell the formats apart. */
+// @ts-ignore: decorator
+@inline
+function encode(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  scratch: usize,
+  bytes: usize,
+  dAt: usize,
+  size: i32,
+  low: f32,
+  high: f32,
+  candidates: usize,
+  steps: i32,
+  lowScale: f32,
+  highScale: f32,
+  scaleCandidates: usize,
+): void {
+  const x = scratch;
+  const w = x + (<usize>columns << 2);
+  const ds = w + (<usize>columns << 2);
+  const superblocks = columns >> 8;
+  const levels = bytes == 136;
+  normalize_importance(importance, columns, w);
+  for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
+    load_row(source, columns, x);
+    let square: f64 = 0;
+    let product: f64 = 0;
+    for (let superblock: usize = 0; superblock < <usize>superblocks; superblock++) {
+      const at = superblock << 10;
+      encode_superblock(
+        x + at,
+        w + at,
+        size,
+        low,
+        high,
+        candidates,
+        steps,
+        lowScale,
+        highScale,
+        scaleCandidates,
+        levels,
+      );
+      store<f64>(ds + (superblock << 3), superblock_d);
+      product += superblock_product;
+      square += superblock_square;
+      const to = out + superblock * bytes;
+      if (bytes == 110) pack_q3_k(to);
+      else if (bytes == 210) pack_q6_k(to);
+      else pack_iq4_xs(to);
+    }
+    const correction = gain_correction(square, product);
+    for (let superblock = 0; superblock < superblocks; superblock++, out += bytes) {
+      store<u16>(out + dAt, scale_to_f16(correction * load<f64>(ds + (<usize>superblock << 3))));
+    }
+  }
+}
+
+export function encode_q3_k(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  const steps = search_steps(effort);
+  const candidates = Q3_K_CANDIDATES;
+  encode(
+    source,
+    importance,
+    out,
+    rows,
+    columns,
+    scratch,
+    110,
+    108,
+    16,
+    -4,
+    3,
+    candidates,
+    steps,
+    -32,
+    31,
+    SIX_BIT_SCALES,
+  );
+}
+
+export function encode_q6_k(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  const steps = effort == 2 ? 4 : 2;
+  const candidates = Q6_K_CANDIDATES;
+  encode(
+    source,
+    importance,
+    out,
+    rows,
+    columns,
+    scratch,
+    210,
+    208,
+    16,
+    -32,
+    31,
+    candidates,
+    steps,
+    -128,
+    127,
+    EIGHT_BIT_SCALES,
+  );
+}
+
+export function encode_iq4_xs(
+  source: usize,
+  importance: usize,
+  out: usize,
+  rows: i32,
+  columns: i32,
+  effort: i32,
+  scratch: usize,
+): void {
+  const steps = search_steps(effort);
+  const candidates = IQ4_CANDIDATES;
+  encode(
+    source,
+    importance,
+    out,
+    rows,
+    columns,
+    scratch,
+    136,
+    0,
+    32,
+    0,
+    0,
+    candidates,
+    steps,
+    -32,
+    31,
+    SIX_BIT_SCALES,
+  );
 }
