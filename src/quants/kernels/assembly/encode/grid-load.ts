@@ -33,11 +33,11 @@ export function load_superblock(weights: usize, importance: usize, factor: f32, 
     const high = f32x4.mul(v128.load(weights + at, 16), factors);
     const lowImportance = v128.load(importance + at);
     const highImportance = v128.load(importance + at, 16);
-    store<u8>(SIGNS + (at >> 5), i32x4.bitmask(low) | (i32x4.bitmask(high) << 4));
-    v128.store(X + at, f32x4.abs(low));
-    v128.store(X + at, f32x4.abs(high), 16);
-    v128.store(IMPORTANCE + at, lowImportance);
-    v128.store(IMPORTANCE + at, highImportance, 16);
+    store<u8>(at >> 5, i32x4.bitmask(low) | (i32x4.bitmask(high) << 4), SIGNS);
+    v128.store(at, f32x4.abs(low), X);
+    v128.store(at, f32x4.abs(high), X + 16);
+    v128.store(at, lowImportance, IMPORTANCE);
+    v128.store(at, highImportance, IMPORTANCE + 16);
     const lowSquare = f32x4.mul(low, low);
     const highSquare = f32x4.mul(high, high);
     squares = f32x4.add(squares, f32x4.add(lowSquare, highSquare));
@@ -51,11 +51,11 @@ export function load_superblock(weights: usize, importance: usize, factor: f32, 
   const meanSquare = sum_f32x4(squares) * <f32>(1.0 / 256.0);
   const spread = f32x4.splat(meanSquare + meanSquare);
   for (let at: usize = 0; at < 1024; at += 16) {
-    const x = v128.load(X + at);
+    const x = v128.load(at, X);
     const root = f32x4.sqrt(f32x4.sqrt(f32x4.add(spread, f32x4.mul(x, x))));
-    const w = f32x4.mul(v128.load(IMPORTANCE + at), root);
-    v128.store(W + at, w);
-    v128.store(WX + at, f32x4.mul(w, x));
+    const w = f32x4.mul(v128.load(at, IMPORTANCE), root);
+    v128.store(at, w, W);
+    v128.store(at, f32x4.mul(w, x), WX);
   }
   if (evenSigns) {
     const twoSteps: f32 = <f32>2 * step * <f32>Math.sqrt(meanSquare);
@@ -65,18 +65,18 @@ export function load_superblock(weights: usize, importance: usize, factor: f32, 
 
 /** Flips the sign of one of eight weights where the number of minus signs is odd: the one that costs least. */
 function make_even(eight: usize, twoSteps: f32): void {
-  const signs = <i32>load<u8>(SIGNS + eight);
+  const signs = <i32>load<u8>(eight, SIGNS);
   if ((popcnt(signs) & 1) == 0) return;
   const at = eight << 5;
   const steps = f32x4.splat(twoSteps);
-  const low = f32x4.mul(v128.load(WX + at), f32x4.add(v128.load(X + at), steps));
-  const high = f32x4.mul(v128.load(WX + at, 16), f32x4.add(v128.load(X + at, 16), steps));
+  const low = f32x4.mul(v128.load(at, WX), f32x4.add(v128.load(at, X), steps));
+  const high = f32x4.mul(v128.load(at, WX + 16), f32x4.add(v128.load(at, X + 16), steps));
   let least = f32x4.pmin(low, high);
   least = f32x4.pmin(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
   least = f32x4.pmin(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));
   const cheapest = ctz(i32x4.bitmask(f32x4.eq(low, least)) | (i32x4.bitmask(f32x4.eq(high, least)) << 4)) & 7;
-  store<u8>(SIGNS + eight, signs ^ (1 << cheapest));
+  store<u8>(eight, signs ^ (1 << cheapest), SIGNS);
   const place = at + (<usize>cheapest << 2);
-  store<f32>(X + place, -load<f32>(X + place));
-  store<f32>(WX + place, -load<f32>(WX + place));
+  store<f32>(place, -load<f32>(place, X), X);
+  store<f32>(place, -load<f32>(place, WX), WX);
 }

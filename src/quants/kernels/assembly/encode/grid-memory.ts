@@ -39,6 +39,19 @@ export const POOL_RATIO: usize = memory.data(64 * 12, 16);
 /** u16[16][12][8]: points of an entry's groups. */
 export const POOL_POINTS: usize = memory.data(16 * 12 * 16, 16);
 
+/** f32[64]: sum of W over each four weights. */
+export const SUM_W_4: usize = memory.data(256, 16);
+
+// Constant vectors. V8 builds a constant from its halves wherever it is used; a load is one instruction.
+export const F32_HALF: usize = memory.data<f32>([0.5, 0.5, 0.5, 0.5], 16);
+export const F32_SIX: usize = memory.data<f32>([6, 6, 6, 6], 16);
+export const F32_ONE: usize = memory.data<f32>([1, 1, 1, 1], 16);
+export const F32_TWO: usize = memory.data<f32>([2, 2, 2, 2], 16);
+export const F32_126: usize = memory.data<f32>([126, 126, 126, 126], 16);
+export const F32_127: usize = memory.data<f32>([127, 127, 127, 127], 16);
+/** 2^23: added to a number of 0 to 127, it leaves the rounded number in the lowest byte. */
+export const F32_2_23: usize = memory.data<f32>([8388608, 8388608, 8388608, 8388608], 16);
+
 /** f32[8]: cost of a block without the grid, at each ranked sub-scale. */
 export const RANKING: usize = memory.data(32, 16);
 
@@ -89,5 +102,17 @@ export function best_start(qx: v128, q2: v128): f32 {
   let scale = v128.and(scales, best);
   // Of equally good ones, the largest.
   scale = f32x4.pmax(scale, v128.shuffle<u32>(scale, scale, 2, 3, 0, 1));
-  return max<f32>(f32x4.extract_lane(scale, 0), f32x4.extract_lane(scale, 1));
+  return f32x4.extract_lane(f32x4.pmax(scale, v128.shuffle<u32>(scale, scale, 1, 0, 3, 2)), 0);
+}
+
+/** Number of the cheapest ranked sub-scale. */
+// @ts-ignore: decorator
+@inline
+export function cheapest_ranked(): i32 {
+  const low = v128.load(RANKING);
+  const high = v128.load(RANKING, 16);
+  let least = f32x4.pmin(low, high);
+  least = f32x4.pmin(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
+  least = f32x4.pmin(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));
+  return ctz(i32x4.bitmask(f32x4.eq(low, least)) | (i32x4.bitmask(f32x4.eq(high, least)) << 4)) & 7;
 }

@@ -17,25 +17,29 @@ export function empty_pool(): void {
   memory.fill(POOL_SIZE, 0, 64);
   memory.fill(POOL_QX, 0, 64 * POOL);
   memory.fill(POOL_RATIO, 0, 64 * POOL);
-  for (let at: usize = 0; at < 64 * POOL; at += 16) v128.store(POOL_Q2 + at, f32x4.splat(f32.MAX_VALUE));
+  for (let at: usize = 0; at < 64 * POOL; at += 16) v128.store(at, f32x4.splat(f32.MAX_VALUE), POOL_Q2);
 }
 
 /** Sub-scale s whose 2 s + 1 is nearest to a ratio of scales. */
 // @ts-ignore: decorator
 @inline
 export function nearest_subscale(ratio: f32): i32 {
-  return <i32>max<f32>(0, min<f32>(15, floor<f32>(ratio * <f32>0.5)));
+  const s = <i32>(ratio * <f32>0.5);
+  return s < 0 ? 0 : s > 15 ? 15 : s;
 }
 
-/** Costs of four entries of a block, each with the sub-scale nearest to its best scale. */
+/**
+ * Costs of four entries of a block, each with the sub-scale nearest to its best scale.
+ * @param half 0.5 / scale
+ */
 // @ts-ignore: decorator
 @inline
-function entry_costs(offset: usize, scale: f32): v128 {
-  const ratio = f32x4.floor(f32x4.mul(v128.load(POOL_RATIO + offset), f32x4.splat(<f32>0.5 / scale)));
+function entry_costs(offset: usize, scale: f32, half: v128): v128 {
+  const ratio = f32x4.floor(f32x4.mul(v128.load(offset, POOL_RATIO), half));
   const subscale = f32x4.pmax(f32x4.splat(0), f32x4.pmin(f32x4.splat(15), ratio));
   const s = f32x4.mul(f32x4.splat(scale), f32x4.add(f32x4.add(subscale, subscale), f32x4.splat(1)));
-  const qx = v128.load(POOL_QX + offset);
-  return f32x4.mul(s, f32x4.sub(f32x4.mul(s, v128.load(POOL_Q2 + offset)), f32x4.add(qx, qx)));
+  const qx = v128.load(offset, POOL_QX);
+  return f32x4.mul(s, f32x4.sub(f32x4.mul(s, v128.load(offset, POOL_Q2)), f32x4.add(qx, qx)));
 }
 
 /** Least of the four lanes. */
@@ -43,37 +47,40 @@ function entry_costs(offset: usize, scale: f32): v128 {
 @inline
 function min_f32x4(v: v128): f32 {
   v = f32x4.pmin(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
-  return min<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1));
+  return f32x4.extract_lane(f32x4.pmin(v, v128.shuffle<u32>(v, v, 1, 0, 3, 2)), 0);
 }
 
 /** Least cost of a block's entries at a superblock scale; the largest number if there is none. */
 export function pool_cost(block: i32, scale: f32): f32 {
-  const size = load<i32>(POOL_SIZE + (<usize>block << 2));
+  const size = load<i32>(<usize>block << 2, POOL_SIZE);
   if (size == 0) return f32.MAX_VALUE;
-  let least = entry_costs(entry_offset(block, 0), scale);
-  if (size > 4) least = f32x4.pmin(least, entry_costs(entry_offset(block, 4), scale));
-  if (size > 8) least = f32x4.pmin(least, entry_costs(entry_offset(block, 8), scale));
+  const half = f32x4.splat(<f32>0.5 / scale);
+  let least = entry_costs(entry_offset(block, 0), scale, half);
+  if (size > 4) least = f32x4.pmin(least, entry_costs(entry_offset(block, 4), scale, half));
+  if (size > 8) least = f32x4.pmin(least, entry_costs(entry_offset(block, 8), scale, half));
   return min_f32x4(least);
 }
 
 /** Chooses the best entry of each block at a superblock scale: fills CHOSEN, SUBSCALE and SCALE. */
 export function choose(blocks: i32, scale: f32): void {
+  const inverse: f32 = <f32>1 / scale;
+  const half = f32x4.splat(<f32>0.5 * inverse);
   for (let block: i32 = 0; block < blocks; block++) {
-    const size = load<i32>(POOL_SIZE + (<usize>block << 2));
+    const size = load<i32>(<usize>block << 2, POOL_SIZE);
     let least = f32.MAX_VALUE;
     let chosen: i32 = 0;
     for (let entry: i32 = 0; entry < size; entry += 4) {
-      const costs = entry_costs(entry_offset(block, entry), scale);
+      const costs = entry_costs(entry_offset(block, entry), scale, half);
       const cost = min_f32x4(costs);
       if (cost < least) {
         least = cost;
         chosen = entry + ctz(i32x4.bitmask(f32x4.eq(costs, f32x4.splat(cost))));
       }
     }
-    const ratio = load<f32>(POOL_RATIO + entry_offset(block, chosen));
-    store<i32>(CHOSEN + (<usize>block << 2), chosen);
-    store<i32>(SUBSCALE + (<usize>block << 2), nearest_subscale(ratio / scale));
-    store<f32>(SCALE + (<usize>block << 2), ratio);
+    const ratio = load<f32>(entry_offset(block, chosen), POOL_RATIO);
+    store<i32>(<usize>block << 2, chosen, CHOSEN);
+    store<i32>(<usize>block << 2, nearest_subscale(ratio * inverse), SUBSCALE);
+    store<f32>(<usize>block << 2, ratio, SCALE);
   }
 }
 
@@ -102,10 +109,10 @@ export function best_scale(blocks: i32, start: f32): f32 {
   let qx: f32 = 0;
   let q2: f32 = 0;
   for (let block: i32 = 0; block < blocks; block++) {
-    const factor = odd(load<i32>(SUBSCALE + (<usize>block << 2)));
-    const offset = entry_offset(block, load<i32>(CHOSEN + (<usize>block << 2)));
-    qx += factor * load<f32>(POOL_QX + offset);
-    q2 += factor * factor * load<f32>(POOL_Q2 + offset);
+    const factor = odd(load<i32>(<usize>block << 2, SUBSCALE));
+    const offset = entry_offset(block, load<i32>(<usize>block << 2, CHOSEN));
+    qx += factor * load<f32>(offset, POOL_QX);
+    q2 += factor * factor * load<f32>(offset, POOL_Q2);
   }
   return qx > 0 ? qx / q2 : scale;
 }
@@ -119,12 +126,12 @@ function pool_costs(blocks: i32, scales: v128): v128 {
   let total = zero;
   for (let block: i32 = 0; block < blocks; block++) {
     let least = f32x4.splat(f32.MAX_VALUE);
-    const size = load<i32>(POOL_SIZE + (<usize>block << 2));
+    const size = load<i32>(<usize>block << 2, POOL_SIZE);
     for (let entry: i32 = 0; entry < size; entry++) {
       const offset = entry_offset(block, entry);
-      const qx = v128.load32_splat(POOL_QX + offset);
-      const q2 = v128.load32_splat(POOL_Q2 + offset);
-      const ratio = f32x4.floor(f32x4.mul(v128.load32_splat(POOL_RATIO + offset), half));
+      const qx = v128.load32_splat(offset, POOL_QX);
+      const q2 = v128.load32_splat(offset, POOL_Q2);
+      const ratio = f32x4.floor(f32x4.mul(v128.load32_splat(offset, POOL_RATIO), half));
       const subscale = f32x4.pmax(zero, f32x4.pmin(most, ratio));
       const s = f32x4.mul(scales, f32x4.add(f32x4.add(subscale, subscale), one));
       const cost = f32x4.mul(s, f32x4.sub(f32x4.mul(s, q2), f32x4.add(qx, qx)));

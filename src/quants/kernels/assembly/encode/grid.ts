@@ -10,6 +10,7 @@ import { f32_to_f16 } from "../half";
 import { IQ2_S_GRID, IQ2_XS_GRID, IQ2_XXS_GRID, IQ3_S_GRID, IQ3_XXS_GRID } from "../tables";
 import { load_superblock, loadedEnergy, normalizer } from "./grid-load";
 import {
+  cheapest_ranked,
   CHOSEN,
   ENERGY,
   odd,
@@ -148,28 +149,21 @@ function encode_superblock(effort: i32, factor: f32): f32 {
 function round(scale: f32, searches: i32, margin: f32): f32 {
   for (let block: i32 = 0; block < blocks; block++) {
     const offset = <usize>block << 2;
-    const centre = <i32>floor<f32>((load<f32>(SCALE + offset) / scale - <f32>1) * <f32>0.5);
+    const centre = <i32>floor<f32>((load<f32>(offset, SCALE) / scale - <f32>1) * <f32>0.5);
     const low = min<i32>(16 - RANKED, max<i32>(0, centre - 3));
     let limit = pool_cost(block, scale);
     if (format < IQ3_XXS) iq2.rank(block, blockWeights, scale, low);
     else iq3.rank(block, scale, low);
     for (let search: i32 = 0; search < searches; search++) {
-      let next: i32 = 0;
-      let least = f32.MAX_VALUE;
-      for (let i: i32 = 0; i < RANKED; i++) {
-        const bound = load<f32>(RANKING + (<usize>i << 2));
-        if (bound < least) {
-          least = bound;
-          next = i;
-        }
-      }
-      if (least >= limit) break;
-      store<f32>(RANKING + (<usize>next << 2), f32.MAX_VALUE);
+      const next = cheapest_ranked();
+      const place = RANKING + (<usize>next << 2);
+      if (load<f32>(place) >= limit) break;
+      store<f32>(place, f32.MAX_VALUE);
       const s = scale * odd(low + next);
       const cost = format < IQ3_XXS ? iq2.search_block(block, blockWeights, s, limit) : iq3.search_block(block, s, limit);
       // Costs are counted from all weights zero.
-      const error = cost + load<f32>(ENERGY + offset);
-      if (cost < limit) limit = min<f32>(limit, cost + margin * error);
+      const error = cost + load<f32>(offset, ENERGY);
+      if (cost + margin * error < limit) limit = cost + margin * error;
     }
   }
   return best_scale(blocks, scale);
@@ -191,9 +185,9 @@ function superblock_product(): f32 {
   let product: f32 = 0;
   for (let block: i32 = 0; block < blocks; block++) {
     const offset = <usize>block << 2;
-    const points = points_of(block, load<i32>(CHOSEN + offset));
+    const points = points_of(block, load<i32>(offset, CHOSEN));
     const sum = format < IQ3_XXS ? iq2.block_product(block, blockWeights, points) : iq3.block_product(block, points);
-    product += odd(load<i32>(SUBSCALE + offset)) * sum;
+    product += odd(load<i32>(offset, SUBSCALE)) * sum;
   }
   return product;
 }
@@ -237,7 +231,7 @@ function write_unbiased_scales(scales: usize, products: usize, count: i32, squar
 // @ts-ignore: decorator
 @inline
 function point_at(block: i32, group: i32): u32 {
-  return load<u16>(points_of(block, load<i32>(CHOSEN + (<usize>block << 2))) + (<usize>group << 1));
+  return load<u16>(points_of(block, load<i32>(<usize>block << 2, CHOSEN)) + (<usize>group << 1));
 }
 
 /** Two sub-scales in a byte. */
@@ -245,20 +239,20 @@ function point_at(block: i32, group: i32): u32 {
 @inline
 function subscale_pair(pair: i32): i32 {
   const at = <usize>pair << 3;
-  return load<i32>(SUBSCALE + at) | (load<i32>(SUBSCALE + at, 4) << 4);
+  return load<i32>(at, SUBSCALE) | (load<i32>(at, SUBSCALE + 4) << 4);
 }
 
 /** Four times seven sign bits and the sub-scale of a block of 32 weights. */
 // @ts-ignore: decorator
 @inline
 function signs_and_subscale(block: i32): u32 {
-  const signs = load<u32>(SIGNS + (<usize>block << 2));
+  const signs = load<u32>(<usize>block << 2, SIGNS);
   return (
     (signs & 0x7f) |
     ((signs >> 1) & 0x3f80) |
     ((signs >> 2) & 0x1fc000) |
     ((signs >> 3) & 0xfe00000) |
-    (load<u32>(SUBSCALE + (<usize>block << 2)) << 28)
+    (load<u32>(<usize>block << 2, SUBSCALE) << 28)
   );
 }
 
@@ -272,7 +266,7 @@ function pack(out: usize): void {
     }
   } else if (format == IQ2_XS) {
     for (let group: i32 = 0; group < 32; group++) {
-      const signs = <u32>load<u8>(SIGNS + <usize>group) & 127;
+      const signs = <u32>load<u8>(<usize>group, SIGNS) & 127;
       store<u16>(out + 2 + (<usize>group << 1), point_at(group >> 1, group & 1) | (signs << 9));
     }
     for (let pair: i32 = 0; pair < 8; pair++) store<u8>(out + 66 + <usize>pair, subscale_pair(pair));

@@ -15,6 +15,10 @@ import {
   add_entry,
   best_start,
   ENERGY,
+  F32_126,
+  F32_127,
+  F32_2_23,
+  F32_ONE,
   IMPORTANCE,
   odd,
   points_of,
@@ -37,15 +41,18 @@ const BOUND_1: f32 = 2.0625;
 const BOUND_2: f32 = 4.25;
 
 // Tables of a format.
-/** u8[96][48]: for a first quad and a second of the same parity, 0 if they make a point, else 127. */
+/** u8[96][64]: for a first quad and each of 48 second ones of the same parity, 0 if they make a point, else 127; then
+ *  the position of the first quad. */
 const MEMBERS: usize = 0;
 /** u16[96][48]: that point. */
-const POINTS: usize = MEMBERS + 96 * 48;
+const POINTS: usize = MEMBERS + 96 * 64;
 /** u16[6561]: the point nearest to eight levels. */
 const NEAREST: usize = POINTS + 96 * 48 * 2;
 /** u16[1024]: per point, a bit for each weight of level 1 or 2, and eight bits higher for each of level 2. */
 const PATTERNS: usize = NEAREST + 13136;
-const TABLE_BYTES: i32 = 96 * 48 * 3 + 13136 + 2048;
+/** u8[1024][4]: the same, four weights at a time: offsets in LANES. First level 1 or 2, then level 2. */
+const MASKS: usize = PATTERNS + 2048;
+const TABLE_BYTES: i32 = 96 * 64 + 96 * 48 * 2 + 13136 + 2048 + 4096;
 
 const XXS_TABLES: usize = memory.data(TABLE_BYTES, 16);
 const XS_TABLES: usize = memory.data(TABLE_BYTES, 16);
@@ -54,8 +61,15 @@ let prepared: i32 = 0;
 
 /** u16[256]: the sum of 3^i over the bits i that are set. */
 const TERNARY: usize = memory.data(512, 16);
+/** What level 1 adds to level 0, and level 2 to level 1. */
+const STEPS_1: usize = memory.data<f32>([2.125, 2.125, 2.125, 2.125], 16);
+const STEPS_2: usize = memory.data<f32>([2.25, 2.25, 2.25, 2.25], 16);
+/** f32[4][4]: factors of w and wx in the costs of level 1, then of level 2, for the scale in use. */
+const FACTORS: usize = memory.data(64, 16);
 /** u32[16][4]: all ones in the lanes whose bit is set. */
 const LANES: usize = memory.data(256, 16);
+/** Level 3 does not exist and costs 127. */
+const LEVEL_3: usize = memory.data<u32>([0x7f000000, 0x7f000000, 0x7f000000, 0x7f000000], 16);
 /** Working memory: excess costs of the first quads and of the second. */
 const FIRST: usize = memory.data(96, 16);
 const SECOND: usize = memory.data(96, 16);
@@ -71,19 +85,31 @@ const BEST: usize = memory.data(81 * 81 * 4, 16);
 /** Tables of the format in use. */
 let tables: usize = 0;
 
-/** The position of a quad of levels (the first weight's the highest digit) among 96: even ones first, odd from 48. */
+/**
+ * The position of a quad of levels (the first weight's the highest ternary digit) among 96, even sums before 48. The
+ * order is the one in which `store_quads` gets by with few instructions. Pairs of levels are numbered within their
+ * parity: even 00 02 11 20 22, odd 01 10 12 21.
+ */
 function quad_position(quad: i32): i32 {
-  let even: i32 = 0;
-  let uneven: i32 = 48;
-  for (let q: i32 = 0; q < quad; q++) {
-    if (quad_sum(q) & 1) uneven++;
-    else even++;
-  }
-  return quad_sum(quad) & 1 ? uneven : even;
+  const head = quad / 9;
+  const tail = quad % 9;
+  const i = pair_number(head);
+  const j = pair_number(tail);
+  if (is_odd(head) && is_odd(tail)) return 4 * i + j;
+  if (is_odd(head)) return j < 4 ? 64 + 4 * i + j : 84 + i;
+  if (is_odd(tail)) return i < 4 ? 48 + 4 * i + j : 80 + j;
+  if (i < 4) return j < 4 ? 16 + 4 * i + j : 36 + i;
+  return j < 4 ? 32 + j : 40;
 }
 
-function quad_sum(quad: i32): i32 {
-  return quad / 27 + (quad / 9) % 3 + (quad / 3) % 3 + (quad % 3);
+/** Whether the two levels of a pair (as ternary digits) have an odd sum: every other one. */
+function is_odd(pair: i32): bool {
+  return (pair & 1) == 1;
+}
+
+/** Number of a pair of levels among those of its parity. */
+function pair_number(pair: i32): i32 {
+  return pair >> 1;
 }
 
 /** Level of a value of the grid (8, 25 or 43). */
@@ -105,12 +131,13 @@ export function use_grid(grid: usize, points: i32): void {
       if ((mask >> i) & 1) sum += power;
       power *= 3;
     }
-    store<u16>(TERNARY + (<usize>mask << 1), sum);
+    store<u16>(<usize>mask << 1, sum, TERNARY);
   }
   for (let mask: i32 = 0; mask < 16; mask++) {
-    for (let i: i32 = 0; i < 4; i++) store<i32>(LANES + (<usize>(4 * mask + i) << 2), -((mask >> i) & 1));
+    for (let i: i32 = 0; i < 4; i++) store<i32>(<usize>(4 * mask + i) << 2, -((mask >> i) & 1), LANES);
   }
-  memory.fill(tables + MEMBERS, 127, 96 * 48);
+  memory.fill(tables + MEMBERS, 127, 96 * 64);
+  for (let first: i32 = 0; first < 96; first++) store<u8>(tables + MEMBERS + (<usize>first << 6), first, 48);
   for (let point: i32 = 0; point < points; point++) {
     let first = 0;
     let second = 0;
@@ -123,10 +150,14 @@ export function use_grid(grid: usize, points: i32): void {
       if (level == 2) pattern |= 256 << i;
     }
     store<u16>(tables + PATTERNS + (<usize>point << 1), pattern);
+    for (let i: i32 = 0; i < 4; i++) {
+      store<u8>(tables + MASKS + <usize>(4 * point + i), ((pattern >> (4 * i)) & 15) << 4);
+    }
     const position = quad_position(second);
-    const entry = <usize>(48 * quad_position(first) + (position >= 48 ? position - 48 : position));
-    store<u8>(tables + MEMBERS + entry, 0);
-    store<u16>(tables + POINTS + (entry << 1), point);
+    const column = position >= 48 ? position - 48 : position;
+    const row = quad_position(first);
+    store<u8>(tables + MEMBERS + <usize>(64 * row + column), 0);
+    store<u16>(tables + POINTS + (<usize>(48 * row + column) << 1), point);
   }
   fill_nearest(points);
 }
@@ -166,7 +197,7 @@ function fill_nearest(points: i32): void {
 /** Levels of four weights of a point, from `from` on, as ternary digits, the first weight's the lowest. */
 function quad_of(point: i32, from: i32): i32 {
   const pattern = <i32>load<u16>(tables + PATTERNS + (<usize>point << 1)) >> from;
-  return <i32>load<u16>(TERNARY + (<usize>(pattern & 15) << 1)) + load<u16>(TERNARY + (<usize>((pattern >> 8) & 15) << 1));
+  return <i32>load<u16>(<usize>(pattern & 15) << 1, TERNARY) + load<u16>(<usize>((pattern >> 8) & 15) << 1, TERNARY);
 }
 
 /** Squared distance of two quads of levels. */
@@ -203,18 +234,18 @@ export function first_scales(blockWeights: i32): f32 {
     let sumWX = zero;
     let energy = zero;
     for (let at = from; at < from + bytes; at += 16) {
-      const x = v128.load(X + at);
-      const wx = v128.load(WX + at);
+      const x = v128.load(at, X);
+      const wx = v128.load(at, WX);
       maximum = f32x4.pmax(maximum, x);
-      sumW = f32x4.add(sumW, v128.load(W + at));
+      sumW = f32x4.add(sumW, v128.load(at, W));
       sumWX = f32x4.add(sumWX, wx);
       energy = f32x4.add(energy, f32x4.mul(wx, x));
     }
     maximum = f32x4.pmax(maximum, v128.shuffle<u32>(maximum, maximum, 2, 3, 0, 1));
     maximum = f32x4.pmax(maximum, v128.shuffle<u32>(maximum, maximum, 1, 0, 3, 2));
-    store<f32>(SUM_W + block, sum_f32x4(sumW));
-    store<f32>(SUM_WX + block, sum_f32x4(sumWX));
-    store<f32>(ENERGY + block, sum_f32x4(energy));
+    store<f32>(block, sum_f32x4(sumW), SUM_W);
+    store<f32>(block, sum_f32x4(sumWX), SUM_WX);
+    store<f32>(block, sum_f32x4(energy), ENERGY);
 
     const starts = f32x4.mul(maximum, f32x4(1.0 / 4.4, 1.0 / 5.2, 1.0 / 6.3, 1.0 / 8.2));
     const bound1 = f32x4.mul(starts, f32x4.splat(BOUND_1));
@@ -222,8 +253,8 @@ export function first_scales(blockWeights: i32): f32 {
     let qx = zero;
     let q2 = zero;
     for (let at = from; at < from + bytes; at += 4) {
-      const x = v128.load32_splat(X + at);
-      const w = v128.load32_splat(W + at);
+      const x = v128.load32_splat(at, X);
+      const w = v128.load32_splat(at, W);
       const q = f32x4.add(
         f32x4.add(one, v128.and(f32x4.gt(x, bound1), step1)),
         v128.and(f32x4.gt(x, bound2), step2),
@@ -233,7 +264,7 @@ export function first_scales(blockWeights: i32): f32 {
       q2 = f32x4.add(q2, f32x4.mul(wq, q));
     }
     const scale = best_start(qx, q2);
-    store<f32>(SCALE + block, scale);
+    store<f32>(block, scale, SCALE);
     if (scale > largest) largest = scale;
     block += 4;
   }
@@ -247,35 +278,35 @@ export function rank(block: i32, blockWeights: i32, scale: f32, low: i32): void 
     f32x4.add(f32x4.splat(odd(low)), f32x4(0, 2, 4, 6)),
   );
   const second = f32x4.add(first, f32x4.splat(<f32>8 * scale));
-  // Raising a weight from level 0 to 1 costs w a1 - wx b1, from 1 to 2 w a2 - wx b2 (per scale); it is done where
-  // that is negative.
+  // Raising a weight from level 0 to 1 costs w (a1 - x b1) per scale, from 1 to 2 w (a2 - x b2). It is done where
+  // that is negative: w (min(a1, x b1) - x b1). The sum of the last terms is known.
   const a1 = f32x4.splat(LEVEL_1 * LEVEL_1 - 1);
   const b1 = f32x4.splat(2 * STEP_1);
   const a2 = f32x4.splat(LEVEL_2 * LEVEL_2 - LEVEL_1 * LEVEL_1);
   const b2 = f32x4.splat(2 * STEP_2);
-  const zero = f32x4.splat(0);
-  const fa1 = f32x4.mul(a1, first);
-  const fa2 = f32x4.mul(a2, first);
-  const sa1 = f32x4.mul(a1, second);
-  const sa2 = f32x4.mul(a2, second);
-  let firstCost = zero;
-  let secondCost = zero;
+  const firstA1 = f32x4.mul(a1, first);
+  const firstA2 = f32x4.mul(a2, first);
+  const secondA1 = f32x4.mul(a1, second);
+  const secondA2 = f32x4.mul(a2, second);
+  let firstCost = f32x4.splat(0);
+  let secondCost = f32x4.splat(0);
   const bytes = <usize>blockWeights << 2;
   const from = <usize>block * bytes;
   for (let at = from; at < from + bytes; at += 4) {
-    const w = v128.load32_splat(W + at);
-    const wx = v128.load32_splat(WX + at);
-    const wxb1 = f32x4.mul(wx, b1);
-    const wxb2 = f32x4.mul(wx, b2);
-    firstCost = f32x4.add(firstCost, f32x4.pmin(zero, f32x4.sub(f32x4.mul(w, fa1), wxb1)));
-    firstCost = f32x4.add(firstCost, f32x4.pmin(zero, f32x4.sub(f32x4.mul(w, fa2), wxb2)));
-    secondCost = f32x4.add(secondCost, f32x4.pmin(zero, f32x4.sub(f32x4.mul(w, sa1), wxb1)));
-    secondCost = f32x4.add(secondCost, f32x4.pmin(zero, f32x4.sub(f32x4.mul(w, sa2), wxb2)));
+    const w = v128.load32_splat(at, W);
+    const x = v128.load32_splat(at, X);
+    const xb1 = f32x4.mul(x, b1);
+    const xb2 = f32x4.mul(x, b2);
+    const firstMin = f32x4.add(f32x4.pmin(firstA1, xb1), f32x4.pmin(firstA2, xb2));
+    firstCost = f32x4.add(firstCost, f32x4.mul(w, firstMin));
+    const secondMin = f32x4.add(f32x4.pmin(secondA1, xb1), f32x4.pmin(secondA2, xb2));
+    secondCost = f32x4.add(secondCost, f32x4.mul(w, secondMin));
   }
-  const sumW = v128.load32_splat(SUM_W + (<usize>block << 2));
-  const twiceWX = f32x4.mul(v128.load32_splat(SUM_WX + (<usize>block << 2)), f32x4.splat(2));
-  firstCost = f32x4.mul(first, f32x4.add(firstCost, f32x4.sub(f32x4.mul(first, sumW), twiceWX)));
-  secondCost = f32x4.mul(second, f32x4.add(secondCost, f32x4.sub(f32x4.mul(second, sumW), twiceWX)));
+  const sumW = v128.load32_splat(<usize>block << 2, SUM_W);
+  // 2 for level 0 and b1 + b2: twice the magnitude of level 2.
+  const known = f32x4.mul(v128.load32_splat(<usize>block << 2, SUM_WX), f32x4.splat(2 * LEVEL_2));
+  firstCost = f32x4.mul(first, f32x4.add(firstCost, f32x4.sub(f32x4.mul(first, sumW), known)));
+  secondCost = f32x4.mul(second, f32x4.add(secondCost, f32x4.sub(f32x4.mul(second, sumW), known)));
   v128.store(RANKING, firstCost);
   v128.store(RANKING, secondCost, 16);
 }
@@ -288,25 +319,31 @@ export function search_block(block: i32, blockWeights: i32, s: f32, limit: f32):
   const offset = <usize>block << 2;
   const from = (<usize>block * <usize>blockWeights) << 2;
   const groups = blockWeights >> 3;
-  const a1 = f32x4.splat((LEVEL_1 * LEVEL_1 - 1) * s * s);
-  const b1 = f32x4.splat(2 * STEP_1 * s);
-  const a2 = f32x4.splat((LEVEL_2 * LEVEL_2 - LEVEL_1 * LEVEL_1) * s * s);
-  const b2 = f32x4.splat(2 * STEP_2 * s);
+  // By way of memory: V8 would compute them anew for each group.
+  v128.store(FACTORS, f32x4.splat((LEVEL_1 * LEVEL_1 - 1) * s * s));
+  v128.store(FACTORS, f32x4.splat(2 * STEP_1 * s), 16);
+  v128.store(FACTORS, f32x4.splat((LEVEL_2 * LEVEL_2 - LEVEL_1 * LEVEL_1) * s * s), 32);
+  v128.store(FACTORS, f32x4.splat(2 * STEP_2 * s), 48);
+  const format = tables;
   const zero = f32x4.splat(0);
   let all = zero;
   for (let group: i32 = 0; group < groups; group++) {
+    const a1 = v128.load(FACTORS);
+    const b1 = v128.load(FACTORS, 16);
+    const a2 = v128.load(FACTORS, 32);
+    const b2 = v128.load(FACTORS, 48);
     const at = from + (<usize>group << 5);
     const out = GROUPS + <usize>group * 96;
-    let w = v128.load(W + at);
-    let wx = v128.load(WX + at);
+    let w = v128.load(at, W);
+    let wx = v128.load(at, WX);
     const up1 = f32x4.sub(f32x4.mul(w, a1), f32x4.mul(wx, b1));
     const up2 = f32x4.sub(f32x4.mul(w, a2), f32x4.mul(wx, b2));
     const least = f32x4.add(f32x4.pmin(zero, up1), f32x4.pmin(zero, up2));
     v128.store(out, up1);
     v128.store(out, up2, 32);
     v128.store(out, least, 64);
-    w = v128.load(W + at, 16);
-    wx = v128.load(WX + at, 16);
+    w = v128.load(at, W + 16);
+    wx = v128.load(at, WX + 16);
     const nextUp1 = f32x4.sub(f32x4.mul(w, a1), f32x4.mul(wx, b1));
     const nextUp2 = f32x4.sub(f32x4.mul(w, a2), f32x4.mul(wx, b2));
     const nextLeast = f32x4.add(f32x4.pmin(zero, nextUp1), f32x4.pmin(zero, nextUp2));
@@ -315,79 +352,81 @@ export function search_block(block: i32, blockWeights: i32, s: f32, limit: f32):
     v128.store(out, nextLeast, 80);
     all = f32x4.add(all, f32x4.add(least, nextLeast));
     const levels = i32x4.bitmask(up1) | (i32x4.bitmask(nextUp1) << 4);
-    store<i32>(LEVELS + (<usize>group << 2), levels | (i32x4.bitmask(up2) << 8) | (i32x4.bitmask(nextUp2) << 12));
+    store<i32>(<usize>group << 2, levels | (i32x4.bitmask(up2) << 8) | (i32x4.bitmask(nextUp2) << 12), LEVELS);
   }
-  const base: f32 = s * (s * load<f32>(SUM_W + offset) - <f32>2 * load<f32>(SUM_WX + offset));
+  const base: f32 = s * (s * load<f32>(offset, SUM_W) - <f32>2 * load<f32>(offset, SUM_WX));
   let cost = base + sum_f32x4(all);
   if (cost >= limit) return limit;
 
-  const entry = load<i32>(POOL_SIZE + offset);
+  const entry = load<i32>(offset, POOL_SIZE);
   const points = points_of(block, entry);
   // All groups' known points first: that leaves the processor more to do at a time.
   for (let group: i32 = 0; group < groups; group++) {
-    const levels = <usize>load<i32>(LEVELS + (<usize>group << 2));
+    const levels = <usize>load<i32>(<usize>group << 2, LEVELS);
     const ternary =
-      <usize>load<u16>(TERNARY + ((levels & 255) << 1)) + <usize>load<u16>(TERNARY + ((levels >> 8) << 1));
-    const point = load<u16>(tables + NEAREST + (ternary << 1));
-    const pattern = <u32>load<u16>(tables + PATTERNS + (<usize>point << 1));
+      <usize>load<u16>((levels & 255) << 1, TERNARY) + <usize>load<u16>((levels >> 8) << 1, TERNARY);
+    const point = <usize>load<u16>(format + (ternary << 1), NEAREST);
     const at = GROUPS + <usize>group * 96;
-    const raised = f32x4.add(
-      f32x4.add(v128.and(lanes_of(pattern), v128.load(at)), v128.and(lanes_of(pattern >> 8), v128.load(at, 32))),
-      f32x4.add(
-        v128.and(lanes_of(pattern >> 4), v128.load(at, 16)),
-        v128.and(lanes_of(pattern >> 12), v128.load(at, 48)),
-      ),
+    const mask = format + MASKS + (point << 2);
+    const first = f32x4.add(v128.and(lanes(mask), v128.load(at)), v128.and(lanes(mask + 2), v128.load(at, 32)));
+    const second = f32x4.add(
+      v128.and(lanes(mask + 1), v128.load(at, 16)),
+      v128.and(lanes(mask + 3), v128.load(at, 48)),
     );
-    const excess = sum_f32x4(f32x4.sub(raised, f32x4.add(v128.load(at, 64), v128.load(at, 80))));
-    store<u16>(points + (<usize>group << 1), point);
-    store<f32>(EXCESS + (<usize>group << 2), pattern == <u32>levels ? 0 : excess);
+    const excess = sum_f32x4(
+      f32x4.add(f32x4.sub(first, v128.load(at, 64)), f32x4.sub(second, v128.load(at, 80))),
+    );
+    const onGrid = <usize>load<u16>(format + (point << 1), PATTERNS) == levels;
+    store<u16>(points + (<usize>group << 1), <i32>point);
+    store<f32>(<usize>group << 2, onGrid ? 0 : excess, EXCESS);
   }
   for (let group: i32 = 0; group < groups; group++) {
-    const excess = load<f32>(EXCESS + (<usize>group << 2));
-    if (excess > 1e-30) {
-      const levels = load<i32>(LEVELS + (<usize>group << 2));
+    const excess = EXCESS + (<usize>group << 2);
+    if (load<f32>(excess) > 1e-30) {
+      const levels = load<i32>(<usize>group << 2, LEVELS);
       cost += search_group(GROUPS + <usize>group * 96, levels, excess, limit - cost, points + (<usize>group << 1));
       if (cost >= limit) return limit;
     }
   }
 
-  const one = f32x4.splat(1);
-  const step1 = f32x4.splat(STEP_1);
-  const step2 = f32x4.splat(STEP_2);
   let qx = zero;
   let q2 = zero;
   for (let group: i32 = 0; group < groups; group++) {
     const point = <usize>load<u16>(points + (<usize>group << 1));
-    const pattern = <u32>load<u16>(tables + PATTERNS + (point << 1));
+    const mask = tables + MASKS + (point << 2);
     const at = from + (<usize>group << 5);
-    const q = f32x4.add(
-      f32x4.add(one, v128.and(lanes_of(pattern), step1)),
-      v128.and(lanes_of(pattern >> 8), step2),
-    );
-    const nextQ = f32x4.add(
-      f32x4.add(one, v128.and(lanes_of(pattern >> 4), step1)),
-      v128.and(lanes_of(pattern >> 12), step2),
-    );
+    const q = magnitudes(lanes(mask), lanes(mask + 2));
+    const nextQ = magnitudes(lanes(mask + 1), lanes(mask + 3));
     qx = f32x4.add(
       qx,
-      f32x4.add(f32x4.mul(q, v128.load(WX + at)), f32x4.mul(nextQ, v128.load(WX + at, 16))),
+      f32x4.add(f32x4.mul(q, v128.load(at, WX)), f32x4.mul(nextQ, v128.load(at, WX + 16))),
     );
     q2 = f32x4.add(
       q2,
       f32x4.add(
-        f32x4.mul(f32x4.mul(q, q), v128.load(W + at)),
-        f32x4.mul(f32x4.mul(nextQ, nextQ), v128.load(W + at, 16)),
+        f32x4.mul(f32x4.mul(q, q), v128.load(at, W)),
+        f32x4.mul(f32x4.mul(nextQ, nextQ), v128.load(at, W + 16)),
       ),
     );
   }
   return add_entry(block, entry, sum_f32x4(qx), sum_f32x4(q2), s);
 }
 
-/** All ones in the lanes whose bit (of the lowest four) is set. */
+/** All ones in the lanes of the weights that MASKS names. */
 // @ts-ignore: decorator
 @inline
-function lanes_of(bits: u32): v128 {
-  return v128.load(LANES + (<usize>(bits & 15) << 4));
+function lanes(mask: usize): v128 {
+  return v128.load(<usize>load<u8>(mask), LANES);
+}
+
+/** Magnitudes of four weights whose level is at least 1 and at least 2 in these lanes. */
+// @ts-ignore: decorator
+@inline
+function magnitudes(level1: v128, level2: v128): v128 {
+  return f32x4.add(
+    f32x4.add(v128.load(F32_ONE), v128.and(level1, v128.load(STEPS_1))),
+    v128.and(level2, v128.load(STEPS_2)),
+  );
 }
 
 /**
@@ -396,77 +435,69 @@ function lanes_of(bits: u32): v128 {
 // @ts-ignore: decorator
 @inline
 function level_costs(up1: v128, up2: v128, least: v128, unit: v128): v128 {
-  // Adding 2^23 leaves the rounded number in the lowest bits.
-  const integer = f32x4.splat(8388608.0);
-  const most = f32x4.splat(127);
+  const most = v128.load(F32_127);
+  const integer = v128.load(F32_2_23);
   const above = f32x4.sub(up1, least);
   const cost0 = f32x4.add(f32x4.pmin(most, f32x4.mul(f32x4.neg(least), unit)), integer);
   const cost1 = f32x4.add(f32x4.pmin(most, f32x4.mul(above, unit)), integer);
   const cost2 = f32x4.add(f32x4.pmin(most, f32x4.mul(f32x4.add(above, up2), unit)), integer);
   return v128.or(
     v128.or(cost0, i32x4.shl(cost1, 8)),
-    v128.or(i32x4.shl(cost2, 16), i32x4.splat(0x7f000000)),
+    v128.or(i32x4.shl(cost2, 16), v128.load(LEVEL_3)),
   );
 }
 
-/** Writes the costs of all 81 patterns of a quad, in the order of `quad_position`. */
+/** Every byte of the lower half twice. */
+// @ts-ignore: decorator
+@inline
+function double_low(v: v128): v128 {
+  return v128.shuffle<u8>(v, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+/** Every byte of the upper half twice. */
+// @ts-ignore: decorator
+@inline
+function double_high(v: v128): v128 {
+  return v128.shuffle<u8>(v, v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+/** Pairs sorted from byte 4 a + b for levels a, b: four even ones; the odd ones; four times 22; four that cost 127. */
+// @ts-ignore: decorator
+@inline
+function sort_pairs(v: v128): v128 {
+  return v128.shuffle<u8>(v, v, 0, 2, 5, 8, 1, 4, 6, 9, 10, 10, 10, 10, 15, 15, 15, 15);
+}
+
+/**
+ * Writes the costs of all 81 patterns of a quad, in the order of `quad_position`; 22 with 22 comes four times. Nearly
+ * all shuffles are of kinds that are one instruction each.
+ */
 // @ts-ignore: decorator
 @inline
 function store_quads(out: usize, costs: v128): void {
-  // Byte 4 a + b: the first weight of a pair has level a, the second b.
-  const head = i8x16.add_sat_s(
-    v128.shuffle<u8>(costs, costs, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
-    v128.shuffle<u32>(costs, costs, 1, 1, 1, 1),
+  const head = sort_pairs(
+    i8x16.add_sat_s(double_low(double_low(costs)), v128.shuffle<u32>(costs, costs, 1, 1, 1, 1)),
   );
-  const tail = i8x16.add_sat_s(
-    v128.shuffle<u8>(costs, costs, 8, 8, 8, 8, 9, 9, 9, 9, 10, 10, 10, 10, 11, 11, 11, 11),
-    v128.shuffle<u32>(costs, costs, 3, 3, 3, 3),
+  const tail = sort_pairs(
+    i8x16.add_sat_s(double_low(double_high(costs)), v128.shuffle<u32>(costs, costs, 3, 3, 3, 3)),
   );
+  const twice = double_low(head);
+  const evenHeads = double_low(twice);
+  const oddHeads = double_high(twice);
+  const evenTails = v128.shuffle<u32>(tail, tail, 0, 0, 0, 0);
+  const oddTails = v128.shuffle<u32>(tail, tail, 1, 1, 1, 1);
+  v128.store(out, i8x16.add_sat_s(oddHeads, oddTails));
+  v128.store(out, i8x16.add_sat_s(evenHeads, evenTails), 16);
   v128.store(
     out,
-    i8x16.add_sat_s(
-      v128.shuffle<u8>(head, head, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 4, 4),
-      v128.shuffle<u8>(tail, tail, 0, 2, 5, 8, 10, 1, 4, 6, 9, 0, 2, 5, 8, 10, 1, 4),
-    ),
-  );
-  v128.store(
-    out,
-    i8x16.add_sat_s(
-      v128.shuffle<u8>(head, head, 4, 4, 5, 5, 5, 5, 5, 6, 6, 6, 6, 8, 8, 8, 8, 8),
-      v128.shuffle<u8>(tail, tail, 6, 9, 0, 2, 5, 8, 10, 1, 4, 6, 9, 0, 2, 5, 8, 10),
-    ),
-    16,
-  );
-  v128.store(
-    out,
-    i8x16.add_sat_s(
-      v128.shuffle<u8>(head, head, 9, 9, 9, 9, 10, 10, 10, 10, 10, 15, 15, 15, 15, 15, 15, 15),
-      v128.shuffle<u8>(tail, tail, 1, 4, 6, 9, 0, 2, 5, 8, 10, 15, 15, 15, 15, 15, 15, 15),
-    ),
+    i8x16.add_sat_s(v128.shuffle<u32>(head, head, 2, 0, 2, 3), v128.shuffle<u32>(tail, tail, 0, 2, 2, 3)),
     32,
   );
+  v128.store(out, i8x16.add_sat_s(evenHeads, oddTails), 48);
+  v128.store(out, i8x16.add_sat_s(oddHeads, evenTails), 64);
   v128.store(
     out,
-    i8x16.add_sat_s(
-      v128.shuffle<u8>(head, head, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4),
-      v128.shuffle<u8>(tail, tail, 1, 4, 6, 9, 0, 2, 5, 8, 10, 1, 4, 6, 9, 0, 2, 5),
-    ),
-    48,
-  );
-  v128.store(
-    out,
-    i8x16.add_sat_s(
-      v128.shuffle<u8>(head, head, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 6, 8, 8, 8, 8, 9),
-      v128.shuffle<u8>(tail, tail, 8, 10, 1, 4, 6, 9, 0, 2, 5, 8, 10, 1, 4, 6, 9, 0),
-    ),
-    64,
-  );
-  v128.store(
-    out,
-    i8x16.add_sat_s(
-      v128.shuffle<u8>(head, head, 9, 9, 9, 9, 10, 10, 10, 10, 15, 15, 15, 15, 15, 15, 15, 15),
-      v128.shuffle<u8>(tail, tail, 2, 5, 8, 10, 1, 4, 6, 9, 15, 15, 15, 15, 15, 15, 15, 15),
-    ),
+    i8x16.add_sat_s(v128.shuffle<u32>(head, head, 2, 1, 3, 3), v128.shuffle<u32>(tail, tail, 1, 2, 3, 3)),
     80,
   );
 }
@@ -482,55 +513,57 @@ function min_u8x16(v: v128): i32 {
   return <i32>i8x16.extract_lane_u(v, 0);
 }
 
-/** A bit for each of the 48 bytes at `costs` that is less than `bound`. */
+/** A bit for each of the 48 bytes at `costs` that is less than `bound`, but not for repeated ones. */
 // @ts-ignore: decorator
 @inline
 function below(costs: usize, bound: i32): u64 {
   const bounds = i8x16.splat(<i8>bound);
-  return (
-    <u64>i8x16.bitmask(i8x16.gt_s(bounds, v128.load(costs))) |
-    (<u64>i8x16.bitmask(i8x16.gt_s(bounds, v128.load(costs, 16))) << 16) |
-    (<u64>i8x16.bitmask(i8x16.gt_s(bounds, v128.load(costs, 32))) << 32)
-  );
+  const low = <u32>i8x16.bitmask(i8x16.gt_s(bounds, v128.load(costs)));
+  const middle = <u32>i8x16.bitmask(i8x16.gt_s(bounds, v128.load(costs, 16)));
+  const high = <u32>i8x16.bitmask(i8x16.gt_s(bounds, v128.load(costs, 32))) & 0x1ff;
+  return <u64>(low | (middle << 16)) | (<u64>high << 32);
 }
 
-/** The best so far of the byte search: least sum per byte position, and the first quad that gave it. */
-let bestSums: v128 = i32x4.splat(0);
-let bestFirsts: v128 = i32x4.splat(0);
-
-/** Tries the first quads of one parity: those in `candidates`, counted from `parity` (0 even, 48 odd). */
+/**
+ * The least sum of a first quad in `candidates` and a second of the same parity (0 even, 48 odd), at each of eight
+ * places: the sum in the upper byte, the position of the first quad in the lower.
+ */
 // @ts-ignore: decorator
 @inline
-function try_quads(candidates: u64, parity: usize): void {
-  const costs0 = v128.load(SECOND + parity);
-  const costs1 = v128.load(SECOND + parity, 16);
-  const costs2 = v128.load(SECOND + parity, 32);
-  let sums = bestSums;
-  let firsts = bestFirsts;
+function best_sums(candidates: u64, parity: usize, rows: usize, best: v128): v128 {
+  const costs0 = v128.load(parity, SECOND);
+  const costs1 = v128.load(parity, SECOND + 16);
+  const costs2 = v128.load(parity, SECOND + 32);
+  let other = best;
   while (candidates != 0) {
     const first = parity + <usize>ctz(candidates);
     candidates &= candidates - 1;
-    const members = tables + MEMBERS + first * 48;
+    const members = rows + (first << 6);
     const partner = i8x16.min_u(
       i8x16.min_u(v128.or(costs0, v128.load(members)), v128.or(costs1, v128.load(members, 16))),
       v128.or(costs2, v128.load(members, 32)),
     );
-    const sum = i8x16.add_sat_s(partner, v128.load8_splat(FIRST + first));
-    firsts = v128.bitselect(i8x16.splat(<i8>first), firsts, i8x16.gt_s(sums, sum));
-    sums = i8x16.min_u(sums, sum);
+    const sum = i8x16.add_sat_s(partner, v128.load8_splat(first, FIRST));
+    const position = v128.load8_splat(members, 48);
+    best = i16x8.min_u(
+      best,
+      v128.shuffle<u8>(position, sum, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+    );
+    other = i16x8.min_u(
+      other,
+      v128.shuffle<u8>(position, sum, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+    );
   }
-  bestSums = sums;
-  bestFirsts = firsts;
+  return i16x8.min_u(best, other);
 }
 
 /**
- * Looks for a better point than the known one, which costs `excess` more than the nearest levels. Puts it to `place`
- * and returns its excess cost; `limit` if no point costs less than that.
+ * Looks for a better point than the known one, whose excess cost is at `excess`. Puts it to `place` and returns its
+ * excess cost; `limit` if no point costs less than that.
  */
-function search_group(group: usize, levels: i32, excess: f32, limit: f32, place: usize): f32 {
-  const bound = min<f32>(excess, limit);
-  const unit: f32 = <f32>126.0 / bound;
-  const units = f32x4.splat(unit);
+function search_group(group: usize, levels: i32, excess: usize, limit: f32, place: usize): f32 {
+  const bounds = f32x4.pmin(v128.load32_splat(excess), f32x4.splat(limit));
+  const units = f32x4.div(v128.load(F32_126), bounds);
   store_quads(SECOND, level_costs(v128.load(group, 16), v128.load(group, 48), v128.load(group, 80), units));
   store_quads(FIRST, level_costs(v128.load(group), v128.load(group, 32), v128.load(group, 64), units));
   // The least cost of a second quad is 0 for the parity of the nearest levels.
@@ -539,63 +572,48 @@ function search_group(group: usize, levels: i32, excess: f32, limit: f32, place:
   const least = min_u8x16(
     i8x16.min_u(i8x16.min_u(v128.load(others), v128.load(others, 16)), v128.load(others, 32)),
   );
-  bestSums = i8x16.splat(127);
-  bestFirsts = i8x16.splat(0);
-  try_quads(below(FIRST, parity ? 127 - least : 127), 0);
-  try_quads(below(FIRST + 48, parity ? 127 : 127 - least), 48);
-
-  // Sum and first quad in 16 bits, so that one minimum finds both.
-  let both = i16x8.min_u(
-    v128.shuffle<u8>(bestFirsts, bestSums, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
-    v128.shuffle<u8>(bestFirsts, bestSums, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
-  );
+  const rows = tables + MEMBERS;
+  let both = i16x8.splat(0x7fff);
+  both = best_sums(below(FIRST, parity ? 127 - least : 127), 0, rows, both);
+  both = best_sums(below(FIRST + 48, parity ? 127 : 127 - least), 48, rows, both);
   both = i16x8.min_u(both, v128.shuffle<u32>(both, both, 2, 3, 0, 1));
   both = i16x8.min_u(both, v128.shuffle<u32>(both, both, 1, 0, 3, 2));
   both = i16x8.min_u(both, i32x4.shr_u(both, 16));
-  const best = <u32>i16x8.extract_lane_u(both, 0);
+  const bound = f32x4.extract_lane(bounds, 0);
+  const best = <i32>i16x8.extract_lane_u(both, 0);
   const sum = best >> 8;
   if (sum == 127) return bound;
   const first = <usize>(best & 255);
-  const second = partner_of(first, <i32>sum - <i32>load<u8>(FIRST + first));
+  const second = partner_of(first, sum - <i32>load<u8>(first, FIRST));
   store<u16>(place, load<u16>(tables + POINTS + ((first * 48 + second) << 1)));
-  return <f32>sum / unit;
+  return <f32>sum * bound * <f32>(1.0 / 126.0);
 }
 
 /** The second quad that makes a point with the first and has this cost. */
+// @ts-ignore: decorator
+@inline
 function partner_of(first: usize, cost: i32): usize {
-  const members = tables + MEMBERS + first * 48;
+  const members = tables + MEMBERS + (first << 6);
   const costs = first < 48 ? SECOND : SECOND + 48;
   const wanted = i8x16.splat(<i8>cost);
-  return <usize>(
-    ctz(
-      <u64>i8x16.bitmask(i8x16.eq(v128.or(v128.load(costs), v128.load(members)), wanted)) |
-        (<u64>i8x16.bitmask(i8x16.eq(v128.or(v128.load(costs, 16), v128.load(members, 16)), wanted)) << 16) |
-        (<u64>i8x16.bitmask(i8x16.eq(v128.or(v128.load(costs, 32), v128.load(members, 32)), wanted)) << 32),
-    )
-  );
+  const low = <u32>i8x16.bitmask(i8x16.eq(v128.or(v128.load(costs), v128.load(members)), wanted));
+  const middle = <u32>i8x16.bitmask(i8x16.eq(v128.or(v128.load(costs, 16), v128.load(members, 16)), wanted));
+  const high = <u32>i8x16.bitmask(i8x16.eq(v128.or(v128.load(costs, 32), v128.load(members, 32)), wanted));
+  return <usize>ctz(<u64>(low | (middle << 16)) | (<u64>high << 32));
 }
 
 /** Sum of importance * magnitude * q over a block whose groups have the given points. */
 export function block_product(block: i32, blockWeights: i32, points: usize): f32 {
-  const one = f32x4.splat(1);
-  const step1 = f32x4.splat(STEP_1);
-  const step2 = f32x4.splat(STEP_2);
   const from = (<usize>block * <usize>blockWeights) << 2;
   let sum = f32x4.splat(0);
   for (let group: i32 = 0; group < blockWeights >> 3; group++) {
     const point = <usize>load<u16>(points + (<usize>group << 1));
-    const pattern = <u32>load<u16>(tables + PATTERNS + (point << 1));
+    const mask = tables + MASKS + (point << 2);
     const at = from + (<usize>group << 5);
-    const q = f32x4.add(
-      f32x4.add(one, v128.and(lanes_of(pattern), step1)),
-      v128.and(lanes_of(pattern >> 8), step2),
-    );
-    const nextQ = f32x4.add(
-      f32x4.add(one, v128.and(lanes_of(pattern >> 4), step1)),
-      v128.and(lanes_of(pattern >> 12), step2),
-    );
-    const ix = f32x4.mul(v128.load(IMPORTANCE + at), v128.load(X + at));
-    const nextIX = f32x4.mul(v128.load(IMPORTANCE + at, 16), v128.load(X + at, 16));
+    const q = magnitudes(lanes(mask), lanes(mask + 2));
+    const nextQ = magnitudes(lanes(mask + 1), lanes(mask + 3));
+    const ix = f32x4.mul(v128.load(at, IMPORTANCE), v128.load(at, X));
+    const nextIX = f32x4.mul(v128.load(at, IMPORTANCE + 16), v128.load(at, X + 16));
     sum = f32x4.add(sum, f32x4.add(f32x4.mul(ix, q), f32x4.mul(nextIX, nextQ)));
   }
   return sum_f32x4(sum);

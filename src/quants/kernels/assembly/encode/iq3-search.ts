@@ -6,12 +6,20 @@ import {
   add_entry,
   best_start,
   ENERGY,
+  F32_126,
+  F32_127,
+  F32_2_23,
+  F32_HALF,
+  F32_ONE,
+  F32_SIX,
+  F32_TWO,
   IMPORTANCE,
   odd,
   points_of,
   POOL_SIZE,
   RANKING,
   SCALE,
+  SUM_W_4,
   W,
   WX,
   X,
@@ -124,11 +132,9 @@ function magnitude_of(level: i32): f32 {
 // @ts-ignore: decorator
 @inline
 function nearest_magnitude(ratio: v128, topBounds: v128, topStep: v128): v128 {
-  const zero = f32x4.splat(0);
-  const half = f32x4.splat(0.5);
-  const pairs = f32x4.floor(f32x4.mul(ratio, half));
-  const level = f32x4.pmax(zero, f32x4.pmin(f32x4.splat(6), pairs));
-  const magnitude = f32x4.add(f32x4.add(level, level), f32x4.splat(1));
+  const pairs = f32x4.floor(f32x4.mul(ratio, v128.load(F32_HALF)));
+  const level = f32x4.pmax(i32x4.splat(0), f32x4.pmin(v128.load(F32_SIX), pairs));
+  const magnitude = f32x4.add(f32x4.add(level, level), v128.load(F32_ONE));
   return f32x4.add(magnitude, v128.and(f32x4.gt(ratio, topBounds), topStep));
 }
 
@@ -146,28 +152,29 @@ export function first_scales(): f32 {
     let maximum = zero;
     let energy = zero;
     for (let at = from; at < from + 128; at += 16) {
-      const x = v128.load(X + at);
+      const x = v128.load(at, X);
       maximum = f32x4.pmax(maximum, x);
-      energy = f32x4.add(energy, f32x4.mul(v128.load(WX + at), x));
+      energy = f32x4.add(energy, f32x4.mul(v128.load(at, WX), x));
+      store<f32>(at >> 2, sum_f32x4(v128.load(at, W)), SUM_W_4);
     }
     maximum = f32x4.pmax(maximum, v128.shuffle<u32>(maximum, maximum, 2, 3, 0, 1));
     maximum = f32x4.pmax(maximum, v128.shuffle<u32>(maximum, maximum, 1, 0, 3, 2));
-    store<f32>(ENERGY + block, sum_f32x4(energy));
-    store<f32>(SCALE + block, 0);
+    store<f32>(block, sum_f32x4(energy), ENERGY);
+    store<f32>(block, 0, SCALE);
     if (f32x4.extract_lane(maximum, 0) > 0) {
       const inverse = f32x4.div(f32x4(13, 14.5, 16.5, 19.5), maximum);
       let qx = zero;
       let q2 = zero;
       for (let at = from; at < from + 128; at += 4) {
-        const x = v128.load32_splat(X + at);
-        const w = v128.load32_splat(W + at);
+        const x = v128.load32_splat(at, X);
+        const w = v128.load32_splat(at, W);
         const q = nearest_magnitude(f32x4.mul(x, inverse), topBounds, topStep);
         const wq = f32x4.mul(w, q);
         qx = f32x4.add(qx, f32x4.mul(wq, x));
         q2 = f32x4.add(q2, f32x4.mul(wq, q));
       }
       const scale = best_start(qx, q2);
-      store<f32>(SCALE + block, scale);
+      store<f32>(block, scale, SCALE);
       if (scale > largest) largest = scale;
     }
     block += 4;
@@ -182,27 +189,50 @@ export function rank(block: i32, scale: f32, low: i32): void {
     f32x4.add(f32x4.splat(odd(low)), f32x4(0, 2, 4, 6)),
   );
   const second = f32x4.add(first, f32x4.splat(<f32>8 * scale));
-  const one = f32x4.splat(1);
-  const firstInverse = f32x4.div(one, first);
-  const secondInverse = f32x4.div(one, second);
-  const topBounds = f32x4.splat(topBound);
-  const topStep = f32x4.splat(top - 13);
+  // The rest of x / 2s after the nearest level, l + 1/2, is the error in units of 2s.
+  const half = v128.load(F32_HALF);
+  const firstInverse = f32x4.div(half, first);
+  const secondInverse = f32x4.div(half, second);
   let firstError = f32x4.splat(0);
   let secondError = f32x4.splat(0);
   const from = <usize>block << 7;
-  for (let at = from; at < from + 128; at += 4) {
-    const x = v128.load32_splat(X + at);
-    const w = v128.load32_splat(W + at);
-    let ratio = f32x4.mul(x, firstInverse);
-    let rest = f32x4.sub(nearest_magnitude(ratio, topBounds, topStep), ratio);
-    firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
-    ratio = f32x4.mul(x, secondInverse);
-    rest = f32x4.sub(nearest_magnitude(ratio, topBounds, topStep), ratio);
-    secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(rest, rest)));
+  if (top == 15) {
+    const seven = f32x4.splat(7);
+    for (let at = from; at < from + 128; at += 4) {
+      const x = v128.load32_splat(at, X);
+      const w = v128.load32_splat(at, W);
+      const ratio = f32x4.mul(x, firstInverse);
+      const rest = f32x4.sub(f32x4.sub(ratio, half), f32x4.pmin(seven, f32x4.floor(ratio)));
+      firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
+      const otherRatio = f32x4.mul(x, secondInverse);
+      const otherRest = f32x4.sub(f32x4.sub(otherRatio, half), f32x4.pmin(seven, f32x4.floor(otherRatio)));
+      secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
+    }
+  } else {
+    const one = v128.load(F32_ONE);
+    const topBounds = f32x4.splat(topBound);
+    const topStep = f32x4.splat(top - 13);
+    const wholeFirst = f32x4.div(one, first);
+    const wholeSecond = f32x4.div(one, second);
+    for (let at = from; at < from + 128; at += 4) {
+      const x = v128.load32_splat(at, X);
+      const w = v128.load32_splat(at, W);
+      const ratio = f32x4.mul(x, wholeFirst);
+      const rest = f32x4.sub(ratio, nearest_magnitude(ratio, topBounds, topStep));
+      firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
+      const otherRatio = f32x4.mul(x, wholeSecond);
+      const otherRest = f32x4.sub(otherRatio, nearest_magnitude(otherRatio, topBounds, topStep));
+      secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
+    }
+    const quarter = f32x4.splat(0.25);
+    firstError = f32x4.mul(firstError, quarter);
+    secondError = f32x4.mul(secondError, quarter);
   }
-  const energy = v128.load32_splat(ENERGY + (<usize>block << 2));
-  v128.store(RANKING, f32x4.sub(f32x4.mul(firstError, f32x4.mul(first, first)), energy));
-  v128.store(RANKING, f32x4.sub(f32x4.mul(secondError, f32x4.mul(second, second)), energy), 16);
+  const twiceFirst = f32x4.add(first, first);
+  const twiceSecond = f32x4.add(second, second);
+  const energy = v128.load32_splat(<usize>block << 2, ENERGY);
+  v128.store(RANKING, f32x4.sub(f32x4.mul(firstError, f32x4.mul(twiceFirst, twiceFirst)), energy));
+  v128.store(RANKING, f32x4.sub(f32x4.mul(secondError, f32x4.mul(twiceSecond, twiceSecond)), energy), 16);
 }
 
 /**
@@ -220,31 +250,31 @@ export function search_block(block: i32, s: f32, limit: f32): f32 {
   let all = zero;
   for (let group: usize = 0; group < 8; group++) {
     const at = from + (group << 4);
-    const x = v128.load(X + at);
+    const x = v128.load(at, X);
     const q = nearest_magnitude(f32x4.mul(x, inverse), topBounds, topStep);
     const rest = f32x4.sub(f32x4.mul(scales, q), x);
-    const error = f32x4.mul(f32x4.mul(rest, rest), v128.load(W + at));
-    v128.store(MAGNITUDE + (group << 4), q);
-    v128.store(ERRORS + (group << 4), error);
+    const error = f32x4.mul(f32x4.mul(rest, rest), v128.load(at, W));
+    v128.store(group << 4, q, MAGNITUDE);
+    v128.store(group << 4, error, ERRORS);
     all = f32x4.add(all, error);
   }
-  let cost = sum_f32x4(all) - load<f32>(ENERGY + offset);
+  let cost = sum_f32x4(all) - load<f32>(offset, ENERGY);
   if (cost >= limit) return limit;
 
-  const entry = load<i32>(POOL_SIZE + offset);
+  const entry = load<i32>(offset, POOL_SIZE);
   const points = points_of(block, entry);
   for (let four: usize = 0; four < 8; four += 4) {
-    v128.store(LEVELS + (four << 2), level_patterns(MAGNITUDE + (four << 4)));
+    v128.store(four << 2, level_patterns(MAGNITUDE + (four << 4)), LEVELS);
     const at = from + (four << 4);
     const excess0 = known_excess(four, at, scales, points);
     const excess1 = known_excess(four + 1, at + 16, scales, points);
     const excess2 = known_excess(four + 2, at + 32, scales, points);
     const excess3 = known_excess(four + 3, at + 48, scales, points);
-    v128.store(EXCESS + (four << 2), sums_of_four(excess0, excess1, excess2, excess3));
+    v128.store(four << 2, sums_of_four(excess0, excess1, excess2, excess3), EXCESS);
   }
   for (let group: usize = 0; group < 8; group++) {
-    const excess = load<f32>(EXCESS + (group << 2));
-    if (excess > 1e-30) {
+    const excess = EXCESS + (group << 2);
+    if (load<f32>(excess) > 1e-30) {
       cost += search_group(group, from + (group << 4), s, excess, limit - cost, points + (group << 1));
       if (cost >= limit) return limit;
     }
@@ -255,8 +285,8 @@ export function search_block(block: i32, s: f32, limit: f32): f32 {
   for (let group: usize = 0; group < 8; group++) {
     const at = from + (group << 4);
     const q = v128.load(tables + MAGNITUDES + (<usize>load<u16>(points + (group << 1)) << 4));
-    qx = f32x4.add(qx, f32x4.mul(q, v128.load(WX + at)));
-    q2 = f32x4.add(q2, f32x4.mul(f32x4.mul(q, q), v128.load(W + at)));
+    qx = f32x4.add(qx, f32x4.mul(q, v128.load(at, WX)));
+    q2 = f32x4.add(q2, f32x4.mul(f32x4.mul(q, q), v128.load(at, W)));
   }
   return add_entry(block, entry, sum_f32x4(qx), sum_f32x4(q2), s);
 }
@@ -284,15 +314,15 @@ function level_bytes(magnitudes: usize): v128 {
 // @ts-ignore: decorator
 @inline
 function known_excess(group: usize, at: usize, scales: v128, points: usize): v128 {
-  const point = load<u16>(tables + NEAREST + (<usize>load<i32>(LEVELS + (group << 2)) << 1));
+  const point = load<u16>(tables + NEAREST + (<usize>load<i32>(group << 2, LEVELS) << 1));
   store<u16>(points + (group << 1), point);
   const rest = f32x4.sub(
     f32x4.mul(scales, v128.load(tables + MAGNITUDES + (<usize>point << 4))),
-    v128.load(X + at),
+    v128.load(at, X),
   );
   return f32x4.sub(
-    f32x4.mul(f32x4.mul(rest, rest), v128.load(W + at)),
-    v128.load(ERRORS + (group << 4)),
+    f32x4.mul(f32x4.mul(rest, rest), v128.load(at, W)),
+    v128.load(group << 4, ERRORS),
   );
 }
 
@@ -309,38 +339,54 @@ function sums_of_four(a: v128, b: v128, c: v128, d: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function level_cost(distance: v128, slope: v128): v128 {
-  const cost = f32x4.pmin(f32x4.splat(127), f32x4.mul(distance, slope));
-  return f32x4.add(cost, f32x4.splat(8388608.0));
+  return f32x4.add(f32x4.pmin(v128.load(F32_127), f32x4.mul(distance, slope)), v128.load(F32_2_23));
 }
 
 /** The lowest bytes of four vectors' lanes, side by side. */
 // @ts-ignore: decorator
 @inline
 function pack_bytes(a: v128, b: v128, c: v128, d: v128): v128 {
-  const lowest = v128.xor(a, i32x4.splat(0x4b000000));
+  const lowest = v128.xor(a, v128.load(F32_2_23));
   return v128.or(v128.or(lowest, i32x4.shl(b, 8)), v128.or(i32x4.shl(c, 16), i32x4.shl(d, 24)));
 }
 
+/** Each of the first four bytes four times; of the third four. */
+// @ts-ignore: decorator
+@inline
+function four_times(v: v128): v128 {
+  const twice = v128.shuffle<u8>(v, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  return v128.shuffle<u8>(twice, twice, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+// @ts-ignore: decorator
+@inline
+function third_four_times(v: v128): v128 {
+  const twice = v128.shuffle<u8>(v, v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return v128.shuffle<u8>(twice, twice, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
 /**
- * Looks for a better point than the known one, which costs `excess` more than the nearest levels. Puts it to `place`
- * and returns its excess cost; `limit` if no point costs less than that.
+ * Looks for a better point than the known one, whose excess cost is at `excess`. Puts it to `place` and returns its
+ * excess cost; `limit` if no point costs less than that.
  */
-function search_group(group: usize, at: usize, s: f32, excess: f32, limit: f32, place: usize): f32 {
-  const bound = min<f32>(excess, limit);
-  const x = v128.load(X + at);
-  const q = v128.load(MAGNITUDE + (group << 4));
+function search_group(group: usize, at: usize, s: f32, excess: usize, limit: f32, place: usize): f32 {
+  const bounds = f32x4.pmin(v128.load32_splat(excess), f32x4.splat(limit));
+  const x = v128.load(at, X);
+  const q = v128.load(group << 4, MAGNITUDE);
+
   // With t = x / s, level p costs w s^2 ((p - t)^2 - (q - t)^2) = (p - q) (a (p - q) + b) more than the nearest
   // level q, where a = w s^2 and b = 2 a (q - t). A larger unit where a weight is far above the others keeps the
   // rounding errors of this small; taking a trifle off b keeps the costs from being negative.
-  const energy = f32x4.mul(v128.load(W + at), f32x4.splat(s * s));
-  const heaviest = max_lane(energy);
-  const unit: f32 = <f32>126.0 / max<f32>(bound, heaviest * <f32>1e-3);
-  const a = f32x4.mul(energy, f32x4.splat(unit));
+  const squares = f32x4.splat(s * s);
+  const heaviest = f32x4.mul(f32x4.mul(v128.load32_splat(at >> 2, SUM_W_4), squares), f32x4.splat(5e-4));
+  const raised = f32x4.pmax(bounds, heaviest);
+  const units = f32x4.div(v128.load(F32_126), raised);
+  const a = f32x4.mul(f32x4.mul(v128.load(at, W), squares), units);
   const rest = f32x4.sub(q, f32x4.mul(x, f32x4.splat(<f32>1 / s)));
   const b = f32x4.mul(f32x4.mul(a, rest), f32x4.splat(1.99999));
-  const two = f32x4.splat(2);
+  const two = v128.load(F32_TWO);
   const twoA = f32x4.add(a, a);
-  let distance = f32x4.sub(f32x4.splat(1), q);
+  let distance = f32x4.sub(v128.load(F32_ONE), q);
   let slope = f32x4.add(f32x4.mul(a, distance), b);
   const cost0 = level_cost(distance, slope);
   distance = f32x4.add(distance, two);
@@ -367,82 +413,73 @@ function search_group(group: usize, at: usize, s: f32, excess: f32, limit: f32, 
   const low = pack_bytes(cost0, cost1, cost2, cost3);
   const high = pack_bytes(cost4, cost5, cost6, cost7);
 
-  // Byte 8 i + j of four vectors: the first weight of the pair has level i, the second j.
+  // Byte 8 i + j of four vectors: the first weight of the pair has level i, the second j. The shuffles are of kinds
+  // that are one instruction each.
   let other = v128.shuffle<u32>(low, high, 3, 7, 3, 7);
-  const second0 = i8x16.add_sat_s(other, v128.shuffle<u8>(low, low, 8, 8, 8, 8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9));
-  const second1 = i8x16.add_sat_s(
-    other,
-    v128.shuffle<u8>(low, low, 10, 10, 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11),
-  );
-  const second2 = i8x16.add_sat_s(
-    other,
-    v128.shuffle<u8>(high, high, 8, 8, 8, 8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9),
-  );
-  const second3 = i8x16.add_sat_s(
-    other,
-    v128.shuffle<u8>(high, high, 10, 10, 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11),
-  );
+  let levels = third_four_times(low);
+  const second0 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
+  const second1 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
+  levels = third_four_times(high);
+  const second2 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
+  const second3 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
   other = v128.shuffle<u32>(low, high, 1, 5, 1, 5);
   const most = i8x16.splat(127);
-  let first = i8x16.add_sat_s(other, v128.shuffle<u8>(low, low, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
-  let candidates = <u64>i8x16.bitmask(i8x16.gt_s(most, first));
+  levels = four_times(low);
+  let first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
   v128.store(FIRST, first);
-  first = i8x16.add_sat_s(other, v128.shuffle<u8>(low, low, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
-  candidates |= <u64>i8x16.bitmask(i8x16.gt_s(most, first)) << 16;
+  let below0 = <u32>i8x16.bitmask(i8x16.gt_s(most, first));
+  first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
   v128.store(FIRST, first, 16);
-  first = i8x16.add_sat_s(other, v128.shuffle<u8>(high, high, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1));
-  candidates |= <u64>i8x16.bitmask(i8x16.gt_s(most, first)) << 32;
+  below0 |= <u32>i8x16.bitmask(i8x16.gt_s(most, first)) << 16;
+  levels = four_times(high);
+  first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
   v128.store(FIRST, first, 32);
-  first = i8x16.add_sat_s(other, v128.shuffle<u8>(high, high, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
-  candidates |= <u64>i8x16.bitmask(i8x16.gt_s(most, first)) << 48;
+  let below1 = <u32>i8x16.bitmask(i8x16.gt_s(most, first));
+  first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
   v128.store(FIRST, first, 48);
+  below1 |= <u32>i8x16.bitmask(i8x16.gt_s(most, first)) << 16;
+  let candidates = <u64>below0 | (<u64>below1 << 32);
 
-  let sums = most;
-  let firsts = i8x16.splat(0);
+  // Sum and first pair in 16 bits, so that one minimum finds both.
+  const rows = tables + MEMBERS;
+  let both = i16x8.splat(0x7fff);
+  let others = both;
   while (candidates != 0) {
     const pair = <usize>ctz(candidates);
     candidates &= candidates - 1;
-    const members = tables + MEMBERS + (pair << 6);
+    const members = rows + (pair << 6);
     const partner = i8x16.min_u(
       i8x16.min_u(v128.or(second0, v128.load(members)), v128.or(second1, v128.load(members, 16))),
       i8x16.min_u(v128.or(second2, v128.load(members, 32)), v128.or(second3, v128.load(members, 48))),
     );
-    const sum = i8x16.add_sat_s(partner, v128.load8_splat(FIRST + pair));
-    firsts = v128.bitselect(i8x16.splat(<i8>pair), firsts, i8x16.gt_s(sums, sum));
-    sums = i8x16.min_u(sums, sum);
+    const sum = i8x16.add_sat_s(partner, v128.load8_splat(pair, FIRST));
+    const position = i8x16.splat(<i8>pair);
+    both = i16x8.min_u(
+      both,
+      v128.shuffle<u8>(position, sum, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+    );
+    others = i16x8.min_u(
+      others,
+      v128.shuffle<u8>(position, sum, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+    );
   }
-
-  // Sum and first pair in 16 bits, so that one minimum finds both.
-  let both = i16x8.min_u(
-    v128.shuffle<u8>(firsts, sums, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
-    v128.shuffle<u8>(firsts, sums, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
-  );
+  both = i16x8.min_u(both, others);
   both = i16x8.min_u(both, v128.shuffle<u32>(both, both, 2, 3, 0, 1));
   both = i16x8.min_u(both, v128.shuffle<u32>(both, both, 1, 0, 3, 2));
   both = i16x8.min_u(both, i32x4.shr_u(both, 16));
-  const best = <u32>i16x8.extract_lane_u(both, 0);
+  const best = <i32>i16x8.extract_lane_u(both, 0);
   const sum = best >> 8;
-  if (sum == 127) return bound;
+  if (sum == 127) return f32x4.extract_lane(bounds, 0);
   const pair = <usize>(best & 255);
-  const wanted = i8x16.splat(<i8>(<i32>sum - <i32>load<u8>(FIRST + pair)));
-  const members = tables + MEMBERS + (pair << 6);
-  const partner = <usize>(
-    ctz(
-      <u64>i8x16.bitmask(i8x16.eq(v128.or(second0, v128.load(members)), wanted)) |
-        (<u64>i8x16.bitmask(i8x16.eq(v128.or(second1, v128.load(members, 16)), wanted)) << 16) |
-        (<u64>i8x16.bitmask(i8x16.eq(v128.or(second2, v128.load(members, 32)), wanted)) << 32) |
-        (<u64>i8x16.bitmask(i8x16.eq(v128.or(second3, v128.load(members, 48)), wanted)) << 48),
-    )
-  );
+  const wanted = i8x16.splat(<i8>(sum - <i32>load<u8>(pair, FIRST)));
+  const members = rows + (pair << 6);
+  const equal0 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second0, v128.load(members)), wanted));
+  const equal1 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second1, v128.load(members, 16)), wanted));
+  const equal2 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second2, v128.load(members, 32)), wanted));
+  const equal3 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second3, v128.load(members, 48)), wanted));
+  const partner = <usize>ctz(<u64>(equal0 | (equal1 << 16)) | (<u64>(equal2 | (equal3 << 16)) << 32));
   store<u16>(place, load<u16>(tables + POINTS + (((pair << 6) + partner) << 1)));
-  return <f32>sum / unit;
-}
-
-// @ts-ignore: decorator
-@inline
-function max_lane(v: v128): f32 {
-  v = f32x4.pmax(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
-  return max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1));
+  return <f32>sum * f32x4.extract_lane(raised, 0) * <f32>(1.0 / 126.0);
 }
 
 /** Sum of importance * magnitude * q over a block whose groups have the given points. */
@@ -452,7 +489,7 @@ export function block_product(block: i32, points: usize): f32 {
   for (let group: usize = 0; group < 8; group++) {
     const at = from + (group << 4);
     const q = v128.load(tables + MAGNITUDES + (<usize>load<u16>(points + (group << 1)) << 4));
-    sum = f32x4.add(sum, f32x4.mul(f32x4.mul(v128.load(IMPORTANCE + at), v128.load(X + at)), q));
+    sum = f32x4.add(sum, f32x4.mul(f32x4.mul(v128.load(at, IMPORTANCE), v128.load(at, X)), q));
   }
   return sum_f32x4(sum);
 }
