@@ -7,7 +7,7 @@ import { fill, gaussian, uniform } from "../testing/random.js";
 import { EncoderPool } from "./pool.js";
 import { addStatistics, noStatistics } from "./statistics.js";
 import type { Slice } from "./transcode.js";
-import { rowBytes, type TypeName } from "./types.js";
+import { rowBytes, type TypeName, types } from "./types.js";
 
 const execFile = promisify(execFileCallback);
 
@@ -96,6 +96,49 @@ describe("the encoder pool", () => {
     }
   });
 
+  it("surveys stored rows of every type: zero blocks are counted, what is not finite is named", async () => {
+    const pool = new EncoderPool(1);
+    try {
+      for (const { name, canDecode, canEncode, quantized, blockSize } of types.values()) {
+        if (!canDecode || !canEncode) continue;
+        const some = weights.slice(0, 6 * columns);
+        some.fill(0, 2 * columns, 3 * columns);
+        const float = { source: new Uint8Array(some.slice().buffer), importance: undefined };
+        const stored = await pool.transcode(slice(0, 6, { ...float, targetType: name, effort: "fast" }));
+        const source = name === "F32" ? new Uint8Array(some.slice().buffer) : stored.bytes;
+        const survey = await pool.survey({ label: "t", firstRow: 10, sourceType: name, columns, source });
+        const blocks = quantized ? (6 * columns) / blockSize : 6;
+        assert.deepEqual(survey, { blocks, zeroBlocks: blocks / 6 }, name);
+      }
+      const source = new Uint8Array(Float32Array.of(1, 2, Infinity, 4).buffer);
+      await assert.rejects(pool.survey({ label: "t", firstRow: 10, sourceType: "F32", columns: 2, source }), {
+        message:
+          "t: row 11 has the weight Infinity at column 0. The file is damaged; download or convert it again.",
+      });
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it("compares rows that were encoded before to the same figures", async () => {
+    for (const threads of [0, 1]) {
+      const pool = new EncoderPool(threads);
+      try {
+        const first = await pool.transcode(slice(5, 20, { targetType: "Q4_0" }));
+        const encoded = first.bytes.slice();
+        const again = await pool.transcode(slice(5, 20, { targetType: "Q4_0", encoded }));
+        assert.deepEqual(again.statistics, first.statistics);
+        const wrong = first.bytes.slice();
+        wrong.fill(0x77, 7 * rowBytes("Q4_0", columns), 8 * rowBytes("Q4_0", columns));
+        const { worst } = await pool.transcode(slice(5, 20, { targetType: "Q4_0", encoded: wrong }));
+        assert.equal(worst?.row, 12);
+        assert.ok(worst.relativeError > 1);
+      } finally {
+        await pool.close();
+      }
+    }
+  });
+
   it("goes on after a slice that cannot be encoded, and says where it is", async () => {
     const pool = new EncoderPool(2);
     try {
@@ -104,7 +147,7 @@ describe("the encoder pool", () => {
       await assert.rejects(pool.transcode(slice(100, 4, { source: new Uint8Array(damaged.buffer) })), {
         name: MalformedInputError.name,
         message:
-          'test.gguf: tensor "t": row 103 has the weight NaN at column 5. The source is damaged; download or convert it again.',
+          'test.gguf: tensor "t": row 103 has the weight NaN at column 5. The file is damaged; download or convert it again.',
         details: { row: 103, column: 5 },
       });
       await assert.rejects(pool.transcode(slice(0, 1, { targetType: "Q8_K" })), UsageError);

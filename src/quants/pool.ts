@@ -11,15 +11,17 @@ import { deserializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
 import type { Reply, Task, WorkerSetup } from "./pool-messages.js";
-import { type Slice, type Transcoded, transcode } from "./transcode.js";
+import type { StoredSlice, Survey } from "./survey.js";
+import type { Slice, Transcoded } from "./transcode.js";
+import { type Done, perform, type Work } from "./work.js";
 import { Workspace } from "./workspace.js";
 
 /** Slices given to a thread at a time: one in work and one waiting. */
 const slicesPerThread = 2;
 
 interface Waiting {
-  readonly slice: Slice;
-  readonly resolve: (done: Transcoded) => void;
+  readonly work: Work;
+  readonly resolve: (done: Done) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -55,13 +57,13 @@ export class EncoderPool {
    * Also rejects when a thread breaks down or the pool is closed before the slice is done. Does not wait for room:
    * see `ready`.
    */
-  transcode(slice: Slice): Promise<Transcoded> {
-    if (this.failure) return Promise.reject(this.failure);
-    return new Promise<Transcoded>((resolve, reject) => {
-      this.outstanding++;
-      this.queue.push({ slice, resolve, reject });
-      this.distribute();
-    });
+  async transcode(slice: Slice): Promise<Transcoded> {
+    return (await this.submit({ kind: "transcode", slice })) as Transcoded;
+  }
+
+  /** Surveys a slice; see `survey` for the errors that reject the promise, else as `transcode`. */
+  async survey(slice: StoredSlice): Promise<Survey> {
+    return (await this.submit({ kind: "survey", slice })) as Survey;
   }
 
   /**
@@ -77,6 +79,15 @@ export class EncoderPool {
   async close(): Promise<void> {
     this.fail(new CancelledError("The encoder pool was closed before all slices were done."));
     await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+  }
+
+  private submit(work: Work): Promise<Done> {
+    if (this.failure) return Promise.reject(this.failure);
+    return new Promise((resolve, reject) => {
+      this.outstanding++;
+      this.queue.push({ work, resolve, reject });
+      this.distribute();
+    });
   }
 
   private start(setup: WorkerSetup): Thread {
@@ -96,7 +107,7 @@ export class EncoderPool {
   private distribute(): void {
     while (this.queue.length > 0) {
       if (this.workspace) {
-        this.transcodeHere(this.queue.shift()!, this.workspace);
+        this.performHere(this.queue.shift()!, this.workspace);
         continue;
       }
       const thread = this.threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
@@ -105,9 +116,9 @@ export class EncoderPool {
     }
   }
 
-  private transcodeHere(task: Waiting, workspace: Workspace): void {
+  private performHere(task: Waiting, workspace: Workspace): void {
     try {
-      task.resolve(transcode(task.slice, workspace));
+      task.resolve(perform(task.work, workspace));
     } catch (error) {
       task.reject(error as Error);
     }
@@ -116,14 +127,9 @@ export class EncoderPool {
 
   private send(thread: Thread, task: Waiting): void {
     const id = this.nextId++;
-    // A view of a larger buffer would take the whole buffer along, so it is copied.
-    const slice = {
-      ...task.slice,
-      source: exactly(task.slice.source),
-      importance: task.slice.importance?.slice(),
-    };
     thread.tasks.set(id, task);
-    thread.worker.postMessage({ id, slice } satisfies Task, [slice.source.buffer as ArrayBuffer]);
+    const work = ownBytes(task.work);
+    thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
   }
 
   private receive(thread: Thread, reply: Reply): void {
@@ -157,6 +163,15 @@ export class EncoderPool {
     for (const task of tasks) task.reject(error);
     this.wakeWaiters();
   }
+}
+
+/** The same work on bytes that can be moved: a view of a larger buffer would take the whole buffer along. */
+function ownBytes(work: Work): Work {
+  const source = exactly(work.slice.source);
+  if (work.kind === "survey") return { ...work, slice: { ...work.slice, source } };
+  const { importance, encoded } = work.slice;
+  const copies = { importance: importance?.slice(), encoded: encoded && exactly(encoded) };
+  return { ...work, slice: { ...work.slice, ...copies, source } };
 }
 
 function exactly(bytes: Uint8Array): Uint8Array {

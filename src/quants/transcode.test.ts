@@ -95,7 +95,7 @@ for (const implementation of ["the reference", "the kernels"]) {
       assert.throws(() => transcode(slice({ weights: infinite, firstRow: 10 }), newWorkspace()), {
         name: MalformedInputError.name,
         message:
-          "t: row 12 has the weight -Infinity at column 1. The source is damaged; download or convert it again.",
+          "t: row 12 has the weight -Infinity at column 1. The file is damaged; download or convert it again.",
       });
       const large = weights.slice();
       large[7 * columns] = 1e9;

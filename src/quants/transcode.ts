@@ -23,6 +23,8 @@ export interface Slice {
   /** One value per column, finite and not negative; undefined or all zero: all columns matter alike. */
   readonly importance?: Float32Array | undefined;
   readonly effort: Effort;
+  /** Rows in the target type that were encoded before: they are compared with the source, not encoded anew. */
+  readonly encoded?: Uint8Array | undefined;
 }
 
 export interface Transcoded {
@@ -30,6 +32,14 @@ export interface Transcoded {
   readonly bytes: Uint8Array;
   /** Of all rows; empty if both types are the same. */
   readonly statistics: Statistics;
+  /** The row that lost most, counted like `firstRow`; undefined if both types are the same. */
+  readonly worst?: RowError;
+}
+
+/** Weighted squared error of a row as a share of its own weighted sum of squares. */
+export interface RowError {
+  readonly row: number;
+  readonly relativeError: number;
 }
 
 /**
@@ -50,18 +60,24 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
       `${slice.label}: a slice of ${source.byteLength} bytes is not whole rows of ${sourceRow} bytes.`,
     );
   }
-  if (sourceType === targetType) return { bytes: source, statistics: noStatistics };
+  if (sourceType === targetType && !slice.encoded) return { bytes: source, statistics: noStatistics };
 
   const rows = source.byteLength / sourceRow;
   const targetRow = rowBytes(targetType, columns);
-  const batchRows = Math.min(rows, Math.max(1, Math.floor(batchWeights / columns)));
+  const batchRows = batchRowsOf(rows, columns);
   const scale = importanceScale(slice);
   workspace.arrange(columns, batchRows, sourceRow, targetRow);
   setImportance(workspace.importance, slice.importance, scale);
   const importance = scale > 0 ? workspace.importance : undefined;
 
-  const bytes = new Uint8Array(rows * targetRow);
+  const bytes = slice.encoded ?? new Uint8Array(rows * targetRow);
+  if (bytes.byteLength !== rows * targetRow) {
+    throw new InternalError(
+      `${slice.label}: ${rows} rows in ${bytes.byteLength} bytes are not ${targetType}.`,
+    );
+  }
   const total = { weights: rows * columns, energy: 0, loss: 0, error: 0, vanishedRows: 0 };
+  let worst: RowError = { row: slice.firstRow, relativeError: 0 };
   for (let first = 0; first < rows; first += batchRows) {
     const count = Math.min(batchRows, rows - first);
     const stored = workspace.source.subarray(0, count * sourceRow);
@@ -72,9 +88,10 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     stored.set(source.subarray(first * sourceRow, first * sourceRow + stored.byteLength));
     workspace.decode(sourceType, stored, weights);
     if (!workspace.isFinite(weights)) throw notFinite(slice, first, weights);
-    workspace.encode(targetType, weights, columns, importance, slice.effort, encoded);
+    if (slice.encoded) encoded.set(bytes.subarray(first * targetRow, first * targetRow + encoded.byteLength));
+    else workspace.encode(targetType, weights, columns, importance, slice.effort, encoded);
     workspace.decode(targetType, encoded, decoded);
-    bytes.set(encoded, first * targetRow);
+    if (!slice.encoded) bytes.set(encoded, first * targetRow);
 
     workspace.measure(weights, decoded, columns);
     for (let row = 0; row < count; row++) {
@@ -83,6 +100,8 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
       const error = workspace.sums[3 * row + 2]!;
       if (!Number.isFinite(error)) throw tooLarge(slice, first + row);
       if (energy > 0 && loss === energy && error === energy) total.vanishedRows++;
+      const relativeError = energy > 0 ? error / energy : error > 0 ? Infinity : 0;
+      if (relativeError > worst.relativeError) worst = { row: slice.firstRow + first + row, relativeError };
       total.energy += energy;
       total.loss += loss;
       total.error += error;
@@ -93,7 +112,12 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     total.loss /= scale;
     total.error /= scale;
   }
-  return { bytes, statistics: total };
+  return { bytes, statistics: total, worst };
+}
+
+/** Rows of a batch. */
+export function batchRowsOf(rows: number, columns: number): number {
+  return Math.min(rows, Math.max(1, Math.floor(batchWeights / columns)));
 }
 
 /**
@@ -124,12 +148,17 @@ function setImportance(out: Float32Array, importance: Float32Array | undefined, 
   else for (let column = 0; column < out.length; column++) out[column] = importance[column]! * scale;
 }
 
-function notFinite(slice: Slice, firstRow: number, weights: Float32Array): MalformedInputError {
+/** The error for a batch that begins `firstRow` rows after the slice and has a weight that is not finite. */
+export function notFinite(
+  slice: Pick<Slice, "label" | "firstRow" | "columns">,
+  firstRow: number,
+  weights: Float32Array,
+): MalformedInputError {
   const at = weights.findIndex((weight) => !Number.isFinite(weight));
   const row = slice.firstRow + firstRow + Math.floor(at / slice.columns);
   const column = at % slice.columns;
   return new MalformedInputError(
-    `${slice.label}: row ${row} has the weight ${weights[at]} at column ${column}. The source is damaged; download or convert it again.`,
+    `${slice.label}: row ${row} has the weight ${weights[at]} at column ${column}. The file is damaged; download or convert it again.`,
     { row, column },
   );
 }
