@@ -11,7 +11,7 @@ import type { TensorTask } from "./write-tensors.js";
 export interface PlannedTensor {
   readonly source: SourceTensor;
   readonly type: TypeName;
-  readonly importance?: TensorTask["importance"];
+  readonly importance?: TensorTask["importance"] | undefined;
 }
 
 export interface SplitOptions {

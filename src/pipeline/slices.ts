@@ -25,6 +25,32 @@ export function* slicesOf(shape: readonly number[]): Generator<Slice> {
   }
 }
 
+/** A sampled slice of this many, at least one of each tensor. */
+const slicesPerSample = 32;
+
+/**
+ * Whether a slice (counted from 0) of a tensor (likewise) is looked at when a sample is checked: in each tensor
+ * others, so that the same few experts are not always chosen.
+ */
+export function isSampled(shape: readonly number[], tensor: number, slice: number): boolean {
+  const stride = Math.min(slicesPerSample, sliceCount(shape));
+  return slice % stride === tensor % stride;
+}
+
+/** The sampled slices of a tensor, in order. */
+export function* sampledSlicesOf(shape: readonly number[], tensor: number): Generator<Slice> {
+  let index = 0;
+  for (const slice of slicesOf(shape)) if (isSampled(shape, tensor, index++)) yield slice;
+}
+
+/** The tensor's name, and for stacked experts which one, for messages. */
+export function labelOf(
+  { name, shape }: { readonly name: string; readonly shape: readonly number[] },
+  { expert }: Slice,
+): string {
+  return shape.length > 2 ? `${name}, expert ${expert}` : name;
+}
+
 /** How many slices a tensor of this shape has. */
 export function sliceCount(shape: readonly number[]): number {
   const { matrices, rowsPerMatrix, rowsPerSlice } = cut(shape);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -10,6 +11,7 @@ import { openGguf } from "../model/gguf-model.js";
 import type { ModelSource } from "../model/source.js";
 import type { TypeName } from "../quants/types.js";
 import { writeGgufFile } from "../testing/gguf-file.js";
+import { fill, uniform } from "../testing/random.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { type WrittenModel, writeModel } from "./write-model.js";
 
@@ -30,6 +32,9 @@ interface Options {
   readonly splitMaxBytes?: number;
   /** Stop after this many slices. */
   readonly stopAfter?: number;
+  readonly onSliceWritten?: (count: number) => void;
+  /** Of the first tensor's columns. */
+  readonly importance?: () => readonly Float32Array[];
 }
 
 /** A small model in a folder of its own, and a function that quantizes it to `folder/out.gguf`. */
@@ -50,7 +55,7 @@ async function setUp(t: TestContext, seed = 1) {
 async function write(
   source: ModelSource,
   folder: string,
-  { type = "Q8_0", stopAfter, ...options }: Options,
+  { type = "Q8_0", stopAfter, onSliceWritten, importance, ...options }: Options,
 ): Promise<WrittenModel> {
   const stop = new AbortController();
   let finished = 0;
@@ -58,9 +63,10 @@ async function write(
     ...options,
     source,
     output: join(folder, "out.gguf"),
-    tensors: source.tensors.map((tensor) => ({
+    tensors: source.tensors.map((tensor, index) => ({
       source: tensor,
       type: tensor.shape.length > 1 ? type : "F32",
+      importance: index === 0 ? importance : undefined,
     })),
     metadata: (sha256) =>
       new Map(source.metadata).set("test.source", { type: "string", value: sha256.join() }),
@@ -69,7 +75,9 @@ async function write(
     threads: 0,
     signal: stop.signal,
     onProgress: ({ step }) => {
-      if (step === "quantize" && ++finished === stopAfter) stop.abort();
+      if (step !== "quantize") return;
+      if (++finished === stopAfter) stop.abort();
+      onSliceWritten?.(finished);
     },
   });
 }
@@ -248,6 +256,41 @@ describe("an interrupted run", () => {
       { name: "CancelledError", message: "stopped; no output file was left." },
     );
     assert.deepEqual(await readdir(set.folder), []);
+  });
+});
+
+describe("the output is verified before it gets its name", () => {
+  it("against other bytes than were written", async (t) => {
+    const set = await setUp(t);
+    const partial = join(set.folder, ".out.gguf.partial");
+    const output = join(set.folder, "out.gguf");
+    const { sha256 } = await set.write({});
+    await rm(output);
+    const failing = set.write({
+      onSliceWritten: (count) => {
+        if (count < sliceCount) return;
+        const bytes = readFileSync(partial);
+        writeFileSync(partial, bytes.fill(0x55, 1000));
+      },
+    });
+    await assert.rejects(failing, {
+      name: "EnvironmentError",
+      message: `${output}: token_embd.weight: the disk gives back other bytes than were written; check it, and the memory. What is done is kept; run the same command with --resume to continue.`,
+    });
+    assert.deepEqual((await readdir(set.folder)).sort(), [".out.gguf.journal", ".out.gguf.partial"]);
+    assert.equal((await set.write({ resume: true })).sha256, sha256);
+  });
+
+  it("against other weights than the encoder meant", async (t) => {
+    const set = await setUp(t);
+    const importance = [1, 2].map((seed) => fill(64, uniform(seed)));
+    let asked = 0;
+    await assert.rejects(set.write({ importance: () => [importance[asked++]!] }), {
+      name: "InternalError",
+      message: `${join(set.folder, "out.gguf")}: token_embd.weight: what was written decodes to other weights than the encoder reported; check the machine's memory and start over with --restart.`,
+    });
+    assert.equal(asked, 2);
+    assert.ok(!(await readdir(set.folder)).includes("out.gguf"));
   });
 });
 

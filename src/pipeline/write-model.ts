@@ -13,16 +13,18 @@ import { weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import { EncoderPool } from "../quants/pool.js";
-import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
+import { noStatistics, relativeError } from "../quants/statistics.js";
 import { version } from "../version.js";
 import { fingerprintOf, identityOf } from "./fingerprint.js";
 import { sha256OfFile } from "./hash.js";
+import type { SliceRecord } from "./journal.js";
 import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
 import { SliceRecorder } from "./recorder.js";
-import { findFinishedSlices } from "./resume.js";
+import { findFinishedSlices, PartialReader } from "./resume.js";
 import { sliceCount } from "./slices.js";
 import { Unfinished } from "./unfinished.js";
-import { type FinishedSlices, type TensorTask, writeTensors } from "./write-tensors.js";
+import { verifyHeader, verifySlices } from "./verify-output.js";
+import { type TensorTask, writeTensors } from "./write-tensors.js";
 
 /** What is asked of every command that writes a model. */
 export interface WriteControls {
@@ -105,7 +107,7 @@ async function openUnfinished(options: WriteModelOptions, plan: readonly Planned
     ...inputs,
     "version of Lopsided": version,
   });
-  const slices = tensors.reduce((sum, tensor) => sum + sliceCount(tensor.source.shape), 0);
+  const slices = sum(tensors.map((tensor) => sliceCount(tensor.source.shape)));
   const files = plan.map(({ path, layout: { byteLength } }) => ({ path, byteLength }));
   const earlier = resume ? "resume" : restart ? "restart" : "refuse";
   return await Unfinished.open({ output, files, fingerprint, slices }, earlier);
@@ -118,42 +120,65 @@ async function writeFiles(
   unfinished: Unfinished,
   recorder: SliceRecorder,
 ): Promise<WrittenModel> {
-  const { source, signal } = options;
+  const { source, step, effort = "default", onProgress, signal } = options;
   const tasks = tensorTasks(plan, unfinished.files);
   const done = await findFinishedSlices(tasks, unfinished, options);
+  const weights = sum(tasks.map((task) => weightCount(task.source.shape))) - done.weights;
   // The source is read a second time for its checksum, beside the encoding that takes most of the time.
   const hashing = Promise.all(source.files.map((file) => sha256OfFile(file, signal)));
   hashing.catch(() => {}); // it is awaited below; until then a failure is not "unhandled"
-  const sums = await encodeTensors(tasks, done, recorder, options);
-  await recorder.flush();
-  const sourceSha256 = await hashing;
-  for (const [file, planned] of pairs(unfinished.files, plan)) {
-    await file.write(0, planned.header(sourceSha256));
-    await file.sync();
+  const threads = options.threads ?? availableParallelism();
+  const window = { slicesInFlight: 3 * Math.max(1, threads), onProgress, signal };
+  const pool = new EncoderPool(threads);
+  if (pool.warning) options.onWarning?.(pool.warning);
+  const reader = new PartialReader();
+  try {
+    const onSlice = (file: OutputFile, record: SliceRecord) => recorder.add(file, record);
+    const sums = await writeTensors(tasks, pool, { ...window, effort, step, done, onSlice });
+    await recorder.flush();
+    const relativeErrors = tasks.map((task) => relativeError(sums.get(task) ?? noStatistics));
+    const sourceSha256 = await hashing;
+    for (const [file, planned] of pairs(unfinished.files, plan)) {
+      await writeFrame(file, planned, sourceSha256);
+      await verifyHeader(planned, await reader.source(file));
+    }
+    await verifySlices(tasks, unfinished.journal, reader, pool, window);
+    return { ...(await summarizeFiles(unfinished.files, signal)), relativeErrors, weights };
+  } finally {
+    await reader.close();
+    await pool.close();
   }
-  const files: WrittenFile[] = [];
-  for (const { path, byteLength, partialPath } of unfinished.files) {
-    files.push({ path, bytes: byteLength, sha256: await sha256OfFile(partialPath, signal) });
+}
+
+/** Writes all of a file that is not weights: the header, and zeros between the tensors and after the last. */
+async function writeFrame(
+  file: OutputFile,
+  { header, layout }: PlannedFile,
+  sourceSha256: readonly string[],
+): Promise<void> {
+  await file.write(0, header(sourceSha256));
+  for (const [index, { offset, byteLength }] of layout.tensors.entries()) {
+    const end = offset + byteLength;
+    const next = layout.tensors[index + 1]?.offset ?? layout.byteLength;
+    if (next > end) await file.write(end, new Uint8Array(next - end));
   }
-  const relativeErrors = tasks.map((task) => relativeError(sums.get(task) ?? noStatistics));
-  const [only, ...others] = files;
-  const sha256 = others.length === 0 ? only?.sha256 : undefined;
-  const all = tasks.reduce((sum, task) => sum + weightCount(task.source.shape), 0);
-  return {
-    ...describeOutput(files),
-    files,
-    ...(sha256 !== undefined && { sha256 }),
-    relativeErrors,
-    weights: all - done.weights,
-  };
+}
+
+async function summarizeFiles(files: readonly OutputFile[], signal?: AbortSignal): Promise<WrittenOutput> {
+  const written: WrittenFile[] = [];
+  for (const { path, byteLength, partialPath } of files) {
+    written.push({ path, bytes: byteLength, sha256: await sha256OfFile(partialPath, signal) });
+  }
+  const [first, ...others] = written;
+  const only = others.length === 0 ? first : undefined;
+  return { ...describeOutput(written), files: written, ...(only && { sha256: only.sha256 }) };
 }
 
 /** Path, size and checksum of files as one output. */
 export function describeOutput(files: readonly Omit<WrittenFile, "sha256">[]) {
   const [first] = files;
   if (first === undefined) throw new InternalError("an output has no file.");
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  return { output: first.path, bytes };
+  return { output: first.path, bytes: sum(files.map(({ bytes }) => bytes)) };
 }
 
 /** The work on each tensor, in the order of the files. */
@@ -166,30 +191,6 @@ function tensorTasks(plan: readonly PlannedFile[], files: readonly OutputFile[])
       importance,
     })),
   );
-}
-
-async function encodeTensors(
-  tasks: readonly TensorTask[],
-  done: FinishedSlices,
-  recorder: SliceRecorder,
-  options: WriteModelOptions,
-): Promise<Map<TensorTask, Statistics>> {
-  const threads = options.threads ?? availableParallelism();
-  const pool = new EncoderPool(threads);
-  if (pool.warning) options.onWarning?.(pool.warning);
-  try {
-    return await writeTensors(tasks, pool, {
-      effort: options.effort ?? "default",
-      slicesInFlight: 3 * Math.max(1, threads),
-      step: options.step,
-      done,
-      onSlice: (file, record) => recorder.add(file, record),
-      onProgress: options.onProgress,
-      signal: options.signal,
-    });
-  } finally {
-    await pool.close();
-  }
 }
 
 /**
@@ -237,4 +238,8 @@ function pairs<A, B>(a: readonly A[], b: readonly B[]): [A, B][] {
   if (a.length !== b.length)
     throw new InternalError(`lists of ${a.length} and ${b.length} do not belong together.`);
   return a.map((item, index) => [item, b[index] as B]);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

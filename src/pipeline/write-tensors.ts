@@ -5,7 +5,7 @@
  */
 import { crc32 } from "node:zlib";
 import type { OutputFile } from "../bytes/output.js";
-import { CancelledError, MalformedInputError } from "../errors.js";
+import { MalformedInputError } from "../errors.js";
 import type { GgufTensor } from "../gguf/reader.js";
 import { rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
@@ -14,7 +14,8 @@ import type { EncoderPool } from "../quants/pool.js";
 import { addStatistics, noStatistics, type Statistics } from "../quants/statistics.js";
 import type { Slice as PoolSlice, Transcoded } from "../quants/transcode.js";
 import type { SliceRecord } from "./journal.js";
-import { type Slice, slicesOf } from "./slices.js";
+import { labelOf, type Slice, slicesOf } from "./slices.js";
+import { inOrder } from "./window.js";
 
 /** One tensor on its way from the source to its place in an output file. */
 export interface TensorTask {
@@ -54,10 +55,6 @@ export interface FinishedSlices {
   readonly weights: number;
   /** What encoding did to each tensor so far. */
   readonly sums: Map<TensorTask, Statistics>;
-}
-
-interface InFlight extends SliceTask {
-  readonly transcoded: Promise<Transcoded>;
 }
 
 /** All slices of all tensors, in the order of the plan. */
@@ -112,46 +109,32 @@ export async function writeTensors(
   options: WriteOptions,
 ): Promise<Map<TensorTask, Statistics>> {
   const total = tasks.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
-  const { sums } = options.done;
-  const inFlight: InFlight[] = [];
+  const { sums, slices } = options.done;
+  const importance = new LatestImportance();
   let weights = options.done.weights;
 
-  const finishOldest = async () => {
-    const oldest = inFlight.shift();
-    if (!oldest) return;
-    const { task, offset } = oldest;
-    const { bytes, statistics } = await oldest.transcoded;
-    checkVanished(oldest, statistics);
+  const encode = async (sliceTask: SliceTask) => {
+    const ofExperts = importance.of(sliceTask.task);
+    return await pool.transcode(await poolSlice(sliceTask, ofExperts, options.effort));
+  };
+  const write = async (sliceTask: SliceTask, { bytes, statistics }: Transcoded) => {
+    const { task, offset } = sliceTask;
+    checkVanished(sliceTask, statistics);
     await task.file.write(offset, bytes);
     await options.onSlice(task.file, { crc32: crc32(bytes), statistics });
     addSlice(sums, task, statistics);
-    weights += sliceWeights(oldest);
-    options.onProgress?.({
-      step: options.step,
-      done: weights,
-      total,
-      unit: "weights",
-      detail: task.target.name,
-    });
+    weights += sliceWeights(sliceTask);
+    const detail = task.target.name;
+    options.onProgress?.({ step: options.step, done: weights, total, unit: "weights", detail });
   };
+  const rest = skip(sliceTasks(tasks), slices);
+  await inOrder(rest, { limit: options.slicesInFlight, signal: options.signal }, encode, write);
+  return sums;
+}
 
-  const importance = new LatestImportance();
+function* skip<T>(items: Iterable<T>, count: number): Generator<T> {
   let index = 0;
-  try {
-    for (const sliceTask of sliceTasks(tasks)) {
-      if (index++ < options.done.slices) continue;
-      if (options.signal?.aborted) throw new CancelledError("stopped");
-      const slice = await poolSlice(sliceTask, importance.of(sliceTask.task), options.effort);
-      const transcoded = pool.transcode(slice);
-      transcoded.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
-      inFlight.push({ ...sliceTask, transcoded });
-      while (inFlight.length >= options.slicesInFlight) await finishOldest();
-    }
-    while (inFlight.length > 0) await finishOldest();
-    return sums;
-  } finally {
-    await Promise.allSettled(inFlight.map(({ transcoded }) => transcoded));
-  }
+  for (const item of items) if (index++ >= count) yield item;
 }
 
 /** Computes a tensor's importance when its first slice comes, and keeps it until the next tensor's. */
@@ -179,12 +162,4 @@ function checkVanished({ task, slice }: SliceTask, { vanishedRows }: Statistics)
 
 function columnsOf(tensor: SourceTensor): number {
   return tensor.shape[0] ?? 1;
-}
-
-/** The tensor's name, and for stacked experts which one. */
-export function labelOf(
-  tensor: { readonly name: string; readonly shape: readonly number[] },
-  { expert }: Slice,
-) {
-  return tensor.shape.length > 2 ? `${tensor.name}, expert ${expert}` : tensor.name;
 }

@@ -1,0 +1,32 @@
+import { CancelledError } from "../errors.js";
+
+/**
+ * Works on items side by side and deals with the results one after another, in the items' order. At most `limit`
+ * items are begun and not yet dealt with, which bounds memory, however many there are. After an error nothing new
+ * is begun, and what is under way comes to its end before the error is raised. Throws a CancelledError if
+ * `signal` is aborted.
+ */
+export async function inOrder<Item, Result>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  options: { readonly limit: number; readonly signal?: AbortSignal | undefined },
+  begin: (item: Item) => Promise<Result>,
+  finish: (item: Item, result: Result) => Promise<void> | void,
+): Promise<void> {
+  const underWay: { readonly item: Item; readonly result: Promise<Result> }[] = [];
+  const finishOldest = async () => {
+    const oldest = underWay.shift();
+    if (oldest) await finish(oldest.item, await oldest.result);
+  };
+  try {
+    for await (const item of items) {
+      if (options.signal?.aborted) throw new CancelledError("stopped");
+      const result = begin(item);
+      result.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
+      underWay.push({ item, result });
+      while (underWay.length >= options.limit) await finishOldest();
+    }
+    while (underWay.length > 0) await finishOldest();
+  } finally {
+    await Promise.allSettled(underWay.map(({ result }) => result));
+  }
+}
