@@ -36,6 +36,14 @@ export {
   type QuantizeResult,
   quantize,
 } from "./pipeline/quantize.js";
+export {
+  type ComparedTensor,
+  type VerifyOptions,
+  type VerifyResult,
+  verify,
+  type ZeroBlocks,
+} from "./pipeline/verify.js";
+export type { WriteControls, WrittenFile, WrittenOutput } from "./pipeline/write-model.js";
 export type { OnProgress, Progress } from "./progress.js";
 // Block codecs.
 export { decodeRows, encodeRows } from "./quants/codec.js";

@@ -10,6 +10,7 @@ import { addInspect } from "./inspect.js";
 import { addPerplexity } from "./perplexity.js";
 import { addQuantize } from "./quantize.js";
 import { withLongOptions } from "./short-options.js";
+import { addVerify } from "./verify.js";
 
 const program = new Command("lopsided")
   .description("Asymmetric, expert-aware GGUF quantization for mixture-of-experts language models.")
@@ -18,7 +19,16 @@ const program = new Command("lopsided")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true });
 
-for (const add of [addInspect, addConvert, addImatrix, addQuantize, addPerplexity, addFit, addDemo])
+for (const add of [
+  addInspect,
+  addConvert,
+  addImatrix,
+  addQuantize,
+  addVerify,
+  addPerplexity,
+  addFit,
+  addDemo,
+])
   add(program);
 for (const command of program.commands) command.exitOverride();
 
