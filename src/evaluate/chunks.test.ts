@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UsageError } from "../errors.js";
-import { batchesOf, cutIntoChunks, sequencesTogether, withoutFinalNewline } from "./chunks.js";
+import { batchesOf, cutIntoChunks, sequencesTogether } from "./chunks.js";
 
 function numbers(count: number): Int32Array {
   return Int32Array.from({ length: count }, (_, i) => i);
@@ -24,12 +24,6 @@ test("a text shorter than two chunks is refused with a length that would do", ()
       { file: "t", tokens: 7 },
     ),
   );
-});
-
-test("the last line's end does not count", () => {
-  assert.deepEqual(withoutFinalNewline(Buffer.from("a\n\n")), Buffer.from("a\n"));
-  assert.deepEqual(withoutFinalNewline(Buffer.from("a")), Buffer.from("a"));
-  assert.deepEqual(withoutFinalNewline(Buffer.from("")), Buffer.from(""));
 });
 
 test("four chunks of 512 go together, fewer if their logits would fill the memory", () => {

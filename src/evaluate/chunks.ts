@@ -65,11 +65,6 @@ export function cutIntoChunks(
   return { context, chunks: count, tokens: tokens.slice(0, count * context) };
 }
 
-/** The text's bytes as llama.cpp's tools take them: without the last line's end. */
-export function withoutFinalNewline(text: Uint8Array): Uint8Array {
-  return text.at(-1) === 0x0a ? text.subarray(0, -1) : text;
-}
-
 /** How many chunks to decode together: as many as a batch holds and as their logits leave room for. */
 export function sequencesTogether(context: number, logitsPerChunk: number, vocabulary: number): number {
   const byLogits = Math.floor(logitsLimit / (4 * vocabulary * logitsPerChunk));

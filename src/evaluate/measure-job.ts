@@ -1,22 +1,15 @@
 /** The part of measuring perplexity that happens beside the model: decode the chunks, score every row of logits. */
-import { readFile } from "node:fs/promises";
 import { FileSource } from "../bytes/source.js";
 import type { ModelContext } from "../engine/context.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import { UsageError } from "../errors.js";
-import {
-  batchesOf,
-  batchTokens,
-  cutIntoChunks,
-  sequencesTogether,
-  type TextChunks,
-  withoutFinalNewline,
-} from "./chunks.js";
+import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChunks } from "./chunks.js";
 import type { Divergence } from "./divergence.js";
 import { LogitsBase } from "./logits-base.js";
 import { firstScored, type Perplexity, scoredPerChunk } from "./perplexity.js";
 import { BaseScorer, decodeChunks, noNumbers, PlainScorer, ReferenceScorer, type Scorer } from "./scorers.js";
+import { readText } from "./text.js";
 
 export interface MeasureParams {
   readonly model: ModelOptions;
@@ -141,7 +134,7 @@ async function readChunks(
   model: Model,
   reference: Model | undefined,
 ): Promise<TextChunks> {
-  const bytes = withoutFinalNewline(await readFile(text));
+  const bytes = await readText(text);
   const tokens = model.tokenize(bytes, { parseSpecial });
   if (reference !== undefined) {
     const sizes = [model.facts.vocabularySize, reference.facts.vocabularySize] as const;

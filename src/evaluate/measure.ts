@@ -1,15 +1,16 @@
 /** Measuring a model on a text: the whole of the `perplexity` command. */
-import { access, constants, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { findModelFiles, memoryLimitBytes } from "../engine/limits.js";
-import { EnvironmentError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import type { Divergence } from "./divergence.js";
 import { type MeasureParams, type MeasureResult, measure } from "./measure-job.js";
 import type { Perplexity } from "./perplexity.js";
+import { checkReadable } from "./text.js";
 
 export interface PerplexityOptions {
   /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */
@@ -177,12 +178,7 @@ function checkOptions({ context, chunks, reference, base, saveLogits }: Perplexi
 
 /** What can be known to fail is found out before a model is loaded. */
 async function checkPaths({ text, base, saveLogits }: PerplexityOptions): Promise<void> {
-  const input = base ?? text;
-  try {
-    await access(input, constants.R_OK);
-  } catch (cause) {
-    throw new EnvironmentError(`${input}: cannot be read; check the path.`, { file: input }, { cause });
-  }
+  await checkReadable(base ?? text);
   if (saveLogits === undefined) return;
   const trial = await OutputFile.create(saveLogits, 0);
   await trial.discard();

@@ -3,8 +3,8 @@
  * is a whole one, the last or the one before, even if the power fails.
  */
 import { createHash } from "node:crypto";
-import { open, rename } from "node:fs/promises";
-import { LopsidedError } from "../errors.js";
+import { open, rename, rm } from "node:fs/promises";
+import { EnvironmentError, LopsidedError, systemErrorCode } from "../errors.js";
 import { readImatrixFile } from "./file.js";
 import { ggufParts } from "./gguf.js";
 import type { Imatrix } from "./imatrix.js";
@@ -30,15 +30,31 @@ export async function readCheckpoint(path: string, run: string): Promise<Imatrix
   }
 }
 
-/** Replaces the checkpoint. The temporary name is always the same, so that a killed run leaves no trail of files. */
+/**
+ * Replaces the checkpoint. The temporary name is always the same, so that a killed run leaves no trail of files.
+ * Throws an EnvironmentError if it cannot be written; the one before is then still there.
+ */
 export async function writeCheckpoint(path: string, imatrix: Imatrix): Promise<void> {
   const temporary = `${path}.new`;
-  const file = await open(temporary, "w");
   try {
-    for (const part of ggufParts(imatrix)) await file.writeFile(part);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(temporary, "w");
+    try {
+      for (const part of ggufParts(imatrix)) await file.writeFile(part);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    const code = systemErrorCode(cause);
+    if (code === undefined) throw cause;
+    await rm(temporary, { force: true }).catch(() => {});
+    const reason =
+      code === "ENOSPC" || code === "EDQUOT" ? "the disk is full" : `it cannot be written (${code})`;
+    throw new EnvironmentError(
+      `${path}: ${reason}. Make room or write elsewhere, and run the same command again: it goes on from the last state saved.`,
+      { file: path },
+      { cause },
+    );
   }
-  await rename(temporary, path);
 }

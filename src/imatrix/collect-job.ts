@@ -1,5 +1,5 @@
 /** The part of an imatrix run that happens beside the model: decode the chunks, collect, save what is there. */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
@@ -9,8 +9,8 @@ import {
   cutIntoChunks,
   sequencesTogether,
   type TextChunks,
-  withoutFinalNewline,
 } from "../evaluate/chunks.js";
+import { readText } from "../evaluate/text.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import type { Imatrix } from "./imatrix.js";
@@ -52,7 +52,7 @@ export const collectImatrix = defineJob(
   import.meta.url,
   "collectImatrix",
   async (params: CollectParams, host: JobHost<CollectEvent>): Promise<CollectResult> => {
-    const bytes = withoutFinalNewline(await readFile(params.text));
+    const bytes = await readText(params.text);
     const model = host.model(params.model);
     const tokens = model.tokenize(bytes, { parseSpecial: params.parseSpecial });
     const text = cutIntoChunks(params.text, tokens, params);

@@ -188,7 +188,7 @@ test("what cannot work is said in one sentence before anything is written", asyn
   await writeFile(short, "one two three");
   const failures: [Partial<ImatrixOptions>, RegExp][] = [
     [{ text: short }, /short\.txt: has 4 tokens, but two chunks of 64 need 128\./],
-    [{ text: join(folder, "none.txt") }, /none\.txt: cannot be read; name a text file\./],
+    [{ text: join(folder, "none.txt") }, /none\.txt: cannot be read; check the path\./],
     [{ context: 8 }, /a chunk is 8; it is a whole number of at least 16\./],
     [{ chunks: 0 }, /the number of chunks is 0/],
     [{ priorWeight: -1 }, /the prior weight is -1/],

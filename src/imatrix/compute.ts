@@ -1,8 +1,9 @@
 /** Computing the importance matrix of a model from a calibration text: the whole of the `imatrix` command. */
-import { access, constants, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
-import { EnvironmentError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
+import { checkReadable } from "../evaluate/text.js";
 import type { OnProgress } from "../progress.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix } from "./collect-job.js";
@@ -158,11 +159,7 @@ function checkNumbers(options: ImatrixOptions, context: number): void {
 
 /** What can be known to fail is found out before the hours of work. */
 async function checkPaths({ text, output }: ImatrixOptions): Promise<void> {
-  try {
-    await access(text, constants.R_OK);
-  } catch (cause) {
-    throw new EnvironmentError(`${text}: cannot be read; name a text file.`, { file: text }, { cause });
-  }
+  await checkReadable(text);
   const trial = await OutputFile.create(output, 0);
   await trial.discard();
 }
