@@ -171,7 +171,11 @@ test("a checkpoint of another run, or a damaged one, is not continued", async (t
     signal: abort.signal,
     onProgress: ({ done }) => done > 0 && done < 40 && abort.abort(),
   });
-  await assert.rejects(stopped, CancelledError);
+  await assert.rejects(stopped, (error: Error) => {
+    assert.ok(error instanceof CancelledError);
+    assert.match(error.message, /imatrix\.gguf\.partial; the same command goes on from there\.$/);
+    return true;
+  });
   const checkpoint = await readFile(`${output}.partial`);
   assert.equal((await compute(output, { context: 32, chunks: 8 })).resumedFrom, 0);
   await writeFile(`${output}.partial`, checkpoint);

@@ -1,8 +1,9 @@
 /** Computing the importance matrix of a model from a calibration text: the whole of the `imatrix` command. */
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
-import { UsageError } from "../errors.js";
+import { CancelledError, UsageError } from "../errors.js";
 import { checkReadable } from "../evaluate/text.js";
 import type { OnProgress } from "../progress.js";
 import { checkpointPath } from "./checkpoint.js";
@@ -114,9 +115,21 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
       seconds: collected.seconds,
       tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
     };
+  } catch (error) {
+    throw error instanceof CancelledError ? stopped(options.output, checkpoint, error) : error;
   } finally {
     if (options.engine === undefined) await engine.close();
   }
+}
+
+/** The error for a run that the user stopped: says whether something was kept. */
+function stopped(output: string, checkpoint: string, cause: CancelledError): CancelledError {
+  if (!existsSync(checkpoint)) return cause;
+  return new CancelledError(
+    `${output}: stopped. Statistics up to the last saving are in ${checkpoint}; the same command goes on from there.`,
+    { file: output, checkpoint },
+    { cause },
+  );
 }
 
 function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
