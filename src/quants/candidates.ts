@@ -1,7 +1,8 @@
 /**
  * What the searches of each type try (see `scale-search.ts`, `range-search.ts`), for the encoders and, through the
  * tables of `kernels/tables.ts`, for their kernels. Steps come in the order of their use: effort `fast` takes the
- * first two, `default` four, `fine` all eight (of Q6_K: two, two, four). The numbers were found by trying, on random and real rows.
+ * first two, `default` four, `fine` all eight (of Q6_K: two, two, four). The numbers were found by trying, on random
+ * and real rows.
  */
 import { cutRanges } from "./range-search.js";
 import { type Candidates, progressions } from "./scale-search.js";
