@@ -30,6 +30,7 @@ export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/con
 export { type DemoOptions, type DemoResult, type DemoVariant, demo } from "./pipeline/demo.js";
 export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";
 export { type InspectResult, inspect } from "./pipeline/inspect.js";
+export { type PlanOptions, type PlanResult, plan } from "./pipeline/plan.js";
 export {
   type QuantizedTensor,
   type QuantizeOptions,
@@ -50,6 +51,8 @@ export { decodeRows, encodeRows } from "./quants/codec.js";
 export { type Effort, efforts } from "./quants/effort.js";
 export { EncoderPool } from "./quants/pool.js";
 export { bitsPerWeight, rowBytes, type TypeName, type TypeTraits, traitsOf, types } from "./quants/types.js";
+export { type Allocation, allocate } from "./recipe/allocate.js";
+export type { RoleLimit } from "./recipe/candidates.js";
 export { planTypes, type TypePlan } from "./recipe/plan.js";
 export { loadRecipe, presetNames } from "./recipe/presets.js";
 export { parseRecipe, type Recipe } from "./recipe/recipe.js";

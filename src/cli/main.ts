@@ -8,6 +8,7 @@ import { addFit } from "./fit.js";
 import { addImatrix } from "./imatrix.js";
 import { addInspect } from "./inspect.js";
 import { addPerplexity } from "./perplexity.js";
+import { addPlan } from "./plan.js";
 import { addQuantize } from "./quantize.js";
 import { withLongOptions } from "./short-options.js";
 import { addVerify } from "./verify.js";
@@ -27,6 +28,7 @@ for (const add of [
   addVerify,
   addPerplexity,
   addFit,
+  addPlan,
   addDemo,
 ])
   add(program);

@@ -87,14 +87,8 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   const source = await openModel(options.model);
   try {
     const imatrix = await loadImportance(options, source.tensors);
-    const plan = planTypesOf(source, recipe, imatrix, options);
+    const { plan, request } = await requestFor(source, recipe, imatrix, options);
     for (const warning of plan.warnings) options.onWarning?.(warning);
-    const request = {
-      ...options,
-      source,
-      tensors: plannedTensors(plan, source, imatrix, options),
-      metadata: await metadataOf(plan, source, recipe, imatrix, options),
-    };
     const written = options.dryRun
       ? undefined
       : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
@@ -102,6 +96,34 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   } finally {
     await source.close();
   }
+}
+
+/** What an opened source becomes: the types, and all that the writer needs. */
+async function requestFor(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): Promise<{ plan: TypePlan; request: QuantizeOptions & OutputRequest }> {
+  const plan = planTypesOf(source, recipe, imatrix, options);
+  const request = {
+    ...options,
+    source,
+    tensors: plannedTensors(plan, source, imatrix, options),
+    metadata: await metadataOf(plan, source, recipe, imatrix, options),
+  };
+  return { plan, request };
+}
+
+/** What `quantize` would make of an opened source: a dry run for those who have read source and imatrix already. */
+export async function predictOutput(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): Promise<QuantizeResult> {
+  const { plan, request } = await requestFor(source, recipe, imatrix, { ...options, dryRun: true });
+  return resultOf(plan, plannedOutput(request), undefined, performance.now());
 }
 
 /** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
@@ -203,17 +225,19 @@ function plain(value: unknown): unknown {
 function byteOptions(options: QuantizeOptions): string {
   const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
   const { priorWeight, includeWeights, excludeWeights, effort = "default" } = options;
+  // What is not asked for is left out, whether it was given as empty or not at all.
+  const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
   return JSON.stringify({
     effort,
-    tensorTypes,
+    tensorTypes: asked(tensorTypes),
     tokenEmbeddingType,
     outputTensorType,
-    pure,
-    leaveOutputTensor,
-    keepSplit,
+    pure: pure || undefined,
+    leaveOutputTensor: leaveOutputTensor || undefined,
+    keepSplit: keepSplit || undefined,
     priorWeight,
-    includeWeights,
-    excludeWeights,
+    includeWeights: asked(includeWeights),
+    excludeWeights: asked(excludeWeights),
   });
 }
 

@@ -1,0 +1,41 @@
+/** Telling encoders apart by what they do, so that errors kept from an earlier version are not taken for today's. */
+import { createHash } from "node:crypto";
+import type { Effort } from "../quants/effort.js";
+import type { EncoderPool } from "../quants/pool.js";
+import type { TypeName } from "../quants/types.js";
+
+const columns = 256;
+const rows = 4;
+
+const signatures = new WeakMap<EncoderPool, Map<string, Promise<string>>>();
+
+/** SHA-256 of how a pool encodes some fixed rows, and the type and effort. */
+export function encoderSignature(pool: EncoderPool, type: TypeName, effort: Effort): Promise<string> {
+  const known = signatures.get(pool) ?? new Map<string, Promise<string>>();
+  signatures.set(pool, known);
+  const key = `${type} ${effort}`;
+  const signature = known.get(key) ?? encodeFixedRows(pool, type, effort);
+  known.set(key, signature);
+  return signature;
+}
+
+async function encodeFixedRows(pool: EncoderPool, type: TypeName, effort: Effort): Promise<string> {
+  const { bytes } = await pool.transcode({
+    label: "encoder signature",
+    firstRow: 0,
+    sourceType: "F32",
+    targetType: type,
+    columns,
+    source: new Uint8Array(fixedRows().buffer),
+    importance: Float32Array.from({ length: columns }, (_, i) => 1 + (i % 7)),
+    effort,
+  });
+  return createHash("sha256").update(`${type} ${effort} `).update(bytes).digest("hex");
+}
+
+/** Sums of sines that hit no period of the blocks: uneven and the same everywhere, up to the last bit or so. */
+function fixedRows(): Float32Array {
+  return Float32Array.from({ length: rows * columns }, (_, i) =>
+    Math.fround(Math.round(1e4 * (Math.sin(1.7 * i) + 0.6 * Math.sin(0.013 * i * i))) / 1e6),
+  );
+}
