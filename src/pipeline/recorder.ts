@@ -5,10 +5,10 @@
 import type { OutputFile } from "../bytes/output.js";
 import type { Journal, SliceRecord } from "./journal.js";
 
-/** A group is begun this long after the one before: what a power failure costs at most, besides `mostWaiting`. */
+/** A group is begun this long after the one before, or when the disk is done with that. */
 const groupMs = 200;
 
-/** With this many slices waiting, the disk is too slow for the encoders, and they wait for it. */
+/** With this many slices waiting, the disk is too slow for the encoders, and they wait: it bounds what is lost. */
 const mostWaiting = 64;
 
 export class SliceRecorder {
@@ -24,8 +24,9 @@ export class SliceRecorder {
   async add(file: OutputFile, record: SliceRecord): Promise<void> {
     this.waiting.push(record);
     this.touched.add(file);
-    if (this.waiting.length >= mostWaiting) await this.flush();
-    else if (!this.underWay && performance.now() - this.lastBegun >= groupMs) this.begin();
+    const isLarge = this.waiting.length >= mostWaiting;
+    if (isLarge) await this.underWay;
+    if (!this.underWay && (isLarge || performance.now() - this.lastBegun >= groupMs)) this.begin();
     if (this.failure) throw this.failure;
   }
 
