@@ -71,13 +71,14 @@ export class Journal {
     head.writeUInt32LE(json.byteLength, magic.byteLength);
     head.writeUInt32LE(crc32(json), magic.byteLength + 4);
     const bytes = Buffer.concat([head, json]);
-    const handle = await open(path, "w");
+    let handle: FileHandle | undefined;
     try {
+      handle = await open(path, "w");
       await writeFully(handle, bytes, 0);
       await handle.sync();
       await syncFolder(dirname(path));
     } catch (cause) {
-      await handle.close();
+      await handle?.close();
       throw await writeProblem(path, dirname(path), bytes.byteLength, cause);
     }
     return new Journal(path, start, bytes.byteLength, handle);
