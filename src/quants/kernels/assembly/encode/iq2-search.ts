@@ -27,6 +27,7 @@ import {
   SCALE,
   SUM_W,
   SUM_WX,
+  UNAVOIDABLE,
   W,
   WX,
   X,
@@ -64,7 +65,9 @@ const TERNARY: usize = memory.data(512, 16);
 /** What level 1 adds to level 0, and level 2 to level 1. */
 const STEPS_1: usize = memory.data<f32>([2.125, 2.125, 2.125, 2.125], 16);
 const STEPS_2: usize = memory.data<f32>([2.25, 2.25, 2.25, 2.25], 16);
-/** f32[4][4]: factors of w and wx in the costs of level 1, then of level 2, for the scale in use. */
+const TWICE_STEPS_1: usize = memory.data<f32>([4.25, 4.25, 4.25, 4.25], 16);
+const TWICE_STEPS_2: usize = memory.data<f32>([4.5, 4.5, 4.5, 4.5], 16);
+/** f32[4][4]: what is the same in every turn of a loop; V8 would compute it anew each time. */
 const FACTORS: usize = memory.data(64, 16);
 /** u32[16][4]: all ones in the lanes whose bit is set. */
 const LANES: usize = memory.data(256, 16);
@@ -222,9 +225,6 @@ function magnitude_of(level: i32): i32 {
  */
 export function first_scales(blockWeights: i32): f32 {
   const zero = f32x4.splat(0);
-  const one = f32x4.splat(1);
-  const step1 = f32x4.splat(STEP_1);
-  const step2 = f32x4.splat(STEP_2);
   const bytes = <usize>blockWeights << 2;
   let largest: f32 = 0;
   let block: usize = 0;
@@ -248,17 +248,14 @@ export function first_scales(blockWeights: i32): f32 {
     store<f32>(block, sum_f32x4(energy), ENERGY);
 
     const starts = f32x4.mul(maximum, f32x4(1.0 / 4.4, 1.0 / 5.2, 1.0 / 6.3, 1.0 / 8.2));
-    const bound1 = f32x4.mul(starts, f32x4.splat(BOUND_1));
-    const bound2 = f32x4.mul(starts, f32x4.splat(BOUND_2));
+    v128.store(FACTORS, f32x4.mul(starts, f32x4.splat(BOUND_1)));
+    v128.store(FACTORS, f32x4.mul(starts, f32x4.splat(BOUND_2)), 16);
     let qx = zero;
     let q2 = zero;
     for (let at = from; at < from + bytes; at += 4) {
       const x = v128.load32_splat(at, X);
       const w = v128.load32_splat(at, W);
-      const q = f32x4.add(
-        f32x4.add(one, v128.and(f32x4.gt(x, bound1), step1)),
-        v128.and(f32x4.gt(x, bound2), step2),
-      );
+      const q = magnitudes(f32x4.gt(x, v128.load(FACTORS)), f32x4.gt(x, v128.load(FACTORS, 16)));
       const wq = f32x4.mul(w, q);
       qx = f32x4.add(qx, f32x4.mul(wq, x));
       q2 = f32x4.add(q2, f32x4.mul(wq, q));
@@ -281,13 +278,11 @@ export function rank(block: i32, blockWeights: i32, scale: f32, low: i32): void 
   // Raising a weight from level 0 to 1 costs w (a1 - x b1) per scale, from 1 to 2 w (a2 - x b2). It is done where
   // that is negative: w (min(a1, x b1) - x b1). The sum of the last terms is known.
   const a1 = f32x4.splat(LEVEL_1 * LEVEL_1 - 1);
-  const b1 = f32x4.splat(2 * STEP_1);
   const a2 = f32x4.splat(LEVEL_2 * LEVEL_2 - LEVEL_1 * LEVEL_1);
-  const b2 = f32x4.splat(2 * STEP_2);
-  const firstA1 = f32x4.mul(a1, first);
-  const firstA2 = f32x4.mul(a2, first);
-  const secondA1 = f32x4.mul(a1, second);
-  const secondA2 = f32x4.mul(a2, second);
+  v128.store(FACTORS, f32x4.mul(a1, first));
+  v128.store(FACTORS, f32x4.mul(a2, first), 16);
+  v128.store(FACTORS, f32x4.mul(a1, second), 32);
+  v128.store(FACTORS, f32x4.mul(a2, second), 48);
   let firstCost = f32x4.splat(0);
   let secondCost = f32x4.splat(0);
   const bytes = <usize>blockWeights << 2;
@@ -295,11 +290,17 @@ export function rank(block: i32, blockWeights: i32, scale: f32, low: i32): void 
   for (let at = from; at < from + bytes; at += 4) {
     const w = v128.load32_splat(at, W);
     const x = v128.load32_splat(at, X);
-    const xb1 = f32x4.mul(x, b1);
-    const xb2 = f32x4.mul(x, b2);
-    const firstMin = f32x4.add(f32x4.pmin(firstA1, xb1), f32x4.pmin(firstA2, xb2));
+    const xb1 = f32x4.mul(x, v128.load(TWICE_STEPS_1));
+    const xb2 = f32x4.mul(x, v128.load(TWICE_STEPS_2));
+    const firstMin = f32x4.add(
+      f32x4.pmin(v128.load(FACTORS), xb1),
+      f32x4.pmin(v128.load(FACTORS, 16), xb2),
+    );
     firstCost = f32x4.add(firstCost, f32x4.mul(w, firstMin));
-    const secondMin = f32x4.add(f32x4.pmin(secondA1, xb1), f32x4.pmin(secondA2, xb2));
+    const secondMin = f32x4.add(
+      f32x4.pmin(v128.load(FACTORS, 32), xb1),
+      f32x4.pmin(v128.load(FACTORS, 48), xb2),
+    );
     secondCost = f32x4.add(secondCost, f32x4.mul(w, secondMin));
   }
   const sumW = v128.load32_splat(<usize>block << 2, SUM_W);
@@ -319,7 +320,7 @@ export function search_block(block: i32, blockWeights: i32, s: f32, limit: f32):
   const offset = <usize>block << 2;
   const from = (<usize>block * <usize>blockWeights) << 2;
   const groups = blockWeights >> 3;
-  // By way of memory: V8 would compute them anew for each group.
+  // Factors of w and wx in the costs of level 1, then of level 2.
   v128.store(FACTORS, f32x4.splat((LEVEL_1 * LEVEL_1 - 1) * s * s));
   v128.store(FACTORS, f32x4.splat(2 * STEP_1 * s), 16);
   v128.store(FACTORS, f32x4.splat((LEVEL_2 * LEVEL_2 - LEVEL_1 * LEVEL_1) * s * s), 32);
@@ -361,6 +362,7 @@ export function search_block(block: i32, blockWeights: i32, s: f32, limit: f32):
   const entry = load<i32>(offset, POOL_SIZE);
   const points = points_of(block, entry);
   // All groups' known points first: that leaves the processor more to do at a time.
+  let known: f32 = 0;
   for (let group: i32 = 0; group < groups; group++) {
     const levels = <usize>load<i32>(<usize>group << 2, LEVELS);
     const ternary =
@@ -378,8 +380,10 @@ export function search_block(block: i32, blockWeights: i32, s: f32, limit: f32):
     );
     const onGrid = <usize>load<u16>(format + (point << 1), PATTERNS) == levels;
     store<u16>(points + (<usize>group << 1), <i32>point);
-    store<f32>(<usize>group << 2, onGrid ? 0 : excess, EXCESS);
+    store<f32>(<usize>group << 2, onGrid ? <f32>0 : excess, EXCESS);
+    if (!onGrid) known += excess;
   }
+  if (cost + UNAVOIDABLE * known >= limit) return limit;
   for (let group: i32 = 0; group < groups; group++) {
     const excess = EXCESS + (<usize>group << 2);
     if (load<f32>(excess) > 1e-30) {

@@ -20,6 +20,7 @@ import {
   RANKING,
   SCALE,
   SUM_W_4,
+  UNAVOIDABLE,
   W,
   WX,
   X,
@@ -55,17 +56,37 @@ const EXCESS: usize = memory.data(8 * 4, 16);
 const DISTANCES: usize = memory.data(64 * 64 * 4, 16);
 const BEST: usize = memory.data(64 * 64 * 4, 16);
 
-/** Tables of the format in use, its largest magnitude, and the bound between that and 13. */
+/** f32[4] each: q - x / s of each group of a block, of the nearest levels. */
+const RESTS: usize = memory.data(8 * 16, 16);
+
+/** Tables of the format in use, and its largest magnitude. */
 let tables: usize = 0;
 let top: f32 = 15;
-let topBound: f32 = 14;
+// What is the same in every turn of a loop goes by way of memory, four times the same number: V8 would compute it
+// anew each time.
+/** The largest magnitude, what it is more than 13, and the bound between the two. */
+const TOP: usize = memory.data(16, 16);
+const TOP_STEP: usize = memory.data(16, 16);
+const TOP_BOUND: usize = memory.data(16, 16);
+/** Scale of the search and its inverse. */
+const S: usize = memory.data(16, 16);
+const INVERSE: usize = memory.data(16, 16);
+const F32_1_99999: usize = memory.data<f32>([1.99999, 1.99999, 1.99999, 1.99999], 16);
+const F32_5E_4: usize = memory.data<f32>([5e-4, 5e-4, 5e-4, 5e-4], 16);
+const F32_SEVEN: usize = memory.data<f32>([7, 7, 7, 7], 16);
+const DIGITS: usize = memory.data<f32>([1, 8, 64, 512], 16);
+const TWELVE_BITS: usize = memory.data<i32>([0xfff, 0xfff, 0xfff, 0xfff], 16);
+/** Inverse scales of a ranking: four different ones each. */
+const INVERSES: usize = memory.data(32, 16);
 
 /** Chooses the format: makes its tables at first use (some milliseconds). */
 export function use_grid(grid: usize, points: i32): void {
   const xxs = points == 256;
   tables = xxs ? XXS_TABLES : S_TABLES;
   top = xxs ? 15.5 : 15;
-  topBound = xxs ? 14.25 : 14;
+  v128.store(TOP, f32x4.splat(top));
+  v128.store(TOP_STEP, f32x4.splat(top - 13));
+  v128.store(TOP_BOUND, f32x4.splat(xxs ? 14.25 : 14));
   const bit = xxs ? 1 : 2;
   if (prepared & bit) return;
   prepared |= bit;
@@ -131,11 +152,11 @@ function magnitude_of(level: i32): f32 {
 /** The magnitude of the nearest level. */
 // @ts-ignore: decorator
 @inline
-function nearest_magnitude(ratio: v128, topBounds: v128, topStep: v128): v128 {
+function nearest_magnitude(ratio: v128): v128 {
   const pairs = f32x4.floor(f32x4.mul(ratio, v128.load(F32_HALF)));
   const level = f32x4.pmax(i32x4.splat(0), f32x4.pmin(v128.load(F32_SIX), pairs));
   const magnitude = f32x4.add(f32x4.add(level, level), v128.load(F32_ONE));
-  return f32x4.add(magnitude, v128.and(f32x4.gt(ratio, topBounds), topStep));
+  return f32x4.add(magnitude, v128.and(f32x4.gt(ratio, v128.load(TOP_BOUND)), v128.load(TOP_STEP)));
 }
 
 /**
@@ -144,8 +165,6 @@ function nearest_magnitude(ratio: v128, topBounds: v128, topStep: v128): v128 {
  */
 export function first_scales(): f32 {
   const zero = f32x4.splat(0);
-  const topBounds = f32x4.splat(topBound);
-  const topStep = f32x4.splat(top - 13);
   let largest: f32 = 0;
   let block: usize = 0;
   for (let from: usize = 0; from < 1024; from += 128) {
@@ -162,13 +181,13 @@ export function first_scales(): f32 {
     store<f32>(block, sum_f32x4(energy), ENERGY);
     store<f32>(block, 0, SCALE);
     if (f32x4.extract_lane(maximum, 0) > 0) {
-      const inverse = f32x4.div(f32x4(13, 14.5, 16.5, 19.5), maximum);
+      v128.store(INVERSES, f32x4.div(f32x4(13, 14.5, 16.5, 19.5), maximum));
       let qx = zero;
       let q2 = zero;
       for (let at = from; at < from + 128; at += 4) {
         const x = v128.load32_splat(at, X);
         const w = v128.load32_splat(at, W);
-        const q = nearest_magnitude(f32x4.mul(x, inverse), topBounds, topStep);
+        const q = nearest_magnitude(f32x4.mul(x, v128.load(INVERSES)));
         const wq = f32x4.mul(w, q);
         qx = f32x4.add(qx, f32x4.mul(wq, x));
         q2 = f32x4.add(q2, f32x4.mul(wq, q));
@@ -190,38 +209,35 @@ export function rank(block: i32, scale: f32, low: i32): void {
   );
   const second = f32x4.add(first, f32x4.splat(<f32>8 * scale));
   // The rest of x / 2s after the nearest level, l + 1/2, is the error in units of 2s.
-  const half = v128.load(F32_HALF);
-  const firstInverse = f32x4.div(half, first);
-  const secondInverse = f32x4.div(half, second);
+  v128.store(INVERSES, f32x4.div(v128.load(F32_HALF), first));
+  v128.store(INVERSES, f32x4.div(v128.load(F32_HALF), second), 16);
   let firstError = f32x4.splat(0);
   let secondError = f32x4.splat(0);
   const from = <usize>block << 7;
   if (top == 15) {
-    const seven = f32x4.splat(7);
     for (let at = from; at < from + 128; at += 4) {
       const x = v128.load32_splat(at, X);
       const w = v128.load32_splat(at, W);
-      const ratio = f32x4.mul(x, firstInverse);
-      const rest = f32x4.sub(f32x4.sub(ratio, half), f32x4.pmin(seven, f32x4.floor(ratio)));
+      const half = v128.load(F32_HALF);
+      const ratio = f32x4.mul(x, v128.load(INVERSES));
+      const level = f32x4.pmin(v128.load(F32_SEVEN), f32x4.floor(ratio));
+      const rest = f32x4.sub(f32x4.sub(ratio, half), level);
       firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
-      const otherRatio = f32x4.mul(x, secondInverse);
-      const otherRest = f32x4.sub(f32x4.sub(otherRatio, half), f32x4.pmin(seven, f32x4.floor(otherRatio)));
+      const otherRatio = f32x4.mul(x, v128.load(INVERSES, 16));
+      const otherLevel = f32x4.pmin(v128.load(F32_SEVEN), f32x4.floor(otherRatio));
+      const otherRest = f32x4.sub(f32x4.sub(otherRatio, half), otherLevel);
       secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
     }
   } else {
-    const one = v128.load(F32_ONE);
-    const topBounds = f32x4.splat(topBound);
-    const topStep = f32x4.splat(top - 13);
-    const wholeFirst = f32x4.div(one, first);
-    const wholeSecond = f32x4.div(one, second);
     for (let at = from; at < from + 128; at += 4) {
       const x = v128.load32_splat(at, X);
+      const x2 = f32x4.add(x, x);
       const w = v128.load32_splat(at, W);
-      const ratio = f32x4.mul(x, wholeFirst);
-      const rest = f32x4.sub(ratio, nearest_magnitude(ratio, topBounds, topStep));
+      const ratio = f32x4.mul(x2, v128.load(INVERSES));
+      const rest = f32x4.sub(ratio, nearest_magnitude(ratio));
       firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
-      const otherRatio = f32x4.mul(x, wholeSecond);
-      const otherRest = f32x4.sub(otherRatio, nearest_magnitude(otherRatio, topBounds, topStep));
+      const otherRatio = f32x4.mul(x2, v128.load(INVERSES, 16));
+      const otherRest = f32x4.sub(otherRatio, nearest_magnitude(otherRatio));
       secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
     }
     const quarter = f32x4.splat(0.25);
@@ -242,18 +258,18 @@ export function rank(block: i32, scale: f32, low: i32): void {
 export function search_block(block: i32, s: f32, limit: f32): f32 {
   const offset = <usize>block << 2;
   const from = <usize>block << 7;
-  const inverse = f32x4.splat(<f32>1 / s);
-  const scales = f32x4.splat(s);
-  const topBounds = f32x4.splat(topBound);
-  const topStep = f32x4.splat(top - 13);
+  v128.store(S, f32x4.splat(s));
+  v128.store(INVERSE, f32x4.splat(<f32>1 / s));
   const zero = f32x4.splat(0);
   let all = zero;
   for (let group: usize = 0; group < 8; group++) {
     const at = from + (group << 4);
     const x = v128.load(at, X);
-    const q = nearest_magnitude(f32x4.mul(x, inverse), topBounds, topStep);
-    const rest = f32x4.sub(f32x4.mul(scales, q), x);
+    const ratio = f32x4.mul(x, v128.load(INVERSE));
+    const q = nearest_magnitude(ratio);
+    const rest = f32x4.sub(f32x4.mul(v128.load(S), q), x);
     const error = f32x4.mul(f32x4.mul(rest, rest), v128.load(at, W));
+    v128.store(group << 4, f32x4.sub(q, ratio), RESTS);
     v128.store(group << 4, q, MAGNITUDE);
     v128.store(group << 4, error, ERRORS);
     all = f32x4.add(all, error);
@@ -266,16 +282,18 @@ export function search_block(block: i32, s: f32, limit: f32): f32 {
   for (let four: usize = 0; four < 8; four += 4) {
     v128.store(four << 2, level_patterns(MAGNITUDE + (four << 4)), LEVELS);
     const at = from + (four << 4);
-    const excess0 = known_excess(four, at, scales, points);
-    const excess1 = known_excess(four + 1, at + 16, scales, points);
-    const excess2 = known_excess(four + 2, at + 32, scales, points);
-    const excess3 = known_excess(four + 3, at + 48, scales, points);
+    const excess0 = known_excess(four, at, points);
+    const excess1 = known_excess(four + 1, at + 16, points);
+    const excess2 = known_excess(four + 2, at + 32, points);
+    const excess3 = known_excess(four + 3, at + 48, points);
     v128.store(four << 2, sums_of_four(excess0, excess1, excess2, excess3), EXCESS);
   }
+  const known = sum_f32x4(f32x4.add(v128.load(EXCESS), v128.load(EXCESS, 16)));
+  if (cost + UNAVOIDABLE * known >= limit) return limit;
   for (let group: usize = 0; group < 8; group++) {
     const excess = EXCESS + (group << 2);
     if (load<f32>(excess) > 1e-30) {
-      cost += search_group(group, from + (group << 4), s, excess, limit - cost, points + (group << 1));
+      cost += search_group(group, from + (group << 4), excess, limit - cost, points + (group << 1));
       if (cost >= limit) return limit;
     }
   }
@@ -295,29 +313,31 @@ export function search_block(block: i32, s: f32, limit: f32): f32 {
 // @ts-ignore: decorator
 @inline
 function level_patterns(magnitudes: usize): v128 {
-  const even = v128.shuffle<u8>(level_bytes(magnitudes), level_bytes(magnitudes + 16), 0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-  const odd = v128.shuffle<u8>(level_bytes(magnitudes + 32), level_bytes(magnitudes + 48), 0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-  const bytes = v128.shuffle<u32>(even, odd, 0, 1, 4, 5);
-  const pairs = v128.and(v128.or(bytes, i32x4.shr_u(bytes, 5)), i32x4.splat(0x003f003f));
-  return v128.and(v128.or(pairs, i32x4.shr_u(pairs, 10)), i32x4.splat(0xfff));
+  const sums = sums_of_four(
+    level_digits(magnitudes),
+    level_digits(magnitudes + 16),
+    level_digits(magnitudes + 32),
+    level_digits(magnitudes + 48),
+  );
+  return v128.and(f32x4.add(sums, v128.load(F32_2_23)), v128.load(TWELVE_BITS));
 }
 
-/** Levels in the lowest bytes of four lanes; adding 2^23 leaves the rounded number there. */
+/** Levels, (q - 1) / 2, times 1, 8, 64 and 512. The largest magnitude can be 15.5, of level 7. */
 // @ts-ignore: decorator
 @inline
-function level_bytes(magnitudes: usize): v128 {
-  const level = f32x4.mul(f32x4.sub(v128.load(magnitudes), f32x4.splat(1)), f32x4.splat(0.5));
-  return f32x4.add(level, f32x4.splat(8388608.0));
+function level_digits(magnitude: usize): v128 {
+  const level = f32x4.floor(f32x4.mul(v128.load(magnitude), v128.load(F32_HALF)));
+  return f32x4.mul(level, v128.load(DIGITS));
 }
 
 /** Puts the known point of a group to `points`; by weight, what it costs more than the nearest levels. */
 // @ts-ignore: decorator
 @inline
-function known_excess(group: usize, at: usize, scales: v128, points: usize): v128 {
+function known_excess(group: usize, at: usize, points: usize): v128 {
   const point = load<u16>(tables + NEAREST + (<usize>load<i32>(group << 2, LEVELS) << 1));
   store<u16>(points + (group << 1), point);
   const rest = f32x4.sub(
-    f32x4.mul(scales, v128.load(tables + MAGNITUDES + (<usize>point << 4))),
+    f32x4.mul(v128.load(S), v128.load(tables + MAGNITUDES + (<usize>point << 4))),
     v128.load(at, X),
   );
   return f32x4.sub(
@@ -369,21 +389,18 @@ function third_four_times(v: v128): v128 {
  * Looks for a better point than the known one, whose excess cost is at `excess`. Puts it to `place` and returns its
  * excess cost; `limit` if no point costs less than that.
  */
-function search_group(group: usize, at: usize, s: f32, excess: usize, limit: f32, place: usize): f32 {
+function search_group(group: usize, at: usize, excess: usize, limit: f32, place: usize): f32 {
   const bounds = f32x4.pmin(v128.load32_splat(excess), f32x4.splat(limit));
-  const x = v128.load(at, X);
   const q = v128.load(group << 4, MAGNITUDE);
-
   // With t = x / s, level p costs w s^2 ((p - t)^2 - (q - t)^2) = (p - q) (a (p - q) + b) more than the nearest
   // level q, where a = w s^2 and b = 2 a (q - t). A larger unit where a weight is far above the others keeps the
   // rounding errors of this small; taking a trifle off b keeps the costs from being negative.
-  const squares = f32x4.splat(s * s);
-  const heaviest = f32x4.mul(f32x4.mul(v128.load32_splat(at >> 2, SUM_W_4), squares), f32x4.splat(5e-4));
+  const squares = f32x4.mul(v128.load(S), v128.load(S));
+  const heaviest = f32x4.mul(f32x4.mul(v128.load32_splat(at >> 2, SUM_W_4), squares), v128.load(F32_5E_4));
   const raised = f32x4.pmax(bounds, heaviest);
   const units = f32x4.div(v128.load(F32_126), raised);
   const a = f32x4.mul(f32x4.mul(v128.load(at, W), squares), units);
-  const rest = f32x4.sub(q, f32x4.mul(x, f32x4.splat(<f32>1 / s)));
-  const b = f32x4.mul(f32x4.mul(a, rest), f32x4.splat(1.99999));
+  const b = f32x4.mul(f32x4.mul(a, v128.load(group << 4, RESTS)), v128.load(F32_1_99999));
   const two = v128.load(F32_TWO);
   const twoA = f32x4.add(a, a);
   let distance = f32x4.sub(v128.load(F32_ONE), q);
@@ -407,7 +424,7 @@ function search_group(group: usize, at: usize, s: f32, excess: usize, limit: f32
   distance = f32x4.add(distance, two);
   slope = f32x4.add(slope, twoA);
   const cost6 = level_cost(distance, slope);
-  distance = f32x4.sub(f32x4.splat(top), q);
+  distance = f32x4.sub(v128.load(TOP), q);
   slope = f32x4.add(f32x4.mul(a, distance), b);
   const cost7 = level_cost(distance, slope);
   const low = pack_bytes(cost0, cost1, cost2, cost3);
