@@ -1,8 +1,11 @@
 import { type Command, Option } from "commander";
+import { parseSize } from "../bytes/size.js";
+import { UsageError } from "../errors.js";
 import { computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import type { ExpertCoverage } from "../imatrix/coverage.js";
 import type { ImatrixFormat } from "../imatrix/imatrix.js";
-import { notNegative, wholeNumber } from "./arguments.js";
+import { type InputKind, inputKinds } from "../moments/inputs.js";
+import { notNegative, read, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
 import { formatCount, formatDuration } from "./units.js";
@@ -16,6 +19,10 @@ interface Flags {
   parseSpecial?: boolean;
   priorWeight?: number;
   merge?: string[];
+  moments?: string;
+  momentsOf?: InputKind[];
+  momentsPerExpert?: boolean;
+  maxMemory?: number;
   outputFrequency: number;
   threads?: number;
   gpuLayers?: number;
@@ -45,15 +52,40 @@ export function addImatrix(program: Command): void {
       notNegative,
     )
     .option("--merge <file...>", "add the statistics of these files")
+    .option(
+      "--moments <file>",
+      "also collect second-moment matrices of the inputs, for quantize --effort max",
+    )
+    .addOption(
+      new Option("--moments-of <kinds...>", "whose inputs (default: routed)").choices([...inputKinds]),
+    )
+    .option("--moments-per-expert", "one matrix per expert for routed gate and up too, not one per layer")
+    .option(
+      "--max-memory <size>",
+      "memory for matrices, 8GB for example (default: a quarter of the machine's); what does not fit takes further passes over the text",
+      read(parseSize),
+    )
     .option("--output-frequency <chunks>", "save unfinished work every so many chunks", wholeNumber(1), 10)
     .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
     .option("--gpu-layers <n>", "layers on graphics processors (default: all)", wholeNumber(0))
     .option("--json", "print one JSON object")
     .action((model: string, text: string, flags: Flags) =>
       runCommand(flags, async ({ onProgress, signal, say }) => {
-        const { ctx, outputFrequency, json: _, ...rest } = flags;
+        const { ctx, outputFrequency, moments, momentsOf, momentsPerExpert, json: _, ...rest } = flags;
+        if (moments === undefined && (momentsOf || momentsPerExpert)) {
+          throw new UsageError("--moments-of and --moments-per-expert need --moments FILE.");
+        }
         const onWarning = (warning: string) => say(`warning: ${warning}`);
-        const options = { ...rest, model, text, context: ctx, saveEvery: outputFrequency };
+        const options = {
+          ...rest,
+          model,
+          text,
+          context: ctx,
+          saveEvery: outputFrequency,
+          ...(moments !== undefined && {
+            moments: { output: moments, kinds: momentsOf, perExpert: momentsPerExpert },
+          }),
+        };
         const result = await computeImatrix({ ...options, onProgress, onWarning, signal });
         return { json: result, text: describe(result) };
       }),
@@ -66,6 +98,12 @@ function describe(result: ImatrixResult): string {
   const lines = [
     `${output}: ${tensors} tensors, ${chunks} chunks${resumed}, ${formatCount(tokens)} tokens, ${formatDuration(seconds)}, ${formatCount(tokensPerSecond)} tokens/s`,
   ];
+  if (result.moments) {
+    const { output, inputs, matrices, passes, thinnest, tokensPerDimension } = result.moments;
+    lines.push(
+      `${output}: second moments of ${inputs} inputs, ${matrices} matrices, ${passes} passes; the thinnest, ${thinnest}, has ${tokensPerDimension.toFixed(1)} tokens per dimension`,
+    );
+  }
   return coverage.length === 0 ? lines.join("\n") : [coverageTable(coverage), "", ...lines].join("\n");
 }
 

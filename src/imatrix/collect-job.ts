@@ -2,35 +2,27 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { defineJob, type JobHost } from "../engine/job.js";
-import type { Model, ModelOptions } from "../engine/model.js";
-import {
-  batchesOf,
-  batchTokens,
-  cutIntoChunks,
-  sequencesTogether,
-  type TextChunks,
-} from "../evaluate/chunks.js";
-import { readText } from "../evaluate/text.js";
+import type { TextChunks } from "../evaluate/chunks.js";
+import { type MomentsPass, saveMoments } from "../moments/collect-job.js";
+import { MomentsCollector } from "../moments/collector.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
+import {
+  type DecodeProgress,
+  type DecodeTextParams,
+  decodeText,
+  type OpenText,
+  openText,
+} from "./decode-text.js";
 import type { Imatrix } from "./imatrix.js";
 
-export interface CollectParams extends CollectorOptions {
-  readonly model: ModelOptions;
-  /** Path of the calibration text. */
-  readonly text: string;
-  /** Tokens in a chunk. */
-  readonly context: number;
-  /** Most chunks; all of the text if undefined. */
-  readonly chunks: number | undefined;
-  /** Read control tokens in the text as such. */
-  readonly parseSpecial: boolean;
-  /** Threads; all by default. */
-  readonly threads: number | undefined;
+export interface CollectParams extends CollectorOptions, DecodeTextParams {
   /** Where the statistics are saved, under way and at the end. */
   readonly checkpoint: string;
   /** Chunks between two savings. */
   readonly saveEvery: number;
+  /** Moments to collect along with the importance matrix. */
+  readonly moments?: MomentsPass | undefined;
 }
 
 export interface CollectResult {
@@ -41,38 +33,29 @@ export interface CollectResult {
   readonly seconds: number;
 }
 
-/** Chunks done, of how many. */
-export interface CollectEvent {
-  readonly done: number;
-  readonly total: number;
-}
-
 /** Collects the statistics of a text into the checkpoint file; continues from it if it is of the same run. */
 export const collectImatrix = defineJob(
   import.meta.url,
   "collectImatrix",
-  async (params: CollectParams, host: JobHost<CollectEvent>): Promise<CollectResult> => {
-    const bytes = await readText(params.text);
-    const model = host.model(params.model);
-    const tokens = model.tokenize(bytes, { parseSpecial: params.parseSpecial });
-    const text = cutIntoChunks(params.text, tokens, params);
-    return collect(model, text, await describeRun(params, text), params, host);
+  async (params: CollectParams, host: JobHost<DecodeProgress>): Promise<CollectResult> => {
+    const opened = await openText(params, host);
+    return collect(opened, await describeRun(params, opened.text), params, host);
   },
 );
 
 async function collect(
-  model: Model,
-  text: TextChunks,
+  opened: OpenText,
   run: string,
   params: CollectParams,
-  host: JobHost<CollectEvent>,
+  host: JobHost<DecodeProgress>,
 ): Promise<CollectResult> {
-  const { addsBos, bosToken, vocabularySize } = model.facts;
-  const sequences = sequencesTogether(text.context, text.context, vocabularySize);
+  const { chunks } = opened.text;
   const earlier = await readCheckpoint(params.checkpoint, run);
-  const fits = earlier !== undefined && canContinue(earlier.chunkCount, text.chunks, sequences);
-  const from = fits ? earlier.chunkCount : 0;
-  const collector = new ImatrixCollector(params, fits ? earlier.entries : undefined);
+  const fits = earlier !== undefined && canContinue(earlier.chunkCount, chunks, opened.sequences);
+  // Moments are not saved under way: a pass that collects some starts at the beginning.
+  const from = fits && params.moments === undefined ? earlier.chunkCount : 0;
+  const collector = new ImatrixCollector(params, from > 0 ? earlier?.entries : undefined);
+  const moments = params.moments && new MomentsCollector(params.moments.inputs);
   const save = (chunkCount: number) => {
     collector.checkFinite(params.model.path);
     return writeCheckpoint(params.checkpoint, {
@@ -82,36 +65,19 @@ async function collect(
       run,
     });
   };
-  const context = model.createContext({
-    contextLength: text.context,
-    sequences,
-    batchSize: batchTokens,
-    observers: [collector],
-    ...(params.threads === undefined ? {} : { threads: params.threads }),
+  let saved = from;
+  const seconds = await decodeText(opened, params, host, {
+    observers: moments ? [collector, moments] : [collector],
+    from,
+    async onDone(done) {
+      if (Math.floor(done / params.saveEvery) === Math.floor(saved / params.saveEvery)) return;
+      await save(done);
+      saved = done;
+    },
   });
-  host.emit({ done: from, total: text.chunks });
-  const begin = performance.now();
-  try {
-    let saved = from;
-    const startToken = addsBos ? bosToken : undefined;
-    // Logits everywhere: otherwise the last layer computes only the tokens whose logits are wanted.
-    const options = { sequences, batchSize: context.batchSize, logitsFrom: 0, startToken, from };
-    for (const batch of batchesOf(text, options)) {
-      if (batch.begins) context.clear();
-      context.decode(batch.sequences);
-      if (!batch.ends) continue;
-      context.synchronize();
-      if (Math.floor(batch.end / params.saveEvery) > Math.floor(saved / params.saveEvery)) {
-        await save(batch.end);
-        saved = batch.end;
-      }
-      host.emit({ done: batch.end, total: text.chunks });
-    }
-    if (saved < text.chunks) await save(text.chunks);
-  } finally {
-    context.close();
-  }
-  return { chunks: text.chunks, resumedFrom: from, seconds: (performance.now() - begin) / 1000 };
+  if (params.moments && moments) await saveMoments(moments, params.moments, params, chunks);
+  if (saved < chunks) await save(chunks);
+  return { chunks, resumedFrom: from, seconds };
 }
 
 /** Chunks are decoded in the same groups as without interruption, so that the sums come out the same. */

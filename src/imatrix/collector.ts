@@ -7,6 +7,7 @@ import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError, MalformedInputError } from "../errors.js";
 import { loadReducer } from "../reduce/reducer.js";
 import type { ImatrixEntry } from "./imatrix.js";
+import { operandOf, weightName } from "./operands.js";
 
 /** Dense products with fewer rows are left out: they are single tokens, not calibration text. */
 const fewestRows = 16;
@@ -33,9 +34,9 @@ export class ImatrixCollector implements Observer {
 
   wants(node: NativeTensor): boolean {
     if (node.operation === "MUL_MAT_ID") return true;
-    const input = sourceOf(node, 1);
+    const input = operandOf(node, 1);
     if (input.shape[1] < fewestRows || input.type !== "F32") return false;
-    const name = weightName(sourceOf(node, 0));
+    const name = weightName(operandOf(node, 0));
     return name.startsWith("blk.") || (this.options.processOutput && name === "output.weight");
   }
 
@@ -62,7 +63,7 @@ export class ImatrixCollector implements Observer {
 
   /** A product with one matrix per expert: weight [in, out, experts], input [in, slots or 1, tokens], choice [slots, tokens]. */
   private addRouted(node: NativeTensor): void {
-    const [weight, input, choice] = [sourceOf(node, 0), sourceOf(node, 1), sourceOf(node, 2)];
+    const [weight, input, choice] = [operandOf(node, 0), operandOf(node, 1), operandOf(node, 2)];
     const [columns, inputSlots, tokens] = input.shape;
     const experts = weight.shape[2];
     const [slots] = choice.shape;
@@ -89,7 +90,7 @@ export class ImatrixCollector implements Observer {
 
   /** A product with a matrix, or with several that the input's outer dimensions go through in turn. */
   private addDense(node: NativeTensor): void {
-    const [weight, input] = [sourceOf(node, 0), sourceOf(node, 1)];
+    const [weight, input] = [operandOf(node, 0), operandOf(node, 1)];
     const [columns, rowCount, outer, outermost] = input.shape;
     const [, , matrices, matrixGroups] = weight.shape;
     const { sums, counts } = this.entryOf(weight, columns, matrices * matrixGroups, 1);
@@ -135,16 +136,4 @@ export class ImatrixCollector implements Observer {
     }
     return entry;
   }
-}
-
-function sourceOf(node: NativeTensor, index: number): NativeTensor {
-  const source = node.source(index);
-  if (source === undefined) throw new InternalError(`the product "${node.name}" has no operand ${index}.`);
-  return source;
-}
-
-/** Name of a weight; a copy for another device is called "CUDA0#blk.0.attn_k.weight#0". */
-function weightName(weight: NativeTensor): string {
-  const { name } = weight;
-  return name.includes("#") ? (name.split("#")[1] ?? name) : name;
 }

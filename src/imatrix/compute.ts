@@ -3,12 +3,18 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
+import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
 import { checkReadable } from "../evaluate/text.js";
+import { collectMoments } from "../moments/collect-job.js";
+import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
+import { isDone, joinPasses, planPasses } from "../moments/passes.js";
+import type { MomentsOptions } from "../moments/plan.js";
 import type { OnProgress } from "../progress.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix } from "./collect-job.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
+import type { DecodeProgress } from "./decode-text.js";
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { withPrior } from "./importance.js";
@@ -40,6 +46,10 @@ export interface ImatrixOptions {
   readonly merge?: readonly string[] | undefined;
   /** Chunks between two savings of unfinished work; 10 by default. */
   readonly saveEvery?: number | undefined;
+  /** Path of a moments file to write as well, and what it is to hold. */
+  readonly moments?: (MomentsOptions & { readonly output: string }) | undefined;
+  /** Bytes that the moments under way may take; what does not fit is collected in further passes over the text. */
+  readonly maxMemory?: number | undefined;
   readonly threads?: number | undefined;
   /** Layers on graphics processors; all by default, if there are any. */
   readonly gpuLayers?: number | undefined;
@@ -61,10 +71,15 @@ export interface ImatrixResult {
   /** Number of tensors with statistics. */
   readonly tensors: number;
   readonly coverage: readonly ExpertCoverage[];
+  /** Of the moments file, if one was written. */
+  readonly moments?: MomentsCoverage & { readonly output: string; readonly passes: number };
   /** Time spent on chunks in this run, without loading the model. */
   readonly seconds: number;
   readonly tokensPerSecond: number;
 }
+
+/** Part of the machine's memory that moments take unless told otherwise; the model has the rest. */
+const momentsShare = 0.25;
 
 /**
  * Runs a model over a calibration text and writes its importance matrix, with exactly llama-imatrix's statistics.
@@ -84,25 +99,23 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   const engine = options.engine ?? new Engine();
   try {
     const params = collectParams(options, context, checkpoint);
-    const collected = await engine.run(collectImatrix, params, {
-      onEvent: ({ done, total }) => options.onProgress?.({ step: "imatrix", done, total, unit: "chunks" }),
-      onLoad: (path, fraction) =>
-        options.onProgress?.({
-          step: "load",
-          done: Math.floor(100 * fraction),
-          total: 100,
-          unit: "%",
-          detail: path,
-        }),
-      signal: options.signal,
-    });
+    const passes = await momentsPasses(options, params);
+    const [first, ...later] = passes;
+    const moments = first && !(await isDone(first)) ? first : undefined;
+    const running = runOptions(options, passes.length);
+    const collected = await engine.run(collectImatrix, { ...params, moments }, running(1));
+    for (const [i, pass] of later.entries()) {
+      if (!(await isDone(pass))) await engine.run(collectMoments, { ...params, pass }, running(i + 2));
+    }
+    const momentsCoverage = options.moments && (await joinPasses(passes, options.moments.output));
     const { run: _, ...own } = await readImatrixFile(checkpoint);
     const imatrix = { ...own, ...mergedWith(own, merged), priorWeight: options.priorWeight };
     const written = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
     await writeImatrixFile(options.output, written, format);
     await rm(checkpoint, { force: true });
     const warning = coverageWarning(imatrix);
-    if (warning !== undefined) options.onWarning?.(warning);
+    const momentsTooThin = momentsCoverage && momentsWarning(momentsCoverage);
+    for (const text of [warning, momentsTooThin]) if (text !== undefined) options.onWarning?.(text);
     const computed = (collected.chunks - collected.resumedFrom) * context;
     return {
       output: options.output,
@@ -112,6 +125,9 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
       resumedFrom: collected.resumedFrom,
       tensors: imatrix.entries.size,
       coverage: expertCoverage(imatrix),
+      ...(momentsCoverage && {
+        moments: { ...momentsCoverage, output: options.moments?.output ?? "", passes: passes.length },
+      }),
       seconds: collected.seconds,
       tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
     };
@@ -130,6 +146,30 @@ function stopped(output: string, checkpoint: string, cause: CancelledError): Can
     { file: output, checkpoint },
     { cause },
   );
+}
+
+/** Passes over the text that the moments take; none without moments. */
+async function momentsPasses(options: ImatrixOptions, params: ReturnType<typeof collectParams>) {
+  const { moments, model, maxMemory = momentsShare * memoryLimitBytes() } = options;
+  if (moments === undefined) return [];
+  const { text, context, chunks, parseSpecial } = params;
+  return planPasses({ ...moments, model, text, context, chunks, parseSpecial, memory: maxMemory });
+}
+
+function runOptions({ onProgress, signal }: ImatrixOptions, passes: number) {
+  return (pass: number) => ({
+    onEvent: ({ done, total }: DecodeProgress) =>
+      onProgress?.({
+        step: "imatrix",
+        done,
+        total,
+        unit: "chunks",
+        ...(passes > 1 && { detail: `pass ${pass} of ${passes}` }),
+      }),
+    onLoad: (path: string, fraction: number) =>
+      onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
+    signal,
+  });
 }
 
 function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {

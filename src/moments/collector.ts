@@ -1,0 +1,145 @@
+/** Collects second moments while a model computes. */
+import type { Observer } from "../engine/observer.js";
+import type { NativeTensor } from "../engine/tensor.js";
+import { InternalError } from "../errors.js";
+import { operandOf, weightName } from "../imatrix/operands.js";
+import { packedLength } from "../quants/output-aware/packed.js";
+import { Gram } from "./gram.js";
+import type { MomentsEntry } from "./moments.js";
+import type { PlannedInput } from "./plan.js";
+
+/**
+ * Nodes that hold the weights with which the router's choices are added up; of several in a layer the last is what
+ * counts. Names: `build_moe_ffn` in llama.cpp `src/llama-graph.cpp`.
+ */
+const routerWeights = /^ffn_moe_weights(?:_softmax|_norm|_scaled)?-(\d+)$/;
+
+/** Weights of the chosen experts in one layer: one for each token and slot. */
+interface RouterWeights {
+  readonly layer: string;
+  /** Token after token. */
+  readonly values: Float32Array;
+}
+
+/**
+ * Vectors are weighted by the square of the router's weight for the expert: an error of the expert's output counts
+ * that much in the layer's output. (A layer's pooled input counts as often as it is routed.) Where the graph does
+ * not show the router's weights, all count alike.
+ */
+export class MomentsCollector implements Observer {
+  readonly operations = ["MUL_MAT", "MUL_MAT_ID", "GET_ROWS", "RESHAPE", "DIV", "SCALE"];
+  readonly entries = new Map<string, MomentsEntry>();
+  private readonly byWeight: ReadonlyMap<string, PlannedInput>;
+  private readonly gram = new Gram();
+  private router: RouterWeights | undefined;
+
+  constructor(inputs: readonly PlannedInput[]) {
+    this.byWeight = new Map(inputs.map((input) => [input.weight, input]));
+    for (const { name, columns, matrices } of inputs) {
+      const sums = Array.from({ length: matrices }, () => new Float32Array(packedLength(columns)));
+      this.entries.set(name, { columns, sums, counts: new Float64Array(matrices) });
+    }
+  }
+
+  wants(node: NativeTensor): boolean {
+    if (node.operation !== "MUL_MAT" && node.operation !== "MUL_MAT_ID") return routerWeights.test(node.name);
+    return this.byWeight.has(weightName(operandOf(node, 0)));
+  }
+
+  observe(node: NativeTensor): void {
+    if (node.operation === "MUL_MAT_ID") this.addRouted(node);
+    else if (node.operation === "MUL_MAT") this.addDense(node);
+    else this.noteRouter(node);
+  }
+
+  private noteRouter(node: NativeTensor): void {
+    const layer = `blk.${routerWeights.exec(node.name)?.[1]}.`;
+    this.router = { layer, values: node.float32().slice() };
+  }
+
+  /** A product with one matrix per expert: input [in, slots or 1, tokens], choice [slots, tokens]. */
+  private addRouted(node: NativeTensor): void {
+    const [input, choice] = [operandOf(node, 1), operandOf(node, 2)];
+    const planned = this.plannedFor(node);
+    const { columns, matrices } = planned;
+    const [, inputSlots, tokens] = input.shape;
+    const [slots] = choice.shape;
+    const rows = input.float32();
+    const choices = choice.int32();
+    const [slotStride, tokenStride] = [input.strides[1] / 4, input.strides[2] / 4];
+    const [choiceStride, choiceTokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
+    const weights = this.weightsFor(planned, slots * tokens);
+    const weightOf = (token: number, slot: number) => weights?.[token * slots + slot] ?? 1;
+
+    if (matrices === 1) {
+      if (inputSlots !== 1)
+        throw new InternalError(`"${node.name}" has an input per expert, which was not planned.`);
+      this.gram.begin(columns, tokens);
+      for (let token = 0; token < tokens; token++) {
+        let square = 0;
+        for (let slot = 0; slot < slots; slot++) square += weightOf(token, slot) ** 2;
+        this.gram.add(rows, token * tokenStride, Math.sqrt(square));
+      }
+      this.finish(planned, 0, tokens);
+      return;
+    }
+    const places: { token: number; slot: number }[][] = Array.from({ length: matrices }, () => []);
+    for (let token = 0; token < tokens; token++) {
+      for (let slot = 0; slot < slots; slot++) {
+        const expert = choices[token * choiceTokenStride + slot * choiceStride] ?? -1;
+        const chosen = places[expert];
+        if (chosen === undefined)
+          throw new InternalError(`"${node.name}" asks for expert ${expert} of ${matrices}.`);
+        chosen.push({ token, slot });
+      }
+    }
+    for (const [expert, chosen] of places.entries()) {
+      if (chosen.length === 0) continue;
+      this.gram.begin(columns, chosen.length);
+      for (const { token, slot } of chosen) {
+        const start = token * tokenStride + (slot % inputSlots) * slotStride;
+        this.gram.add(rows, start, weightOf(token, slot));
+      }
+      this.finish(planned, expert, chosen.length);
+    }
+  }
+
+  private addDense(node: NativeTensor): void {
+    const planned = this.plannedFor(node);
+    const input = operandOf(node, 1);
+    const [, rowCount, outer, outermost] = input.shape;
+    const rows = input.float32();
+    const [, rowStride, outerStride, outermostStride] = input.strides;
+    this.gram.begin(planned.columns, rowCount * outer * outermost);
+    for (let l = 0; l < outermost; l++) {
+      for (let k = 0; k < outer; k++) {
+        for (let row = 0; row < rowCount; row++) {
+          this.gram.add(rows, (row * rowStride + k * outerStride + l * outermostStride) / 4, 1);
+        }
+      }
+    }
+    this.finish(planned, 0, rowCount * outer * outermost);
+  }
+
+  private plannedFor(node: NativeTensor): PlannedInput {
+    const name = weightName(operandOf(node, 0));
+    const planned = this.byWeight.get(name);
+    if (planned === undefined) throw new InternalError(`the input of "${name}" was not asked for.`);
+    return planned;
+  }
+
+  private weightsFor({ weight }: PlannedInput, count: number): Float32Array | undefined {
+    const { router } = this;
+    return router && weight.startsWith(router.layer) && router.values.length === count
+      ? router.values
+      : undefined;
+  }
+
+  private finish({ name }: PlannedInput, matrix: number, vectors: number): void {
+    const entry = this.entries.get(name);
+    const sums = entry?.sums[matrix];
+    if (entry === undefined || sums === undefined) throw new InternalError(`no sums for ${name}.`);
+    this.gram.addTo(sums);
+    entry.counts[matrix] = (entry.counts[matrix] ?? 0) + vectors;
+  }
+}
