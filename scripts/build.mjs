@@ -35,6 +35,7 @@ run("npx", "--no-install", "tsc", "-p", ".");
 const options = "-O3 --enable simd --runtime stub --noAssert --use abort=".split(" ");
 for (const [source, module] of [
   ["quants/kernels/assembly/index.ts", "quants/kernels/kernels.wasm"],
+  ["quants/output-aware/assembly/index.ts", "quants/output-aware/output-aware.wasm"],
   ["reduce/assembly/index.ts", "reduce/reduce.wasm"],
 ]) {
   mkdirSync(new URL(`../dist/${module}/..`, import.meta.url), { recursive: true });

@@ -4,9 +4,11 @@ import { copyFile, mkdir, open, readdir, readFile, truncate, writeFile } from "n
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { planGguf } from "../gguf/layout.js";
+import { writeMomentsFile } from "../moments/file.js";
 import type { QuantizeResult } from "../pipeline/quantize.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { writeGgufFile } from "../testing/gguf-file.js";
+import { randomMoments } from "../testing/moments.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
 import { temporaryFolder } from "../testing/temporary.js";
 
@@ -341,4 +343,73 @@ describe("lopsided quantize refuses, in one sentence and without writing anythin
       assert.deepEqual(await readdir(folder, { recursive: true }), before);
     });
   }
+});
+
+describe("lopsided quantize --effort max", () => {
+  const recipe = "name: few\nbase: COPY\nrules:\n  - { tensors: [routed.down], layers: 0-1, type: IQ3_S }\n";
+
+  /** Arguments for a run that encodes two tensors only. */
+  async function few(folder: string): Promise<string[]> {
+    const path = join(folder, "few.yaml");
+    await writeFile(path, recipe);
+    return ["--recipe", path, "--allow-requantize", ...withImatrix];
+  }
+
+  /** A moments file of the tiny model's routed down inputs, made up. */
+  async function writeMoments(
+    path: string,
+    layers: readonly number[],
+    columns = 256,
+    stem = "ffn_down_exps",
+  ) {
+    const sums = randomMoments(columns, 300, 0.7);
+    const contents = layers.map((layer) => ({
+      name: `blk.${layer}.${stem}`,
+      columns,
+      counts: new Float64Array(16).fill(300),
+      matrix: () => sums,
+    }));
+    await writeMomentsFile(path, { datasets: ["made up"], chunkCount: 1, chunkSize: 512 }, contents);
+    return path;
+  }
+
+  it("writes the same bytes with 1, 2 and 5 threads, and others than without moments", async (t) => {
+    const folder = await temporaryFolder(t);
+    const moments = await writeMoments(join(folder, "m.moments.gguf"), [0, 1, 2, 3]);
+    const run = async (name: string, ...args: string[]) => {
+      const result = await quantizeJson([tiny, join(folder, name), ...(await few(folder)), ...args]);
+      return result.sha256;
+    };
+    const withMoments = ["--effort", "max", "--moments", moments, "--threads"];
+    const checksums = [];
+    for (const threads of ["1", "2", "5"]) checksums.push(await run(threads, ...withMoments, threads));
+    assert.equal(new Set(checksums).size, 1);
+    assert.notEqual(await run("plain"), checksums[0]);
+  });
+
+  it("says in one sentence what is wrong with the moments", async (t) => {
+    const folder = await temporaryFolder(t);
+    const path = join(folder, "m.moments.gguf");
+    const refused = async (args: readonly string[], pattern: RegExp) => {
+      const { status, stderr } = await lopsided([
+        "quantize",
+        tiny,
+        join(folder, "x"),
+        ...(await few(folder)),
+        ...args,
+      ]);
+      assert.notEqual(status, 0);
+      assert.match(stderr, pattern);
+    };
+    const max = ["--effort", "max", "--moments", path];
+    await refused(["--effort", "max"], /needs the inputs' second moments/);
+    await writeMoments(path, [0, 1, 2, 3]);
+    await refused(["--moments", path], /used by --effort max alone/);
+    await writeMoments(path, [0, 1, 3]);
+    await refused(max, /has no moments of "blk\.2\.ffn_down_exps"/);
+    await writeMoments(path, [0, 1, 2, 3], 512);
+    await refused(max, /moments of another model/);
+    await writeMoments(path, [0], 256, "ffn_down_shexp");
+    await refused(max, /has no moments for any tensor of the model/);
+  });
 });

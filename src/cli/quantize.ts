@@ -33,7 +33,8 @@ interface Flags {
   resume?: boolean;
   restart?: boolean;
   dryRun?: boolean;
-  effort?: Effort;
+  effort?: Effort | "max";
+  moments?: string;
   threads?: number;
   json?: boolean;
 }
@@ -83,7 +84,15 @@ export function addQuantize(program: Command): void {
     .addOption(resume())
     .addOption(restart())
     .option("--dry-run", "decide and measure everything, write nothing")
-    .addOption(new Option("--effort <effort>", "how long to search").choices([...efforts]).default("default"))
+    .addOption(
+      new Option(
+        "--effort <effort>",
+        "how long to search; max also makes the outputs' errors small (needs --moments)",
+      )
+        .choices([...efforts, "max"])
+        .default("default"),
+    )
+    .option("--moments <file>", "second moments of the inputs (imatrix --moments), for --effort max")
     .option("--threads <n>", "encoder threads (default: all cores)", wholeNumber(1))
     .option("--json", "print one JSON object")
     .action((model: string, output: string, flags: Flags) =>

@@ -20,6 +20,7 @@ export interface Provenance {
   /** Of each file of the source. */
   readonly sourceSha256: readonly string[];
   readonly imatrixSha256: string | undefined;
+  readonly momentsSha256?: string | undefined;
 }
 
 export interface OutputMetadataOptions {
@@ -61,6 +62,9 @@ export function outputMetadata(options: OutputMetadataOptions): Metadata {
   });
   if (provenance.imatrixSha256 !== undefined) {
     metadata.set("lopsided.imatrix.sha256", text(provenance.imatrixSha256));
+  }
+  if (provenance.momentsSha256 !== undefined) {
+    metadata.set("lopsided.moments.sha256", text(provenance.momentsSha256));
   }
   return metadata;
 }

@@ -12,6 +12,7 @@ export interface PlannedTensor {
   readonly source: SourceTensor;
   readonly type: TypeName;
   readonly importance?: TensorTask["importance"] | undefined;
+  readonly moments?: TensorTask["moments"];
 }
 
 export interface SplitOptions {

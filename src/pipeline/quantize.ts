@@ -15,6 +15,7 @@ import { renderRecipe } from "../recipe/render.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { sha256OfFile } from "./hash.js";
 import { type ImportanceOptions, importanceFor, loadImportance } from "./importance.js";
+import { ModelMoments, withoutMoments } from "./moments.js";
 import { outputMetadata } from "./output-metadata.js";
 import { type OutputRequest, type PlannedTensor, planOutput, type SplitOptions } from "./output-plan.js";
 import {
@@ -36,7 +37,10 @@ export interface QuantizeOptions extends TypeOverrides, ImportanceOptions, Split
   readonly base?: string | undefined;
   /** Metadata to add or replace. */
   readonly overrides?: Metadata | undefined;
-  readonly effort?: Effort | undefined;
+  /** How long encoders search; `max` makes use of `moments`. */
+  readonly effort?: Effort | "max" | undefined;
+  /** Path of a moments file, for output-aware encoding: effort `max` needs one. */
+  readonly moments?: string | undefined;
   /** Decide and lay out everything, write nothing. */
   readonly dryRun?: boolean | undefined;
 }
@@ -84,16 +88,23 @@ export interface QuantizeResult {
 export async function quantize(options: QuantizeOptions): Promise<QuantizeResult> {
   const started = performance.now();
   const recipe = await chooseRecipe(options);
+  checkEffort(options);
   const source = await openModel(options.model);
+  let moments: ModelMoments | undefined;
   try {
     const imatrix = await loadImportance(options, source.tensors);
-    const { plan, request } = await requestFor(source, recipe, imatrix, options);
+    moments =
+      options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
+    const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
     for (const warning of plan.warnings) options.onWarning?.(warning);
+    const without = moments && withoutMoments(request.tensors);
+    if (without !== undefined) options.onWarning?.(without);
     const written = options.dryRun
       ? undefined
       : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
     return resultOf(plan, written ?? plannedOutput(request), written, started);
   } finally {
+    await moments?.close();
     await source.close();
   }
 }
@@ -103,13 +114,18 @@ async function requestFor(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
+  moments: ModelMoments | undefined,
   options: QuantizeOptions,
-): Promise<{ plan: TypePlan; request: QuantizeOptions & OutputRequest }> {
+): Promise<{
+  plan: TypePlan;
+  request: Omit<QuantizeOptions, "effort"> & OutputRequest & { effort: Effort };
+}> {
   const plan = planTypesOf(source, recipe, imatrix, options);
   const request = {
     ...options,
     source,
-    tensors: plannedTensors(plan, source, imatrix, options),
+    effort: encoderEffort(options),
+    tensors: plannedTensors(plan, source, imatrix, moments, options),
     metadata: await metadataOf(plan, source, recipe, imatrix, options),
   };
   return { plan, request };
@@ -122,8 +138,27 @@ export async function predictOutput(
   imatrix: Imatrix | undefined,
   options: QuantizeOptions,
 ): Promise<QuantizeResult> {
-  const { plan, request } = await requestFor(source, recipe, imatrix, { ...options, dryRun: true });
+  const { plan, request } = await requestFor(source, recipe, imatrix, undefined, {
+    ...options,
+    dryRun: true,
+  });
   return resultOf(plan, plannedOutput(request), undefined, performance.now());
+}
+
+function checkEffort({ effort, moments }: QuantizeOptions): void {
+  if (effort === "max" && moments === undefined) {
+    throw new UsageError(
+      '--effort max needs the inputs\' second moments: collect them with "lopsided imatrix --moments FILE" and give --moments FILE.',
+    );
+  }
+  if (effort !== "max" && moments !== undefined) {
+    throw new UsageError("--moments is used by --effort max alone; add it, or leave the moments out.");
+  }
+}
+
+/** With moments the encoder's search is but a start; where there are none, it decides. */
+function encoderEffort({ effort = "default" }: QuantizeOptions): Effort {
+  return effort === "max" ? "fine" : effort;
 }
 
 /** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
@@ -169,13 +204,18 @@ function plannedTensors(
   plan: TypePlan,
   source: ModelSource,
   imatrix: Imatrix | undefined,
+  moments: ModelMoments | undefined,
   options: QuantizeOptions,
 ): PlannedTensor[] {
-  return source.tensors.map((tensor, index) => ({
-    source: tensor,
-    type: plan.tensors[index]?.to ?? tensor.type,
-    importance: imatrix && (() => importanceFor(imatrix, tensor, options)?.experts),
-  }));
+  return source.tensors.map((tensor, index) => {
+    const type = plan.tensors[index]?.to ?? tensor.type;
+    return {
+      source: tensor,
+      type,
+      importance: imatrix && (() => importanceFor(imatrix, tensor, options)?.experts),
+      moments: moments?.of(tensor, type),
+    };
+  });
 }
 
 /** A function that makes the output's metadata once the source's checksums are known. */
@@ -187,6 +227,7 @@ async function metadataOf(
   options: QuantizeOptions,
 ): Promise<(sourceSha256: readonly string[]) => Metadata> {
   const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
+  const momentsSha256 = options.moments === undefined ? undefined : await sha256OfFile(options.moments);
   return (sourceSha256) =>
     outputMetadata({
       source: source.metadata,
@@ -198,6 +239,7 @@ async function metadataOf(
         options: byteOptions(options),
         sourceSha256,
         imatrixSha256,
+        momentsSha256,
       },
     });
 }
@@ -212,6 +254,7 @@ async function inputsOf(recipe: Recipe, options: QuantizeOptions) {
   return {
     recipe: renderRecipe(recipe),
     "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
+    "moments file": options.moments && (await sha256OfFile(options.moments)),
     "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
     splitting: JSON.stringify([options.keepSplit, options.splitMaxBytes]),
   };

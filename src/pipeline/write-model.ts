@@ -184,11 +184,12 @@ export function describeOutput(files: readonly Omit<WrittenFile, "sha256">[]) {
 /** The work on each tensor, in the order of the files. */
 function tensorTasks(plan: readonly PlannedFile[], files: readonly OutputFile[]): TensorTask[] {
   return pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
-    pairs(tensors, layout.tensors).map(([{ source, importance }, target]) => ({
+    pairs(tensors, layout.tensors).map(([{ source, importance, moments }, target]) => ({
       source,
       target,
       file,
       importance,
+      moments,
     })),
   );
 }

@@ -10,6 +10,7 @@ import type { GgufTensor } from "../gguf/reader.js";
 import { rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
+import type { InputMoments } from "../quants/output-aware/refine.js";
 import type { EncoderPool } from "../quants/pool.js";
 import { addStatistics, noStatistics, type Statistics } from "../quants/statistics.js";
 import type { Slice as PoolSlice, Transcoded } from "../quants/transcode.js";
@@ -24,6 +25,8 @@ export interface TensorTask {
   readonly file: OutputFile;
   /** Computes the importance of the columns for each expert; undefined: all columns matter alike. */
   readonly importance?: (() => readonly Float32Array[] | undefined) | undefined;
+  /** Reads the second moments of an expert's input, for output-aware encoding. */
+  readonly moments?: ((expert: number) => Promise<InputMoments | undefined>) | undefined;
 }
 
 /** A slice of a tensor and where its encoded bytes lie. */
@@ -74,6 +77,7 @@ export async function poolSlice(
   { task, slice }: SliceTask,
   importance: readonly Float32Array[] | undefined,
   effort: Effort,
+  moments?: InputMoments | undefined,
 ): Promise<PoolSlice> {
   const { source, target } = task;
   return {
@@ -85,6 +89,7 @@ export async function poolSlice(
     source: await source.readRows(slice.firstRow, slice.rows),
     importance: importance?.[slice.expert],
     effort,
+    moments,
   };
 }
 
@@ -115,7 +120,8 @@ export async function writeTensors(
 
   const encode = async (sliceTask: SliceTask) => {
     const ofExperts = importance.of(sliceTask.task);
-    return await pool.transcode(await poolSlice(sliceTask, ofExperts, options.effort));
+    const moments = await sliceTask.task.moments?.(sliceTask.slice.expert);
+    return await pool.transcode(await poolSlice(sliceTask, ofExperts, options.effort, moments));
   };
   const write = async (sliceTask: SliceTask, { bytes, statistics }: Transcoded) => {
     const { task, offset } = sliceTask;

@@ -1,5 +1,5 @@
 /** Encoders of IQ2_XXS, IQ2_XS and IQ2_S. Layouts: see the decoders in `iq2.ts`; the search: `grid-encode.ts`. */
-import { gridEncoder } from "./grid-encode.js";
+import { type GridFormat, gridEncoder } from "./grid-encode.js";
 import { writeU16 } from "./half.js";
 
 const starts = [4.4, 5.2, 6.3, 8.2];
@@ -11,7 +11,7 @@ function packSubscales(subscales: Uint8Array, out: Uint8Array, at: number): void
   }
 }
 
-export const encodeIQ2_XXS = gridEncoder({
+export const formatIQ2_XXS: GridFormat = {
   starts,
   grid: "IQ2_XXS",
   block: 32,
@@ -28,9 +28,9 @@ export const encodeIQ2_XXS = gridEncoder({
       writeU16(out, at + 8 + 8 * block, word >>> 16);
     }
   },
-});
+};
 
-export const encodeIQ2_XS = gridEncoder({
+export const formatIQ2_XS: GridFormat = {
   starts,
   grid: "IQ2_XS",
   block: 16,
@@ -42,9 +42,9 @@ export const encodeIQ2_XS = gridEncoder({
     }
     packSubscales(subscales, out, at + 66);
   },
-});
+};
 
-export const encodeIQ2_S = gridEncoder({
+export const formatIQ2_S: GridFormat = {
   starts,
   grid: "IQ2_S",
   block: 16,
@@ -59,4 +59,8 @@ export const encodeIQ2_S = gridEncoder({
     out.set(signs, at + 34);
     packSubscales(subscales, out, at + 74);
   },
-});
+};
+
+export const encodeIQ2_XXS = gridEncoder(formatIQ2_XXS);
+export const encodeIQ2_XS = gridEncoder(formatIQ2_XS);
+export const encodeIQ2_S = gridEncoder(formatIQ2_S);

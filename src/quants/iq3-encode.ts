@@ -7,7 +7,7 @@ const common = {
   block: 32,
 } as const satisfies Partial<GridFormat>;
 
-export const encodeIQ3_XXS = gridEncoder({
+export const formatIQ3_XXS: GridFormat = {
   ...common,
   grid: "IQ3_XXS",
   evenSigns: true,
@@ -21,9 +21,9 @@ export const encodeIQ3_XXS = gridEncoder({
       writeU16(out, at + 68 + 4 * block, word >>> 16);
     }
   },
-});
+};
 
-export const encodeIQ3_S = gridEncoder({
+export const formatIQ3_S: GridFormat = {
   ...common,
   grid: "IQ3_S",
   evenSigns: false,
@@ -39,4 +39,7 @@ export const encodeIQ3_S = gridEncoder({
       out[at + 106 + pair] = subscales[2 * pair]! | (subscales[2 * pair + 1]! << 4);
     }
   },
-});
+};
+
+export const encodeIQ3_XXS = gridEncoder(formatIQ3_XXS);
+export const encodeIQ3_S = gridEncoder(formatIQ3_S);

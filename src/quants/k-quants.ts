@@ -49,20 +49,20 @@ export const decodeQ3_K = blockDecoder(256, 110, (bytes, at, out, to) => {
 });
 
 /** Six-bit scale of a block: low nibbles in 8 bytes (blocks 8 to 15 in the high halves), upper bits in 4 bytes. */
-function q3kScale(bytes: Uint8Array, at: number, block: number): number {
+export function q3kScale(bytes: Uint8Array, at: number, block: number): number {
   const low = (bytes[at + (block & 7)]! >> (block < 8 ? 0 : 4)) & 15;
   const high = (bytes[at + 8 + (block & 3)]! >> (2 * (block >> 2))) & 3;
   return low | (high << 4);
 }
 
 /** Six-bit scale of a block of Q4_K or Q5_K. Blocks 4 to 7 keep their upper two bits in bytes 0 to 3. */
-function k4Scale(bytes: Uint8Array, at: number, block: number): number {
+export function k4Scale(bytes: Uint8Array, at: number, block: number): number {
   if (block < 4) return bytes[at + block]! & 63;
   return (bytes[at + block + 4]! & 15) | ((bytes[at + block - 4]! >> 6) << 4);
 }
 
 /** Six-bit minimum of a block of Q4_K or Q5_K. Blocks 4 to 7 keep their upper two bits in bytes 4 to 7. */
-function k4Min(bytes: Uint8Array, at: number, block: number): number {
+export function k4Min(bytes: Uint8Array, at: number, block: number): number {
   if (block < 4) return bytes[at + block + 4]! & 63;
   return (bytes[at + block + 4]! >> 4) | ((bytes[at + block]! >> 6) << 4);
 }

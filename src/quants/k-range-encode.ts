@@ -219,6 +219,18 @@ class RangeRow {
   }
 }
 
+/** Writes codes, scales and minima of a superblock of Q2_K: all but d and dmin. */
+export function packQ2_K(
+  codes: Float32Array,
+  scales: Float32Array,
+  minima: Float32Array,
+  out: Uint8Array,
+  at: number,
+): void {
+  for (let block = 0; block < 16; block++) out[at + block] = scales[block]! | (minima[block]! << 4);
+  packTwoBits((i) => codes[i]!, out, at + 16);
+}
+
 export const encodeQ2_K = rangeSuperblockEncoder({
   block: 16,
   blockBytes: 84,
@@ -227,10 +239,7 @@ export const encodeQ2_K = rangeSuperblockEncoder({
   candidates: Q2_K_CANDIDATES,
   scaleCandidates: Q2_K_SCALES,
   topScale: 15,
-  pack(codes, scales, minima, out, at) {
-    for (let block = 0; block < 16; block++) out[at + block] = scales[block]! | (minima[block]! << 4);
-    packTwoBits((i) => codes[i]!, out, at + 16);
-  },
+  pack: packQ2_K,
 });
 
 /** Six-bit scales and minima of Q4_K and Q5_K in 12 bytes. */
@@ -242,6 +251,18 @@ function packSixBitScales(scales: Float32Array, minima: Float32Array, out: Uint8
   }
 }
 
+/** Writes codes, scales and minima of a superblock of Q4_K: all but d and dmin. */
+export function packQ4_K(
+  codes: Float32Array,
+  scales: Float32Array,
+  minima: Float32Array,
+  out: Uint8Array,
+  at: number,
+): void {
+  packSixBitScales(scales, minima, out, at + 4);
+  packQuarterNibbles((i) => codes[i]!, out, at + 16);
+}
+
 export const encodeQ4_K = rangeSuperblockEncoder({
   block: 32,
   blockBytes: 144,
@@ -250,10 +271,7 @@ export const encodeQ4_K = rangeSuperblockEncoder({
   candidates: FOUR_BIT_RANGES,
   scaleCandidates: K_SCALES,
   topScale: 63,
-  pack(codes, scales, minima, out, at) {
-    packSixBitScales(scales, minima, out, at + 4);
-    packQuarterNibbles((i) => codes[i]!, out, at + 16);
-  },
+  pack: packQ4_K,
 });
 
 export const encodeQ5_K = rangeSuperblockEncoder({

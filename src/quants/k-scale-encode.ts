@@ -181,6 +181,22 @@ class ScaleRow {
   }
 }
 
+/** Writes codes and scales of a superblock of Q3_K: all but d. */
+export function packQ3_K(codes: Float32Array, scales: Float32Array, out: Uint8Array, at: number): void {
+  packTwoBits((i) => codes[i]! + 4, out, at + 32);
+  for (let l = 0; l < 32; l++) {
+    let thirdBits = 0;
+    for (let k = 0; k < 8; k++) if (codes[32 * k + l]! >= 0) thirdBits |= 1 << k;
+    out[at + l] = thirdBits;
+  }
+  out.fill(0, at + 96, at + 108);
+  for (let block = 0; block < 16; block++) {
+    const scale = scales[block]! + 32;
+    out[at + 96 + (block & 7)]! |= (scale & 15) << (block < 8 ? 0 : 4);
+    out[at + 104 + (block & 3)]! |= (scale >> 4) << (2 * (block >> 2));
+  }
+}
+
 export const encodeQ3_K = scaleSuperblockEncoder({
   block: 16,
   blockBytes: 110,
@@ -191,20 +207,7 @@ export const encodeQ3_K = scaleSuperblockEncoder({
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: SIX_BIT_SCALES,
-  pack(codes, scales, out, at) {
-    packTwoBits((i) => codes[i]! + 4, out, at + 32);
-    for (let l = 0; l < 32; l++) {
-      let thirdBits = 0;
-      for (let k = 0; k < 8; k++) if (codes[32 * k + l]! >= 0) thirdBits |= 1 << k;
-      out[at + l] = thirdBits;
-    }
-    out.fill(0, at + 96, at + 108);
-    for (let block = 0; block < 16; block++) {
-      const scale = scales[block]! + 32;
-      out[at + 96 + (block & 7)]! |= (scale & 15) << (block < 8 ? 0 : 4);
-      out[at + 104 + (block & 3)]! |= (scale >> 4) << (2 * (block >> 2));
-    }
-  },
+  pack: packQ3_K,
 });
 
 export const encodeQ6_K = scaleSuperblockEncoder({

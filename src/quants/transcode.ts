@@ -5,6 +5,7 @@
  */
 import { InternalError, MalformedInputError } from "../errors.js";
 import type { Effort } from "./effort.js";
+import { type InputMoments, isRefinable } from "./output-aware/refine.js";
 import { noStatistics, type Statistics } from "./statistics.js";
 import { rowBytes, type TypeName } from "./types.js";
 import type { Workspace } from "./workspace.js";
@@ -23,6 +24,8 @@ export interface Slice {
   /** One value per column, finite and not negative; undefined or all zero: all columns matter alike. */
   readonly importance?: Float32Array | undefined;
   readonly effort: Effort;
+  /** Second moments of the input, for output-aware encoding; undefined: importance alone decides. */
+  readonly moments?: InputMoments | undefined;
   /** Rows in the target type that were encoded before: they are compared with the source, not encoded anew. */
   readonly encoded?: Uint8Array | undefined;
 }
@@ -48,6 +51,9 @@ export interface RowError {
  */
 const batchWeights = 16384;
 
+/** With moments, rows that are handled at a time at least: they share the reading of large matrices. */
+const batchRowsWithMoments = 32;
+
 /**
  * Transcodes a slice. Throws a MalformedInputError that names the row for a weight that is not finite or too
  * large for the target type, and one that names the column for an importance that is not a number from 0 up.
@@ -64,7 +70,8 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
 
   const rows = source.byteLength / sourceRow;
   const targetRow = rowBytes(targetType, columns);
-  const batchRows = batchRowsOf(rows, columns);
+  const moments = isRefinable(targetType, columns) && !slice.encoded ? slice.moments : undefined;
+  const batchRows = Math.min(rows, Math.max(moments ? batchRowsWithMoments : 1, batchRowsOf(rows, columns)));
   const scale = importanceScale(slice);
   workspace.arrange(columns, batchRows, sourceRow, targetRow);
   setImportance(workspace.importance, slice.importance, scale);
@@ -91,6 +98,10 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     if (slice.encoded) encoded.set(bytes.subarray(first * targetRow, first * targetRow + encoded.byteLength));
     else workspace.encode(targetType, weights, columns, importance, slice.effort, encoded);
     workspace.decode(targetType, encoded, decoded);
+    if (moments) {
+      workspace.refiner.refine(targetType, columns, moments, weights, decoded, encoded);
+      workspace.decode(targetType, encoded, decoded);
+    }
     if (!slice.encoded) bytes.set(encoded, first * targetRow);
 
     workspace.measure(weights, decoded, columns);

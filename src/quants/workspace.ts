@@ -7,6 +7,7 @@ import { decodeRows, encodeRows } from "./codec.js";
 import type { Effort } from "./effort.js";
 import type { Kernels } from "./kernels/kernels.js";
 import { isFiniteRows, measureRows } from "./measure.js";
+import { Refiner } from "./output-aware/refine.js";
 import type { TypeName } from "./types.js";
 
 /** Buffers start at multiples of this, a cache line. */
@@ -27,6 +28,7 @@ export class Workspace {
   sums = new Float64Array();
 
   private own = new ArrayBuffer(0);
+  private latestRefiner: Refiner | undefined;
 
   constructor(private readonly kernels?: Kernels) {}
 
@@ -75,6 +77,12 @@ export class Workspace {
     } else {
       encodeRows(type, weights, columns, importance, out, effort);
     }
+  }
+
+  /** Encodes rows again with the inputs' second moments. */
+  get refiner(): Refiner {
+    this.latestRefiner ??= new Refiner();
+    return this.latestRefiner;
   }
 
   /** Whether no weight is infinite or NaN. */

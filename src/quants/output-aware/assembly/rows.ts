@@ -1,0 +1,420 @@
+// Error feedback and coordinate descent on rows, a superblock of 256 columns ("panel") of several rows at a time:
+// what all other columns contribute is one product for all rows, the rest happens within the panel. The reference
+// is ../encode-row.ts.
+import { f16_to_f32, f32_to_f16 } from "../../kernels/assembly/half";
+import { choose } from "./choose";
+import { add_product } from "./product";
+import { add_scaled, copy, dot } from "./vectors";
+
+const PANEL: i32 = 256;
+const PANEL_BYTES: usize = 1024;
+
+let columns: i32 = 0;
+let block: i32 = 0;
+let unit: i32 = 0;
+let lowest: i32 = 0;
+let highest: i32 = 0;
+let highest_minimum: i32 = 0;
+let odd_multiples: bool = false;
+
+/** U and H in tiles; their diagonal panels row after row (panel, row, column). */
+let feedback: usize = 0;
+let moments: usize = 0;
+let near_feedback: usize = 0;
+let near_moments: usize = 0;
+/** `unit` values for each column: S, and the inverses of H's diagonal blocks; and the diagonals of S and H. */
+let conditional: usize = 0;
+let inverses: usize = 0;
+let conditional_diagonal: usize = 0;
+let moment_diagonal: usize = 0;
+
+/** Row after row: targets, errors and values; per panel two f32, d and dmin; per block two i32, scale and minimum. */
+let targets: usize = 0;
+let errors: usize = 0;
+let values: usize = 0;
+let scales: usize = 0;
+let integers: usize = 0;
+/** Per row 256 values: targets with feedback, or gradients, of the panel in work. */
+let panel_values: usize = 0;
+
+/** f32[32]: a block that is tried: its values, errors, targets, gradient, and the contribution of other blocks. */
+const TRIAL: usize = memory.data(128, 16);
+const TRIAL_ERROR: usize = memory.data(128, 16);
+const TRIAL_TARGET: usize = memory.data(128, 16);
+const TRIAL_GRADIENT: usize = memory.data(128, 16);
+const OTHERS: usize = memory.data(128, 16);
+const BEST: usize = memory.data(128, 16);
+const BEST_ERROR: usize = memory.data(128, 16);
+/** f32[8]. */
+const REST: usize = memory.data(32, 16);
+const OLD: usize = memory.data(32, 16);
+const OLD_ERROR: usize = memory.data(32, 16);
+/** f32[256]. */
+const STEP: usize = memory.data(1024, 16);
+const PRODUCT: usize = memory.data(1024, 16);
+
+export function set_format(
+  block_: i32,
+  unit_: i32,
+  lowest_: i32,
+  highest_: i32,
+  highestMinimum: i32,
+  oddMultiples: i32,
+): void {
+  block = block_;
+  unit = unit_;
+  lowest = lowest_;
+  highest = highest_;
+  highest_minimum = highestMinimum;
+  odd_multiples = oddMultiples != 0;
+}
+
+export function set_factor(
+  columns_: i32,
+  feedback_: usize,
+  moments_: usize,
+  nearFeedback: usize,
+  nearMoments: usize,
+  conditional_: usize,
+  inverses_: usize,
+  conditionalDiagonal: usize,
+  momentDiagonal: usize,
+): void {
+  columns = columns_;
+  feedback = feedback_;
+  moments = moments_;
+  near_feedback = nearFeedback;
+  near_moments = nearMoments;
+  conditional = conditional_;
+  inverses = inverses_;
+  conditional_diagonal = conditionalDiagonal;
+  moment_diagonal = momentDiagonal;
+}
+
+export function set_rows(
+  targets_: usize,
+  errors_: usize,
+  values_: usize,
+  scales_: usize,
+  integers_: usize,
+  panelValues: usize,
+): void {
+  targets = targets_;
+  errors = errors_;
+  values = values_;
+  scales = scales_;
+  integers = integers_;
+  panel_values = panelValues;
+}
+
+/** Error feedback through all panels of `rows` rows, a multiple of four. */
+export function feed_forward(rows: i32): void {
+  const stride = <usize>columns << 2;
+  for (let from: i32 = 0; from < columns; from += PANEL) {
+    const tiles = feedback + (<usize>from >> 3) * (<usize>columns << 5);
+    for (let row: i32 = 0; row < rows; row++) {
+      copy(panel_values + <usize>row * PANEL_BYTES, row_at(targets, row, from), PANEL);
+    }
+    for (let row: i32 = 0; row < rows; row += 4) {
+      const out = panel_values + <usize>row * PANEL_BYTES;
+      add_product(errors + <usize>row * stride, stride, from, tiles, stride << 3, PANEL, out, PANEL_BYTES);
+    }
+    for (let row: i32 = 0; row < rows; row++) feed_panel(row, from);
+  }
+}
+
+/** One pass of coordinate descent over all panels of `rows` rows, a multiple of four. */
+export function descend(rows: i32): void {
+  const stride = <usize>columns << 2;
+  for (let from: i32 = 0; from < columns; from += PANEL) {
+    const tiles = moments + (<usize>from >> 3) * (<usize>columns << 5);
+    memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
+    for (let row: i32 = 0; row < rows; row += 4) {
+      const out = panel_values + <usize>row * PANEL_BYTES;
+      add_product(errors + <usize>row * stride, stride, columns, tiles, stride << 3, PANEL, out, PANEL_BYTES);
+    }
+    for (let row: i32 = 0; row < rows; row++) {
+      fit_scales(row, from);
+      descend_panel(row, from);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function row_at(matrix: usize, row: i32, column: i32): usize {
+  return matrix + ((<usize>row * <usize>columns + <usize>column) << 2);
+}
+
+/** The address of a panel's d and dmin. */
+// @ts-ignore: decorator
+@inline
+function scales_at(row: i32, column: i32): usize {
+  return scales + (<usize>(row * (columns >> 8) + (column >> 8)) << 3);
+}
+
+/** The address of a block's integer scale and minimum. */
+// @ts-ignore: decorator
+@inline
+function integers_at(row: i32, column: i32): usize {
+  return integers + (<usize>(row * (columns / block) + column / block) << 3);
+}
+
+// @ts-ignore: decorator
+@inline
+function scale_of(d: f32, s: i32): f32 {
+  const multiple = odd_multiples ? 2 * s + 1 : s;
+  return d * <f32>multiple;
+}
+
+/** Candidate k of five: the same, scale - 1, + 1, minimum - 1, + 1. False if the format has no such. */
+// @ts-ignore: decorator
+@inline
+function is_candidate(s: i32, m: i32): bool {
+  return s >= lowest && s <= highest && m >= 0 && m <= highest_minimum;
+}
+
+// @ts-ignore: decorator
+@inline
+function scale_step(k: i32): i32 {
+  return k == 1 ? -1 : k == 2 ? 1 : 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function minimum_step(k: i32): i32 {
+  return k == 3 ? -1 : k == 4 ? 1 : 0;
+}
+
+function feed_panel(row: i32, panel: i32): void {
+  const fed = panel_values + <usize>row * PANEL_BYTES;
+  const d = load<f32>(scales_at(row, panel));
+  const dmin = load<f32>(scales_at(row, panel), 4);
+  const near = near_feedback + (<usize>panel << 10);
+  const candidates = highest_minimum > 0 ? 5 : 3;
+  for (let from: i32 = 0; from < PANEL; from += block) {
+    const place = integers_at(row, panel + from);
+    const s = load<i32>(place);
+    const m = load<i32>(place, 4);
+    let least: f32 = Infinity;
+    for (let k: i32 = 0; k < candidates; k++) {
+      const tryS = s + scale_step(k);
+      const tryM = m + minimum_step(k);
+      if (!is_candidate(tryS, tryM)) continue;
+      const cost = try_forward(row, panel, from, scale_of(d, tryS), dmin * <f32>tryM);
+      if (cost >= least) continue;
+      least = cost;
+      store<i32>(place, tryS);
+      store<i32>(place, tryM, 4);
+      copy(BEST, TRIAL, block);
+      copy(BEST_ERROR, TRIAL_ERROR, block);
+    }
+    copy(row_at(values, row, panel + from), BEST, block);
+    copy(row_at(errors, row, panel + from), BEST_ERROR, block);
+    const next = from + block;
+    for (let i: i32 = 0; i < block; i++) {
+      const e = load<f32>(BEST_ERROR + (<usize>i << 2));
+      const line = near + (<usize>(from + i) << 10) + (<usize>next << 2);
+      add_scaled(fed + (<usize>next << 2), line, e, PANEL - next);
+    }
+  }
+}
+
+/** Encodes a block with a scale, unit after unit; returns its conditional cost. */
+function try_forward(row: i32, panel: i32, from: i32, scale: f32, offset: f32): f32 {
+  const fed = panel_values + <usize>row * PANEL_BYTES + (<usize>from << 2);
+  const target = row_at(targets, row, panel + from);
+  const near = near_feedback + (<usize>panel << 10) + (<usize>from << 2);
+  const bytes = <usize>block << 2;
+  const offsets = f32x4.splat(offset);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    v128.store(TRIAL_TARGET + i, f32x4.add(v128.load(fed + i), offsets));
+  }
+  let cost: f32 = 0;
+  for (let at: i32 = 0; at < block; at += unit) {
+    const column = <usize>(panel + from + at);
+    const place = <usize>at << 2;
+    choose(TRIAL_TARGET + place, conditional_diagonal + (column << 2), scale, TRIAL + place);
+    const lines = conditional + ((column * <usize>unit) << 2);
+    for (let i: i32 = 0; i < unit; i++) {
+      const here = place + (<usize>i << 2);
+      const value = scale * load<f32>(TRIAL + here);
+      store<f32>(REST + (<usize>i << 2), load<f32>(TRIAL_TARGET + here) - value);
+      store<f32>(TRIAL_ERROR + here, load<f32>(target + here) - value + offset);
+    }
+    cost += quadratic(REST, lines, <usize>unit << 2);
+    if (at + unit == block) break;
+    for (let i: i32 = 0; i < unit; i++) {
+      const e = load<f32>(TRIAL_ERROR + place + (<usize>i << 2));
+      // Up to the end of its own unit, the line is zero.
+      const aligned = at & ~3;
+      const line = near + (<usize>(from + at + i) << 10) + (<usize>aligned << 2);
+      add_scaled(TRIAL_TARGET + (<usize>aligned << 2), line, e, block - aligned);
+    }
+  }
+  return cost;
+}
+
+/** x A x^T for the first values of x, with lines of `stride` bytes. */
+// @ts-ignore: decorator
+@inline
+function quadratic(x: usize, a: usize, stride: usize): f32 {
+  if (unit == 1) return load<f32>(x) * load<f32>(x) * load<f32>(a);
+  let sum = f32x4.splat(0);
+  for (let i: i32 = 0; i < unit; i++) {
+    const factor = v128.load32_splat(x + (<usize>i << 2));
+    let line = f32x4.mul(v128.load(a), v128.load(x));
+    if (unit == 8) line = f32x4.add(line, f32x4.mul(v128.load(a, 16), v128.load(x, 16)));
+    sum = f32x4.add(sum, f32x4.mul(factor, line));
+    a += stride;
+  }
+  const pairs = f32x4.add(sum, v128.shuffle<u32>(sum, sum, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+function descend_panel(row: i32, panel: i32): void {
+  const gradient = panel_values + <usize>row * PANEL_BYTES;
+  const d = load<f32>(scales_at(row, panel));
+  const dmin = load<f32>(scales_at(row, panel), 4);
+  const near = near_moments + (<usize>panel << 10);
+  const candidates = highest_minimum > 0 ? 5 : 3;
+  for (let from: i32 = 0; from < PANEL; from += block) {
+    const place = integers_at(row, panel + from);
+    const error = row_at(errors, row, panel + from);
+    const value = row_at(values, row, panel + from);
+    const own = gradient + (<usize>from << 2);
+    const s = load<i32>(place);
+    const m = load<i32>(place, 4);
+    copy(OTHERS, own, block);
+    for (let i: i32 = 0; i < block; i++) {
+      const line = near + (<usize>(from + i) << 10) + (<usize>from << 2);
+      add_scaled(OTHERS, line, -load<f32>(error + (<usize>i << 2)), block);
+    }
+    let least: f32 = Infinity;
+    for (let k: i32 = 0; k < candidates; k++) {
+      const tryS = s + scale_step(k);
+      const tryM = m + minimum_step(k);
+      if (!is_candidate(tryS, tryM)) continue;
+      copy(TRIAL, value, block);
+      copy(TRIAL_ERROR, error, block);
+      copy(TRIAL_GRADIENT, own, block);
+      const cost = try_again(row, panel, from, scale_of(d, tryS), dmin * <f32>tryM, k == 0);
+      if (cost >= least) continue;
+      least = cost;
+      store<i32>(place, tryS);
+      store<i32>(place, tryM, 4);
+      copy(BEST, TRIAL, block);
+      copy(BEST_ERROR, TRIAL_ERROR, block);
+    }
+    for (let i: i32 = 0; i < block; i++) {
+      const change = load<f32>(BEST_ERROR + (<usize>i << 2)) - load<f32>(error + (<usize>i << 2));
+      if (change == 0) continue;
+      // What is behind does not look at the gradient again.
+      add_scaled(own, near + (<usize>(from + i) << 10) + (<usize>from << 2), change, PANEL - from);
+    }
+    copy(value, BEST, block);
+    copy(error, BEST_ERROR, block);
+  }
+}
+
+/** Chooses the units of a block again with a scale; see the reference. Returns the block's part of the cost. */
+function try_again(row: i32, panel: i32, from: i32, scale: f32, offset: f32, sameScale: bool): f32 {
+  const target = row_at(targets, row, panel + from);
+  const near = near_moments + (<usize>panel << 10) + (<usize>from << 2);
+  const unitBytes = <usize>unit << 2;
+  for (let at: i32 = 0; at < block; at += unit) {
+    const column = <usize>(panel + from + at);
+    const place = <usize>at << 2;
+    // H between the unit's own columns.
+    const own = near + (<usize>(from + at) << 10) + place;
+    memory.copy(OLD, TRIAL + place, unitBytes);
+    memory.copy(OLD_ERROR, TRIAL_ERROR + place, unitBytes);
+    memory.copy(REST, TRIAL_GRADIENT + place, unitBytes);
+    if (unit == 1) {
+      const h = load<f32>(own);
+      const rest = load<f32>(REST) - load<f32>(OLD_ERROR) * h;
+      store<f32>(REST, rest);
+      store<f32>(TRIAL_TARGET, load<f32>(target + place) + offset + rest / h);
+      choose(TRIAL_TARGET, moment_diagonal + (column << 2), scale, TRIAL + place);
+      store<f32>(TRIAL_ERROR + place, load<f32>(target + place) + offset - scale * load<f32>(TRIAL + place));
+    } else {
+      for (let i: i32 = 0; i < unit; i++) {
+        add_scaled(REST, own + (<usize>i << 10), -load<f32>(OLD_ERROR + (<usize>i << 2)), unit);
+      }
+      for (let i: i32 = 0; i < unit; i++) {
+        const here = <usize>i << 2;
+        const step = dot(inverses + ((column * <usize>unit) << 2) + <usize>i * unitBytes, REST, unit);
+        store<f32>(TRIAL_TARGET + here, load<f32>(target + place + here) + offset + step);
+      }
+      choose(TRIAL_TARGET, moment_diagonal + (column << 2), scale, TRIAL + place);
+      for (let i: usize = 0; i < unitBytes; i += 16) {
+        const wanted = f32x4.add(v128.load(target + place + i), f32x4.splat(offset));
+        const got = f32x4.mul(f32x4.splat(scale), v128.load(TRIAL + place + i));
+        v128.store(TRIAL_ERROR + place + i, f32x4.sub(wanted, got));
+      }
+    }
+    if (sameScale) {
+      const now = unit_cost(TRIAL_ERROR + place, own);
+      if (now >= unit_cost(OLD_ERROR, own)) {
+        memory.copy(TRIAL + place, OLD, unitBytes);
+        memory.copy(TRIAL_ERROR + place, OLD_ERROR, unitBytes);
+        continue;
+      }
+    }
+    for (let i: i32 = 0; i < unit; i++) {
+      const here = <usize>i << 2;
+      const change = load<f32>(TRIAL_ERROR + place + here) - load<f32>(OLD_ERROR + here);
+      if (change == 0) continue;
+      add_scaled(TRIAL_GRADIENT, near + (<usize>(from + at + i) << 10), change, block);
+    }
+  }
+  return dot(TRIAL_ERROR, TRIAL_GRADIENT, block) + dot(TRIAL_ERROR, OTHERS, block);
+}
+
+/** e H_uu e^T + 2 e rest. */
+// @ts-ignore: decorator
+@inline
+function unit_cost(e: usize, own: usize): f32 {
+  if (unit == 1) return load<f32>(e) * (load<f32>(e) * load<f32>(own) + <f32>2 * load<f32>(REST));
+  return quadratic(e, own, PANEL_BYTES) + <f32>2 * dot(e, REST, unit);
+}
+
+/** d and dmin of a panel by least squares of the outputs, one after the other; updates errors and gradient. */
+function fit_scales(row: i32, panel: i32): void {
+  const place = scales_at(row, panel);
+  const value = row_at(values, row, panel);
+  for (let from: i32 = 0; from < PANEL; from += block) {
+    const s = load<i32>(integers_at(row, panel + from));
+    const factor = f32x4.splat(scale_of(1, s));
+    for (let i = <usize>from << 2; i < <usize>(from + block) << 2; i += 16) {
+      v128.store(STEP + i, f32x4.mul(factor, v128.load(value + i)));
+    }
+  }
+  store<f32>(place, fit_scale(row, panel, load<f32>(place)));
+  if (highest_minimum == 0) return;
+  for (let from: i32 = 0; from < PANEL; from += block) {
+    const m = load<i32>(integers_at(row, panel + from), 4);
+    const factor = f32x4.splat(-<f32>m);
+    for (let i = <usize>from << 2; i < <usize>(from + block) << 2; i += 16) v128.store(STEP + i, factor);
+  }
+  store<f32>(place, fit_scale(row, panel, load<f32>(place, 4)), 4);
+}
+
+/** The best F16 for a scale of which the panel's weights have STEP. */
+function fit_scale(row: i32, panel: i32, scale: f32): f32 {
+  const gradient = panel_values + <usize>row * PANEL_BYTES;
+  const near = near_moments + (<usize>panel << 10);
+  memory.fill(PRODUCT, 0, PANEL_BYTES);
+  for (let i: i32 = 0; i < PANEL; i++) {
+    add_scaled(PRODUCT, near + (<usize>i << 10), load<f32>(STEP + (<usize>i << 2)), PANEL);
+  }
+  const curvature = dot(STEP, PRODUCT, PANEL);
+  const slope = dot(STEP, gradient, PANEL);
+  if (scale == 0 || !(curvature > 0)) return scale;
+  const fitted = f16_to_f32(f32_to_f16(scale + slope / curvature));
+  const ratio = fitted / scale;
+  if (fitted == scale || !(ratio > 0.5 && ratio < 2)) return scale;
+  add_scaled(row_at(errors, row, panel), STEP, scale - fitted, PANEL);
+  add_scaled(gradient, PRODUCT, scale - fitted, PANEL);
+  return fitted;
+}

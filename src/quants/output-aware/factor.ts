@@ -1,0 +1,144 @@
+/**
+ * What the encoder needs to know of an input's second moments H = sum x x^T (any scale), prepared once for all rows.
+ *
+ * With U unit upper triangular in blocks ("units", the weights that are chosen together) and S block diagonal,
+ * H = U S U^T, so for an error row e = w - q, in the order of the columns,
+ *
+ *     e H e^T = sum over units u of (t_u - q_u) S_u (t_u - q_u)^T,   t_u = w_u + sum over earlier units i of e_i U_iu:
+ *
+ * the cost of a unit, given the errors of those before it, with those after it making up for it as well as they
+ * can. This is GPTQ's error feedback (Frantar et al. 2022; as LDLQ, Chee et al. 2023) without an inverse.
+ */
+import { MalformedInputError } from "../../errors.js";
+
+export interface Factor {
+  readonly columns: number;
+  /** Weights chosen together. */
+  readonly unit: number;
+  /** H, scaled to a mean of 1 on the diagonal, with the ridge added there; row after row. */
+  readonly moments: Float32Array;
+  /** U, row after row; zero up to the end of the row's own unit. */
+  readonly feedback: Float32Array;
+  /** S: `unit` values for each row. */
+  readonly conditional: Float32Array;
+  /** Inverses of the diagonal blocks of H: `unit` values for each row. */
+  readonly inverses: Float32Array;
+  /** mu (H + mu)^-1, mu the mean of H's diagonal: what is left of a row in the directions that inputs hardly have. */
+  readonly faint: Float32Array;
+}
+
+/**
+ * Factorizes moments.
+ * @param moments n x n, symmetric, finite
+ * @param ridge added to the diagonal once its mean is 1: few tokens leave directions without any moments
+ * @throws MalformedInputError if the moments are not positive semidefinite
+ */
+export function factorize(moments: Float32Array, columns: number, unit: number, ridge: number): Factor {
+  const n = columns;
+  let trace = 0;
+  for (let i = 0; i < n; i++) trace += moments[i * n + i]!;
+  // With a mean of 1 on the diagonal, float32 is far from its limits.
+  const inverseMean = n / trace;
+  const damped = Float64Array.from(moments, (value) => value * inverseMean);
+  for (let i = 0; i < n; i++) damped[i * n + i]! += ridge;
+  const root = choleskyReversed(damped, n);
+  const conditional = new Float32Array(n * unit);
+  const inverses = new Float32Array(n * unit);
+  const feedback = new Float32Array(n * n);
+  for (let from = 0; from < n; from += unit) {
+    const block = blockOf(root, n, from, unit);
+    const inverse = invertUpper(block, unit);
+    conditional.set(timesTransposed(block, unit), from * unit);
+    inverses.set(invertSymmetric(blockOf(damped, n, from, unit), unit), from * unit);
+    for (let i = 0; i < from; i++) {
+      for (let j = 0; j < unit; j++) {
+        let sum = 0;
+        for (let k = 0; k <= j; k++) sum += root[i * n + from + k]! * inverse[k * unit + j]!;
+        feedback[i * n + from + j] = sum;
+      }
+    }
+  }
+  return {
+    columns,
+    unit,
+    moments: Float32Array.from(damped),
+    feedback,
+    conditional,
+    inverses,
+    faint: faintDirections(damped, n, 1 + ridge),
+  };
+}
+
+/** mu (H + mu)^-1. */
+function faintDirections(moments: Float64Array, n: number, mu: number): Float32Array {
+  const shifted = moments.slice();
+  for (let i = 0; i < n; i++) shifted[i * n + i]! += mu;
+  return Float32Array.from(invertSymmetric(shifted, n), (value) => mu * value);
+}
+
+/** R with R R^T = a, upper triangular: the last column is eliminated first. */
+export function choleskyReversed(a: Float64Array, n: number): Float64Array {
+  const r = new Float64Array(n * n);
+  for (let j = n - 1; j >= 0; j--) {
+    const square = a[j * n + j]! - dot(r, j * n, j * n, j + 1, n);
+    if (!(square > 0)) {
+      throw new MalformedInputError(
+        `the second moments are not those of any inputs (column ${j} has ${square} left); collect them again.`,
+      );
+    }
+    const pivot = Math.sqrt(square);
+    r[j * n + j] = pivot;
+    for (let i = 0; i < j; i++) r[i * n + j] = (a[i * n + j]! - dot(r, i * n, j * n, j + 1, n)) / pivot;
+  }
+  return r;
+}
+
+/** Scalar product of columns [from, to) of two rows. */
+function dot(r: Float64Array, a: number, b: number, from: number, to: number): number {
+  let sum = 0;
+  for (let k = from; k < to; k++) sum += r[a + k]! * r[b + k]!;
+  return sum;
+}
+
+function invertSymmetric(a: Float64Array, n: number): Float64Array {
+  const inverse = invertUpper(choleskyReversed(a, n), n);
+  // a = R R^T, so a^-1 = R^-T R^-1.
+  const product = new Float64Array(n * n);
+  for (let k = 0; k < n; k++) {
+    for (let i = k; i < n; i++) {
+      const factor = inverse[k * n + i]!;
+      for (let j = k; j < n; j++) product[i * n + j]! += factor * inverse[k * n + j]!;
+    }
+  }
+  return product;
+}
+
+/** Inverse of an upper triangular matrix. */
+function invertUpper(r: Float64Array, n: number): Float64Array {
+  const inverse = new Float64Array(n * n);
+  for (let i = n - 1; i >= 0; i--) {
+    const pivot = 1 / r[i * n + i]!;
+    for (let k = i + 1; k < n; k++) {
+      const factor = -pivot * r[i * n + k]!;
+      for (let j = k; j < n; j++) inverse[i * n + j]! += factor * inverse[k * n + j]!;
+    }
+    inverse[i * n + i] = pivot;
+  }
+  return inverse;
+}
+
+function blockOf(a: Float64Array, n: number, from: number, size: number): Float64Array {
+  const block = new Float64Array(size * size);
+  for (let i = 0; i < size; i++)
+    block.set(a.subarray((from + i) * n + from, (from + i) * n + from + size), i * size);
+  return block;
+}
+
+/** r r^T. */
+function timesTransposed(r: Float64Array, n: number): Float64Array {
+  const product = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) product[i * n + j] = dot(r, i * n, j * n, 0, n);
+  }
+  return product;
+}

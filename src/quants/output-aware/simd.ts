@@ -1,0 +1,298 @@
+/**
+ * The SIMD version of the encoder: the same steps as `encode-row.ts`, on batches of rows, in WebAssembly memory of
+ * its own that also holds the factor. How memory is laid out: `layout` below; `assembly/` has the code.
+ */
+import { readFileSync } from "node:fs";
+import { EnvironmentError } from "../../errors.js";
+import type { TypeName } from "../types.js";
+import type { OutputAwareOptions } from "./encode-row.js";
+import type { Factor } from "./factor.js";
+import { type BlockFormat, type Scales, SUPERBLOCK } from "./format.js";
+import { formats } from "./formats.js";
+import { inflationOf } from "./inflation.js";
+
+/** Rows in a batch, a multiple of four: a tile of the factor is read once for all of them. */
+const batch = 32;
+const pageBytes = 65536;
+
+type Kernel = (...numbers: number[]) => void;
+
+/** An instance of the module. Not for use by two threads at once. */
+export class OutputAwareKernels {
+  private readonly memory: WebAssembly.Memory;
+  private readonly exports: Record<string, Kernel>;
+  private readonly base: number;
+  private format: BlockFormat | undefined;
+  private columns = 0;
+  private views: Views | undefined;
+
+  constructor(module: WebAssembly.Module) {
+    const instance = new WebAssembly.Instance(module);
+    this.memory = instance.exports.memory as WebAssembly.Memory;
+    this.exports = instance.exports as unknown as Record<string, Kernel>;
+    this.base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
+  }
+
+  /** Brings a factor and a format into memory; the factor's own arrays are not needed afterwards. */
+  prepare(type: TypeName, factor: Factor): void {
+    const format = formats[type];
+    if (format === undefined) throw new RangeError(`${type} has no output-aware encoder`);
+    const n = factor.columns;
+    const views = this.arrange(n, format);
+    fillTiles(views.feedback, factor.feedback, n);
+    fillTiles(views.moments, factor.moments, n);
+    fillTiles(views.faint, factor.faint, n);
+    for (let i = 0; i < n; i++) {
+      const panel = i - (i % SUPERBLOCK);
+      const row = i * n + panel;
+      views.nearFeedback.set(factor.feedback.subarray(row, row + SUPERBLOCK), i * SUPERBLOCK);
+      views.nearMoments.set(factor.moments.subarray(row, row + SUPERBLOCK), i * SUPERBLOCK);
+      views.conditionalDiagonal[i] = factor.conditional[i * format.unit + (i % format.unit)] as number;
+      views.momentDiagonal[i] = factor.moments[i * n + i] as number;
+    }
+    views.conditional.set(factor.conditional);
+    views.inverses.set(factor.inverses);
+    this.setFormat(format);
+    this.format = format;
+    this.columns = n;
+    this.views = views;
+  }
+
+  /**
+   * Improves rows that the diagonal encoder has encoded, with the factor and format of `prepare`.
+   * @param rows weights, row after row
+   * @param start what `encoded` decodes to
+   * @param encoded gets the better rows
+   */
+  encodeRows(
+    rows: Float32Array,
+    start: Float32Array,
+    encoded: Uint8Array,
+    options: OutputAwareOptions,
+  ): void {
+    const { views, format, columns: n } = this;
+    if (views === undefined || format === undefined) throw new RangeError("nothing is prepared");
+    const stride = (n / SUPERBLOCK) * format.bytes;
+    const count = rows.length / n;
+    for (let first = 0; first < count; first += batch) {
+      const size = Math.min(batch, count - first);
+      const padded = Math.ceil(size / 4) * 4;
+      const out = encoded.subarray(first * stride, (first + size) * stride);
+      const own = rows.subarray(first * n, (first + size) * n);
+      this.load(views, format, own, start.subarray(first * n), out, options);
+      this.exports.feed_forward?.(padded);
+      for (let pass = 0; pass < options.passes; pass++) this.exports.descend?.(padded);
+      this.store(views, format, out);
+    }
+  }
+
+  private setFormat(format: BlockFormat): void {
+    const { block, unit, lowest, highest, highestMinimum } = format;
+    this.exports.set_format?.(block, unit, lowest, highest, highestMinimum, format.multiple(1) === 3 ? 1 : 0);
+    const { choice } = format;
+    if (choice.kind === "integers") {
+      this.exports.use_integers?.(choice.low, choice.high);
+      return;
+    }
+    const { grid, evenSigns } = choice;
+    this.table("MAGNITUDES", Float32Array.from(grid.levels));
+    this.table("STARTS", grid.starts);
+    this.table("SECONDS", grid.seconds);
+    this.table(
+      "IS_POINT",
+      Uint8Array.from(grid.pointOf, (point) => (point >= 0 ? 1 : 0)),
+    );
+    this.exports.use_grid?.(grid.levels.length, grid.group, evenSigns ? 1 : 0);
+  }
+
+  private table(name: string, values: Float32Array | Uint16Array | Uint8Array): void {
+    const address = (this.exports[name] as unknown as { value: number }).value;
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    new Uint8Array(this.memory.buffer).set(bytes, address);
+  }
+
+  private arrange(n: number, format: BlockFormat): Views {
+    const counts = {
+      feedback: n * n,
+      moments: n * n,
+      faint: n * n,
+      nearFeedback: n * SUPERBLOCK,
+      nearMoments: n * SUPERBLOCK,
+      conditional: n * format.unit,
+      inverses: n * format.unit,
+      conditionalDiagonal: n,
+      momentDiagonal: n,
+      weights: batch * n,
+      targets: batch * n,
+      errors: batch * n,
+      values: batch * n,
+      scales: (2 * batch * n) / SUPERBLOCK,
+      integers: (2 * batch * n) / format.block,
+      panelValues: batch * SUPERBLOCK,
+    };
+    let end = this.base;
+    const places = Object.entries(counts).map(([name, count]) => {
+      const at = end;
+      end += Math.ceil((4 * count) / 64) * 64;
+      return [name, at, count] as const;
+    });
+    const missing = end - this.memory.buffer.byteLength;
+    if (missing > 0) this.memory.grow(Math.ceil(missing / pageBytes));
+    const { buffer } = this.memory;
+    const views = Object.fromEntries(
+      places.map(([name, at, count]) => [name, new Float32Array(buffer, at, count)]),
+    ) as unknown as Views;
+    const at = (name: keyof Views) => views[name].byteOffset;
+    this.exports.set_factor?.(
+      n,
+      at("feedback"),
+      at("moments"),
+      at("nearFeedback"),
+      at("nearMoments"),
+      at("conditional"),
+      at("inverses"),
+      at("conditionalDiagonal"),
+      at("momentDiagonal"),
+    );
+    this.exports.set_rows?.(
+      at("targets"),
+      at("errors"),
+      at("values"),
+      at("scales"),
+      at("integers"),
+      at("panelValues"),
+    );
+    return views;
+  }
+
+  /** Brings a batch into memory: inflated targets, and the scales of the start. */
+  private load(
+    views: Views,
+    format: BlockFormat,
+    rows: Float32Array,
+    start: Float32Array,
+    encoded: Uint8Array,
+    options: OutputAwareOptions,
+  ): void {
+    const n = this.columns;
+    const count = rows.length / n;
+    views.weights.fill(0);
+    views.weights.set(rows);
+    views.targets.fill(0);
+    views.errors.fill(0);
+    // Rows that fill up the batch are zeros, with no scale.
+    views.scales.fill(0);
+    views.integers.fill(0);
+    for (let row = 0; row < batch; row += 4) {
+      const at = 4 * row * n;
+      this.exports.add_product?.(
+        views.weights.byteOffset + at,
+        4 * n,
+        n,
+        views.faint.byteOffset,
+        32 * n,
+        n,
+        views.targets.byteOffset + at,
+        4 * n,
+      );
+    }
+    const scales = emptyScales(format);
+    const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
+    const blocks = SUPERBLOCK / format.block;
+    for (let row = 0; row < count; row++) {
+      const own = rows.subarray(row * n, (row + 1) * n);
+      const inflation = inflationOf(
+        own,
+        start.subarray(row * n, (row + 1) * n),
+        views.momentDiagonal,
+        options.inflation,
+      );
+      for (let i = 0; i < n; i++) {
+        const at = row * n + i;
+        views.targets[at] = (own[i] as number) + inflation * (views.targets[at] as number);
+      }
+      for (let k = 0; k < n / SUPERBLOCK; k++) {
+        const index = (row * n) / SUPERBLOCK + k;
+        format.read(encoded, index * format.bytes, scales);
+        views.scales[2 * index] = scales.d;
+        views.scales[2 * index + 1] = scales.dmin;
+        for (let block = 0; block < blocks; block++) {
+          integers[2 * (index * blocks + block)] = scales.scales[block] as number;
+          integers[2 * (index * blocks + block) + 1] = scales.minima[block] as number;
+        }
+      }
+    }
+  }
+
+  private store(views: Views, format: BlockFormat, encoded: Uint8Array): void {
+    const scales = emptyScales(format);
+    const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
+    const blocks = SUPERBLOCK / format.block;
+    for (let index = 0; index < encoded.length / format.bytes; index++) {
+      scales.d = views.scales[2 * index] as number;
+      scales.dmin = views.scales[2 * index + 1] as number;
+      for (let block = 0; block < blocks; block++) {
+        scales.scales[block] = integers[2 * (index * blocks + block)] as number;
+        scales.minima[block] = integers[2 * (index * blocks + block) + 1] as number;
+      }
+      format.write(scales, views.values, index * SUPERBLOCK, encoded, index * format.bytes);
+    }
+  }
+}
+
+/** Parts of the memory. */
+interface Views {
+  readonly feedback: Float32Array;
+  readonly moments: Float32Array;
+  readonly faint: Float32Array;
+  readonly nearFeedback: Float32Array;
+  readonly nearMoments: Float32Array;
+  readonly conditional: Float32Array;
+  readonly inverses: Float32Array;
+  readonly conditionalDiagonal: Float32Array;
+  readonly momentDiagonal: Float32Array;
+  readonly weights: Float32Array;
+  readonly targets: Float32Array;
+  readonly errors: Float32Array;
+  readonly values: Float32Array;
+  readonly scales: Float32Array;
+  readonly integers: Float32Array;
+  readonly panelValues: Float32Array;
+}
+
+function emptyScales({ block }: BlockFormat): Scales {
+  const blocks = SUPERBLOCK / block;
+  return { d: 0, dmin: 0, scales: new Int32Array(blocks), minima: new Int32Array(blocks) };
+}
+
+/** A matrix in tiles of eight columns: (tile, row, column). */
+function fillTiles(tiles: Float32Array, matrix: Float32Array, n: number): void {
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j += 8) {
+      const at = j * n + 8 * i;
+      for (let k = 0; k < 8; k++) tiles[at + k] = matrix[i * n + j + k] as number;
+    }
+  }
+}
+
+let module: WebAssembly.Module | undefined;
+
+/** The compiled module; undefined if there is no SIMD, or `LOPSIDED_NO_SIMD=1` is in the environment. */
+export function loadOutputAwareKernels(): WebAssembly.Module | undefined {
+  if (process.env.LOPSIDED_NO_SIMD === "1") return undefined;
+  if (module) return module;
+  const path = new URL("./output-aware.wasm", import.meta.url);
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new EnvironmentError(
+      `${path.pathname}: cannot be read; install or build Lopsided again.`,
+      {},
+      { cause },
+    );
+  }
+  if (!WebAssembly.validate(bytes)) return undefined;
+  module = new WebAssembly.Module(bytes);
+  return module;
+}
