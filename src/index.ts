@@ -37,6 +37,7 @@ export {
   type QuantizeResult,
   quantize,
 } from "./pipeline/quantize.js";
+export { type SensitivityOptions, type SensitivityResult, sensitivity } from "./pipeline/sensitivity.js";
 export {
   type ComparedTensor,
   type VerifyOptions,

@@ -10,6 +10,7 @@ import { addInspect } from "./inspect.js";
 import { addPerplexity } from "./perplexity.js";
 import { addPlan } from "./plan.js";
 import { addQuantize } from "./quantize.js";
+import { addSensitivity } from "./sensitivity.js";
 import { withLongOptions } from "./short-options.js";
 import { addVerify } from "./verify.js";
 
@@ -28,6 +29,7 @@ for (const add of [
   addVerify,
   addPerplexity,
   addFit,
+  addSensitivity,
   addPlan,
   addDemo,
 ])

@@ -15,6 +15,7 @@ import { rowBytes, type TypeName } from "../quants/types.js";
 import { typicalError } from "../quants/typical-errors.js";
 import { encoderSignature } from "./encoder-signature.js";
 import type { ErrorCache } from "./error-cache.js";
+import { expertShares } from "./expert-shares.js";
 import { type ImportanceOptions, importanceFor } from "./importance.js";
 
 /** A tensor and the types to try on it. */
@@ -102,7 +103,7 @@ async function readSample(
   const [columns = 1, rowsPerMatrix = 1] = tensor.shape;
   const matrices = rowCount(tensor.shape) / rowsPerMatrix;
   const importance = imatrix && importanceFor(imatrix, tensor, options);
-  const counts = importance && imatrix?.entries.get(importance.entry)?.counts;
+  const shares = expertShares(imatrix, importance, matrices);
   const wanted = Math.min(rowsPerMatrix, Math.max(1, Math.ceil(sampledWeights / (columns * matrices))));
   const parts: SamplePart[] = [];
   for (let expert = 0; expert < matrices; expert++) {
@@ -111,8 +112,7 @@ async function readSample(
       const row = expert * rowsPerMatrix + Math.floor(((i + 0.5) * rowsPerMatrix) / wanted);
       rows.set(await tensor.readRows(row, 1), i * rowBytes(tensor.type, columns));
     }
-    // A token of prior, as the encoders have it: an expert that saw none still has a share.
-    const share = counts?.length === matrices ? (counts[expert] ?? 0) + 1 : 1;
+    const share = shares[expert] ?? 1;
     parts.push({ expert, rows, importance: importance?.experts[expert], share });
   }
   return parts;

@@ -189,17 +189,6 @@ function solve(
       for (const item of group.items.slice(from, from + count)) chosen[item] = option;
       next.set(group, from + count);
     }
-    console.error(
-      "nodes",
-      Number(model.info.get("mip_node_count")),
-      "gap",
-      model.info.get("mip_gap"),
-      model.getRunTime(),
-      "columns",
-      columns,
-      "groups",
-      groups.length,
-    );
     return { chosen, bound: Number(model.info.get("mip_dual_bound")) / scale };
   } finally {
     model.dispose();
