@@ -115,6 +115,25 @@ describe("lopsided quantize", () => {
     assert.match(stderr, /^warning: the real run would be refused: type IQ2_S needs an importance matrix/m);
   });
 
+  it("warns of rows too small for a type instead of stopping", async (t) => {
+    const folder = await temporaryFolder(t);
+    const source = await writeGgufFile(join(folder, "small.gguf"), {
+      metadata: { "general.architecture": "llama", "llama.block_count": 1 },
+      tensors: [
+        {
+          name: "blk.0.ffn_up.weight",
+          shape: [32, 2],
+          type: "F32",
+          data: new Uint8Array(new Float32Array(64).fill(1, 0, 32).fill(1e-12, 32).buffer),
+        },
+      ],
+    });
+    const args = [source, join(folder, "out.gguf"), "--recipe", "Q4_0", "--pure"];
+    const { status, stderr } = await lopsided(["quantize", ...args]);
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^warning: blk\.0\.ffn_up\.weight: 1 of 2 rows became all zero as Q4_0/m);
+  });
+
   it("keeps what is done when it is stopped, and says how to go on", async (t) => {
     const folder = await temporaryFolder(t);
     const source = await headerOnly(join(folder, "30b.gguf"));

@@ -17,8 +17,8 @@ export interface ImportanceOptions {
 }
 
 /**
- * Loads the importance matrix that the options name, without the entries they leave out. Throws a UsageError if
- * it knows none of the model's tensors.
+ * Loads the importance matrix that the options name, without the entries they leave out. If nothing is
+ * left, there is no importance, as in llama-quantize. Throws a UsageError if it knows none of the model's tensors.
  */
 export async function loadImportance(
   options: ImportanceOptions,
@@ -35,7 +35,6 @@ export async function loadImportance(
     ([name]) =>
       (includeWeights.length === 0 || contains(name, includeWeights)) && !contains(name, excludeWeights),
   );
-  const filtered = { ...imatrix, entries: new Map(kept) };
   if (!tensors.some(({ name }) => imatrix.entries.has(name))) {
     const [example] = imatrix.entries.keys();
     throw new UsageError(
@@ -43,7 +42,7 @@ export async function loadImportance(
       { file: path },
     );
   }
-  return filtered;
+  return kept.length === 0 ? undefined : { ...imatrix, entries: new Map(kept) };
 }
 
 /** The importance of a tensor's columns, or undefined if the matrix does not know the tensor. */

@@ -1,6 +1,7 @@
 /** `quantize`: decide a type for every tensor, encode, write. */
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
+import { coverageWarning } from "../imatrix/coverage.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { openModel } from "../model/open.js";
 import type { Role } from "../model/roles.js";
@@ -96,9 +97,8 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
     moments =
       options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
     const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
-    for (const warning of plan.warnings) options.onWarning?.(warning);
-    const without = moments && withoutMoments(request.tensors);
-    if (without !== undefined) options.onWarning?.(without);
+    const more = [imatrix && coverageWarning(imatrix), moments && withoutMoments(request.tensors)];
+    for (const warning of [...plan.warnings, ...more]) if (warning) options.onWarning?.(warning);
     const written = options.dryRun
       ? undefined
       : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
@@ -187,7 +187,9 @@ function planTypesOf(
       imatrix !== undefined && tensor !== undefined && importanceFor(imatrix, tensor, options) !== undefined
     );
   };
-  const { tensors, metadata } = source;
+  const { tensors } = source;
+  // As in llama.cpp, what --override-kv says of the model already counts for the choice of types.
+  const metadata = new Map([...source.metadata, ...(options.overrides ?? [])]);
   const known = imatrix && hasImportance;
   const plan = chooseTypes({ tensors, metadata, recipe, overrides: options, hasImportance: known });
   const problems = unmetRequirements(plan.tensors, {

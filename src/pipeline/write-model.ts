@@ -9,7 +9,7 @@ import {
   MalformedInputError,
   UsageError,
 } from "../errors.js";
-import { weightCount } from "../model/source.js";
+import { rowCount, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import { EncoderPool } from "../quants/pool.js";
@@ -135,6 +135,7 @@ async function writeFiles(
   try {
     const onSlice = (file: OutputFile, record: SliceRecord) => recorder.add(file, record);
     const sums = await writeTensors(tasks, pool, { ...window, effort, step, done, onSlice });
+    for (const task of tasks) warnOfVanishedRows(task, sums.get(task)?.vanishedRows ?? 0, options);
     await recorder.flush();
     const relativeErrors = tasks.map((task) => relativeError(sums.get(task) ?? noStatistics));
     const sourceSha256 = await hashing;
@@ -172,6 +173,18 @@ async function summarizeFiles(files: readonly OutputFile[], signal?: AbortSignal
   const [first, ...others] = written;
   const only = others.length === 0 ? first : undefined;
   return { ...describeOutput(written), files: written, ...(only && { sha256: only.sha256 }) };
+}
+
+/** Rows too small for a type's scales are no reason to stop after hours, but the user should know. */
+function warnOfVanishedRows(
+  { target }: TensorTask,
+  vanishedRows: number,
+  { onWarning }: WriteControls,
+): void {
+  if (vanishedRows === 0) return;
+  onWarning?.(
+    `${target.name}: ${vanishedRows} of ${rowCount(target.shape)} rows became all zero as ${target.type}, their weights being too small for its scales; if they matter, keep this tensor in a wider type.`,
+  );
 }
 
 /** Path, size and checksum of files as one output. */

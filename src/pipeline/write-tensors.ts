@@ -5,7 +5,6 @@
  */
 import { crc32 } from "node:zlib";
 import type { OutputFile } from "../bytes/output.js";
-import { MalformedInputError } from "../errors.js";
 import type { GgufTensor } from "../gguf/reader.js";
 import { rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
@@ -105,8 +104,7 @@ export function addSlice(sums: Map<TensorTask, Statistics>, task: TensorTask, st
 
 /**
  * Reads, encodes and writes all slices that are not done, and returns what encoding did to each tensor. Weights
- * that are not finite, and encoded rows that vanish, raise a MalformedInputError that names tensor, expert and
- * row.
+ * that are not finite raise a MalformedInputError that names tensor, expert and row.
  */
 export async function writeTensors(
   tasks: readonly TensorTask[],
@@ -125,7 +123,6 @@ export async function writeTensors(
   };
   const write = async (sliceTask: SliceTask, { bytes, statistics }: Transcoded) => {
     const { task, offset } = sliceTask;
-    checkVanished(sliceTask, statistics);
     await task.file.write(offset, bytes);
     await options.onSlice(task.file, { crc32: crc32(bytes), statistics });
     addSlice(sums, task, statistics);
@@ -155,15 +152,6 @@ export class LatestImportance {
     }
     return this.importance;
   }
-}
-
-function checkVanished({ task, slice }: SliceTask, { vanishedRows }: Statistics): void {
-  if (vanishedRows === 0) return;
-  const { source, target } = task;
-  throw new MalformedInputError(
-    `${labelOf(source, slice)}: ${vanishedRows} of ${slice.rows} rows became all zero as ${target.type}, their weights being too small for its scales; keep this tensor in a wider type.`,
-    { tensor: target.name },
-  );
 }
 
 function columnsOf(tensor: SourceTensor): number {
