@@ -13,6 +13,18 @@ export interface ByteSource {
   /** Exactly `length` bytes from `offset`; throws if the source ends before. The result is the caller's. */
   read(offset: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
+  /** Of a source that is no local file. */
+  readonly remote?: RemoteFile;
+}
+
+/** What there is to know of a file on a server without reading it. */
+export interface RemoteFile {
+  /** Distinguishes the versions of the file; undefined if the server says nothing but its size. */
+  readonly version: string | undefined;
+  /** From now on `sha256` is computed, if need be, from what is read. */
+  beginChecksum(): void;
+  /** SHA-256 in hexadecimal: known, or of what was read and of all the rest, which is fetched for it. */
+  sha256(): Promise<string>;
 }
 
 /** Throws unless [offset, offset + length) lies inside the source. */

@@ -19,7 +19,7 @@ export function addConvert(program: Command): void {
   program
     .command("convert")
     .description("Convert a Hugging Face folder (config.json, tokenizer.json, safetensors) to GGUF.")
-    .argument("<folder>", "Hugging Face folder")
+    .argument("<folder>", "Hugging Face folder, or hf://owner/repository[@revision]")
     .argument("<output>", "GGUF file to write")
     .requiredOption(
       "--type <type>",

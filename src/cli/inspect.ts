@@ -14,7 +14,10 @@ export function addInspect(program: Command): void {
   program
     .command("inspect")
     .description("What is in a model: architecture, roles of its tensors, types, sizes.")
-    .argument("<model>", "GGUF file, first file of a split set, or Hugging Face folder")
+    .argument(
+      "<model>",
+      "GGUF file, first file of a split set, Hugging Face folder, https:// or hf:// address",
+    )
     .option("--tensors", "list every tensor")
     .option("--json", "print one JSON object")
     .action((model: string, flags: Flags) => runCommand(flags, (context) => run(model, flags, context)));

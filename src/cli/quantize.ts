@@ -44,7 +44,10 @@ export function addQuantize(program: Command): void {
   program
     .command("quantize")
     .description("Encode a model's tensors by a recipe and write a GGUF file that llama.cpp loads.")
-    .argument("<model>", "GGUF file, first file of a split set, or Hugging Face folder")
+    .argument(
+      "<model>",
+      "GGUF file, first file of a split set, Hugging Face folder, https:// or hf:// address",
+    )
     .argument("<output>", "GGUF file to write")
     .option(
       "--recipe <name|file>",

@@ -20,7 +20,7 @@ export async function openGguf(path: string, open: OpenSource = FileSource.open)
       shard.header.tensors.map((tensor) => sourceTensor(shard, tensor, file)),
     ),
     byteLength: shards.reduce((total, shard) => total + shard.source.byteLength, 0),
-    files: shards.map((shard) => shard.source.name),
+    files: shards.map((shard) => shard.source),
     async close() {
       await Promise.all(shards.map((shard) => shard.source.close()));
     },

@@ -2,6 +2,7 @@
  * A model as the pipeline sees it: GGUF metadata and tensors whose rows can be read one stretch at a time,
  * whether they lie in one GGUF file, in a split set, or in a Hugging Face folder.
  */
+import type { ByteSource } from "../bytes/source.js";
 import type { Metadata } from "../gguf/metadata.js";
 import type { TypeName } from "../quants/types.js";
 
@@ -26,8 +27,8 @@ export interface ModelSource {
   readonly tensors: readonly SourceTensor[];
   /** Total size of the source in bytes. */
   readonly byteLength: number;
-  /** Paths of the local files that hold weights, in order: what a checksum of the source covers. */
-  readonly files: readonly string[];
+  /** The files that hold weights, in order: what checksums of the source cover. */
+  readonly files: readonly ByteSource[];
   close(): Promise<void>;
 }
 

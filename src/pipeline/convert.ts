@@ -5,13 +5,13 @@ import {
   conversionFileType,
   conversionType,
 } from "../model/huggingface/conversion.js";
-import { openHuggingFaceFolder } from "../model/huggingface/open.js";
+import { openFolder } from "../model/open.js";
 import { version } from "../version.js";
 import type { SplitOptions } from "./output-plan.js";
 import { type WriteControls, type WrittenOutput, writeModel } from "./write-model.js";
 
 export interface ConvertOptions extends WriteControls, SplitOptions {
-  /** Folder with config.json, tokenizer and safetensors. */
+  /** Folder with config.json, tokenizer and safetensors, or hf://owner/repository. */
   readonly folder: string;
   /** Path of the GGUF file to write. */
   readonly output: string;
@@ -25,10 +25,10 @@ export interface ConvertResult extends WrittenOutput {
   readonly seconds: number;
 }
 
-/** Converts a model. Errors: see `openHuggingFaceFolder` and `writeModel`. */
+/** Converts a model. Errors: see `openFolder` and `writeModel`. */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   const started = performance.now();
-  const source = await openHuggingFaceFolder(options.folder);
+  const source = await openFolder(options.folder, { signal: options.signal });
   try {
     const { relativeErrors: _, ...written } = await writeModel({
       ...options,

@@ -1,6 +1,6 @@
 /** What an output depends on, part by part, so that an unfinished one is only continued with the same. */
 import { createHash } from "node:crypto";
-import { type ByteSource, FileSource } from "../bytes/source.js";
+import type { ByteSource } from "../bytes/source.js";
 import { UsageError } from "../errors.js";
 import type { ModelSource } from "../model/source.js";
 
@@ -19,20 +19,16 @@ export function fingerprintOf(parts: Readonly<Record<string, string | undefined>
 /**
  * A text that stands for the weights of a model: of every file the size and a checksum of pieces from all over
  * it. Another model of the same geometry differs everywhere, so this is safe and takes milliseconds, where
- * reading the whole would take minutes. Neither place nor date of the files matter.
+ * reading the whole would take minutes. Neither place nor date of the files matter. Of a file on a server the
+ * version that the server names (an ETag, a commit) stands for the pieces.
  */
 export async function identityOf(source: ModelSource): Promise<string> {
   const files = await Promise.all(source.files.map(identityOfFile));
   return JSON.stringify(files);
 }
 
-async function identityOfFile(path: string): Promise<readonly [number, string]> {
-  const source = await FileSource.open(path);
-  try {
-    return [source.byteLength, await sampledSha256(source)];
-  } finally {
-    await source.close();
-  }
+async function identityOfFile(source: ByteSource): Promise<readonly [number, string]> {
+  return [source.byteLength, source.remote?.version ?? (await sampledSha256(source))];
 }
 
 async function sampledSha256(source: ByteSource): Promise<string> {

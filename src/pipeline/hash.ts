@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Worker } from "node:worker_threads";
-import { FileSource } from "../bytes/source.js";
+import { type ByteSource, FileSource } from "../bytes/source.js";
 import { CancelledError, InternalError } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
 import type { HashReply } from "./hash-worker.js";
@@ -27,6 +27,22 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
   } finally {
     await source.close();
   }
+}
+
+/**
+ * Begins the SHA-256 of a source that is about to be read, and returns a function that says it when it has been
+ * read. A local file is read a second time meanwhile; of what comes from a server the bytes are hashed as they
+ * come, unless the server says the checksum.
+ */
+export function beginChecksum(source: ByteSource, signal?: AbortSignal): () => Promise<string> {
+  const { remote } = source;
+  if (remote) {
+    remote.beginChecksum();
+    return () => remote.sha256();
+  }
+  const hashing = sha256OfFile(source.name, signal);
+  hashing.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
+  return () => hashing;
 }
 
 /** SHA-256 of all of a source, computed here. */

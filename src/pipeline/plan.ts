@@ -93,7 +93,7 @@ interface Item {
  */
 export async function plan(options: PlanOptions): Promise<PlanResult> {
   const started = performance.now();
-  const source = await openModel(options.model);
+  const source = await openModel(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
     const imatrix = await loadImportance(options, source.tensors);

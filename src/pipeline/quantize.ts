@@ -90,7 +90,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   const started = performance.now();
   const recipe = await chooseRecipe(options);
   checkEffort(options);
-  const source = await openModel(options.model);
+  const source = await openModel(options.model, { signal: options.signal });
   let moments: ModelMoments | undefined;
   try {
     const imatrix = await loadImportance(options, source.tensors);

@@ -81,7 +81,7 @@ const mostRowError = 1.5;
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const started = performance.now();
   const threads = options.threads ?? availableParallelism();
-  const model = await openModel(options.model);
+  const model = await openModel(options.model, { signal: options.signal });
   const pool = new EncoderPool(threads);
   if (pool.warning) options.onWarning?.(pool.warning);
   try {

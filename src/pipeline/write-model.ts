@@ -16,7 +16,7 @@ import { EncoderPool } from "../quants/pool.js";
 import { noStatistics, relativeError } from "../quants/statistics.js";
 import { version } from "../version.js";
 import { fingerprintOf, identityOf } from "./fingerprint.js";
-import { sha256OfFile } from "./hash.js";
+import { beginChecksum, sha256OfFile } from "./hash.js";
 import type { SliceRecord } from "./journal.js";
 import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
 import { SliceRecorder } from "./recorder.js";
@@ -124,9 +124,7 @@ async function writeFiles(
   const tasks = tensorTasks(plan, unfinished.files);
   const done = await findFinishedSlices(tasks, unfinished, options);
   const weights = sum(tasks.map((task) => weightCount(task.source.shape))) - done.weights;
-  // The source is read a second time for its checksum, beside the encoding that takes most of the time.
-  const hashing = Promise.all(source.files.map((file) => sha256OfFile(file, signal)));
-  hashing.catch(() => {}); // it is awaited below; until then a failure is not "unhandled"
+  const checksums = source.files.map((file) => beginChecksum(file, signal));
   const threads = options.threads ?? availableParallelism();
   const window = { slicesInFlight: 3 * Math.max(1, threads), onProgress, signal };
   const pool = new EncoderPool(threads);
@@ -138,7 +136,7 @@ async function writeFiles(
     for (const task of tasks) warnOfVanishedRows(task, sums.get(task)?.vanishedRows ?? 0, options);
     await recorder.flush();
     const relativeErrors = tasks.map((task) => relativeError(sums.get(task) ?? noStatistics));
-    const sourceSha256 = await hashing;
+    const sourceSha256 = await Promise.all(checksums.map((checksum) => checksum()));
     for (const [file, planned] of pairs(unfinished.files, plan)) {
       await writeFrame(file, planned, sourceSha256);
       await verifyHeader(planned, await reader.source(file));
@@ -239,7 +237,8 @@ async function checkOutputIsNotSource(
     const target = await stat(path).catch(() => undefined);
     if (target === undefined) continue;
     for (const file of source.files) {
-      const { dev, ino } = await stat(file);
+      if (file.remote) continue;
+      const { dev, ino } = await stat(file.name);
       if (dev === target.dev && ino === target.ino) {
         throw new UsageError(`${path}: is the source itself; write to another file.`, { file: path });
       }

@@ -16,8 +16,8 @@ const maxIndexBytes = 100_000_000;
 export interface SafetensorsFolder {
   /** Sorted by file name, and within a file by tensor name. */
   readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
-  /** Names of its files, sorted. */
-  readonly files: readonly string[];
+  /** Its files, sorted by name. */
+  readonly files: readonly ByteSource[];
   /** Bytes of all its files together. */
   readonly byteLength: number;
   close(): Promise<void>;
@@ -43,7 +43,7 @@ export async function openSafetensorsFolder(folder: Folder): Promise<Safetensors
     }
     if (index) checkIndex(folder, index, tensors, new Map(files.map((file, i) => [file, sources[i]])));
     const byteLength = sources.reduce((sum, source) => sum + source.byteLength, 0);
-    return { tensors, files: sources.map(({ name }) => name), byteLength, close };
+    return { tensors, files: sources, byteLength, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,0 +1,149 @@
+/** HTTP as it is needed here: GET, with retries, time limits and the status checked before anything else. */
+import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import { patient, type RetryPolicy, retryAfterMs, TransientError, withRetries } from "./retry.js";
+
+export interface HttpOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly retry?: RetryPolicy | undefined;
+  /** A connection on which nothing arrives for so long is given up. */
+  readonly stallMs?: number | undefined;
+}
+
+export interface HttpTarget {
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A request whose answer is wanted whole. */
+export interface HttpRequest {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** Where to ask; called before each attempt. */
+  readonly target: () => HttpTarget;
+  /** Most bytes of the answer that are read; more are an error. */
+  readonly mostBytes: number;
+  /** What to do about 401 and 403, as the end of a message. */
+  readonly accessHint?: string | undefined;
+  /** Looks at the answer before its body is read; what it throws ends the attempt. Default: status 200. */
+  readonly check?: ((response: Response) => void) | undefined;
+}
+
+export interface HttpAnswer {
+  readonly headers: Headers;
+  /** Where it came from in the end. */
+  readonly url: string;
+  readonly body: Uint8Array;
+}
+
+const defaultStallMs = 30_000;
+
+/**
+ * Asks until there is an answer. Throws an EnvironmentError: at once for what will not change by asking again (no
+ * access, no such file, a bad certificate), otherwise after the last attempt; a UsageError for an address that is
+ * none; a CancelledError when stopped.
+ */
+export async function httpGet(request: HttpRequest, options: HttpOptions): Promise<HttpAnswer> {
+  const { retry = patient, signal } = options;
+  return await withRetries(request.name, retry, signal, () => attempt(request, options));
+}
+
+async function attempt(request: HttpRequest, options: HttpOptions): Promise<HttpAnswer> {
+  const { signal, stallMs = defaultStallMs } = options;
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(new TransientError("nothing arrived in time")), stallMs);
+  const { url, headers } = request.target();
+  try {
+    const response = await fetch(url, {
+      headers: { ...headers, "accept-encoding": "identity" },
+      signal: AbortSignal.any([over.signal, ...(signal ? [signal] : [])]),
+    });
+    timer.refresh();
+    (request.check ?? checkOk(request))(response);
+    const body = await readBody(request, response, () => timer.refresh());
+    return { headers: response.headers, url: response.url, body };
+  } catch (error) {
+    throw asOurs(request.name, url, over.signal.aborted ? over.signal.reason : error);
+  } finally {
+    clearTimeout(timer);
+    over.abort(); // a body that was not read to its end would keep the connection
+  }
+}
+
+function checkOk(request: HttpRequest) {
+  return (response: Response) => {
+    if (response.status !== 200) throw statusError(request, response);
+  };
+}
+
+/** The error that stands for a status that is not the one wanted. */
+export function statusError({ name, accessHint }: HttpRequest, { status, headers }: Response): Error {
+  if (status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501)) {
+    const wait = retryAfterMs(headers.get("retry-after"), Date.now());
+    return new TransientError(`the server answered with status ${status}`, wait);
+  }
+  const details = { file: name, status };
+  if (status === 401 || status === 403) {
+    const hint = accessHint ?? "check the address and whether it needs a password.";
+    return new EnvironmentError(`${name}: the server refuses access (status ${status}); ${hint}`, details);
+  }
+  if (status === 404 || status === 410) {
+    return new EnvironmentError(`${name}: does not exist (status ${status}); check the address.`, details);
+  }
+  return new EnvironmentError(
+    `${name}: the server answered with status ${status}; check the address.`,
+    details,
+  );
+}
+
+async function readBody(
+  { name, mostBytes }: HttpRequest,
+  { body, headers }: Response,
+  onBytes: () => void,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body ?? []) {
+    onBytes();
+    length += chunk.byteLength;
+    if (length > mostBytes) {
+      throw new EnvironmentError(
+        `${name}: the server sends more than the ${mostBytes} bytes expected; use another server or download the file.`,
+        { file: name },
+      );
+    }
+    chunks.push(chunk);
+  }
+  const promised = headers.get("content-length");
+  if (promised !== null && Number(promised) !== length && headers.get("content-encoding") === null) {
+    throw new TransientError(`the connection ended after ${length} of ${promised} bytes`);
+  }
+  return joined(chunks, length);
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let end = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, end);
+    end += chunk.byteLength;
+  }
+  return bytes;
+}
+
+/** What fetch throws is a TypeError whose cause tells more: see undici's errors, and Node's. */
+function asOurs(name: string, url: string, error: unknown): unknown {
+  if (!(error instanceof TypeError)) return error;
+  const code = systemErrorCode(error.cause);
+  const text = error.cause instanceof Error ? error.cause.message : error.message;
+  if (!URL.canParse(url) || /unknown scheme|includes credentials/.test(`${text} ${error.message}`)) {
+    return new UsageError(`${name}: is no address that can be fetched (${text}).`, { model: name });
+  }
+  if (code !== undefined && /CERT|SELF_SIGNED|ERR_TLS|ERR_SSL/.test(code)) {
+    return new EnvironmentError(
+      `${name}: the server cannot be trusted (${code}); check the address, and the clock of this machine.`,
+      { file: name },
+      { cause: error },
+    );
+  }
+  return new TransientError(`the connection failed (${code ?? text})`, undefined, { cause: error });
+}

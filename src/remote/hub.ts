@@ -1,0 +1,201 @@
+/** Repositories of the Hugging Face Hub as folders whose files are read in ranges. */
+import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import type { Folder } from "../bytes/folder.js";
+import { EnvironmentError, LopsidedError, UsageError } from "../errors.js";
+import { type HttpOptions, httpGet } from "./http.js";
+import { HttpSource } from "./http-source.js";
+
+export interface HubAddress {
+  /** `owner/name`. */
+  readonly repository: string;
+  /** Branch, tag or commit. */
+  readonly revision: string | undefined;
+  /** File in the repository; undefined for the repository itself. */
+  readonly path: string | undefined;
+}
+
+export interface HubOptions extends HttpOptions {
+  /** Defaults to the environment: `HF_ENDPOINT` and `HF_TOKEN`. */
+  readonly endpoint?: string | undefined;
+  readonly token?: string | undefined;
+}
+
+const form = "hf://owner/repository[@revision] or hf://owner/repository[@revision]/path.gguf";
+
+/** A revision with a slash is written with "%2F", or is one of the hub's own, as in Python's huggingface_hub. */
+const addressPattern =
+  /^hf:\/\/([A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*)(?:@(refs\/(?:pr|convert)\/[\w.-]+|[^/]+))?(?:\/(.*))?$/s;
+
+/** Parts of an `hf://` address. Throws a UsageError that says the form. */
+export function parseHubAddress(address: string): HubAddress {
+  const [, repository, revision, path] = addressPattern.exec(address) ?? [];
+  const isPlain = !path || isPlainPath(path);
+  const decoded = revision === undefined ? undefined : decode(revision);
+  if (repository === undefined || !isPlain || decoded === null) {
+    throw new UsageError(`${address}: is not of the form ${form}.`, { model: address });
+  }
+  return { repository, revision: decoded, path: path || undefined };
+}
+
+/** Answers of the hub's interface that are longer are refused: a page of 1000 files has some 300 kB. */
+const mostAnswerBytes = 1 << 24;
+
+/** One commit of a repository. */
+export class HubRepository implements Folder {
+  private readonly listings = new Map<string, Promise<readonly ListFileEntry[]>>();
+
+  private constructor(
+    /** Without the revision: the last part names the model. */
+    readonly name: string,
+    private readonly repository: string,
+    private readonly commit: string,
+    private readonly hub: Hub,
+  ) {}
+
+  /**
+   * Finds the commit that the revision (default: main) stands for, once; all that follows is read from it. Throws an
+   * EnvironmentError if there is no such repository or revision, or no access to it.
+   */
+  static async open({ repository, revision }: HubAddress, options: HubOptions = {}): Promise<HubRepository> {
+    const name = `hf://${repository}`;
+    const label = revision === undefined ? name : `${name}@${revision}`;
+    const hub = new Hub(options);
+    const { sha } = await hub.call(label, (common) =>
+      modelInfo({ ...common, name: repository, revision: revision ?? "main", additionalFields: ["sha"] }),
+    );
+    if (typeof sha === "string" && /^[0-9a-f]{40}$/.test(sha)) {
+      return new HubRepository(name, repository, sha, hub);
+    }
+    throw new EnvironmentError(`${label}: the hub does not say which commit it is; check HF_ENDPOINT.`);
+  }
+
+  async list(subfolder = ""): Promise<readonly string[]> {
+    if (subfolder !== "" && !(await this.hasFolder(subfolder))) return [];
+    const prefix = subfolder === "" ? "" : `${subfolder}/`;
+    const files = (await this.entries(subfolder)).filter(({ type }) => type === "file");
+    return files.map(({ path }) => path.slice(prefix.length)).sort();
+  }
+
+  async open(file: string): Promise<HttpSource | undefined> {
+    const folder = file.slice(0, Math.max(0, file.lastIndexOf("/")));
+    if (folder !== "" && !(await this.hasFolder(folder))) return undefined;
+    const entry = (await this.entries(folder)).find(({ path, type }) => path === file && type === "file");
+    return entry && this.source(entry);
+  }
+
+  private source({ path, size, oid, lfs }: ListFileEntry): HttpSource {
+    const sha256 = lfs && /^[0-9a-f]{64}$/.test(lfs.oid) ? lfs.oid : undefined;
+    const place = [...this.repository.split("/"), "resolve", this.commit, ...path.split("/")];
+    return new HttpSource(
+      {
+        name: `${this.name}/${path}`,
+        url: `${this.hub.endpoint}/${place.map(encodeURIComponent).join("/")}`,
+        byteLength: lfs?.size ?? size,
+        version: sha256 ?? oid ?? `${this.commit}/${path}`,
+        isPinned: true,
+        sha256,
+        headers: this.hub.headers,
+        accessHint,
+      },
+      this.hub.options,
+    );
+  }
+
+  /** Whether there is such a folder, known from the listings of those above it. */
+  private async hasFolder(folder: string): Promise<boolean> {
+    const parent = folder.slice(0, Math.max(0, folder.lastIndexOf("/")));
+    if (parent !== "" && !(await this.hasFolder(parent))) return false;
+    return (await this.entries(parent)).some(({ path, type }) => path === folder && type === "directory");
+  }
+
+  private entries(folder: string): Promise<readonly ListFileEntry[]> {
+    const known = this.listings.get(folder) ?? this.fetchEntries(folder);
+    this.listings.set(folder, known);
+    return known;
+  }
+
+  private async fetchEntries(folder: string): Promise<readonly ListFileEntry[]> {
+    const repo = { type: "model", name: this.repository } as const;
+    const path = folder.split("/").map(encodeURIComponent).join("/");
+    return await this.hub.call(this.name, async (common) => {
+      const entries: ListFileEntry[] = [];
+      for await (const entry of listFiles({ ...common, repo, path, revision: this.commit })) {
+        entries.push(checkEntry(this.name, folder, entry));
+      }
+      return entries;
+    });
+  }
+}
+
+/** A server may be hostile too: what it lists must lie in the folder that it was asked for. */
+function checkEntry(name: string, folder: string, entry: ListFileEntry): ListFileEntry {
+  const { path, size } = entry;
+  const isIn = typeof path === "string" && isPlainPath(path) && parentOf(path) === folder;
+  if (isIn && Number.isSafeInteger(size ?? 0) && (size ?? 0) >= 0) return entry;
+  throw new EnvironmentError(
+    `${name}: the hub lists ${JSON.stringify(path)} in "${folder}"; check HF_ENDPOINT.`,
+  );
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
+}
+
+function isPlainPath(path: string): boolean {
+  return path
+    .split("/")
+    .every((part) => part !== "" && part !== "." && part !== ".." && !part.includes("\\"));
+}
+
+const accessHint =
+  "if the model is private or gated, accept its terms on its page and set HF_TOKEN to a token that may read it.";
+
+/** The hub's address and how to ask it. */
+class Hub {
+  readonly endpoint: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(readonly options: HubOptions) {
+    const endpoint = options.endpoint ?? (process.env.HF_ENDPOINT || "https://huggingface.co");
+    this.endpoint = endpoint.replace(/\/+$/, "");
+    if (!/^https?:\/\//.test(this.endpoint) || !URL.canParse(this.endpoint)) {
+      throw new UsageError(`HF_ENDPOINT: "${endpoint}" is not an address like https://huggingface.co.`);
+    }
+    const token = options.token ?? process.env.HF_TOKEN;
+    this.headers = token ? { authorization: `Bearer ${token}` } : {};
+  }
+
+  /** Calls a function of `@huggingface/hub` with requests that are repeated, checked and named as all of ours. */
+  async call<T>(
+    name: string,
+    run: (common: { hubUrl: string; fetch: typeof fetch }) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await run({ hubUrl: this.endpoint, fetch: (url) => this.fetch(name, String(url)) });
+    } catch (error) {
+      if (error instanceof LopsidedError) throw error;
+      throw new EnvironmentError(
+        `${name}: the hub at ${this.endpoint} gave an answer that cannot be understood (${error instanceof Error ? error.message : error}); check HF_ENDPOINT.`,
+        {},
+        { cause: error },
+      );
+    }
+  }
+
+  private async fetch(name: string, url: string): Promise<Response> {
+    // The next page of a list is an address that the server gives: the token is for the hub alone.
+    const isHub = URL.canParse(url) && new URL(url).origin === new URL(this.endpoint).origin;
+    const target = () => ({ url, headers: isHub ? this.headers : {} });
+    const request = { name, target, mostBytes: mostAnswerBytes, accessHint };
+    const { body, headers } = await httpGet(request, this.options);
+    return new Response(Buffer.from(body), { headers });
+  }
+}
+
+function decode(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
