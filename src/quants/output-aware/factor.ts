@@ -10,6 +10,7 @@
  * can. This is GPTQ's error feedback (Frantar et al. 2022; as LDLQ, Chee et al. 2023) without an inverse.
  */
 import { MalformedInputError } from "../../errors.js";
+import { Dense } from "./dense.js";
 
 export interface Factor {
   readonly columns: number;
@@ -31,22 +32,27 @@ export interface Factor {
  * Factorizes moments.
  * @param moments n x n, symmetric, finite
  * @param ridge added to the diagonal once its mean is 1: few tokens leave directions without any moments
+ * @param module to do the large matrices in SIMD
  * @throws MalformedInputError if the moments are not positive semidefinite
  */
-export function factorize(moments: Float32Array, columns: number, unit: number, ridge: number): Factor {
+export function factorize(
+  moments: Float32Array,
+  columns: number,
+  unit: number,
+  ridge: number,
+  module?: WebAssembly.Module | undefined,
+): Factor {
   const n = columns;
-  let trace = 0;
-  for (let i = 0; i < n; i++) trace += moments[i * n + i]!;
-  // With a mean of 1 on the diagonal, float32 is far from its limits.
-  const inverseMean = n / trace;
-  const damped = Float64Array.from(moments, (value) => value * inverseMean);
-  for (let i = 0; i < n; i++) damped[i * n + i]! += ridge;
-  const root = choleskyReversed(damped, n);
+  const damped = dampedMoments(moments, n, ridge);
+  const { root, faint } =
+    module && n % 64 === 0 ? rootsInBlocks(damped, n, 1 + ridge, module) : plainRoots(damped, n, 1 + ridge);
   const conditional = new Float32Array(n * unit);
   const inverses = new Float32Array(n * unit);
   const feedback = new Float32Array(n * n);
   for (let from = 0; from < n; from += unit) {
     const block = blockOf(root, n, from, unit);
+    // A root made in blocks has something below the diagonal.
+    for (let i = 0; i < unit; i++) block.fill(0, i * unit, i * unit + i);
     const inverse = invertUpper(block, unit);
     conditional.set(timesTransposed(block, unit), from * unit);
     inverses.set(invertSymmetric(blockOf(damped, n, from, unit), unit), from * unit);
@@ -58,22 +64,51 @@ export function factorize(moments: Float32Array, columns: number, unit: number, 
       }
     }
   }
-  return {
-    columns,
-    unit,
-    moments: Float32Array.from(damped),
-    feedback,
-    conditional,
-    inverses,
-    faint: faintDirections(damped, n, 1 + ridge),
-  };
+  return { columns, unit, moments: damped, feedback, conditional, inverses, faint };
 }
 
-/** mu (H + mu)^-1. */
-function faintDirections(moments: Float64Array, n: number, mu: number): Float32Array {
-  const shifted = moments.slice();
+/** H with a mean of 1 on the diagonal (float32 is then far from its limits), and the ridge. */
+function dampedMoments(moments: Float32Array, n: number, ridge: number): Float32Array {
+  let trace = 0;
+  for (let i = 0; i < n; i++) trace += moments[i * n + i]!;
+  const inverseMean = n / trace;
+  const damped = moments.map((value) => value * inverseMean);
+  for (let i = 0; i < n; i++) damped[i * n + i]! += ridge;
+  return damped;
+}
+
+/** The root R of H, and mu (H + mu)^-1. */
+interface Roots {
+  readonly root: Float32Array | Float64Array;
+  readonly faint: Float32Array;
+}
+
+function plainRoots(damped: Float32Array, n: number, mu: number): Roots {
+  const shifted = Float64Array.from(damped);
   for (let i = 0; i < n; i++) shifted[i * n + i]! += mu;
-  return Float32Array.from(invertSymmetric(shifted, n), (value) => mu * value);
+  const root = choleskyReversed(Float64Array.from(damped), n);
+  return { root, faint: Float32Array.from(invertSymmetric(shifted, n), (value) => mu * value) };
+}
+
+function rootsInBlocks(damped: Float32Array, n: number, mu: number, module: WebAssembly.Module): Roots {
+  const dense = new Dense(module, n, 3);
+  const [a, b, c] = [dense.matrix(0), dense.matrix(1), dense.matrix(2)];
+  a.set(damped);
+  for (let i = 0; i < n; i++) a[i * n + i]! += mu;
+  dense.choleskyReversed(a);
+  dense.invertUpper(a, b);
+  dense.square(b, a, c);
+  const faint = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = i; j < n; j++) {
+      const value = mu * c[i * n + j]!;
+      faint[i * n + j] = value;
+      faint[j * n + i] = value;
+    }
+  }
+  a.set(damped);
+  dense.choleskyReversed(a);
+  return { root: a, faint };
 }
 
 /** R with R R^T = a, upper triangular: the last column is eliminated first. */
@@ -114,7 +149,7 @@ function invertSymmetric(a: Float64Array, n: number): Float64Array {
 }
 
 /** Inverse of an upper triangular matrix. */
-function invertUpper(r: Float64Array, n: number): Float64Array {
+export function invertUpper(r: Float64Array, n: number): Float64Array {
   const inverse = new Float64Array(n * n);
   for (let i = n - 1; i >= 0; i--) {
     const pivot = 1 / r[i * n + i]!;
@@ -127,7 +162,7 @@ function invertUpper(r: Float64Array, n: number): Float64Array {
   return inverse;
 }
 
-function blockOf(a: Float64Array, n: number, from: number, size: number): Float64Array {
+function blockOf(a: Float32Array | Float64Array, n: number, from: number, size: number): Float64Array {
   const block = new Float64Array(size * size);
   for (let i = 0; i < size; i++)
     block.set(a.subarray((from + i) * n + from, (from + i) * n + from + size), i * size);

@@ -64,6 +64,18 @@ describe("the factor", () => {
     }
   });
 
+  it("comes out the same in blocks and SIMD", { skip: !kernels }, () => {
+    const large = unpackSymmetric(randomMoments(256, 300, 0.5), 256);
+    const plain = factorize(large, 256, 8, 0.1);
+    const simd = factorize(large, 256, 8, 0.1, kernels);
+    for (const part of ["moments", "feedback", "conditional", "inverses", "faint"] as const) {
+      const size = Math.sqrt(plain[part].reduce((sum, value) => sum + value * value, 0) / plain[part].length);
+      for (const [i, value] of plain[part].entries()) {
+        assert.ok(Math.abs(value - simd[part][i]!) < 1e-3 * size, `${part} ${i}: ${value}, ${simd[part][i]}`);
+      }
+    }
+  });
+
   it("is a Cholesky factorization from the last column on", () => {
     const a = Float64Array.from(moments, (value, i) => value + (i % (columns + 1) === 0 ? 1 : 0));
     const r = choleskyReversed(a, columns);

@@ -35,7 +35,7 @@ export class Refiner {
   private key = "";
   private latest: Refine | undefined;
 
-  constructor(module: WebAssembly.Module | undefined = loadOutputAwareKernels()) {
+  constructor(private readonly module: WebAssembly.Module | undefined = loadOutputAwareKernels()) {
     this.kernels = module && new OutputAwareKernels(module);
   }
 
@@ -68,7 +68,7 @@ export class Refiner {
     if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns))
       return undefined;
     try {
-      const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge);
+      const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge, this.module);
       const { kernels } = this;
       if (kernels === undefined) {
         const encoder = new OutputAwareEncoder(type, factor);
