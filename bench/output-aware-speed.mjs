@@ -1,5 +1,5 @@
 // Output-aware encoding on the reference model's expert shapes with made-up weights and moments: processor time per
-// weight, and the output error against ggml's at the same type (diagonal importance = the moments' diagonal).
+// weight, time of a factor, and the output error against ggml's at the same type (diagonal importance = the moments' diagonal).
 //
 //   node bench/output-aware-speed.mjs [--rows 128] [--shapes IQ2_S:2048,IQ3_S:768]
 import { parseArgs } from "node:util";
@@ -20,21 +20,23 @@ const { values: options } = parseArgs({
 });
 const seconds = () => process.cpuUsage().user / 1e6;
 
-/** H = sum over directions of s_k v_k v_k^T, v_k random signs of a Walsh function, s_k = 1 / k^decay: no text needed. */
+/**
+ * Moments of full rank whose eigenvalues fall off as 1 / k^decay, with cosines of mixed order as eigenvectors
+ * (so H_ij depends on i - j and i + j alone), and columns of different size.
+ */
 function spectrum(n, decay) {
-  const next = gaussian(5);
-  const sums = new Float32Array((n * (n + 1)) / 2);
-  const rank = 256;
-  for (let k = 0; k < rank; k++) {
-    const strength = 1 / (k + 1) ** decay;
-    const v = fill(n, next);
-    for (let i = 0; i < n; i++) {
-      const at = packedRow(n, i) - i;
-      for (let j = i; j < n; j++) sums[at + j] += strength * v[i] * v[j];
-    }
+  const order = Array.from({ length: n }, (_, k) => (k * 769 + 1) % n);
+  const wave = new Float64Array(2 * n);
+  for (let m = 0; m < 2 * n; m++) {
+    for (let k = 0; k < n; k++) wave[m] += (k + 1) ** -decay * Math.cos((Math.PI * order[k] * m) / n);
   }
-  // What the other directions have together.
-  for (let i = 0; i < n; i++) sums[packedRow(n, i)] += 0.5 / decay;
+  const next = gaussian(9);
+  const size = Float64Array.from({ length: n }, () => Math.exp(0.5 * next()));
+  const sums = new Float32Array((n * (n + 1)) / 2);
+  for (let i = 0; i < n; i++) {
+    const at = packedRow(n, i) - i;
+    for (let j = i; j < n; j++) sums[at + j] = size[i] * size[j] * (wave[j - i] + wave[i + j + 1]);
+  }
   return sums;
 }
 
