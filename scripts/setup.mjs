@@ -27,14 +27,20 @@ if (!upToDate()) {
     existsSync(new URL("node_modules", root)) &&
     lstatSync(fileURLToPath(new URL("node_modules", root))).isSymbolicLink()
   ) {
-    console.error("node_modules is a link and out of date; run npm ci where it points to.");
+    console.error("node_modules is a link and out of date; run npm install where it points to.");
     process.exit(1);
   }
-  console.error("installing dependencies (npm ci) ...");
-  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
-    cwd: root,
-    stdio: ["ignore", 2, 2],
-    shell: process.platform === "win32",
-  });
+  // Not `npm ci`: it refuses a lock file without the optional packages of other platforms, which some registry
+  // mirrors lack. `npm install` takes the locked versions as well.
+  console.error("installing dependencies (npm install) ...");
+  const { status } = spawnSync(
+    "npm",
+    ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"],
+    {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+      shell: process.platform === "win32",
+    },
+  );
   process.exit(status ?? 1);
 }
