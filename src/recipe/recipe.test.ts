@@ -51,7 +51,7 @@ const mistakes: readonly (readonly [text: string, message: string])[] = [
     "name: a\nbase: [1\n",
     "3: not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].",
   ],
-  [`${header}name: again\n`, "3: not valid YAML: Map keys must be unique."],
+  [`${header}name: again\n`, '3: the key "name" stands twice.'],
   ["base: Q4_K_M\n", "1: name is missing."],
   ["name: a b\nbase: Q4_K_M\n", "1: a name has letters, digits and the signs . _ + - only."],
   ["name: a\nbase: 7\n", "2: base must be a text."],

@@ -8,7 +8,7 @@
  *       - { tensors: routed.down, layers: 0-5, type: Q4_K }
  *       - { match: attn_v, type: Q6_K, optional: true }
  */
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isNode, isScalar, isSeq } from "yaml";
 import type { z } from "zod";
 import { MalformedInputError } from "../errors.js";
 import type { RoleSelector } from "../model/roles.js";
@@ -16,6 +16,7 @@ import type { TypeName } from "../quants/types.js";
 import type { Base } from "./ftypes.js";
 import { type LayerRange, recipeKeys, recipeSchema, ruleKeys } from "./schema.js";
 import { suggestion } from "./suggest.js";
+import { parseYaml } from "./yaml.js";
 
 /** Chooses tensors by role, name and layer; all conditions that are given must hold. */
 export interface Rule {
@@ -59,13 +60,7 @@ export function parseRecipe(text: string, file: string): Recipe {
       { file },
     );
   }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const damage = document.errors[0];
-  if (damage !== undefined) {
-    const message = damage.message.replace(/ at line \d[\s\S]*/, "");
-    throw malformed(file, lines.linePos(damage.pos[0]).line, `not valid YAML: ${message}.`);
-  }
+  const { document, lines } = parseYaml(text, (line, problem) => malformed(file, line, problem));
   const lineOf = (path: readonly PropertyKey[]) => lines.linePos(positionOf(document, path)).line;
 
   const result = recipeSchema.safeParse(document.toJS());
