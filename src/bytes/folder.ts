@@ -1,6 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { EnvironmentError, systemErrorCode } from "../errors.js";
+import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
 import { type ByteSource, FileSource } from "./source.js";
 
 /** A folder of files: on disk, in memory, or a repository. */
@@ -50,6 +50,11 @@ export class LocalFolder implements Folder {
   }
 
   async open(file: string): Promise<ByteSource | undefined> {
+    if (!isInside(file)) {
+      throw new MalformedInputError(`${this.name}: "${file}" leads out of the folder; it is not opened.`, {
+        file: this.name,
+      });
+    }
     try {
       return await FileSource.open(join(this.name, file));
     } catch (error) {
@@ -57,4 +62,9 @@ export class LocalFolder implements Folder {
       throw error;
     }
   }
+}
+
+/** Whether a relative path stays below the folder that it starts from, on every system. */
+export function isInside(path: string): boolean {
+  return path.split("/").every((part) => !["", ".", ".."].includes(part) && !/[\\:\0]/.test(part));
 }

@@ -1,6 +1,6 @@
 /** Repositories of the Hugging Face Hub as folders whose files are read in ranges. */
 import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
-import type { Folder } from "../bytes/folder.js";
+import { type Folder, isInside } from "../bytes/folder.js";
 import { EnvironmentError, LopsidedError, UsageError } from "../errors.js";
 import { type HttpOptions, httpGet } from "./http.js";
 import { HttpSource } from "./http-source.js";
@@ -29,7 +29,7 @@ const addressPattern =
 /** Parts of an `hf://` address. Throws a UsageError that says the form. */
 export function parseHubAddress(address: string): HubAddress {
   const [, repository, revision, path] = addressPattern.exec(address) ?? [];
-  const isPlain = !path || isPlainPath(path);
+  const isPlain = !path || isInside(path);
   const decoded = revision === undefined ? undefined : decode(revision);
   if (repository === undefined || !isPlain || decoded === null) {
     throw new UsageError(`${address}: is not of the form ${form}.`, { model: address });
@@ -130,7 +130,7 @@ export class HubRepository implements Folder {
 /** A server may be hostile too: what it lists must lie in the folder that it was asked for. */
 function checkEntry(name: string, folder: string, entry: ListFileEntry): ListFileEntry {
   const { path, size } = entry;
-  const isIn = typeof path === "string" && isPlainPath(path) && parentOf(path) === folder;
+  const isIn = typeof path === "string" && isInside(path) && parentOf(path) === folder;
   if (isIn && Number.isSafeInteger(size ?? 0) && (size ?? 0) >= 0) return entry;
   throw new EnvironmentError(
     `${name}: the hub lists ${JSON.stringify(path)} in "${folder}"; check HF_ENDPOINT.`,
@@ -139,12 +139,6 @@ function checkEntry(name: string, folder: string, entry: ListFileEntry): ListFil
 
 function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf("/")));
-}
-
-function isPlainPath(path: string): boolean {
-  return path
-    .split("/")
-    .every((part) => part !== "" && part !== "." && part !== ".." && !part.includes("\\"));
 }
 
 const accessHint =
