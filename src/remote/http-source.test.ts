@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
 import { type Fault, FileServer, impatient, sha256 } from "../testing/file-server.js";
 import { HttpSource } from "./http-source.js";
@@ -125,6 +126,7 @@ describe("a file on a web server", () => {
     server.fault = () => "stall";
     setTimeout(() => stop.abort(), 20);
     await assert.rejects(source.read(0, 10), { name: "CancelledError" });
+    assert.deepEqual(getEventListeners(signal, "abort"), [], "requests that are over leave nothing behind");
   });
 
   it("is read past redirects, and again past the redirect when the direct address expires", async (t) => {
