@@ -1,0 +1,61 @@
+/** A conversation in the form that chat templates expect, from the form that OpenAI's API has. */
+import { UsageError } from "../errors.js";
+
+/** A part of a message's content; only text can be shown to the models that run here. */
+export interface ContentPart {
+  readonly type: string;
+  readonly text?: string | undefined;
+}
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content?: string | readonly ContentPart[] | null | undefined;
+  /** What an assistant called, in OpenAI's form. */
+  readonly tool_calls?: readonly unknown[] | undefined;
+  /** `tool_call_id`, `name`, `reasoning_content` and whatever else a template may look at. */
+  readonly [field: string]: unknown;
+}
+
+/**
+ * Parts become one text, since most templates expect a string. A tool call's arguments become an object: OpenAI
+ * sends them as JSON in a string, which templates would escape once more.
+ * @throws UsageError for a part that is not text
+ */
+export function templateMessages(messages: readonly ChatMessage[]): Record<string, unknown>[] {
+  return messages.map(({ content, tool_calls, ...rest }) => ({
+    ...rest,
+    content: textOf(content),
+    ...(tool_calls ? { tool_calls: tool_calls.map(withObjectArguments) } : {}),
+  }));
+}
+
+function textOf(content: ChatMessage["content"]): string {
+  if (content === undefined || content === null) return "";
+  if (typeof content === "string") return content;
+  return content
+    .map(({ type, text }) => {
+      if (type === "text" && text !== undefined) return text;
+      throw new UsageError(`a message has content of type "${type}"; only text can be read here.`);
+    })
+    .join("\n");
+}
+
+function withObjectArguments(call: unknown): unknown {
+  if (!isObject(call) || !isObject(call.function)) return call;
+  const { arguments: text, ...rest } = call.function;
+  if (typeof text !== "string") return call;
+  return { ...call, function: { ...rest, arguments: parsedObject(text) ?? text } };
+}
+
+function parsedObject(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
