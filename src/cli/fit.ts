@@ -8,6 +8,7 @@ import { formatTable } from "./table.js";
 import { formatBinaryBytes, formatBytes } from "./units.js";
 
 interface Flags {
+  recipe?: string;
   ctx?: number;
   cacheTypeK?: CacheType;
   cacheTypeV?: CacheType;
@@ -24,6 +25,10 @@ export function addFit(program: Command): void {
     .command("fit")
     .description("What a model needs to run, and whether a machine has it. Reads the header only.")
     .argument("<model>", "GGUF file, first file of a split set, or Hugging Face folder")
+    .option(
+      "--recipe <name|file>",
+      "the model as this recipe would quantize it: a preset, mixture, type or file",
+    )
     .option("--ctx <n>", "tokens of context for each sequence (default: the most that fits)", wholeNumber(1))
     .option("--cache-type-k <type>", "type of the cached keys, also -ctk (default: f16)", cacheType)
     .option("--cache-type-v <type>", "type of the cached values, also -ctv (default: f16)", cacheType)
@@ -39,6 +44,7 @@ export function addFit(program: Command): void {
       runCommand(flags, async () => {
         const result = await fit({
           model,
+          recipe: flags.recipe,
           context: flags.ctx,
           keyType: flags.cacheTypeK,
           valueType: flags.cacheTypeV,
@@ -53,23 +59,23 @@ export function addFit(program: Command): void {
 }
 
 function describe(result: FitResult): string {
-  const { memory, sequences, context } = result;
+  const { memory, sequences, context, recipe } = result;
   const size = (bytes: number) => [formatBytes(bytes), formatBinaryBytes(bytes)];
   const rows = [
-    ["weights", ...size(result.weightsBytes)],
+    [recipe === undefined ? "weights" : `weights by ${recipe}`, ...size(result.weightsBytes)],
     [`KV cache, ${sequences} x ${context} tokens`, ...size(result.kvBytes)],
     ["compute buffers", ...size(result.computeBytes)],
     ["together", ...size(result.totalBytes)],
     ...(result.hostBytes > 0 ? [["of it on the card", ...size(result.neededBytes)]] : []),
-    [`${memory.name} (${memory.basis})`, ...size(memory.bytes)],
-    ["margin left free", ...size(memory.marginBytes)],
+    [memory.name, ...size(memory.bytes)],
+    ["of it left free", ...size(memory.marginBytes)],
   ];
   return [
     formatTable(["", "", ""], rows, [1, 2]).trim(),
     "",
     cacheLine(result),
     verdict(result),
-    ...result.notes.map((note) => `note: ${note}`),
+    ...[`${memory.name}: ${memory.basis}.`, ...result.notes].map((note) => `note: ${note}`),
     "",
     result.command,
   ].join("\n");

@@ -1,7 +1,7 @@
 /** What is in a model: groups of tensors with the same role and type, as model cards list them. */
 import { bitsPerWeight, rowBytes, type TypeName } from "../quants/types.js";
 import { type Role, roleOf } from "./roles.js";
-import { type ModelSource, rowCount, weightCount } from "./source.js";
+import { rowCount, type SourceTensor, weightCount } from "./source.js";
 
 /** A tensor in a list: as it is in a file, or as it will be. */
 export interface ListedTensor {
@@ -31,8 +31,12 @@ export interface ModelSummary {
 }
 
 /** The tensors of a model with roles and sizes. */
-export function listTensors(source: ModelSource): ListedTensor[] {
-  return source.tensors.map(({ name, shape, type }) => ({
+export function listTensors({
+  tensors,
+}: {
+  readonly tensors: readonly Pick<SourceTensor, "name" | "shape" | "type">[];
+}): ListedTensor[] {
+  return tensors.map(({ name, shape, type }) => ({
     name,
     role: roleOf(name),
     shape,

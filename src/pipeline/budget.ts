@@ -31,7 +31,9 @@ export interface Budget {
   readonly bytes: number;
   /** Whether header and padding count: the budget is the file's size. */
   readonly isFile: boolean;
-  /** How often a tensor counts: the table of a tied model lies in both memories. */
+  /** Whether it is what a context leaves of a machine's memory. */
+  readonly isMemory: boolean;
+  /** How often a tensor counts: 0 if it lies in another memory. */
   readonly copies: (name: string) => number;
 }
 
@@ -48,7 +50,7 @@ export async function budgetFor(source: ModelSource, options: BudgetOptions): Pr
   }
   if (memory !== undefined) return memoryBudget(source, memory, options);
   if (size !== undefined) {
-    return { title: `a file of ${size} bytes`, bytes: size, isFile: true, copies: () => 1 };
+    return { title: `a file of ${size} bytes`, bytes: size, isFile: true, isMemory: false, copies: () => 1 };
   }
   const parameters = source.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
   const bits = bpw ?? 0;
@@ -57,6 +59,7 @@ export async function budgetFor(source: ModelSource, options: BudgetOptions): Pr
     title: `${bits} bits per weight`,
     bytes: Math.floor((bits * parameters) / 8),
     isFile: false,
+    isMemory: false,
     copies: () => 1,
   };
 }
@@ -79,12 +82,14 @@ async function memoryBudget(source: ModelSource, memory: string, options: Budget
         { memory },
       );
     }
-    const isTwice = machine.isCard && isTied(source.tensors.map(({ name }) => name));
+    // As in `fit`: a card does not hold the token embedding, unless it is the output too.
+    const isElsewhere = machine.isCard && !isTied(source.tensors.map(({ name }) => name));
     return {
       title: `${machine.name} with ${context} tokens of context`,
       bytes,
       isFile: false,
-      copies: (name) => (isTwice && name === "token_embd.weight" ? 2 : 1),
+      isMemory: true,
+      copies: (name) => (isElsewhere && name === "token_embd.weight" ? 0 : 1),
     };
   } finally {
     await planned.close();

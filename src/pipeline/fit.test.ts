@@ -6,7 +6,7 @@ import { Engine } from "../engine/engine.js";
 import { planGguf } from "../gguf/layout.js";
 import { cacheLayers, cacheSize, cacheTypes } from "../model/kv-cache.js";
 import { fixture, lopsided } from "../testing/command.js";
-import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
+import { type ReferenceTensor, referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
 import { runnableGeometries as geometries } from "../testing/runnable-geometries.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { fit } from "./fit.js";
@@ -16,7 +16,7 @@ const engine = new Engine();
 after(() => engine.close());
 
 /** The reference case with the types of its recipe, header only. */
-async function writeReferenceHeader(folder: string): Promise<string> {
+function writeReferenceHeader(folder: string): Promise<string> {
   const tensors = referenceTensors().map((tensor) => {
     const { name, type } = tensor;
     if (type === "F32") return tensor;
@@ -24,8 +24,17 @@ async function writeReferenceHeader(folder: string): Promise<string> {
     if (/_down_exps/.test(name)) return { ...tensor, type: "IQ3_S" as const };
     return { ...tensor, type: /attn/.test(name) ? ("Q4_K" as const) : ("Q6_K" as const) };
   });
+  return writeHeader(folder, "reference.gguf", tensors);
+}
+
+/** A file of the model's size without contents. */
+async function writeHeader(
+  folder: string,
+  name: string,
+  tensors: readonly ReferenceTensor[],
+): Promise<string> {
   const layout = planGguf({ metadata: referenceMetadata(), tensors });
-  const path = join(folder, "reference.gguf");
+  const path = join(folder, name);
   const file = await open(path, "w");
   await file.write(layout.header, 0, layout.header.byteLength, 0);
   await file.truncate(layout.byteLength);
@@ -81,8 +90,8 @@ describe("the memory of a context", () => {
 
 describe("lopsided fit", () => {
   it("gives the reference case's cache per token, and tells a card from a Mac", async (t) => {
-    const model = await writeReferenceHeader(await temporaryFolder(t));
-    const common = { model, context: 16384, engine };
+    const folder = await temporaryFolder(t);
+    const common = { model: await writeReferenceHeader(folder), context: 16384, engine };
     const card = await fit({ ...common, memory: "16GB GPU" });
     assert.equal(card.kvBytesPerToken, 98304);
     assert.equal(card.kvBytes, 98304 * 16384);
@@ -92,6 +101,12 @@ describe("lopsided fit", () => {
     const mac = await fit({ ...common, memory: "16GB Mac" });
     assert.equal(mac.memory.bytes, Math.floor((16 * 2 ** 30 * 2) / 3));
     assert.ok(!mac.fits && mac.maxContext === 0);
+    const asRecipe = { ...common, model: await writeHeader(folder, "source.gguf", referenceTensors()) };
+    const byRecipe = await fit({ ...asRecipe, memory: "16GB GPU", recipe: "asym-2bit-experts" });
+    assert.deepEqual(
+      [byRecipe.weightsBytes, byRecipe.totalBytes, byRecipe.maxContext, byRecipe.recipe],
+      [card.weightsBytes, card.totalBytes, card.maxContext, "asym-2bit-experts"],
+    );
     const quantized = await fit({ ...common, memory: "16GB GPU", keyType: "Q8_0", valueType: "Q8_0" });
     assert.equal(quantized.kvBytesPerToken, 52224);
     assert.match(quantized.command, /-c 16384 -np 1 -ngl 99 -ctk q8_0 -ctv q8_0 -fa on$/);

@@ -6,12 +6,18 @@ import { type CacheType, contextStep, paddedContext } from "../model/kv-cache.js
 import { type Machine, parseMachine } from "../model/machines.js";
 import { openModel } from "../model/open.js";
 import { isTied } from "../model/roles.js";
+import type { ModelSource } from "../model/source.js";
 import { listTensors } from "../model/summary.js";
+import { chooseTypes, type TensorToPlan } from "../recipe/plan.js";
+import { loadRecipe } from "../recipe/presets.js";
+import type { Recipe } from "../recipe/recipe.js";
 import { isFormulaComplete, type MemoryNeed, PlannedModel } from "./planned-memory.js";
 
 export interface FitOptions {
   /** GGUF file (its header suffices), first file of a split set, or Hugging Face folder. */
   readonly model: string;
+  /** What the model would be quantized with: a preset, a mixture of llama.cpp's, a type or a recipe file. */
+  readonly recipe?: string | undefined;
   /** Tokens of context for each sequence; by default the longest that fits, up to what the model was trained for. */
   readonly context?: number | undefined;
   readonly keyType?: CacheType | undefined;
@@ -29,6 +35,8 @@ export interface FitOptions {
 
 export interface FitResult {
   readonly model: string;
+  /** Name of the recipe whose types the figures are for; undefined: the model as it is. */
+  readonly recipe: string | undefined;
   /** Tokens for each sequence, as llama.cpp rounds them. */
   readonly context: number;
   readonly sequences: number;
@@ -73,12 +81,14 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   checkWhole("--ctx", options.context);
   checkWhole("--parallel", sequences);
   const machine = parseMachine(options.memory ?? "host RAM", memoryLimitBytes(), options.marginBytes);
+  const recipe = options.recipe === undefined ? undefined : await loadRecipe(options.recipe);
   const source = await openModel(options.model);
   const engine = useLibrary ? (options.engine ?? new Engine()) : undefined;
-  const planned = new PlannedModel(source, engine);
+  const tensors = recipe === undefined ? source.tensors : typesBy(recipe, source);
+  const planned = new PlannedModel({ metadata: source.metadata, tensors }, engine);
   try {
     const needOf = (contextLength: number) => planned.need({ contextLength, sequences, keyType, valueType });
-    const weights = weightsOn(machine, listTensors(source));
+    const weights = weightsOn(machine, listTensors({ tensors }));
     const availableBytes = machine.bytes - machine.marginBytes;
     const trainedContext = planned.architecture.contextLength;
     const room = availableBytes - weights.neededBytes;
@@ -88,6 +98,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const neededBytes = weights.neededBytes + need.kvBytes + need.computeBytes;
     return {
       model: options.model,
+      recipe: recipe?.name,
       context,
       sequences,
       keyType,
@@ -103,12 +114,23 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       maxContext,
       trainedContext,
       notes: notesOn(planned, need, { context, trainedContext }),
-      command: commandFor(options.model, { context, sequences, keyType, valueType }),
+      command: commandFor(recipe === undefined ? options.model : "quantized.gguf", {
+        context,
+        sequences,
+        keyType,
+        valueType,
+      }),
     };
   } finally {
     await planned.close();
     if (options.engine === undefined) await engine?.close();
   }
+}
+
+/** The tensors as a recipe makes them, with an importance matrix that knows all of them. */
+function typesBy(recipe: Recipe, { tensors, metadata }: ModelSource): TensorToPlan[] {
+  const planned = chooseTypes({ tensors, metadata, recipe, hasImportance: () => true });
+  return planned.tensors.map(({ name, shape, to }) => ({ name, shape, type: to }));
 }
 
 /**

@@ -11,6 +11,7 @@ import { bitsPerWeight } from "../quants/types.js";
 import { isFastOn } from "../recipe/backends.js";
 import { fixture } from "../testing/command.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
+import { fit } from "./fit.js";
 import { type PlanOptions, plan } from "./plan.js";
 import { quantize } from "./quantize.js";
 
@@ -127,6 +128,13 @@ describe("plan", () => {
     assert.ok(planned.tensorBytes <= 16e9 - 2 ** 30 - kvBytes);
     assert.ok(planned.tensorBytes > 13e9);
     assert.ok(planned.gap < 1e-3);
+    const card = await plan({ ...rest, model, memory: "16GB GPU", context: 16384 });
+    const needs = await fit({ model, recipe: card.recipe, memory: "16GB GPU", context: 16384, engine });
+    assert.ok(needs.fits && needs.availableBytes - needs.neededBytes < 1e6, `${needs.neededBytes}`);
+    await assert.rejects(
+      plan({ ...rest, model, memory: "16GB Mac", context: 16384 }),
+      /leaves \d+ bytes for the model, but the smallest that these limits allow takes \d+ bytes .*give --imatrix/,
+    );
     await assert.rejects(
       plan({ ...rest, model, memory: "8GB Mac", context: 65536 }),
       /do not even hold the context of 65536 tokens/,

@@ -209,7 +209,9 @@ async function solve(problem: Problem, options: PlanOptions): Promise<Solved> {
   const overhead = (output: Solved["output"], allocated: number) =>
     budget.isFile ? output.bytes - allocated : 0;
   let room = budget.bytes - overhead(smallest.output, smallestBytes(choices));
-  if (room < smallestBytes(choices)) throw tooSmall(budget, smallest.output, smallestBytes(choices));
+  if (room < smallestBytes(choices)) {
+    throw tooSmall(problem, smallest.output, smallestBytes(choices));
+  }
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     options.onProgress?.({ step: "solve", done: attempt, total: mostAttempts, unit: "attempts" });
     const allocation = await allocate(choices, room);
@@ -299,10 +301,17 @@ function bitsPerWeightOf(source: ModelSource, types: ReadonlyMap<string, TypeNam
   return (8 * bytes) / parameters;
 }
 
-function tooSmall({ title, bytes, isFile }: Budget, smallest: Solved["output"], needed: number): UsageError {
+function tooSmall({ budget, imatrix }: Problem, smallest: Solved["output"], needed: number): UsageError {
+  const { title, bytes, isFile, isMemory } = budget;
   const least = isFile ? smallest.bytes : needed;
+  const remedies = [
+    "raise the budget",
+    ...(imatrix === undefined ? ["give --imatrix (types of less than 2.6 bits need it)"] : []),
+    "allow smaller types",
+    ...(isMemory ? ["choose a shorter context or smaller cache types"] : []),
+  ];
   return new UsageError(
-    `${title}: leaves ${bytes} bytes for the model, but the smallest that these limits allow takes ${least} bytes (${smallest.bpw.toFixed(2)} bits per weight). Raise the budget, or allow smaller types${isFile ? "" : ", a shorter context or smaller cache types"}.`,
+    `${title}: leaves ${bytes} bytes for the model, but the smallest that these limits allow takes ${least} bytes (${smallest.bpw.toFixed(2)} bits per weight); ${new Intl.ListFormat("en", { type: "disjunction" }).format(remedies)}.`,
     { budget: bytes, smallest: least },
   );
 }
