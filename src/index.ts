@@ -19,13 +19,16 @@ export { readImatrixFile, writeImatrixFile } from "./imatrix/file.js";
 export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
 export { type Importance, importanceOf } from "./imatrix/importance.js";
 export { mergeImatrices } from "./imatrix/merge.js";
+// Commands.
+export { type MakeResult, make } from "./make/make.js";
+export type { MakeOptions } from "./make/options.js";
+export type { StageEvent } from "./make/stages.js";
 export { type CacheLayer, type CacheType, cacheLayers, cacheSize } from "./model/kv-cache.js";
 export { type Machine, parseMachine } from "./model/machines.js";
 export { openModel } from "./model/open.js";
 export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
 export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
-// Commands.
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
 export { type DemoOptions, type DemoResult, type DemoVariant, demo } from "./pipeline/demo.js";
 export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";

@@ -8,6 +8,8 @@ export interface Progress {
   readonly unit: string;
   /** What is being worked on right now: a tensor's name, a running perplexity. */
   readonly detail?: string;
+  /** How long the rest takes, if whoever works knows better than by the share that is done. */
+  readonly secondsLeft?: number;
 }
 
 export type OnProgress = (progress: Progress) => void;

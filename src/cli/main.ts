@@ -7,6 +7,7 @@ import { addDemo } from "./demo.js";
 import { addFit } from "./fit.js";
 import { addImatrix } from "./imatrix.js";
 import { addInspect } from "./inspect.js";
+import { addMake } from "./make.js";
 import { addPerplexity } from "./perplexity.js";
 import { addPlan } from "./plan.js";
 import { addQuantize } from "./quantize.js";
@@ -31,6 +32,7 @@ for (const add of [
   addFit,
   addSensitivity,
   addPlan,
+  addMake,
   addDemo,
 ])
   add(program);

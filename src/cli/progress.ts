@@ -1,6 +1,6 @@
 import { SingleBar } from "cli-progress";
 import type { OnProgress, Progress } from "../progress.js";
-import { formatCount } from "./units.js";
+import { formatCount, formatDuration } from "./units.js";
 
 /** A progress bar on the terminal; nothing at all when stderr is a pipe or a file. */
 export class ProgressBar {
@@ -14,8 +14,10 @@ export class ProgressBar {
     if (!this.bar || this.step !== progress.step) this.start(progress);
     const seconds = (performance.now() - this.started) / 1000;
     const rate = seconds > 0 ? progress.done / seconds : 0;
+    const { secondsLeft } = progress;
     this.bar?.update(progress.done, {
       rate: `${formatCount(rate)} ${progress.unit}/s`,
+      left: secondsLeft === undefined ? "" : formatDuration(Math.round(secondsLeft)),
       detail: progress.detail ?? "",
     });
   };
@@ -31,12 +33,12 @@ export class ProgressBar {
     this.step = progress.step;
     this.started = performance.now();
     this.bar = new SingleBar({
-      format: `${progress.step} {bar} {percentage}% | {rate} | {eta_formatted} left | {detail}`,
+      format: `${progress.step} {bar} {percentage}% | ${progress.secondsLeft === undefined ? "{rate} | {eta_formatted}" : "{left}"} left | {detail}`,
       stream: process.stderr,
       barsize: 24,
       etaBuffer: 200,
       hideCursor: true,
     });
-    this.bar.start(progress.total, 0, { rate: "", detail: "" });
+    this.bar.start(progress.total, 0, { rate: "", left: "", detail: "" });
   }
 }

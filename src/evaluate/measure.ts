@@ -32,6 +32,8 @@ export interface PerplexityOptions {
   readonly threads?: number | undefined;
   /** Layers on graphics processors; all by default, if there are any. */
   readonly gpuLayers?: number | undefined;
+  /** Run a model whose weights are larger than all memory: it is read from the disk again and again. */
+  readonly ignoreMemoryLimit?: boolean | undefined;
   /** Bytes that the weights of both models may take together; above, they are run one after the other. */
   readonly memory?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -151,8 +153,12 @@ function paramsOf(options: PerplexityOptions): MeasureParams {
   };
 }
 
-function modelOf({ gpuLayers }: PerplexityOptions, path: string): MeasureParams["model"] {
-  return { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) };
+function modelOf({ gpuLayers, ignoreMemoryLimit }: PerplexityOptions, path: string): MeasureParams["model"] {
+  return {
+    path,
+    ...(gpuLayers === undefined ? {} : { gpuLayers }),
+    ...(ignoreMemoryLimit && { ignoreMemoryLimit: true }),
+  };
 }
 
 function fitTogether(model: string, reference: string, memory = weightsShare * memoryLimitBytes()): boolean {

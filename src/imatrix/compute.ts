@@ -25,6 +25,8 @@ export interface ImatrixOptions {
   readonly model: string;
   /** Path of the calibration text. */
   readonly text: string;
+  /** What the file calls the text: its path as given, by default. */
+  readonly dataset?: string | undefined;
   /** Path of the file to write. */
   readonly output: string;
   /** Tokens in a chunk; 512 by default. */
@@ -53,6 +55,8 @@ export interface ImatrixOptions {
   readonly threads?: number | undefined;
   /** Layers on graphics processors; all by default, if there are any. */
   readonly gpuLayers?: number | undefined;
+  /** Run a model whose weights are larger than all memory: it is read from the disk again and again. */
+  readonly ignoreMemoryLimit?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -109,7 +113,8 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
     }
     const momentsCoverage = options.moments && (await joinPasses(passes, options.moments.output));
     const { run: _, ...own } = await readImatrixFile(checkpoint);
-    const imatrix = { ...own, ...mergedWith(own, merged), priorWeight: options.priorWeight };
+    const named = { ...own, datasets: [options.dataset ?? options.text] };
+    const imatrix = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
     const written = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
     await writeImatrixFile(options.output, written, format);
     await rm(checkpoint, { force: true });
@@ -181,6 +186,7 @@ function collectParams(options: ImatrixOptions, context: number, checkpoint: str
     model: {
       path: options.model,
       ...(options.gpuLayers === undefined ? {} : { gpuLayers: options.gpuLayers }),
+      ...(options.ignoreMemoryLimit && { ignoreMemoryLimit: true }),
     },
     text: options.text,
     context,

@@ -1,0 +1,66 @@
+/** The stage `imatrix`: calibration, and the second moments if they are to be used. */
+import { basename } from "node:path";
+import { MIRRORED_VERSION } from "../engine/native.js";
+import { computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
+import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
+import { sha256OfFile } from "../pipeline/hash.js";
+import { engineOptions, type MakeRun } from "./run.js";
+import type { PreparedSource, SourceFacts } from "./source.js";
+
+export interface Calibration {
+  readonly result: ImatrixResult;
+  readonly imatrix: string;
+  readonly imatrixSha256: string;
+  /** Only with effort `max`. */
+  readonly moments: string | undefined;
+  readonly momentsSha256: string | undefined;
+}
+
+/** Computes `imatrix.gguf`, and the same as `imatrix.dat`. Errors: see `computeImatrix`. */
+export async function calibrate(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+): Promise<Calibration> {
+  const { options, folder, stages } = run;
+  const {
+    calibration: text,
+    calibrationContext: context = 512,
+    chunks = 128,
+    parseSpecial = false,
+  } = options;
+  const imatrix = folder.file("imatrix.gguf");
+  const dat = folder.file("imatrix.dat");
+  const moments = options.effort === "max" ? folder.workFile("moments") : undefined;
+  const { priorWeight } = options;
+  const done = await stages.run({
+    name: "imatrix",
+    inputs: {
+      source: facts.identity,
+      "calibration text": await sha256OfFile(text, options.signal),
+      "calibration chunks": [context, chunks, parseSpecial],
+      moments: moments !== undefined,
+      "prior weight": priorWeight,
+      "llama.cpp": MIRRORED_VERSION,
+    },
+    run: async (stage) => {
+      const result = await computeImatrix({
+        ...engineOptions(run, stage),
+        model: source.runnable,
+        text,
+        dataset: basename(text),
+        output: imatrix,
+        context,
+        chunks,
+        parseSpecial,
+        priorWeight,
+        moments: moments === undefined ? undefined : { output: moments },
+      });
+      await writeImatrixFile(dat, await readImatrixFile(imatrix), "dat");
+      return result;
+    },
+    files: () => [imatrix, dat, ...(moments === undefined ? [] : [moments])].map((path) => ({ path })),
+  });
+  const [imatrixSha256 = "", , momentsSha256] = done.sha256;
+  return { result: done.result, imatrix, imatrixSha256, moments, momentsSha256 };
+}

@@ -1,0 +1,103 @@
+/** The stages `quantize` and `verify`: the model file. */
+import { UsageError } from "../errors.js";
+import { weightCount } from "../model/source.js";
+import { type QuantizeResult, quantize } from "../pipeline/quantize.js";
+import { type VerifyResult, verify } from "../pipeline/verify.js";
+import { loadRecipe } from "../recipe/presets.js";
+import type { Calibration } from "./calibrate.js";
+import { mainTypeOf, variantName } from "./names.js";
+import { defaultRecipe, hasBudget, type MakeOptions } from "./options.js";
+import { encoderOptions, type MakeRun, writeOptions } from "./run.js";
+import { isBelowEightBits, type PreparedSource, type SourceFacts } from "./source.js";
+import type { ChosenTypes } from "./types.js";
+
+export interface Encoded {
+  readonly result: QuantizeResult;
+  /** Of all files, one after the other. */
+  readonly sha256: string;
+  /** `asym-IQ2_S`. */
+  readonly variant: string;
+  /** `NAME-asym-IQ2_S`. */
+  readonly name: string;
+}
+
+/** Writes the model file, named after its variant. Errors: see `quantize`. */
+export async function encode(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  calibration: Calibration,
+  types: ChosenTypes,
+): Promise<Encoded> {
+  const { options, folder, stages } = run;
+  const { priorWeight, splitMaxBytes, effort } = options;
+  const request = {
+    model: source.quantizeFrom,
+    recipe: types.recipe,
+    imatrix: calibration.imatrix,
+    moments: calibration.moments,
+    effort,
+    priorWeight,
+    splitMaxBytes,
+    allowRequantize: true,
+  };
+  const variant = await variantOf(request);
+  const name = `${facts.name}-${variant}`;
+  const output = folder.file(`${name}.gguf`);
+  const done = await stages.run({
+    name: "quantize",
+    inputs: {
+      source: facts.identity,
+      recipe: types.recipeSha256,
+      "importance matrix": calibration.imatrixSha256,
+      moments: calibration.momentsSha256,
+      effort,
+      "prior weight": priorWeight,
+      splitting: splitMaxBytes,
+      name,
+    },
+    run: async (stage): Promise<QuantizeResult> =>
+      await quantize({ ...writeOptions(run, stage), ...request, output }),
+    files: ({ files = [] }) => files,
+  });
+  return { result: done.result, sha256: done.sha256.join(" "), variant, name };
+}
+
+/** Decodes every block of the model file and compares a sample of rows with the source. */
+export async function verifyEncoded(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  { result, sha256 }: Encoded,
+): Promise<VerifyResult> {
+  const done = await run.stages.run({
+    name: "verify",
+    inputs: { source: facts.identity, model: sha256 },
+    run: async (stage): Promise<VerifyResult> =>
+      await verify({ ...encoderOptions(run, stage), model: result.output, source: source.quantizeFrom }),
+  });
+  return done.result;
+}
+
+/** The variant's name, from the types that a dry run finds. */
+async function variantOf(request: Omit<Parameters<typeof quantize>[0], "output">): Promise<string> {
+  const { moments: _, effort: __, ...others } = request;
+  const planned = await quantize({ ...others, output: "planned.gguf", dryRun: true });
+  const types = planned.tensors.map(({ to, shape }) => ({ type: to, parameters: weightCount(shape) }));
+  return variantName(await loadRecipe(request.recipe ?? ""), mainTypeOf(types));
+}
+
+/**
+ * Finds out before the calibration whether the source can be quantized like that: sources of eight bits and more
+ * lose next to nothing twice, others are only taken if the user wants it, and a recipe must fit the model.
+ */
+export async function checkTypes(options: MakeOptions, { groups }: SourceFacts): Promise<void> {
+  const { model, recipe = defaultRecipe, allowRequantize } = options;
+  if (!allowRequantize && isBelowEightBits(groups)) {
+    throw new UsageError(
+      `${model}: is quantized to less than eight bits already; use the original, or allow it with --allow-requantize.`,
+      { model },
+    );
+  }
+  if (!hasBudget(options)) await quantize({ model, recipe, output: "planned.gguf", dryRun: true });
+}

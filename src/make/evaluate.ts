@@ -1,0 +1,150 @@
+/** The stages `evaluate` and `baseline`: how far the model, and a common quantization, are from the source. */
+import { rm } from "node:fs/promises";
+import { MIRRORED_VERSION } from "../engine/native.js";
+import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
+import { openModel } from "../model/open.js";
+import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
+import { identityOf } from "../pipeline/fingerprint.js";
+import { sha256OfFile } from "../pipeline/hash.js";
+import { type QuantizeResult, quantize } from "../pipeline/quantize.js";
+import type { Calibration } from "./calibrate.js";
+import type { Encoded } from "./encode.js";
+import { baselineOf } from "./options.js";
+import { engineOptions, type MakeRun, writeOptions } from "./run.js";
+import type { PreparedSource, SourceFacts } from "./source.js";
+import type { StageContext } from "./stages.js";
+
+/** A model that was compared with the source. */
+export interface Compared extends ModelSummary {
+  readonly name: string;
+  /** Size of its files. */
+  readonly bytes: number;
+  readonly evaluation: PerplexityResult;
+}
+
+export interface Evaluated {
+  readonly textSha256: string;
+  readonly model: Compared;
+  readonly baseline: (Compared & { readonly isBuilt: boolean }) | undefined;
+}
+
+/** Measures the model and the baseline on a text, or nothing if there is none. Errors: see `measurePerplexity`. */
+export async function evaluate(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  calibration: Calibration,
+  encoded: Encoded,
+): Promise<Evaluated | undefined> {
+  const { options, stages } = run;
+  const text = options.evaluate;
+  if (text === undefined) return undefined;
+  const textSha256 = await sha256OfFile(text, options.signal);
+  const { evaluationContext: context = 512, evaluationChunks: chunks = 200, parseSpecial = false } = options;
+  const inputs = {
+    source: facts.identity,
+    "evaluation text": textSha256,
+    "evaluation chunks": [context, chunks, parseSpecial],
+    "llama.cpp": MIRRORED_VERSION,
+  };
+  const measure = async (stage: StageContext, model: string) =>
+    await measurePerplexity({
+      ...engineOptions(run, stage),
+      model,
+      reference: source.runnable,
+      text,
+      context,
+      chunks,
+      parseSpecial,
+    });
+  const model = await stages.run({
+    name: "evaluate",
+    inputs: { ...inputs, model: encoded.sha256 },
+    run: async (stage): Promise<Compared> => ({
+      name: encoded.variant,
+      ...(await summaryOf(encoded.result.output)),
+      evaluation: await measure(stage, encoded.result.output),
+    }),
+  });
+  const baseline = await evaluateBaseline(run, source, calibration, inputs, measure);
+  return { textSha256, model: model.result, baseline };
+}
+
+async function evaluateBaseline(
+  run: MakeRun,
+  source: PreparedSource,
+  calibration: Calibration,
+  common: Readonly<Record<string, unknown>>,
+  measure: (stage: StageContext, model: string) => Promise<PerplexityResult>,
+): Promise<Evaluated["baseline"]> {
+  const { options, folder, stages } = run;
+  const baseline = await baselineOf(options);
+  if (baseline.kind === "none") return undefined;
+  const isBuilt = baseline.kind === "mixture";
+  const name = isBuilt ? baseline.name : baseline.path;
+  const inputs = {
+    ...common,
+    baseline: isBuilt ? [name, options.priorWeight] : await identityOfFile(name),
+    "importance matrix": isBuilt ? calibration.imatrixSha256 : undefined,
+  };
+  const built = isBuilt ? folder.workFile(`baseline-${name}.gguf`) : undefined;
+  // A baseline that was measured and removed is not built again.
+  if (built !== undefined && !stages.isFinished("baseline", inputs)) {
+    await buildBaseline(run, source, calibration, name, built, inputs);
+  }
+  const done = await stages.run({
+    name: "baseline",
+    inputs,
+    run: async (stage): Promise<Compared> => ({
+      name,
+      ...(await summaryOf(built ?? name)),
+      evaluation: await measure(stage, built ?? name),
+    }),
+  });
+  if (built !== undefined) {
+    await folder.state.forget("baseline model");
+    await rm(built, { force: true });
+  }
+  return { ...done.result, isBuilt };
+}
+
+/** Builds one of llama.cpp's mixtures with the same importance matrix, in the work folder. */
+async function buildBaseline(
+  run: MakeRun,
+  source: PreparedSource,
+  { imatrix }: Calibration,
+  recipe: string,
+  output: string,
+  inputs: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const { priorWeight } = run.options;
+  const { quantizeFrom: model } = source;
+  await run.stages.run({
+    name: "baseline model",
+    inputs: { source: inputs.source, recipe, "importance matrix": inputs["importance matrix"], priorWeight },
+    run: async (stage): Promise<QuantizeResult> =>
+      await quantize({
+        ...writeOptions(run, stage),
+        ...{ model, output, recipe, imatrix, priorWeight, allowRequantize: true },
+      }),
+    files: ({ files = [] }) => files,
+  });
+}
+
+async function summaryOf(path: string): Promise<ModelSummary & { bytes: number }> {
+  const source = await openModel(path);
+  try {
+    return { bytes: source.byteLength, ...summarize(listTensors(source)) };
+  } finally {
+    await source.close();
+  }
+}
+
+async function identityOfFile(path: string): Promise<string> {
+  const source = await openModel(path);
+  try {
+    return await identityOf(source);
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,60 @@
+/** The folder that `make` fills: what can be published at the top, work under way in `.lopsided/`. */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { FileLock } from "../bytes/lock.js";
+import { EnvironmentError, systemErrorCode } from "../errors.js";
+import { MakeState } from "./state.js";
+
+/** Names of files that were being written under a random name when a run was killed: see `OutputFile.create`. */
+const leftover = /^\..+\.partial-[0-9a-f]{12}$/;
+
+export class MakeFolder {
+  private constructor(
+    readonly path: string,
+    /** Where work under way lies. */
+    readonly work: string,
+    readonly state: MakeState,
+    private readonly lock: FileLock,
+  ) {}
+
+  /**
+   * Opens a folder for one run, creating it. Throws a UsageError if another process works in it, an
+   * EnvironmentError if it cannot be written.
+   */
+  static async open(path: string): Promise<MakeFolder> {
+    const work = join(path, ".lopsided");
+    try {
+      await mkdir(work, { recursive: true });
+    } catch (cause) {
+      throw new EnvironmentError(
+        `${path}: the folder cannot be created (${systemErrorCode(cause) ?? cause}); name another with -o.`,
+        { folder: path },
+        { cause },
+      );
+    }
+    const statePath = join(work, "state.json");
+    const lock = await FileLock.acquire(statePath);
+    await Promise.all([path, work].map(removeLeftovers));
+    return new MakeFolder(path, work, await MakeState.open(statePath), lock);
+  }
+
+  /** A file that is part of the result. */
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** A file that only the work needs. */
+  workFile(name: string): string {
+    return join(this.work, name);
+  }
+
+  async close(): Promise<void> {
+    await this.lock.release();
+  }
+}
+
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (leftover.test(name)) await rm(join(folder, name), { force: true });
+  }
+}

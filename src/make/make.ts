@@ -1,0 +1,96 @@
+/** `make`: from a source model to a folder that can be published, in one run that goes on after any interruption. */
+import { Engine } from "../engine/engine.js";
+import { memoryLimitBytes } from "../engine/limits.js";
+import type { ImatrixResult } from "../imatrix/compute.js";
+import type { PlanResult } from "../pipeline/plan.js";
+import type { QuantizeResult } from "../pipeline/quantize.js";
+import type { SensitivityResult } from "../pipeline/sensitivity.js";
+import type { VerifyResult } from "../pipeline/verify.js";
+import { calibrate } from "./calibrate.js";
+import { checkTypes, encode, verifyEncoded } from "./encode.js";
+import { type Evaluated, evaluate } from "./evaluate.js";
+import { MakeFolder } from "./folder.js";
+import { checkMakeOptions, type MakeOptions } from "./options.js";
+import { MakeProgress } from "./progress.js";
+import type { MakeRun } from "./run.js";
+import { type PreparedSource, prepareSource, readSource, type SourceFacts } from "./source.js";
+import { type StageEvent, Stages } from "./stages.js";
+import { chooseTypes } from "./types.js";
+import { plannedStages } from "./weights.js";
+
+/** What each stage found; stages that were skipped say what they found when they were done. */
+export interface MakeResult {
+  /** The folder. */
+  readonly output: string;
+  /** First file of the model. */
+  readonly model: string;
+  readonly source: PreparedSource;
+  readonly imatrix: ImatrixResult;
+  readonly sensitivity?: SensitivityResult;
+  readonly plan?: PlanResult;
+  readonly quantize: QuantizeResult;
+  readonly verify: VerifyResult;
+  readonly evaluate?: Evaluated;
+  /** Stages of which nothing had changed. */
+  readonly skipped: readonly string[];
+  readonly seconds: number;
+}
+
+/**
+ * Makes the folder. A stage whose inputs are those of an earlier run is skipped; one that was interrupted goes on
+ * where it was, as far as it keeps partial results. Errors: those of the stages; a UsageError if another process
+ * works in the folder or options contradict each other.
+ */
+export async function make(options: MakeOptions): Promise<MakeResult> {
+  const started = performance.now();
+  await checkMakeOptions(options);
+  const folder = await MakeFolder.open(options.output);
+  const engine = new Engine();
+  try {
+    const facts = await readSource(options);
+    await checkTypes(options, facts);
+    warnOfSize(options, facts);
+    const progress = new MakeProgress(plannedStages(options, facts), (event) => options.onProgress?.(event));
+    const skipped: string[] = [];
+    const onStage = (event: StageEvent) => {
+      if (event.event === "skipped") skipped.push(event.stage);
+      options.onStage?.(event);
+      progress.stage(event);
+    };
+    const listener = { onStage, onProgress: progress.update };
+    const stages = new Stages(folder, listener, options.signal);
+    const result = await runStages({ options, folder, stages, engine }, facts);
+    return { ...result, skipped, seconds: (performance.now() - started) / 1000 };
+  } finally {
+    await engine.close();
+    await folder.close();
+  }
+}
+
+async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeResult, "skipped" | "seconds">> {
+  const source = await prepareSource(run, facts);
+  const calibration = await calibrate(run, facts, source);
+  const types = await chooseTypes(run, facts, source, calibration);
+  const encoded = await encode(run, facts, source, calibration, types);
+  const verified = await verifyEncoded(run, facts, source, encoded);
+  const evaluated = await evaluate(run, facts, source, calibration, encoded);
+  return {
+    output: run.folder.path,
+    model: encoded.result.output,
+    source,
+    imatrix: calibration.result,
+    ...(types.sensitivity && { sensitivity: types.sensitivity }),
+    ...(types.plan && { plan: types.plan }),
+    quantize: encoded.result,
+    verify: verified,
+    ...(evaluated && { evaluate: evaluated }),
+  };
+}
+
+function warnOfSize({ model, onWarning }: MakeOptions, { bytes }: SourceFacts): void {
+  const memory = memoryLimitBytes();
+  if (bytes <= memory) return;
+  onWarning?.(
+    `${model}: its ${bytes} bytes are more than the ${memory} bytes of memory; it runs from the disk, which takes long.`,
+  );
+}

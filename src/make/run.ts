@@ -1,0 +1,30 @@
+/** What all stages of one run share. */
+import type { Engine } from "../engine/engine.js";
+import type { MakeFolder } from "./folder.js";
+import type { MakeOptions } from "./options.js";
+import type { StageContext, Stages } from "./stages.js";
+
+export interface MakeRun {
+  readonly options: MakeOptions;
+  readonly folder: MakeFolder;
+  readonly stages: Stages;
+  readonly engine: Engine;
+}
+
+/** The options that everything which runs a model takes. */
+export function engineOptions({ options, engine }: MakeRun, { onProgress }: StageContext) {
+  const { threads, gpuLayers, onWarning, signal } = options;
+  return { threads, gpuLayers, onWarning, signal, engine, onProgress, ignoreMemoryLimit: true };
+}
+
+/** The options that everything which encodes or decodes blocks takes. */
+export function encoderOptions({ options }: MakeRun, { onProgress }: StageContext) {
+  const { threads, onWarning, signal } = options;
+  return { threads, onWarning, signal, onProgress };
+}
+
+/** Options of a command that writes a model: goes on with its unfinished output, or throws a stale one away. */
+export function writeOptions(run: MakeRun, context: StageContext) {
+  const { continues } = context;
+  return { ...encoderOptions(run, context), resume: continues, restart: !continues };
+}

@@ -1,0 +1,143 @@
+/** The stage `source`: what the model is, and a local GGUF file of it that llama.cpp can run. */
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import type { Metadata } from "../gguf/metadata.js";
+import type { ConversionTarget } from "../model/huggingface/conversion.js";
+import { openModel } from "../model/open.js";
+import { type ModelSource, weightCount } from "../model/source.js";
+import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
+import { convert } from "../pipeline/convert.js";
+import { identityOf } from "../pipeline/fingerprint.js";
+import { traitsOf } from "../quants/types.js";
+import { downloadModel } from "./download.js";
+import { baseNameOf } from "./names.js";
+import type { MakeOptions } from "./options.js";
+import { type MakeRun, writeOptions } from "./run.js";
+import type { StageContext } from "./stages.js";
+
+/** What is read of the source at the start of every run. */
+export interface SourceFacts extends ModelSummary {
+  /** Stands for its weights and metadata. */
+  readonly identity: string;
+  /** Size of its files. */
+  readonly bytes: number;
+  readonly metadata: Metadata;
+  /** First part of the files' names. */
+  readonly name: string;
+  /** Weights that a token passes through. */
+  readonly activeParameters: number;
+  readonly place: "gguf" | "folder" | "remote gguf" | "remote folder";
+}
+
+export interface SourceResult {
+  readonly model: string;
+  /** GGUF file that llama.cpp runs: the source itself, or what was made of it in the work folder. */
+  readonly runnable: string;
+  /** Files that were made in the work folder. */
+  readonly made: readonly string[];
+  readonly bytes: number;
+  readonly parameters: number;
+  readonly bpw: number;
+  readonly groups: ModelSummary["groups"];
+}
+
+export interface PreparedSource extends SourceResult {
+  /** What `quantize` reads: what runs, but of a local folder the folder itself. */
+  readonly quantizeFrom: string;
+}
+
+/** Reads the model's headers. Errors: see `openModel`. */
+export async function readSource(options: MakeOptions): Promise<SourceFacts> {
+  const source = await openModel(options.model, { signal: options.signal });
+  try {
+    const summary = summarize(listTensors(source));
+    return {
+      ...summary,
+      identity: `${await identityOf(source)} ${metadataSha256(source.metadata)}`,
+      bytes: source.byteLength,
+      metadata: source.metadata,
+      name: options.name ?? baseNameOf(options.model),
+      activeParameters: activeParameters(source),
+      place: await placeOf(options.model),
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+/** Makes the source runnable: what is no local GGUF file is converted or downloaded into the work folder. */
+export async function prepareSource(run: MakeRun, facts: SourceFacts): Promise<PreparedSource> {
+  const { options, stages } = run;
+  const { model } = options;
+  const { bytes, parameters, bpw, groups, place } = facts;
+  const done = await stages.run({
+    name: "source",
+    inputs: { model: facts.identity, place: place === "gguf" ? model : place },
+    run: async (context): Promise<SourceResult> => {
+      const made = place === "gguf" ? [] : await makeRunnable(run, facts, context);
+      return { model, runnable: made[0] ?? model, made, bytes, parameters, bpw, groups };
+    },
+    files: ({ made }) => made.map((path) => ({ path })),
+  });
+  const { runnable } = done.result;
+  return { ...done.result, quantizeFrom: place === "folder" ? model : runnable };
+}
+
+async function makeRunnable(run: MakeRun, facts: SourceFacts, context: StageContext): Promise<string[]> {
+  const { options, folder } = run;
+  const why = "llama.cpp runs local GGUF files only";
+  if (facts.place === "remote gguf") {
+    options.onWarning?.(`${why}: ${options.model} is downloaded to ${folder.work} (${facts.bytes} bytes).`);
+    const controls = { onProgress: context.onProgress, signal: options.signal, continues: context.continues };
+    return await downloadModel(options.model, folder.workFile("source"), controls);
+  }
+  const type = conversionTarget(facts.groups);
+  const output = folder.workFile(`${facts.name}-${type}.gguf`);
+  options.onWarning?.(`${why}: ${options.model} is converted to ${output}.`);
+  await convert({ ...writeOptions(run, context), folder: options.model, output, type });
+  return [output];
+}
+
+/** The type that loses nothing of what most weights are. */
+function conversionTarget(groups: ModelSummary["groups"]): ConversionTarget {
+  const [largest] = [...groups].sort((a, b) => b.parameters - a.parameters);
+  switch (largest?.type) {
+    case "F32":
+      return "F32";
+    case "F16":
+      return "F16";
+    default:
+      return "BF16";
+  }
+}
+
+async function placeOf(model: string): Promise<SourceFacts["place"]> {
+  if (/^https?:\/\//.test(model)) return "remote gguf";
+  if (model.startsWith("hf://")) return /\.gguf$/i.test(model) ? "remote gguf" : "remote folder";
+  return (await stat(model)).isDirectory() ? "folder" : "gguf";
+}
+
+/** Weights that a token passes through: of routed experts only those used; of the embedding one row. */
+function activeParameters({ tensors, metadata }: ModelSource): number {
+  const architecture = metadata.get("general.architecture")?.value;
+  const value = (key: string) => Number(metadata.get(`${architecture}.${key}`)?.value ?? 0);
+  const experts = value("expert_count");
+  const share = experts > 0 ? Math.min(1, value("expert_used_count") / experts) : 1;
+  return tensors.reduce((sum, { name, shape }) => {
+    const weights = weightCount(shape);
+    return sum + (/_exps\./.test(name) ? share * weights : weights);
+  }, 0);
+}
+
+function metadataSha256(metadata: Metadata): string {
+  const hash = createHash("sha256");
+  for (const [key, value] of metadata) {
+    hash.update(JSON.stringify([key, value], (_, item) => (typeof item === "bigint" ? `${item}n` : item)));
+  }
+  return hash.digest("hex");
+}
+
+/** Whether a source lost precision before: quantizing it again needs to be wanted. */
+export function isBelowEightBits(groups: ModelSummary["groups"]): boolean {
+  return groups.some(({ type }) => traitsOf(type).quantized && type !== "Q8_0");
+}

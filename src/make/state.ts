@@ -1,0 +1,90 @@
+/**
+ * What a folder knows of the stages that were finished in it: `.lopsided/state.json`. Every change replaces the
+ * file as a whole, so that a kill leaves the state before or the one after.
+ */
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { OutputFile } from "../bytes/output.js";
+
+const fingerprintSchema = z.record(z.string(), z.string());
+
+const recordSchema = z.object({
+  /** SHA-256 of each thing that the stage depended on, by name. */
+  fingerprint: fingerprintSchema,
+  /** The files it left, with how they were found to be unchanged. */
+  files: z.array(z.object({ path: z.string(), bytes: z.number(), mtimeMs: z.number(), sha256: z.string() })),
+  /** Time that it took, interrupted runs not counted. */
+  seconds: z.number(),
+  result: z.json(),
+});
+
+const stateSchema = z.object({
+  format: z.literal("lopsided make 1"),
+  stages: z.record(z.string(), recordSchema),
+  /** Stages that were begun and not finished, with what they depended on. */
+  underWay: z.record(z.string(), fingerprintSchema),
+});
+
+export type StageRecord = z.infer<typeof recordSchema>;
+export type StageFile = StageRecord["files"][number];
+type State = z.infer<typeof stateSchema>;
+
+export class MakeState {
+  private constructor(
+    private readonly path: string,
+    private readonly state: State,
+  ) {}
+
+  /** Reads the state; one that is missing or damaged is that of a new folder: everything is then done again. */
+  static async open(path: string): Promise<MakeState> {
+    const text = await readFile(path, "utf8").catch(() => "");
+    return new MakeState(path, parseState(text) ?? { format: "lopsided make 1", stages: {}, underWay: {} });
+  }
+
+  /** What is known of a stage that was finished. */
+  finished(stage: string): StageRecord | undefined {
+    return this.state.stages[stage];
+  }
+
+  /** What a stage that was begun and not finished depended on. */
+  underWay(stage: string): Readonly<Record<string, string>> | undefined {
+    return this.state.underWay[stage];
+  }
+
+  /** Notes that a stage begins: what it leaves when it is interrupted belongs to this fingerprint. */
+  async begin(stage: string, fingerprint: Readonly<Record<string, string>>): Promise<void> {
+    this.state.underWay[stage] = { ...fingerprint };
+    await this.save();
+  }
+
+  async finish(stage: string, record: StageRecord): Promise<void> {
+    delete this.state.underWay[stage];
+    this.state.stages[stage] = record;
+    await this.save();
+  }
+
+  /** Forgets a stage, as if it had never been done. */
+  async forget(stage: string): Promise<void> {
+    delete this.state.stages[stage];
+    await this.save();
+  }
+
+  private async save(): Promise<void> {
+    const bytes = Buffer.from(`${JSON.stringify(this.state)}\n`);
+    const output = await OutputFile.continue(this.path, bytes.byteLength);
+    try {
+      await output.write(0, bytes);
+      await output.commit();
+    } finally {
+      await output.discard();
+    }
+  }
+}
+
+function parseState(text: string): State | undefined {
+  try {
+    return stateSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}

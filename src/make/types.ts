@@ -1,0 +1,127 @@
+/** The stages that choose the types: `sensitivity` and `plan` for a budget, otherwise `recipe`. */
+import { writeFile } from "node:fs/promises";
+import { MIRRORED_VERSION } from "../engine/native.js";
+import { canPerturb } from "../evaluate/sensitivity-job.js";
+import { sha256OfFile } from "../pipeline/hash.js";
+import { type PlanResult, plan } from "../pipeline/plan.js";
+import { type SensitivityResult, sensitivity } from "../pipeline/sensitivity.js";
+import { loadRecipe } from "../recipe/presets.js";
+import { renderRecipe } from "../recipe/render.js";
+import type { Calibration } from "./calibrate.js";
+import { defaultRecipe, hasBudget } from "./options.js";
+import { encoderOptions, engineOptions, type MakeRun } from "./run.js";
+import type { PreparedSource, SourceFacts } from "./source.js";
+
+export interface ChosenTypes {
+  /** Path of the recipe, and its SHA-256. */
+  readonly recipe: string;
+  readonly recipeSha256: string;
+  readonly sensitivity?: SensitivityResult | undefined;
+  readonly plan?: PlanResult | undefined;
+}
+
+/** Chunks that sensitivities are measured on. */
+const sensitivityChunks = 8;
+
+/** Writes `recipe.yaml`: the recipe asked for, or the one that loses least within the budget. */
+export async function chooseTypes(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  calibration: Calibration,
+): Promise<ChosenTypes> {
+  return hasBudget(run.options)
+    ? await planTypes(run, facts, source, calibration)
+    : await copyRecipe(run, run.options.recipe ?? defaultRecipe);
+}
+
+async function copyRecipe({ folder, stages }: MakeRun, name: string): Promise<ChosenTypes> {
+  const recipe = folder.file("recipe.yaml");
+  const text = renderRecipe(await loadRecipe(name));
+  const done = await stages.run({
+    name: "recipe",
+    inputs: { recipe: text },
+    run: async () => await writeFile(recipe, text),
+    files: () => [{ path: recipe }],
+  });
+  return { recipe, recipeSha256: done.sha256[0] ?? "" };
+}
+
+async function planTypes(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  calibration: Calibration,
+): Promise<ChosenTypes> {
+  const { options, folder, stages, engine } = run;
+  const measured = await measureSensitivity(run, facts, source, calibration);
+  const recipe = folder.file("recipe.yaml");
+  const { memory, context, keyType, valueType, parallel, marginBytes, size, bpw } = options;
+  const { priorWeight, effort } = options;
+  const budget = { memory, context, keyType, valueType, parallel, marginBytes, size, bpw };
+  const done = await stages.run({
+    name: "plan",
+    inputs: {
+      source: facts.identity,
+      "importance matrix": calibration.imatrixSha256,
+      sensitivity: measured?.sha256,
+      budget,
+      effort,
+      "prior weight": priorWeight,
+    },
+    run: async (stage): Promise<PlanResult> =>
+      await plan({
+        ...encoderOptions(run, stage),
+        ...budget,
+        engine,
+        model: source.quantizeFrom,
+        output: recipe,
+        imatrix: calibration.imatrix,
+        priorWeight,
+        sensitivity: measured?.result.output,
+        errors: folder.workFile("errors.jsonl"),
+        effort: effort === "max" ? "fine" : effort,
+      }),
+    files: () => [{ path: recipe }],
+  });
+  return { recipe, recipeSha256: done.sha256[0] ?? "", sensitivity: measured?.result, plan: done.result };
+}
+
+/** Measures sensitivities unless the user does without, or the source is of a type that cannot be written back. */
+async function measureSensitivity(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  { imatrix, imatrixSha256 }: Calibration,
+): Promise<{ result: SensitivityResult; sha256: string } | undefined> {
+  const { options, folder, stages } = run;
+  if (options.sensitivity === false) return undefined;
+  const fixed = facts.groups.find(({ type }) => !canPerturb(type));
+  if (fixed !== undefined) {
+    options.onWarning?.(
+      `${options.model} has ${fixed.type} tensors, whose sensitivity cannot be measured; types are chosen by role and depth.`,
+    );
+    return undefined;
+  }
+  const { calibration: text, calibrationContext: context = 512, parseSpecial = false, priorWeight } = options;
+  const output = folder.workFile("sensitivity.json");
+  const done = await stages.run({
+    name: "sensitivity",
+    inputs: {
+      source: facts.identity,
+      "importance matrix": imatrixSha256,
+      "calibration text": await sha256OfFile(text, options.signal),
+      chunks: [context, sensitivityChunks, parseSpecial],
+      "prior weight": priorWeight,
+      "llama.cpp": MIRRORED_VERSION,
+    },
+    run: async (stage): Promise<SensitivityResult> => {
+      const { onWarning: _, ...common } = engineOptions(run, stage);
+      const chunks = { chunks: sensitivityChunks, context, parseSpecial };
+      const { runnable: model } = source;
+      return await sensitivity({ ...common, ...chunks, model, text, output, imatrix, priorWeight });
+    },
+    files: () => [{ path: output }],
+  });
+  return { result: done.result, sha256: done.sha256[0] ?? "" };
+}

@@ -1,0 +1,46 @@
+/** How long the stages of a run take beside one another: a guess that makes one progress of all. */
+import { hasBudget, type MakeOptions } from "./options.js";
+import type { PlannedStage } from "./progress.js";
+import type { SourceFacts } from "./source.js";
+
+/** Seconds of a machine with two cores, roughly; what was measured on the tiny model and on one large layer. */
+const secondsPer = {
+  /** One weight in one token. */
+  decodedWeight: 4e-11,
+  encodedWeight: { fast: 2e-8, default: 3e-8, fine: 6e-8, max: 3e-7 },
+  verifiedWeight: 2e-9,
+  hashedByte: 1e-9,
+};
+
+/** Chunks of a sensitivity run, and measurements for each tensor. */
+const sensitivityTokens = 8 * 512;
+const sensitivityLevels = 2;
+
+/** The stages of a run in their order. */
+export function plannedStages(options: MakeOptions, facts: SourceFacts): PlannedStage[] {
+  const { effort = "default", calibrationContext = 512, chunks = 128 } = options;
+  const { evaluationContext = 512, evaluationChunks = 200, baseline } = options;
+  const { parameters, activeParameters, bytes, groups, place } = facts;
+  const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
+  const encoding = parameters * secondsPer.encodedWeight[effort];
+  const measuring = 2 * decoding(evaluationContext * evaluationChunks);
+  const tensors = groups.reduce((sum, { count }) => sum + count, 0);
+  const sensitivity = tensors * sensitivityLevels * decoding(sensitivityTokens);
+  const stages: [string, number, boolean?][] = [
+    ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],
+    ["imatrix", decoding(calibrationContext * chunks)],
+    ["recipe", 0, !hasBudget(options)],
+    ["sensitivity", sensitivity, hasBudget(options) && options.sensitivity !== false],
+    ["plan", 0.5 * encoding, hasBudget(options)],
+    ["quantize", encoding],
+    ["verify", parameters * secondsPer.verifiedWeight],
+    ["evaluate", measuring, options.evaluate !== undefined],
+    ["baseline model", parameters * secondsPer.encodedWeight.default, builds(options)],
+    ["baseline", measuring, options.evaluate !== undefined && baseline !== "none"],
+  ];
+  return stages.filter(([, , planned = true]) => planned).map(([name, weight]) => ({ name, weight }));
+}
+
+function builds({ evaluate, baseline }: MakeOptions): boolean {
+  return evaluate !== undefined && baseline !== "none" && !/[\\/]|\.gguf$/i.test(baseline ?? "");
+}
