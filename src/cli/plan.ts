@@ -30,7 +30,8 @@ interface Flags {
   tie?: string[];
   backend?: Backend;
   errors?: string;
-  effort?: Effort;
+  effort?: Effort | "max";
+  moments?: string;
   threads?: number;
   json?: boolean;
 }
@@ -62,7 +63,10 @@ export function addPlan(program: Command): void {
     .option("--tie <role>", "one type for all layers of a role, like routed.down (repeatable)", collect)
     .addOption(new Option("--backend <name>", "only types with fast kernels there").choices([...backends]))
     .option("--errors <file>", "where measured errors are kept (default: in the user's cache folder)")
-    .addOption(new Option("--effort <effort>", "effort that quantize will be given").choices([...efforts]))
+    .addOption(
+      new Option("--effort <effort>", "effort that quantize will be given").choices([...efforts, "max"]),
+    )
+    .option("--moments <file>", "with --effort max: second moments of the inputs that quantize will use")
     .option("--threads <n>", "encoder threads (default: all cores)", wholeNumber(1))
     .option("--json", "print one JSON object")
     .action((model: string, flags: Flags) =>

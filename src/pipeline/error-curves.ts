@@ -2,6 +2,9 @@
  * What each type would do to each tensor: the importance-weighted relative error of its output, measured on a sample
  * of rows of every expert. An expert counts by its share of the routed tokens: the squared error of a layer's output
  * over a text is the sum over experts of tokens seen times mean squared error.
+ *
+ * With second moments the encoder lets errors cancel in the outputs. Then the error is e H e^T over sum H_ii w_i^2:
+ * for errors that do not know of each other, as `sensitivity` makes them, that is the importance-weighted one.
  */
 import { createHash } from "node:crypto";
 import { CancelledError } from "../errors.js";
@@ -9,6 +12,7 @@ import type { Imatrix } from "../imatrix/imatrix.js";
 import { rowCount, type SourceTensor } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
+import type { InputMoments, OutputErrors } from "../quants/output-aware/refine.js";
 import type { EncoderPool } from "../quants/pool.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
@@ -17,6 +21,7 @@ import { encoderSignature } from "./encoder-signature.js";
 import type { ErrorCache } from "./error-cache.js";
 import { expertShares } from "./expert-shares.js";
 import { type ImportanceOptions, importanceFor } from "./importance.js";
+import type { ModelMoments } from "./moments.js";
 
 /** A tensor and the types to try on it. */
 export interface CurveTask {
@@ -26,6 +31,8 @@ export interface CurveTask {
 
 export interface CurveOptions extends ImportanceOptions {
   readonly effort: Effort;
+  /** Moments that `quantize --effort max` will use. */
+  readonly moments?: ModelMoments | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -42,6 +49,9 @@ export interface MeasuredCurves {
 
 /** Weights sampled of each tensor: the errors of its rows differ by some percent, and there are hundreds. */
 const sampledWeights = 1 << 18;
+
+/** Experts sampled where each has moments of its own: to factorize them takes longer than to encode the sample. */
+const sampledExperts = 16;
 
 /** Measures all tensors; what the cache knows is not measured again. A header without weights has typical errors. */
 export async function measureCurves(
@@ -90,6 +100,7 @@ interface SamplePart {
   readonly expert: number;
   readonly rows: Uint8Array;
   readonly importance: Float32Array | undefined;
+  readonly moments: InputMoments | undefined;
   /** Its share of the tokens, up to a factor that all experts have in common. */
   readonly share: number;
 }
@@ -98,22 +109,26 @@ interface SamplePart {
 async function readSample(
   tensor: SourceTensor,
   imatrix: Imatrix | undefined,
-  options: ImportanceOptions,
+  options: CurveOptions,
 ): Promise<SamplePart[]> {
   const [columns = 1, rowsPerMatrix = 1] = tensor.shape;
   const matrices = rowCount(tensor.shape) / rowsPerMatrix;
   const importance = imatrix && importanceFor(imatrix, tensor, options);
   const shares = expertShares(imatrix, importance, matrices);
-  const wanted = Math.min(rowsPerMatrix, Math.max(1, Math.ceil(sampledWeights / (columns * matrices))));
+  const momentsOf = options.moments?.forEncoding(tensor);
+  const stride = momentsOf?.isPerExpert ? Math.ceil(matrices / sampledExperts) : 1;
+  const sampled = Math.ceil(matrices / stride);
+  const wanted = Math.min(rowsPerMatrix, Math.max(1, Math.ceil(sampledWeights / (columns * sampled))));
   const parts: SamplePart[] = [];
-  for (let expert = 0; expert < matrices; expert++) {
+  for (let expert = 0; expert < matrices; expert += stride) {
     const rows = new Uint8Array(wanted * rowBytes(tensor.type, columns));
     for (let i = 0; i < wanted; i++) {
       const row = expert * rowsPerMatrix + Math.floor(((i + 0.5) * rowsPerMatrix) / wanted);
       rows.set(await tensor.readRows(row, 1), i * rowBytes(tensor.type, columns));
     }
     const share = shares[expert] ?? 1;
-    parts.push({ expert, rows, importance: importance?.experts[expert], share });
+    const moments = await momentsOf?.read(expert);
+    parts.push({ expert, rows, importance: importance?.experts[expert], moments, share });
   }
   return parts;
 }
@@ -131,7 +146,12 @@ async function measureCurve(
   const errors = await Promise.all(
     types.map(async (type): Promise<[TypeName, number]> => {
       if (type === tensor.type) return [type, 0];
-      const signature = await encoderSignature(pool, type, effort);
+      const signature = await encoderSignature(
+        pool,
+        type,
+        effort,
+        sample.some(({ moments }) => moments !== undefined),
+      );
       const key = createHash("sha256").update(`${content} ${signature}`).digest("hex").slice(0, 40);
       const known = cache.get(key);
       if (known !== undefined) return [type, known];
@@ -152,8 +172,8 @@ async function measureType(
   effort: Effort,
 ): Promise<number> {
   const outcomes = await Promise.all(
-    parts.map(async ({ rows, importance, expert, share }) => {
-      const { statistics } = await pool.transcode({
+    parts.map(async ({ rows, importance, moments, expert, share }) => {
+      const { statistics, outputs } = await pool.transcode({
         label: parts.length > 1 ? `${tensor.name}, expert ${expert}` : tensor.name,
         firstRow: 0,
         sourceType: tensor.type,
@@ -162,11 +182,18 @@ async function measureType(
         source: rows.slice(),
         importance,
         effort,
+        moments,
+        measureOutputs: moments !== undefined,
       });
-      return weighted(statistics, share);
+      return weighted(outputs ? asOutputErrors(statistics, outputs) : statistics, share);
     }),
   );
   return relativeError(outcomes.reduce(addStatistics, noStatistics));
+}
+
+/** Moments have a scale of their own: the energy that all experts' errors refer to stays that of the importance. */
+function asOutputErrors(statistics: Statistics, { energy, error }: OutputErrors): Statistics {
+  return energy > 0 ? { ...statistics, error: (statistics.energy * error) / energy } : statistics;
 }
 
 function weighted(statistics: Statistics, share: number): Statistics {
@@ -177,10 +204,11 @@ function weighted(statistics: Statistics, share: number): Statistics {
 /** Stands for all that decides a sample's errors besides the type. */
 function sampleHash({ type, shape }: SourceTensor, parts: readonly SamplePart[]): string {
   const hash = createHash("sha256").update(`${type} ${shape[0]}`);
-  for (const { rows, importance, share } of parts) {
+  for (const { rows, importance, moments, share } of parts) {
     hash.update(`${share} `).update(rows);
-    if (importance)
-      hash.update(new Uint8Array(importance.buffer, importance.byteOffset, importance.byteLength));
+    for (const values of [importance, moments?.sums]) {
+      if (values) hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    }
   }
   return hash.digest("hex");
 }

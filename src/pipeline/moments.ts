@@ -7,6 +7,9 @@ import { inputOf } from "../moments/inputs.js";
 import { type InputMoments, isRefinable } from "../quants/output-aware/refine.js";
 import type { TypeName } from "../quants/types.js";
 
+/** Reads the moments of an expert, or of the only matrix; an expert that saw no token has none. */
+export type ReadMoments = (expert: number) => Promise<InputMoments | undefined>;
+
 /** Moments of the inputs of a model's tensors. */
 export class ModelMoments {
   /** The matrix read last, which the next slice is likely to want again. */
@@ -27,22 +30,24 @@ export class ModelMoments {
   }
 
   /** A function that reads the moments of each expert of a tensor, if the file has them and the type uses them. */
-  of(
-    tensor: SourceTensor,
-    type: TypeName,
-  ): ((expert: number) => Promise<InputMoments | undefined>) | undefined {
+  of(tensor: SourceTensor, type: TypeName): ReadMoments | undefined {
+    if (tensor.type === type || !isRefinable(type, tensor.shape[0] ?? 1)) return undefined;
+    return this.forEncoding(tensor)?.read;
+  }
+
+  /** The moments of a tensor's input whatever its type will be, as `of` has them. */
+  forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadMoments } | undefined {
     const input = inputOf(tensor.name)?.name;
     const stored = input === undefined ? undefined : this.file.inputs.get(input);
-    if (input === undefined || stored === undefined || tensor.type === type) return undefined;
-    if (!isRefinable(type, tensor.shape[0] ?? 1)) return undefined;
-    return (expert) => this.read(input, stored, stored.counts.length === 1 ? 0 : expert);
+    if (input === undefined || stored === undefined) return undefined;
+    const isPerExpert = stored.counts.length > 1;
+    return { isPerExpert, read: (expert) => this.read(input, stored, isPerExpert ? expert : 0) };
   }
 
   async close(): Promise<void> {
     await this.file.close();
   }
 
-  /** An expert that saw no token has none: its importance has to do. */
   private async read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
     if (stored.counts[index] === 0) return undefined;
     const name = `${this.file.name}: "${input}", matrix ${index}`;

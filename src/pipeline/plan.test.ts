@@ -6,13 +6,15 @@ import { after, describe, it } from "node:test";
 import { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { planGguf } from "../gguf/layout.js";
-import { roleOf } from "../model/roles.js";
-import { bitsPerWeight } from "../quants/types.js";
+import { type RoleSelector, roleOf } from "../model/roles.js";
+import { writeMomentsFile } from "../moments/file.js";
+import { bitsPerWeight, type TypeName } from "../quants/types.js";
 import { isFastOn } from "../recipe/backends.js";
 import { fixture } from "../testing/command.js";
+import { randomMoments } from "../testing/moments.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
 import { fit } from "./fit.js";
-import { type PlanOptions, plan } from "./plan.js";
+import { type PlanOptions, type PlanResult, plan } from "./plan.js";
 import { quantize } from "./quantize.js";
 
 const folder = await mkdtemp(join(tmpdir(), "lopsided-plan-"));
@@ -88,6 +90,38 @@ describe("plan", () => {
     assert.ok(bitsPerWeight(typesOf("embedding")[0]!) <= bitsPerWeight("Q4_K"));
     for (const { type } of planned.tensors) assert.ok(isFastOn("cpu", type), type);
     assert.ok(planned.bpw <= 4);
+  });
+
+  it("measures what output-aware encoding does with moments", async () => {
+    const moments = join(folder, "moments.gguf");
+    const sums = randomMoments(256, 300, 0.7);
+    const contents = [0, 1, 2, 3].map((layer) => ({
+      name: `blk.${layer}.ffn_down_exps`,
+      columns: 256,
+      counts: new Float64Array(16).fill(300),
+      matrix: () => sums,
+    }));
+    await writeMomentsFile(moments, { datasets: ["made up"], chunkCount: 1, chunkSize: 512 }, contents);
+    const only = (role: RoleSelector, ...allowed: TypeName[]) => ({ role, allowed });
+    const limits = [
+      only("routed.down", "IQ2_S", "IQ3_S"),
+      ...(["routed.gate", "routed.up"] as const).map((role) => only(role, "IQ2_S")),
+      ...(["attention", "embedding", "output"] as const).map((role) => only(role, "Q4_K")),
+    ];
+    const request = { ...common, bpw: 3.2, limits };
+    const without = await plan({ ...request, effort: "fine" });
+    const planned = await plan({ ...request, effort: "max", moments });
+    const errorsOf = ({ tensors }: PlanResult) =>
+      tensors.filter(({ name }) => name.includes("ffn_down_exps")).map(({ error }) => error);
+    for (const [i, error] of errorsOf(planned).entries()) {
+      const before = errorsOf(without)[i]!;
+      assert.ok(error < 0.8 * before && error > 0.1 * before, `${error} of ${before}`);
+    }
+    assert.match(await readFile(planned.recipe, "utf8"), /and moments /);
+    const { imatrix, model, recipe } = { ...common, recipe: planned.recipe };
+    const written = { model, imatrix, recipe, moments, output: join(folder, "max.gguf"), dryRun: true };
+    assert.equal(planned.bytes, (await quantize({ ...written, effort: "max", allowRequantize: true })).bytes);
+    await assert.rejects(plan({ ...request, effort: "max" }), /needs the inputs' second moments/);
   });
 
   it("says what the smallest possible model is when the budget is below it", async () => {

@@ -26,7 +26,8 @@ import { defaultCachePath, ErrorCache } from "./error-cache.js";
 import { type ErrorCurve, measureCurves } from "./error-curves.js";
 import { type ImportanceOptions, importanceFor, loadImportance } from "./importance.js";
 import { modelFingerprint } from "./model-fingerprint.js";
-import { predictOutput } from "./quantize.js";
+import { ModelMoments } from "./moments.js";
+import { checkEffort, encoderEffort, predictOutput } from "./quantize.js";
 
 export interface PlanOptions extends BudgetOptions, ImportanceOptions {
   /** GGUF file, first file of a split set, or Hugging Face folder. */
@@ -42,8 +43,10 @@ export interface PlanOptions extends BudgetOptions, ImportanceOptions {
   readonly backend?: Backend | undefined;
   /** Where measured errors are kept; a file in the user's cache folder by default. */
   readonly errors?: string | undefined;
-  /** The effort that `quantize` will be given. */
-  readonly effort?: Effort | undefined;
+  /** The effort that `quantize` will be given; `max` with the same moments. */
+  readonly effort?: Effort | "max" | undefined;
+  /** Path of a moments file, with effort `max`. */
+  readonly moments?: string | undefined;
   readonly threads?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
@@ -54,7 +57,7 @@ export interface PlannedTensorResult {
   readonly name: string;
   readonly type: TypeName;
   readonly bytes: number;
-  /** Importance-weighted relative error that was measured for this type. */
+  /** Relative error that was measured for this type: importance-weighted, or of the outputs by the moments. */
   readonly error: number;
   readonly alpha: number;
 }
@@ -93,6 +96,7 @@ interface Item {
  */
 export async function plan(options: PlanOptions): Promise<PlanResult> {
   const started = performance.now();
+  checkEffort(options);
   const source = await openModel(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
@@ -101,7 +105,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     const fingerprint = await modelFingerprint(source);
     const sensitivity = await sensitivityFor(source, fingerprint, options);
     const items = itemsOf(source, imatrix, options);
-    const { curves, isMeasured } = await curvesFor(items, imatrix, fingerprint, options);
+    const { curves, isMeasured } = await curvesFor(source, items, imatrix, fingerprint, options);
     const solved = await solve({ source, imatrix, budget, sensitivity, items, curves }, options);
     const result = resultOf(solved, { budget, sensitivity, curves, options, isMeasured, started });
     await writeText(options.output, commentsOf(result, options) + renderRecipe(solved.recipe));
@@ -154,6 +158,7 @@ function itemsOf(source: ModelSource, imatrix: Imatrix | undefined, options: Pla
 }
 
 async function curvesFor(
+  source: ModelSource,
   items: readonly Item[],
   imatrix: Imatrix | undefined,
   fingerprint: string,
@@ -161,15 +166,19 @@ async function curvesFor(
 ): Promise<Awaited<ReturnType<typeof measureCurves>>> {
   const tasks = items.flatMap(({ tensors, types }) => tensors.map((tensor) => ({ tensor, types })));
   const open = tasks.filter(({ types }) => types.length > 1);
+  const moments =
+    options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
   const cache = await ErrorCache.open(options.errors ?? defaultCachePath(fingerprint));
   const pool = new EncoderPool(options.threads ?? availableParallelism());
   if (pool.warning) options.onWarning?.(pool.warning);
   try {
     return await measureCurves(open, imatrix, pool, cache, {
       ...options,
-      effort: options.effort ?? "default",
+      effort: encoderEffort(options),
+      moments,
     });
   } finally {
+    await moments?.close();
     await pool.close();
     await cache.close();
   }
@@ -274,11 +283,12 @@ async function layOut(
     `Least predicted divergence within ${budget.title}.`,
     quantizable.map(({ name, type }) => ({ name, type: types.get(name) ?? type })),
   );
-  const { imatrix: imatrixPath, priorWeight, effort, model } = options;
+  const { imatrix: imatrixPath, moments, priorWeight, effort, model } = options;
   const output = await predictOutput(source, recipe, imatrix, {
     model,
     output: "planned.gguf",
     imatrix: imatrixPath,
+    moments,
     priorWeight,
     effort,
     allowRequantize: true,
@@ -353,7 +363,7 @@ function resultOf({ output, types, allocation }: Solved, context: ResultContext)
   };
 }
 
-function commentsOf(result: PlanResult, { model, imatrix }: PlanOptions): string {
+function commentsOf(result: PlanResult, { model, imatrix, moments }: PlanOptions): string {
   const { bytes, bpw, predicted, bound, gap, sensitivity, errors, budget } = result;
   const optimality =
     gap === 0 ? "proven optimal" : `at least ${bound.toPrecision(4)}: gap ${(100 * gap).toFixed(2)} %`;
@@ -366,7 +376,7 @@ function commentsOf(result: PlanResult, { model, imatrix }: PlanOptions): string
     `Size: ${bytes} bytes, ${bpw.toFixed(4)} bits per weight.`,
     `Predicted KL divergence from the source: ${predicted.toPrecision(4)} nats (${optimality}).`,
     `Sensitivity: ${basis}.`,
-    `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${imatrix}`}.`,
+    `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${imatrix}`}${moments === undefined ? "" : ` and moments ${moments}`}.`,
   ]
     .map((line) => `# ${line.replace(/[\r\n]/g, " ")}\n`)
     .join("");

@@ -145,7 +145,8 @@ export async function predictOutput(
   return resultOf(plan, plannedOutput(request), undefined, performance.now());
 }
 
-function checkEffort({ effort, moments }: QuantizeOptions): void {
+/** Throws a UsageError unless effort max and moments come together. */
+export function checkEffort({ effort, moments }: Pick<QuantizeOptions, "effort" | "moments">): void {
   if (effort === "max" && moments === undefined) {
     throw new UsageError(
       '--effort max needs the inputs\' second moments: collect them with "lopsided imatrix --moments FILE" and give --moments FILE.',
@@ -157,7 +158,7 @@ function checkEffort({ effort, moments }: QuantizeOptions): void {
 }
 
 /** With moments the encoder's search is but a start; where there are none, it decides. */
-function encoderEffort({ effort = "default" }: QuantizeOptions): Effort {
+export function encoderEffort({ effort = "default" }: Pick<QuantizeOptions, "effort">): Effort {
   return effort === "max" ? "fine" : effort;
 }
 
@@ -229,7 +230,7 @@ async function metadataOf(
   options: QuantizeOptions,
 ): Promise<(sourceSha256: readonly string[]) => Metadata> {
   const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
-  const momentsSha256 = options.moments === undefined ? undefined : await sha256OfFile(options.moments);
+  const momentsSha256 = await momentsChecksum(options);
   return (sourceSha256) =>
     outputMetadata({
       source: source.metadata,
@@ -244,6 +245,12 @@ async function metadataOf(
         momentsSha256,
       },
     });
+}
+
+/** A dry run needs the checksum's length alone, and moments can be large. */
+async function momentsChecksum({ moments, dryRun }: QuantizeOptions): Promise<string | undefined> {
+  if (moments === undefined) return undefined;
+  return dryRun ? "0".repeat(64) : sha256OfFile(moments);
 }
 
 function plannedOutput(request: OutputRequest) {

@@ -5,7 +5,7 @@
  */
 import { InternalError, MalformedInputError } from "../errors.js";
 import type { Effort } from "./effort.js";
-import { type InputMoments, isRefinable } from "./output-aware/refine.js";
+import { type InputMoments, isRefinable, noOutputErrors, type OutputErrors } from "./output-aware/refine.js";
 import { noStatistics, type Statistics } from "./statistics.js";
 import { rowBytes, type TypeName } from "./types.js";
 import type { Workspace } from "./workspace.js";
@@ -26,6 +26,8 @@ export interface Slice {
   readonly effort: Effort;
   /** Second moments of the input, for output-aware encoding; undefined: importance alone decides. */
   readonly moments?: InputMoments | undefined;
+  /** Whether to measure what `moments` say of the outputs' errors. */
+  readonly measureOutputs?: boolean;
   /** Rows in the target type that were encoded before: they are compared with the source, not encoded anew. */
   readonly encoded?: Uint8Array | undefined;
 }
@@ -37,6 +39,8 @@ export interface Transcoded {
   readonly statistics: Statistics;
   /** The row that lost most, counted like `firstRow`; undefined if both types are the same. */
   readonly worst?: RowError;
+  /** If asked for, and if the type has an output-aware encoder. */
+  readonly outputs?: OutputErrors;
 }
 
 /** Weighted squared error of a row as a share of its own weighted sum of squares. */
@@ -84,6 +88,7 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     );
   }
   const total = { weights: rows * columns, energy: 0, loss: 0, error: 0, vanishedRows: 0 };
+  let outputs: OutputErrors | undefined = moments && slice.measureOutputs ? noOutputErrors : undefined;
   let worst: RowError = { row: slice.firstRow, relativeError: 0 };
   for (let first = 0; first < rows; first += batchRows) {
     const count = Math.min(batchRows, rows - first);
@@ -102,6 +107,7 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
       workspace.refiner.refine(targetType, columns, moments, weights, decoded, encoded);
       workspace.decode(targetType, encoded, decoded);
     }
+    outputs &&= workspace.refiner.addOutputErrors(outputs, weights, decoded);
     if (!slice.encoded) bytes.set(encoded, first * targetRow);
 
     workspace.measure(weights, decoded, columns);
@@ -123,7 +129,7 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     total.loss /= scale;
     total.error /= scale;
   }
-  return { bytes, statistics: total, worst };
+  return { bytes, statistics: total, worst, ...(outputs && { outputs }) };
 }
 
 /** Rows of a batch. */

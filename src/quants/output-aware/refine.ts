@@ -27,13 +27,27 @@ export function isRefinable(type: TypeName, columns: number): boolean {
   return formats[type] !== undefined && columns % SUPERBLOCK === 0;
 }
 
-type Refine = (rows: Float32Array, start: Float32Array, encoded: Uint8Array) => void;
+/** What rows' errors do to their outputs, in the moments' own scale. */
+export interface OutputErrors {
+  /** Sum over rows of sum H_ii w_i^2: what outputs of unrelated inputs would have. */
+  readonly energy: number;
+  /** Sum over rows of e H e^T. */
+  readonly error: number;
+}
+
+export const noOutputErrors: OutputErrors = { energy: 0, error: 0 };
+
+/** Moments made ready for a type. */
+interface Prepared {
+  refine(rows: Float32Array, start: Float32Array, encoded: Uint8Array): void;
+  outputErrors(rows: Float32Array, decoded: Float32Array): OutputErrors;
+}
 
 /** Improves encoded rows. One for each thread. */
 export class Refiner {
   private readonly kernels: OutputAwareKernels | undefined;
   private key = "";
-  private latest: Refine | undefined;
+  private latest: Prepared | undefined;
 
   constructor(private readonly module: WebAssembly.Module | undefined = loadOutputAwareKernels()) {
     this.kernels = module && new OutputAwareKernels(module);
@@ -60,10 +74,16 @@ export class Refiner {
       this.latest = this.prepare(type, columns, moments);
       this.key = key;
     }
-    this.latest?.(rows, start, encoded);
+    this.latest?.refine(rows, start, encoded);
   }
 
-  private prepare(type: TypeName, columns: number, { name, sums }: InputMoments): Refine | undefined {
+  /** Adds the errors of rows, with the moments that the latest call of `refine` was given. */
+  addOutputErrors(sum: OutputErrors, rows: Float32Array, decoded: Float32Array): OutputErrors {
+    const { energy, error } = this.latest?.outputErrors(rows, decoded) ?? noOutputErrors;
+    return { energy: sum.energy + energy, error: sum.error + error };
+  }
+
+  private prepare(type: TypeName, columns: number, { name, sums }: InputMoments): Prepared | undefined {
     const format = formats[type];
     if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns))
       return undefined;
@@ -72,15 +92,42 @@ export class Refiner {
       const { kernels } = this;
       if (kernels === undefined) {
         const encoder = new OutputAwareEncoder(type, factor);
-        return (rows, _start, encoded) => encoder.encodeRows(rows, encoded);
+        return {
+          refine: (rows, _start, encoded) => encoder.encodeRows(rows, encoded),
+          outputErrors: (rows, decoded) => outputErrors(rows, decoded, factor.moments, columns),
+        };
       }
       kernels.prepare(type, factor);
-      return (rows, start, encoded) => kernels.encodeRows(rows, start, encoded, defaultOptions);
+      return {
+        refine: (rows, start, encoded) => kernels.encodeRows(rows, start, encoded, defaultOptions),
+        outputErrors: (rows, decoded) => kernels.outputErrors(rows, decoded),
+      };
     } catch (error) {
       if (error instanceof MalformedInputError) throw new MalformedInputError(`${name}: ${error.message}`);
       throw error;
     }
   }
+}
+
+function outputErrors(
+  rows: Float32Array,
+  decoded: Float32Array,
+  moments: Float32Array,
+  n: number,
+): OutputErrors {
+  let [energy, error] = [0, 0];
+  for (let row = 0; row < rows.length; row += n) {
+    for (let i = 0; i < n; i++) {
+      let product = 0;
+      for (let j = 0; j < n; j++) {
+        product +=
+          (moments[i * n + j] as number) * ((rows[row + j] as number) - (decoded[row + j] as number));
+      }
+      error += product * ((rows[row + i] as number) - (decoded[row + i] as number));
+      energy += (moments[i * n + i] as number) * (rows[row + i] as number) ** 2;
+    }
+  }
+  return { energy, error };
 }
 
 function isEmpty(sums: Float32Array, columns: number): boolean {

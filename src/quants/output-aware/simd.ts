@@ -86,6 +86,45 @@ export class OutputAwareKernels {
     }
   }
 
+  /** What the errors of rows do to their outputs, with the moments of `prepare`. */
+  outputErrors(rows: Float32Array, decoded: Float32Array): { energy: number; error: number } {
+    const { views, columns: n } = this;
+    if (views === undefined) throw new RangeError("nothing is prepared");
+    const { errors, targets, moments, momentDiagonal } = views;
+    let [energy, error] = [0, 0];
+    for (let first = 0; first < rows.length; first += batch * n) {
+      const count = Math.min(batch * n, rows.length - first);
+      errors.fill(0);
+      targets.fill(0);
+      for (let i = 0; i < count; i++) {
+        const weight = rows[first + i] as number;
+        errors[i] = weight - (decoded[first + i] as number);
+        energy += (momentDiagonal[i % n] as number) * weight * weight;
+      }
+      this.multiply(errors, moments, targets);
+      for (let i = 0; i < count; i++) error += (errors[i] as number) * (targets[i] as number);
+    }
+    return { energy, error };
+  }
+
+  /** Adds a batch of rows times a matrix in tiles. */
+  private multiply(rows: Float32Array, tiles: Float32Array, out: Float32Array): void {
+    const n = this.columns;
+    for (let row = 0; row < batch; row += 4) {
+      const at = 4 * row * n;
+      this.exports.add_product?.(
+        rows.byteOffset + at,
+        4 * n,
+        n,
+        tiles.byteOffset,
+        32 * n,
+        n,
+        out.byteOffset + at,
+        4 * n,
+      );
+    }
+  }
+
   private setFormat(format: BlockFormat): void {
     const { block, unit, lowest, highest, highestMinimum } = format;
     this.exports.set_format?.(block, unit, lowest, highest, highestMinimum, format.multiple(1) === 3 ? 1 : 0);
@@ -183,19 +222,7 @@ export class OutputAwareKernels {
     // Rows that fill up the batch are zeros, with no scale.
     views.scales.fill(0);
     views.integers.fill(0);
-    for (let row = 0; row < batch; row += 4) {
-      const at = 4 * row * n;
-      this.exports.add_product?.(
-        views.weights.byteOffset + at,
-        4 * n,
-        n,
-        views.faint.byteOffset,
-        32 * n,
-        n,
-        views.targets.byteOffset + at,
-        4 * n,
-      );
-    }
+    this.multiply(views.weights, views.faint, views.targets);
     const scales = emptyScales(format);
     const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
     const blocks = SUPERBLOCK / format.block;
