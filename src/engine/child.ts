@@ -3,19 +3,27 @@
  * worker thread, and this thread stays free to hear the parent: a cancellation reaches the computation through
  * shared memory, and when the parent is gone the process ends at once, in the middle of a batch if need be.
  */
-import { Worker } from "node:worker_threads";
-import type { ToChild, ToParent } from "./messages.js";
+import { MessageChannel, Worker } from "node:worker_threads";
+import { CONTROL, type ToChild, type ToParent, type WorkerShare } from "./messages.js";
 
-const cancelled = new Int32Array(new SharedArrayBuffer(4));
-const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { cancelled } });
+const control = new Int32Array(new SharedArrayBuffer(8));
+const { port1: toJob, port2: messages } = new MessageChannel();
+const share: WorkerShare = { control, messages };
+const worker = new Worker(new URL("./worker.js", import.meta.url), {
+  workerData: share,
+  transferList: [messages],
+});
 
 process.on("message", (message: ToChild) => {
-  if (message.type === "cancel") {
-    Atomics.store(cancelled, 0, 1);
+  if (message.type === "run") {
+    Atomics.store(control, CONTROL.cancelled, 0);
+    worker.postMessage(message);
     return;
   }
-  Atomics.store(cancelled, 0, 0);
-  worker.postMessage(message);
+  if (message.type === "cancel") Atomics.store(control, CONTROL.cancelled, 1);
+  else toJob.postMessage(message);
+  Atomics.add(control, CONTROL.signals, 1);
+  Atomics.notify(control, CONTROL.signals);
 });
 worker.on("message", (message: ToParent) => process.send?.(message));
 worker.on("error", (error) => {

@@ -29,6 +29,16 @@ export interface ContextOptions {
    * context, which only allows to truncate sequences; false by default.
    */
   readonly windowedCache?: boolean;
+  /**
+   * Makes embeddings rather than logits of what is decoded, a vector for each sequence. The vectors of all tokens
+   * are averaged (`mean`) or the first (`cls`) or last one is taken; `unspecified` is as the model's file says.
+   */
+  readonly pooling?: keyof typeof C.pooling;
+  /**
+   * Sequences share one cache, as in llama-server. Then tokens of any sequences are computed together; without it
+   * only those of consecutive ones are, and each looks through its own tokens alone. False by default.
+   */
+  readonly sharedCache?: boolean;
   /** Rows of logits at most in one decode; as many as tokens by default. */
   readonly outputs?: number;
   /** Allow more tokens per sequence than the model was trained with. */
@@ -74,7 +84,10 @@ export class ModelContext {
       type_k: traitsOf(options.keyCacheType ?? "F16").id,
       type_v: traitsOf(options.valueCacheType ?? "F16").id,
       swa_full: options.windowedCache !== true,
+      kv_unified: options.sharedCache === true,
       n_outputs_max: options.outputs ?? 0,
+      embeddings: options.pooling !== undefined,
+      pooling_type: C.pooling[options.pooling ?? "unspecified"],
       abort_callback: abort.address,
     };
     if (options.observers && options.observers.length > 0) {
@@ -155,6 +168,51 @@ export class ModelContext {
     const { native } = this.model.library;
     if (!native.llama_memory_seq_rm(native.llama_get_memory(this.#address), sequence, position, -1))
       throw new InternalError(`sequence ${sequence} of ${this.model.path} cannot be cut at ${position}.`);
+  }
+
+  /**
+   * Keeps no more than a sequence's first tokens, so that it can go on differently. Not every memory can be cut:
+   * recurrent states are whole, and a window may have moved on from what the next token would look back at. Then
+   * nothing is kept.
+   * @returns tokens kept: `count` or 0
+   */
+  keepFirst(sequence: number, count: number): number {
+    const { native } = this.model.library;
+    const memory = native.llama_get_memory(this.#address);
+    const oldestNeeded = Math.max(0, count - this.model.facts.attentionWindow);
+    const windowed = this.model.facts.attentionWindow > 0;
+    const isThere =
+      count > 0 && (!windowed || native.llama_memory_seq_pos_min(memory, sequence) <= oldestNeeded);
+    if (isThere && native.llama_memory_seq_rm(memory, sequence, count, -1)) return count;
+    this.truncate(sequence, 0);
+    return 0;
+  }
+
+  /**
+   * Gives an empty sequence another one's first tokens, without computing or copying them: needs `sharedCache`, and
+   * a model that is not recurrent.
+   * @returns tokens that the target has then: `count` or 0
+   */
+  shareFirst(source: number, target: number, count: number): number {
+    const { native } = this.model.library;
+    native.llama_memory_seq_cp(native.llama_get_memory(this.#address), source, target, 0, count);
+    return this.keepFirst(target, count);
+  }
+
+  /** How the vectors of a sequence's tokens become one; `none` if they do not. */
+  get pooling(): keyof typeof C.pooling {
+    const id = this.model.library.native.llama_pooling_type(this.#address);
+    const names = Object.keys(C.pooling) as (keyof typeof C.pooling)[];
+    return names.find((name) => C.pooling[name] === id) ?? "none";
+  }
+
+  /** Embedding of a sequence of the last decode: a view of native memory that the next decode overwrites. */
+  embedding(sequence: number): Float32Array {
+    const { native, memory } = this.model.library;
+    const address = native.llama_get_embeddings_seq(this.#address, sequence);
+    if (address === 0)
+      throw new InternalError(`sequence ${sequence} of ${this.model.path} has no embedding.`);
+    return new Float32Array(memory.view(address, 4 * this.model.facts.outputLength));
   }
 
   /** Releases the context; logits and activations seen in it become invalid. */

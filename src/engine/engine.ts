@@ -30,6 +30,13 @@ export interface RunOptions<Event> {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A job that was given to the engine. */
+export interface RunningJob<Result, Message> {
+  readonly result: Promise<Result>;
+  /** Sends the job a message; before its turn it is kept, and after its end dropped. */
+  send(message: Message): void;
+}
+
 interface Pending {
   readonly id: number;
   readonly child: ChildProcess;
@@ -68,9 +75,28 @@ export class Engine {
     params: Params,
     options: RunOptions<Event> = {},
   ): Promise<Result> {
-    const result = this.#queue.then(() => this.#start(job, params, options));
+    return this.start(job, params, options).result;
+  }
+
+  /** Like `run`, for a job that takes messages while it runs. */
+  start<Params, Result, Event, Message>(
+    job: Job<Params, Result, Event, Message>,
+    params: Params,
+    options: RunOptions<Event> = {},
+  ): RunningJob<Result, Message> {
+    const id = this.#nextId++;
+    const early: Message[] = [];
+    let send = (message: Message): void => void early.push(message);
+    const result = this.#queue.then(() => {
+      const running = this.#start(id, job, params, options);
+      send = (message) => {
+        if (this.#pending?.id === id) this.#send(this.#pending.child, { type: "message", id, message });
+      };
+      for (const message of early) send(message);
+      return running;
+    });
     this.#queue = result.catch(() => {});
-    return result;
+    return { result, send: (message) => send(message) };
   }
 
   /** Ends the child process and frees all models; a running job is cancelled. A later job starts it anew. */
@@ -95,15 +121,15 @@ export class Engine {
     return this.#child?.pid;
   }
 
-  #start<Params, Result, Event>(
-    job: Job<Params, Result, Event>,
+  #start<Params, Result, Event, Message>(
+    id: number,
+    job: Job<Params, Result, Event, Message>,
     params: Params,
     { onEvent, onLoad, signal }: RunOptions<Event>,
   ): Promise<Result> {
     if (signal?.aborted) return Promise.reject(new CancelledError("the work was stopped before it began."));
     const child = this.#ensureChild();
     keepAlive(child, true);
-    const id = this.#nextId++;
     const cancel = () => this.#cancel(child, id);
     signal?.addEventListener("abort", cancel, { once: true });
     return new Promise<unknown>((resolve, reject) => {

@@ -8,6 +8,12 @@ export interface ModelFacts {
   readonly architecture: string;
   readonly layers: number;
   readonly embeddingLength: number;
+  /** Elements of the vectors that it puts out, which is another number for some architectures. */
+  readonly outputLength: number;
+  /** Tokens that the sliding windows of attention look back, or 0 if there are none. */
+  readonly attentionWindow: number;
+  /** It keeps a state that grows from token to token, in all or some layers, instead of each token's. */
+  readonly isRecurrent: boolean;
   /** Tokens of context that the model was trained with. */
   readonly trainedContextLength: number;
   readonly parameters: number;
@@ -42,6 +48,9 @@ export function readFacts(
     architecture: metadata.get("general.architecture") ?? "unknown",
     layers: native.llama_model_n_layer(model),
     embeddingLength: native.llama_model_n_embd(model),
+    outputLength: native.llama_model_n_embd_out(model),
+    attentionWindow: native.llama_model_n_swa(model),
+    isRecurrent: native.llama_model_is_recurrent(model) || native.llama_model_is_hybrid(model),
     trainedContextLength: native.llama_model_n_ctx_train(model),
     parameters: Number(native.llama_model_n_params(model)),
     weightsBytes: Number(native.llama_model_size(model)),

@@ -1,4 +1,5 @@
 /** What the engine's processes say to each other. */
+import type { MessagePort } from "node:worker_threads";
 import type { SerializedError } from "../serialized-error.js";
 import type { LogLevel, LogLine } from "./log.js";
 
@@ -6,7 +7,27 @@ export { deserializeError, serializeError } from "../serialized-error.js";
 
 export type ToChild =
   | { type: "run"; id: number; module: string; name: string; params: unknown }
+  | { type: "message"; id: number; message: unknown }
   | { type: "cancel"; id: number };
+
+/**
+ * What the child's two threads share beside their messages: words that the worker reads in the middle of a
+ * computation, and on which it sleeps while it has nothing to do.
+ */
+export interface WorkerShare {
+  /** See `CONTROL`. */
+  readonly control: Int32Array;
+  /** Delivers the parent's messages for the running job, each with the job's number. */
+  readonly messages: MessagePort;
+}
+
+/** Words of `WorkerShare.control`. */
+export const CONTROL = {
+  /** 1 while the running job is to stop. */
+  cancelled: 0,
+  /** Counts messages and cancellations; a waiting job is woken when it changes. */
+  signals: 1,
+} as const;
 
 export type ToParent =
   | { type: "event"; id: number; event: unknown }

@@ -197,6 +197,26 @@ export class Model {
     return new TextDecoder().decode(text.subarray(0, length));
   }
 
+  /**
+   * Bytes of one token, which may be a part of a character; none for a control token unless `special`.
+   */
+  tokenBytes(token: number, options: { special?: boolean } = {}): Uint8Array {
+    const write = (bytes: Uint8Array) =>
+      this.library.native.llama_token_to_piece(
+        this.#vocabulary,
+        token,
+        bytes,
+        bytes.length,
+        0,
+        options.special ?? false,
+      );
+    const bytes = new Uint8Array(64);
+    const length = write(bytes);
+    if (length >= 0) return bytes.subarray(0, length);
+    const longer = new Uint8Array(-length);
+    return longer.subarray(0, write(longer));
+  }
+
   /** Whether a token ends a generated answer. */
   endsGeneration(token: number): boolean {
     return this.library.native.llama_vocab_is_eog(this.#vocabulary, token);

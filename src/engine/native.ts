@@ -21,6 +21,7 @@ export const C = {
   maxSourcesPerTensor: 10,
   maxNameBytes: 64,
   decode: { done: 0, noRoom: 1, aborted: 2 },
+  pooling: { unspecified: -1, none: 0, mean: 1, cls: 2, last: 3, rank: 4 },
   bufferUsage: { weights: 1 },
 } as const;
 
@@ -406,6 +407,10 @@ export function bindFunctions(
     llama_model_n_embd: llama.func("int32_t llama_model_n_embd(uintptr_t model)") as (
       model: Address,
     ) => number,
+    llama_model_n_swa: llama.func("int32_t llama_model_n_swa(uintptr_t model)") as (model: Address) => number,
+    llama_model_n_embd_out: llama.func("int32_t llama_model_n_embd_out(uintptr_t model)") as (
+      model: Address,
+    ) => number,
     llama_model_n_layer: llama.func("int32_t llama_model_n_layer(uintptr_t model)") as (
       model: Address,
     ) => number,
@@ -413,6 +418,12 @@ export function bindFunctions(
     llama_model_n_params: llama.func("uint64_t llama_model_n_params(uintptr_t model)") as (
       model: Address,
     ) => number,
+    llama_model_is_recurrent: llama.func("bool llama_model_is_recurrent(uintptr_t model)") as (
+      model: Address,
+    ) => boolean,
+    llama_model_is_hybrid: llama.func("bool llama_model_is_hybrid(uintptr_t model)") as (
+      model: Address,
+    ) => boolean,
     llama_model_has_encoder: llama.func("bool llama_model_has_encoder(uintptr_t model)") as (
       model: Address,
     ) => boolean,
@@ -466,6 +477,16 @@ export function bindFunctions(
       removeSpecial: boolean,
       unparseSpecial: boolean,
     ) => number,
+    llama_token_to_piece: llama.func(
+      "int32_t llama_token_to_piece(uintptr_t vocab, int32_t token, _Out_ uint8_t *text, int32_t capacity, int32_t strip, bool special)",
+    ) as (
+      vocab: Address,
+      token: number,
+      text: Uint8Array,
+      capacity: number,
+      strip: number,
+      special: boolean,
+    ) => number,
 
     llama_init_from_model: llama.func("llama_init_from_model", "uintptr_t", [
       "uintptr_t",
@@ -487,6 +508,12 @@ export function bindFunctions(
     llama_memory_seq_rm: llama.func(
       "bool llama_memory_seq_rm(uintptr_t memory, int32_t sequence, int32_t from, int32_t to)",
     ) as (memory: Address, sequence: number, from: number, to: number) => boolean,
+    llama_memory_seq_cp: llama.func(
+      "void llama_memory_seq_cp(uintptr_t memory, int32_t source, int32_t target, int32_t from, int32_t to)",
+    ) as (memory: Address, source: number, target: number, from: number, to: number) => void,
+    llama_memory_seq_pos_min: llama.func(
+      "int32_t llama_memory_seq_pos_min(uintptr_t memory, int32_t sequence)",
+    ) as (memory: Address, sequence: number) => number,
     llama_decode: llama.func("llama_decode", "int32_t", ["uintptr_t", declared.batch]) as (
       context: Address,
       batch: Batch,
@@ -495,6 +522,13 @@ export function bindFunctions(
     llama_get_logits: llama.func("uintptr_t llama_get_logits(uintptr_t context)") as (
       context: Address,
     ) => Address,
+
+    llama_pooling_type: llama.func("int llama_pooling_type(uintptr_t context)") as (
+      context: Address,
+    ) => number,
+    llama_get_embeddings_seq: llama.func(
+      "uintptr_t llama_get_embeddings_seq(uintptr_t context, int32_t sequence)",
+    ) as (context: Address, sequence: number) => Address,
 
     ggml_op_name: base.func("const char *ggml_op_name(int operation)") as (operation: number) => string,
     ggml_nbytes: base.func("size_t ggml_nbytes(uintptr_t tensor)") as (tensor: Address) => number,

@@ -1,17 +1,51 @@
 /** The thread of the engine's child process in which llama.cpp runs: executes the jobs that the parent sends. */
 import { writeSync } from "node:fs";
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { CancelledError, InternalError, systemErrorCode } from "../errors.js";
 import type { Job, JobHost } from "./job.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
-import { formatLogLine, formatStep, serializeError, type ToChild, type ToParent } from "./messages.js";
+import {
+  CONTROL,
+  formatLogLine,
+  formatStep,
+  serializeError,
+  type ToChild,
+  type ToParent,
+  type WorkerShare,
+} from "./messages.js";
 import { Model, type ModelOptions } from "./model.js";
 
 const STANDARD_ERROR = 2;
-const { cancelled } = workerData as { cancelled: Int32Array };
-const isCancelled = () => Atomics.load(cancelled, 0) === 1;
+const { control, messages } = workerData as WorkerShare;
+const isCancelled = () => Atomics.load(control, CONTROL.cancelled) === 1;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 const models = new Map<string, Model>();
+
+/** Messages for one job: those for jobs that have ended are dropped. */
+function openMailbox(id: number): { receive(): unknown; wait(): void } {
+  let waiting: unknown[] = [];
+  const collect = () => {
+    for (let next = receiveMessageOnPort(messages); next; next = receiveMessageOnPort(messages)) {
+      const { id: recipient, message } = next.message as Extract<ToChild, { type: "message" }>;
+      if (recipient === id) waiting.push(message);
+    }
+  };
+  const receive = () => {
+    if (waiting.length === 0) collect();
+    const [first, ...rest] = waiting;
+    waiting = rest;
+    return first;
+  };
+  const wait = () => {
+    for (;;) {
+      const seen = Atomics.load(control, CONTROL.signals);
+      collect();
+      if (waiting.length > 0 || isCancelled()) return;
+      Atomics.wait(control, CONTROL.signals, seen);
+    }
+  };
+  return { receive, wait };
+}
 
 function send(message: ToParent): void {
   parentPort?.postMessage(message);
@@ -59,13 +93,16 @@ function loadModel(library: NativeLibrary, id: number, options: ModelOptions): M
 async function run({ id, module, name, params }: Extract<ToChild, { type: "run" }>): Promise<unknown> {
   const library = openLibrary();
   const exports: Record<string, unknown> = await import(module);
-  const job = exports[name] as Job<unknown, unknown, unknown> | undefined;
+  const job = exports[name] as Job<unknown, unknown, unknown, unknown> | undefined;
   if (job?.module !== module || job.name !== name)
     throw new InternalError(`${module} exports no job under the name "${name}".`);
-  const host: JobHost<unknown> = {
+  const mailbox = openMailbox(id);
+  const host: JobHost<unknown, unknown> = {
     library,
     model: (options) => loadModel(library, id, options),
     emit: (event) => send({ type: "event", id, event }),
+    receive: mailbox.receive,
+    waitForMessage: mailbox.wait,
     isCancelled,
   };
   const result = await job.run(params, host);
