@@ -1,0 +1,145 @@
+/** The job that writes answers: lives as long as its generator, takes requests between batches. */
+import type { ModelContext } from "../engine/context.js";
+import { defineJob, type JobHost } from "../engine/job.js";
+import type { Model, ModelOptions } from "../engine/model.js";
+import { CancelledError, UsageError } from "../errors.js";
+import type { TypeName } from "../quants/types.js";
+import { serializeError } from "../serialized-error.js";
+import { Answer, type Vocabulary } from "./answer.js";
+import { Embedder, type Pooling } from "./embedder.js";
+import { promptTokens } from "./prompt.js";
+import type { AnswerPiece, GenerateEvent, GenerateMessage, GenerateRequest } from "./request.js";
+import { Scheduler } from "./scheduler.js";
+
+export interface GenerateParams {
+  readonly model: ModelOptions;
+  /** Answers written at once. */
+  readonly slots: number;
+  /** Tokens that each may have with its prompt. */
+  readonly contextLength: number;
+  readonly batchSize: number;
+  readonly threads?: number | undefined;
+  readonly keyCacheType?: TypeName | undefined;
+  readonly valueCacheType?: TypeName | undefined;
+  readonly pooling?: Pooling | undefined;
+}
+
+type Host = JobHost<GenerateEvent, GenerateMessage>;
+
+/** Writes answers until it is told to close. */
+export const generateJob = defineJob(
+  import.meta.url,
+  "generateJob",
+  (params: GenerateParams, host: Host): void => {
+    const model = host.model(params.model);
+    const context = openContext(model, params);
+    const writer = new Writer(model, context, params, host);
+    try {
+      host.emit({ type: "ready", contextLength: params.contextLength });
+      writer.run();
+    } finally {
+      context.close();
+    }
+  },
+);
+
+function openContext(model: Model, params: GenerateParams): ModelContext {
+  const { slots, contextLength, batchSize, threads, keyCacheType, valueCacheType } = params;
+  return model.createContext({
+    contextLength,
+    sequences: slots,
+    sharedCache: true,
+    windowedCache: true,
+    batchSize,
+    microBatchSize: batchSize,
+    outputs: slots,
+    ...(threads === undefined ? {} : { threads }),
+    ...(keyCacheType === undefined ? {} : { keyCacheType }),
+    ...(valueCacheType === undefined ? {} : { valueCacheType }),
+  });
+}
+
+class Writer {
+  readonly #model: Model;
+  readonly #params: GenerateParams;
+  readonly #host: Host;
+  readonly #scheduler: Scheduler;
+  readonly #vocabulary: Vocabulary;
+  readonly #embedder: Embedder;
+  #pieces: { id: number; piece: AnswerPiece }[] = [];
+  #isClosing = false;
+
+  constructor(model: Model, context: ModelContext, params: GenerateParams, host: Host) {
+    this.#model = model;
+    this.#params = params;
+    this.#host = host;
+    this.#vocabulary = rememberTokens(model);
+    this.#embedder = new Embedder(model, params);
+    const { slots, contextLength } = params;
+    const { vocabularySize, isRecurrent } = model.facts;
+    const batchSize = Math.min(params.batchSize, context.batchSize);
+    this.#scheduler = new Scheduler(
+      context,
+      { slots, contextLength, batchSize, vocabularySize, canShare: !isRecurrent },
+      {
+        onStart: ({ id, promptTokens }, cachedTokens) =>
+          host.emit({ type: "started", id, promptTokens: promptTokens.length, cachedTokens }),
+        onPiece: ({ id }, piece) => this.#pieces.push({ id, piece }),
+        onFailure: ({ id }, error) => host.emit({ type: "failed", id, error: serializeError(error) }),
+      },
+    );
+  }
+
+  run(): void {
+    while (!this.#isClosing) {
+      if (this.#scheduler.isIdle) this.#host.waitForMessage();
+      if (this.#host.isCancelled()) throw new CancelledError("the model's work was stopped.");
+      for (let next = this.#host.receive(); next; next = this.#host.receive()) this.#take(next);
+      this.#scheduler.step();
+      if (this.#pieces.length > 0) this.#host.emit({ type: "pieces", pieces: this.#pieces });
+      this.#pieces = [];
+    }
+  }
+
+  #take(message: GenerateMessage): void {
+    if (message.type === "close") this.#isClosing = true;
+    else if (message.type === "cancel") this.#scheduler.cancel(message.id);
+    else {
+      const { id } = message;
+      try {
+        if (message.type === "generate") this.#scheduler.add(this.#prepare(id, message.request));
+        else this.#host.emit({ type: "embedded", id, embedding: this.#embedder.embed(message.input) });
+      } catch (error) {
+        if (error instanceof CancelledError) throw error;
+        this.#host.emit({ type: "failed", id, error: serializeError(error) });
+      }
+    }
+  }
+
+  #prepare(id: number, request: GenerateRequest): Answer {
+    const tokens = promptTokens(this.#model, request.prompt);
+    const { contextLength } = this.#params;
+    if (tokens.length >= contextLength)
+      throw new UsageError(
+        `the prompt has ${tokens.length} tokens, but the context has ${contextLength} and must have room for the answer; shorten it or use a longer context.`,
+        { reason: "context-length", promptTokens: tokens.length, contextLength },
+      );
+    return new Answer(id, request, tokens, this.#vocabulary);
+  }
+}
+
+/** Asks llama.cpp for each token once. */
+function rememberTokens(model: Model): Vocabulary {
+  const known = new Map<number, Uint8Array>();
+  return {
+    tokenBytes(token) {
+      let bytes = known.get(token);
+      if (bytes === undefined) {
+        bytes = model.tokenBytes(token);
+        known.set(token, bytes);
+      }
+      return bytes;
+    },
+    endsGeneration: (token) => model.endsGeneration(token),
+  };
+}

@@ -1,0 +1,339 @@
+/**
+ * A model that writes: takes any number of requests at once and computes them together (continuous batching), in
+ * the engine's child process. If that process dies, the answers being written fail, and the model is loaded again.
+ */
+import { Engine, type RunningJob } from "../engine/engine.js";
+import type { ModelFacts } from "../engine/facts.js";
+import { describeModel } from "../engine/jobs.js";
+import type { ModelOptions } from "../engine/model.js";
+import { CancelledError, UsageError } from "../errors.js";
+import type { TypeName } from "../quants/types.js";
+import { deserializeError } from "../serialized-error.js";
+import type { Pooling } from "./embedder.js";
+import { generateJob } from "./generate-job.js";
+import type {
+  AnswerPiece,
+  AnswerStart,
+  Completion,
+  Embedding,
+  GenerateEvent,
+  GenerateMessage,
+  GenerateRequest,
+  TokenLogprob,
+} from "./request.js";
+
+/** How a model is set up to write. */
+export interface GeneratorOptions {
+  readonly model: ModelOptions;
+  /** Answers written at once; 4 by default, as in llama-server. */
+  readonly slots?: number | undefined;
+  /** Tokens that each answer may have with its prompt; the model's, but no more than 4096, by default. */
+  readonly contextLength?: number | undefined;
+  /** Tokens computed at once; 512 by default. A cancellation waits for the end of a batch. */
+  readonly batchSize?: number | undefined;
+  /** Threads; one per physical core by default. */
+  readonly threads?: number | undefined;
+  /** Types of the KV cache; F16 by default. */
+  readonly keyCacheType?: TypeName | undefined;
+  readonly valueCacheType?: TypeName | undefined;
+  /** How embeddings are made; as the model's file says by default. */
+  readonly pooling?: Pooling | undefined;
+  /** Runs the model; one of its own by default. Other jobs of the same engine wait until the generator closes. */
+  readonly engine?: Engine | undefined;
+  /** Hears how far the loading of the model is, from 0 to 1. */
+  readonly onLoad?: ((fraction: number) => void) | undefined;
+  /** Hears that the model's process has died. */
+  readonly onCrash?: ((error: Error) => void) | undefined;
+}
+
+/** What one may want to hear of an answer while it is written. */
+export interface GenerateControls {
+  /** Stops the answer. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onStart?: ((start: AnswerStart) => void) | undefined;
+  readonly onPiece?: ((piece: AnswerPiece) => void) | undefined;
+}
+
+/** Most tokens per slot unless asked for: a cache for what models are trained with may not fit. */
+const DEFAULT_CONTEXT = 4096;
+const DEFAULT_SLOTS = 4;
+const DEFAULT_BATCH = 512;
+
+/** A request whose answer is awaited. */
+interface Call {
+  readonly message: GenerateMessage;
+  readonly receive: (event: GenerateEvent | AnswerPiece) => void;
+  readonly reject: (error: unknown) => void;
+  isStarted: boolean;
+}
+
+/**
+ * Writes answers. Keeps the program running until it is closed.
+ *
+ * `const generator = new Generator({ model: { path } });`
+ * `const { text } = await generator.generate({ prompt: "1, 2, 3,", maxTokens: 8, sampling: greedy });`
+ */
+export class Generator {
+  readonly #options: GeneratorOptions;
+  readonly #engine: Engine;
+  readonly #calls = new Map<number, Call>();
+  #facts: Promise<ModelFacts> | undefined;
+  #job: RunningJob<void, GenerateMessage> | undefined;
+  #starting: Promise<void> | undefined;
+  #nextId = 1;
+  #isClosed = false;
+
+  constructor(options: GeneratorOptions) {
+    this.#options = options;
+    this.#engine = options.engine ?? new Engine();
+  }
+
+  /** Answers written at once. */
+  get slots(): number {
+    return this.#options.slots ?? DEFAULT_SLOTS;
+  }
+
+  /** Process id of the model's process, if it runs. */
+  get processId(): number | undefined {
+    return this.#engine.processId;
+  }
+
+  /** What is known of the model; loads it. */
+  facts(): Promise<ModelFacts> {
+    this.#facts ??= this.#engine
+      .run(describeModel, { model: this.#options.model }, this.#loadHooks())
+      .catch((error: unknown) => {
+        this.#facts = undefined; // the next call tries again
+        throw error;
+      });
+    return this.#facts;
+  }
+
+  /** Tokens that each answer may have with its prompt. */
+  async contextLength(): Promise<number> {
+    const { trainedContextLength } = await this.facts();
+    const trained = trainedContextLength > 0 ? trainedContextLength : DEFAULT_CONTEXT;
+    return this.#options.contextLength ?? Math.min(trained, DEFAULT_CONTEXT);
+  }
+
+  /**
+   * Waits until the model is loaded and answers can begin.
+   * @throws what loading it or making the context throws
+   */
+  async ready(): Promise<void> {
+    if (this.#isClosed) throw new CancelledError("the generator is closed.");
+    if (this.#job) return;
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined;
+    });
+    return this.#starting;
+  }
+
+  /**
+   * Writes one answer.
+   * @throws UsageError if the prompt is empty or does not fit; CancelledError if `signal` stops it or the generator
+   *   closes; EnvironmentError if the model's process dies meanwhile
+   */
+  generate(request: GenerateRequest, controls: GenerateControls = {}): Promise<Completion> {
+    const answer = new Collected();
+    return this.#call({ type: "generate", id: this.#nextId++, request }, controls.signal, (event) => {
+      if ("type" in event) {
+        if (event.type !== "started") return undefined;
+        answer.start(event);
+        controls.onStart?.(event);
+        return undefined;
+      }
+      controls.onPiece?.(event);
+      return answer.add(event);
+    });
+  }
+
+  /** Writes one answer, piece by piece; leaving the loop stops it. Throws what `generate` throws. */
+  async *stream(
+    request: GenerateRequest,
+    controls: GenerateControls = {},
+  ): AsyncGenerator<AnswerPiece, Completion, void> {
+    const stop = new AbortController();
+    const signal = controls.signal ? AbortSignal.any([controls.signal, stop.signal]) : stop.signal;
+    let pieces: AnswerPiece[] = [];
+    let wake = () => {};
+    const onPiece = (piece: AnswerPiece) => {
+      controls.onPiece?.(piece);
+      pieces.push(piece);
+      wake();
+    };
+    let isEnded = false;
+    const completion = this.generate(request, { ...controls, signal, onPiece }).finally(() => {
+      isEnded = true;
+      wake();
+    });
+    completion.catch(() => {}); // awaited below, unless the loop is left
+    try {
+      while (!isEnded || pieces.length > 0) {
+        const arrived = pieces;
+        pieces = [];
+        yield* arrived;
+        if (pieces.length === 0 && !isEnded)
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+      return await completion;
+    } finally {
+      stop.abort();
+    }
+  }
+
+  /**
+   * The vector of a text, of length 1.
+   * @throws UsageError if the model makes no embeddings, or the text is empty or too long
+   */
+  embed(input: string | readonly number[], controls: { signal?: AbortSignal } = {}): Promise<Embedding> {
+    return this.#call({ type: "embed", id: this.#nextId++, input }, controls.signal, (event) =>
+      "type" in event && event.type === "embedded" ? event.embedding : undefined,
+    );
+  }
+
+  /** Ends all answers with a CancelledError, and frees the model if the engine is the generator's own. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const job = this.#job;
+    job?.send({ type: "close" });
+    this.#rejectCalls(new CancelledError("the generator was closed."));
+    if (this.#options.engine === undefined) await this.#engine.close();
+    else await job?.result.catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Sends a request and hears what comes back for it, until `hear` gives a result. */
+  #call<Result>(
+    message: Extract<GenerateMessage, { id: number }>,
+    signal: AbortSignal | undefined,
+    hear: (event: GenerateEvent | AnswerPiece) => Result | undefined,
+  ): Promise<Result> {
+    const { id } = message;
+    if (signal?.aborted) return Promise.reject(new CancelledError("the answer was stopped before it began."));
+    return new Promise<Result>((resolve, reject) => {
+      const cancel = () => {
+        this.#job?.send({ type: "cancel", id });
+        end();
+        reject(new CancelledError("the answer was stopped."));
+      };
+      const end = () => {
+        this.#calls.delete(id);
+        signal?.removeEventListener("abort", cancel);
+      };
+      signal?.addEventListener("abort", cancel, { once: true });
+      this.#calls.set(id, {
+        message,
+        isStarted: false,
+        receive(event) {
+          const result = hear(event);
+          if (result === undefined) return;
+          end();
+          resolve(result);
+        },
+        reject(error) {
+          end();
+          reject(error);
+        },
+      });
+      if (this.#job) this.#job.send(message);
+      else this.ready().catch((error: unknown) => this.#rejectCalls(error));
+    });
+  }
+
+  async #start(): Promise<void> {
+    const contextLength = await this.contextLength();
+    if (this.#isClosed) throw new CancelledError("the generator was closed.");
+    const { model, threads, keyCacheType, valueCacheType, pooling } = this.#options;
+    const { slots } = this;
+    if (slots < 1) throw new UsageError(`${slots} slots cannot answer; use at least 1.`);
+    const batchSize = Math.max(slots, Math.min(this.#options.batchSize ?? DEFAULT_BATCH, contextLength));
+    const params = { model, slots, contextLength, batchSize, threads, keyCacheType, valueCacheType, pooling };
+    const job = await new Promise<RunningJob<void, GenerateMessage>>((resolve, reject) => {
+      const starting = this.#engine.start(generateJob, params, {
+        ...this.#loadHooks(),
+        onEvent: (event: GenerateEvent) =>
+          event.type === "ready" ? resolve(starting) : this.#receive(event),
+      });
+      starting.result
+        .then(() => Promise.reject(new CancelledError("the generator was closed.")))
+        .catch((error: Error) => {
+          reject(error);
+          if (this.#job === starting) this.#lose(error);
+        });
+    });
+    this.#job = job;
+    for (const { message } of this.#calls.values()) job.send(message);
+  }
+
+  #loadHooks() {
+    const { onLoad } = this.#options;
+    return onLoad ? { onLoad: (_path: string, fraction: number) => onLoad(fraction) } : {};
+  }
+
+  /** The job has ended: what had begun fails, what waits is sent again. */
+  #lose(error: Error): void {
+    this.#job = undefined;
+    if (this.#isClosed) return;
+    for (const call of [...this.#calls.values()]) if (call.isStarted) call.reject(error);
+    this.#options.onCrash?.(error);
+    if (this.#calls.size > 0) this.ready().catch((reason: unknown) => this.#rejectCalls(reason));
+  }
+
+  #rejectCalls(error: unknown): void {
+    for (const call of [...this.#calls.values()]) call.reject(error);
+  }
+
+  #receive(event: GenerateEvent): void {
+    if (event.type === "ready") return;
+    if (event.type === "pieces") {
+      for (const { id, piece } of event.pieces) this.#calls.get(id)?.receive(piece);
+      return;
+    }
+    const call = this.#calls.get(event.id);
+    if (event.type === "failed") call?.reject(deserializeError(event.error));
+    else if (call) {
+      call.isStarted = true;
+      call.receive(event);
+    }
+  }
+}
+
+/** Puts the pieces of an answer together. */
+class Collected {
+  #start: AnswerStart = { promptTokens: 0, cachedTokens: 0 };
+  #startedAt = 0;
+  #firstPieceAt = 0;
+  #text = "";
+  readonly #tokens: number[] = [];
+  readonly #logprobs: TokenLogprob[] = [];
+
+  start({ promptTokens, cachedTokens }: AnswerStart): void {
+    this.#start = { promptTokens, cachedTokens };
+    this.#startedAt = performance.now();
+  }
+
+  /** Adds a piece; gives the whole with the last. */
+  add({ text, tokens, logprobs, finish }: AnswerPiece): Completion | undefined {
+    if (this.#firstPieceAt === 0) this.#firstPieceAt = performance.now();
+    this.#text += text;
+    this.#tokens.push(...tokens);
+    this.#logprobs.push(...logprobs);
+    if (!finish) return undefined;
+    return {
+      ...this.#start,
+      text: this.#text,
+      tokens: this.#tokens,
+      logprobs: this.#logprobs,
+      finishReason: finish.reason,
+      completionTokens: finish.completionTokens,
+      promptMs: this.#firstPieceAt - this.#startedAt,
+      generationMs: finish.generationMs,
+    };
+  }
+}
