@@ -22,6 +22,7 @@ export { mergeImatrices } from "./imatrix/merge.js";
 // Commands.
 export { type MakeResult, make } from "./make/make.js";
 export type { MakeOptions } from "./make/options.js";
+export { type PublishOptions, type PublishResult, publish } from "./make/publish.js";
 export type { StageEvent } from "./make/stages.js";
 export { type CacheLayer, type CacheType, cacheLayers, cacheSize } from "./model/kv-cache.js";
 export { type Machine, parseMachine } from "./model/machines.js";

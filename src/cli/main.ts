@@ -10,6 +10,7 @@ import { addInspect } from "./inspect.js";
 import { addMake } from "./make.js";
 import { addPerplexity } from "./perplexity.js";
 import { addPlan } from "./plan.js";
+import { addPublish } from "./publish.js";
 import { addQuantize } from "./quantize.js";
 import { addSensitivity } from "./sensitivity.js";
 import { withLongOptions } from "./short-options.js";
@@ -33,6 +34,7 @@ for (const add of [
   addSensitivity,
   addPlan,
   addMake,
+  addPublish,
   addDemo,
 ])
   add(program);

@@ -60,6 +60,7 @@ export async function make(options: MakeOptions): Promise<MakeResult> {
     const listener = { onStage, onProgress: progress.update };
     const stages = new Stages(folder, listener, options.signal);
     const result = await runStages({ options, folder, stages, engine }, facts);
+    await folder.state.forgetUnderWay();
     return { ...result, skipped, seconds: (performance.now() - started) / 1000 };
   } finally {
     await engine.close();

@@ -51,6 +51,11 @@ export class MakeState {
     return this.state.underWay[stage];
   }
 
+  /** Names of the stages that were begun and not finished. */
+  stagesUnderWay(): string[] {
+    return Object.keys(this.state.underWay);
+  }
+
   /** Notes that a stage begins: what it leaves when it is interrupted belongs to this fingerprint. */
   async begin(stage: string, fingerprint: Readonly<Record<string, string>>): Promise<void> {
     this.state.underWay[stage] = { ...fingerprint };
@@ -60,6 +65,13 @@ export class MakeState {
   async finish(stage: string, record: StageRecord): Promise<void> {
     delete this.state.underWay[stage];
     this.state.stages[stage] = record;
+    await this.save();
+  }
+
+  /** Forgets the stages that were begun, never finished, and are no longer part of what is made. */
+  async forgetUnderWay(): Promise<void> {
+    if (this.stagesUnderWay().length === 0) return;
+    this.state.underWay = {};
     await this.save();
   }
 

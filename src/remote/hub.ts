@@ -145,8 +145,9 @@ const accessHint =
   "if the model is private or gated, accept its terms on its page and set HF_TOKEN to a token that may read it.";
 
 /** The hub's address and how to ask it. */
-class Hub {
+export class Hub {
   readonly endpoint: string;
+  readonly token: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
 
   constructor(readonly options: HubOptions) {
@@ -156,6 +157,7 @@ class Hub {
       throw new UsageError(`HF_ENDPOINT: "${endpoint}" is not an address like https://huggingface.co.`);
     }
     const token = options.token ?? process.env.HF_TOKEN;
+    this.token = token || undefined;
     this.headers = token ? { authorization: `Bearer ${token}` } : {};
   }
 
