@@ -25,6 +25,7 @@ interface Flags {
   size?: number;
   bpw?: number;
   sensitivity: boolean;
+  sensitivityChunks?: number;
   calibration: string;
   chunks: number;
   ctxCalibration: number;
@@ -64,6 +65,7 @@ export function addMake(program: Command): void {
     .option("--size <size>", "types by a budget: size of the file, like 11.4GB", read(parseSize))
     .option("--bpw <bits>", "types by a budget: bits per weight, like 2.99", notNegative)
     .option("--no-sensitivity", "with a budget: go by role and depth rather than measure")
+    .option("--sensitivity-chunks <n>", "chunks to measure it on (default: 8)", wholeNumber(1))
     .option("--chunks <n>", "most chunks of calibration", wholeNumber(1), 128)
     .option("--ctx-calibration <n>", "tokens in a chunk of calibration", wholeNumber(16), 512)
     .option("--evaluate <text>", "text to measure on, other than the one for calibration")

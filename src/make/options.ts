@@ -28,6 +28,8 @@ export interface MakeOptions extends Omit<BudgetOptions, "engine"> {
   readonly effort?: Effort | "max" | undefined;
   /** With a budget: measure what errors in each tensor cost rather than go by role and depth; true by default. */
   readonly sensitivity?: boolean | undefined;
+  /** Chunks that sensitivity is measured on, of the calibration text; 8 by default. */
+  readonly sensitivityChunks?: number | undefined;
   /** Tokens in a chunk of calibration; 512 by default. */
   readonly calibrationContext?: number | undefined;
   /** Most chunks of calibration; 128 by default. */
@@ -53,6 +55,7 @@ export interface MakeOptions extends Omit<BudgetOptions, "engine"> {
 }
 
 export const defaultRecipe = "asym-2bit-experts";
+export const defaultSensitivityChunks = 8;
 
 /** Whether types are chosen by a budget, not by a recipe. */
 export function hasBudget({ memory, size, bpw }: MakeOptions): boolean {

@@ -8,7 +8,7 @@ import { type SensitivityResult, sensitivity } from "../pipeline/sensitivity.js"
 import { loadRecipe } from "../recipe/presets.js";
 import { renderRecipe } from "../recipe/render.js";
 import type { Calibration } from "./calibrate.js";
-import { defaultRecipe, hasBudget } from "./options.js";
+import { defaultRecipe, defaultSensitivityChunks, hasBudget } from "./options.js";
 import { encoderOptions, engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 
@@ -19,9 +19,6 @@ export interface ChosenTypes {
   readonly sensitivity?: SensitivityResult | undefined;
   readonly plan?: PlanResult | undefined;
 }
-
-/** Chunks that sensitivities are measured on. */
-const sensitivityChunks = 8;
 
 /** Writes `recipe.yaml`: the recipe asked for, or the one that loses least within the budget. */
 export async function chooseTypes(
@@ -104,6 +101,7 @@ async function measureSensitivity(
     return undefined;
   }
   const { calibration: text, calibrationContext: context = 512, parseSpecial = false, priorWeight } = options;
+  const { sensitivityChunks = defaultSensitivityChunks } = options;
   const output = folder.workFile("sensitivity.json");
   const done = await stages.run({
     name: "sensitivity",

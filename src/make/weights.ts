@@ -1,5 +1,5 @@
 /** How long the stages of a run take beside one another: a guess that makes one progress of all. */
-import { hasBudget, type MakeOptions } from "./options.js";
+import { defaultSensitivityChunks, hasBudget, type MakeOptions } from "./options.js";
 import type { PlannedStage } from "./progress.js";
 import type { SourceFacts } from "./source.js";
 
@@ -12,20 +12,20 @@ const secondsPer = {
   hashedByte: 1e-9,
 };
 
-/** Chunks of a sensitivity run, and measurements for each tensor. */
-const sensitivityTokens = 8 * 512;
+/** Measurements for each tensor. */
 const sensitivityLevels = 2;
 
 /** The stages of a run in their order. */
 export function plannedStages(options: MakeOptions, facts: SourceFacts): PlannedStage[] {
   const { effort = "default", calibrationContext = 512, chunks = 128 } = options;
   const { evaluationContext = 512, evaluationChunks = 200, baseline } = options;
+  const { sensitivityChunks = defaultSensitivityChunks } = options;
   const { parameters, activeParameters, bytes, groups, place } = facts;
   const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
   const encoding = parameters * secondsPer.encodedWeight[effort];
   const measuring = 2 * decoding(evaluationContext * evaluationChunks);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
-  const sensitivity = tensors * sensitivityLevels * decoding(sensitivityTokens);
+  const sensitivity = tensors * sensitivityLevels * decoding(calibrationContext * sensitivityChunks);
   const stages: [string, number, boolean?][] = [
     ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],
     ["imatrix", decoding(calibrationContext * chunks)],
