@@ -61,6 +61,7 @@ async function planTypes(
     inputs: {
       source: facts.identity,
       "importance matrix": calibration.imatrixSha256,
+      moments: calibration.momentsSha256,
       sensitivity: measured?.sha256,
       budget,
       effort,
@@ -77,7 +78,8 @@ async function planTypes(
         priorWeight,
         sensitivity: measured?.result.output,
         errors: folder.workFile("errors.jsonl"),
-        effort: effort === "max" ? "fine" : effort,
+        effort,
+        moments: calibration.moments,
       }),
     files: () => [{ path: recipe }],
   });

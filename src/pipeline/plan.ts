@@ -1,5 +1,6 @@
 /** `plan`: the recipe that loses least within a budget. */
 import { availableParallelism } from "node:os";
+import { basename } from "node:path";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
@@ -363,6 +364,7 @@ function resultOf({ output, types, allocation }: Solved, context: ResultContext)
   };
 }
 
+/** Files go by their names alone: where they lay must not change the recipe's bytes. */
 function commentsOf(result: PlanResult, { model, imatrix, moments }: PlanOptions): string {
   const { bytes, bpw, predicted, bound, gap, sensitivity, errors, budget } = result;
   const optimality =
@@ -370,13 +372,13 @@ function commentsOf(result: PlanResult, { model, imatrix, moments }: PlanOptions
   const basis =
     sensitivity === "defaults"
       ? "defaults by role and depth (measure it with: lopsided sensitivity)"
-      : `measured, ${sensitivity}`;
+      : `measured, ${basename(sensitivity)}`;
   return [
-    `Planned by Lopsided ${version} for ${model}, within ${budget.title}.`,
+    `Planned by Lopsided ${version} for ${/^\w+:\/\//.test(model) ? model : basename(model)}, within ${budget.title}.`,
     `Size: ${bytes} bytes, ${bpw.toFixed(4)} bits per weight.`,
     `Predicted KL divergence from the source: ${predicted.toPrecision(4)} nats (${optimality}).`,
     `Sensitivity: ${basis}.`,
-    `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${imatrix}`}${moments === undefined ? "" : ` and moments ${moments}`}.`,
+    `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${basename(imatrix)}`}${moments === undefined ? "" : ` and moments ${basename(moments)}`}.`,
   ]
     .map((line) => `# ${line.replace(/[\r\n]/g, " ")}\n`)
     .join("");

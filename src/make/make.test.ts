@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { gguf, parseGGUFQuantLabel } from "@huggingface/gguf";
+import type { MakeResult } from "../make/make.js";
+import { fixture, lopsided } from "../testing/command.js";
+import { sha256 } from "../testing/file-server.js";
+import { temporaryFolder } from "../testing/temporary.js";
+
+const calibration = ["--calibration", fixture("text/calibration.txt"), "--parse-special"];
+const few = ["--chunks", "4", "--ctx-calibration", "64", "--threads", "1"];
+const evaluation = ["--evaluate", fixture("text/eval.txt"), "--evaluate-chunks", "2", "--ctx-evaluate", "64"];
+
+function make(folder: string, args: readonly string[], interruption?: Parameters<typeof lopsided>[1]) {
+  const source = fixture("tiny-moe-q8_0.gguf");
+  return lopsided(["make", source, "-o", folder, ...calibration, ...few, ...args, "--json"], interruption);
+}
+
+async function madeWith(folder: string, args: readonly string[]): Promise<MakeResult> {
+  const outcome = await make(folder, args);
+  assert.equal(outcome.status, 0, outcome.stderr);
+  return JSON.parse(outcome.stdout) as MakeResult;
+}
+
+/** SHA-256 of the files whose bytes must not depend on how often a run was interrupted. */
+async function checksums(folder: string): Promise<Record<string, string>> {
+  const names = (await readdir(folder)).filter((name) => /\.(gguf|dat|yaml)$/.test(name)).sort();
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, sha256(await readFile(join(folder, name)))] as const)),
+  );
+}
+
+describe("lopsided make", () => {
+  it("leaves a folder to publish, and does only what changed options make necessary", async (t) => {
+    const folder = join(await temporaryFolder(t), "out");
+    const first = await madeWith(folder, evaluation);
+    assert.equal(first.model, join(folder, "tiny-moe-asym-IQ2_S.gguf"));
+    assert.equal(parseGGUFQuantLabel(first.model), "IQ2_S");
+    const { metadata, tensorInfos } = await gguf(first.model, { allowLocalFile: true });
+    assert.equal(Reflect.get(metadata, "quantize.imatrix.file"), "imatrix.gguf");
+    assert.equal(Reflect.get(metadata, "quantize.imatrix.dataset"), "calibration.txt");
+    assert.equal(tensorInfos.length, first.quantize.tensors.length);
+    assert.deepEqual((await readdir(folder)).filter((name) => !name.startsWith(".")).sort(), [
+      "imatrix.dat",
+      "imatrix.gguf",
+      "recipe.yaml",
+      "tiny-moe-asym-IQ2_S.gguf",
+    ]);
+    const { model, baseline } = first.evaluate!;
+    assert.ok(model.bytes < baseline!.bytes && model.evaluation.kld!.mean > 0);
+    assert.ok(!existsSync(join(folder, ".lopsided", "baseline-Q4_K_M.gguf")));
+
+    const again = await madeWith(folder, evaluation);
+    const { skipped: all, seconds: _, ...rest } = again;
+    const { skipped: none, seconds: __, ...before } = first;
+    assert.deepEqual(none, []);
+    assert.deepEqual(rest, before);
+    assert.deepEqual(all, ["source", "imatrix", "recipe", "quantize", "verify", "evaluate", "baseline"]);
+
+    const bytes = await checksums(folder);
+    const evaluatedAnew = await madeWith(folder, [
+      ...evaluation,
+      "--baseline",
+      "none",
+      "--ctx-evaluate",
+      "32",
+    ]);
+    assert.deepEqual(evaluatedAnew.skipped, ["source", "imatrix", "recipe", "quantize", "verify"]);
+    assert.equal(evaluatedAnew.evaluate?.baseline, undefined);
+    assert.deepEqual(await checksums(folder), bytes);
+
+    const other = await madeWith(folder, ["--recipe", "Q4_K_M"]);
+    assert.deepEqual(other.skipped, ["source", "imatrix"]);
+    assert.equal(other.model, join(folder, "tiny-moe-Q4_K_M.gguf"));
+    assert.ok(!existsSync(first.model));
+  });
+
+  it("goes on after kills, and a folder made in one go has the same bytes", async (t) => {
+    const folder = await temporaryFolder(t);
+    const [killed, whole] = [join(folder, "killed"), join(folder, "whole")];
+    for (const file of ["imatrix.gguf", "recipe.yaml", ".tiny-moe-asym-IQ2_S.gguf.partial"]) {
+      const when = () => existsSync(join(killed, file));
+      await make(killed, [], { signal: "SIGKILL", when });
+    }
+    const resumed = await madeWith(killed, []);
+    assert.ok(resumed.skipped.includes("imatrix"));
+    await madeWith(whole, []);
+    assert.deepEqual(await checksums(killed), await checksums(whole));
+  });
+
+  it("converts a Hugging Face folder for llama.cpp, and quantizes the folder itself within a budget", async (t) => {
+    const folder = join(await temporaryFolder(t), "out");
+    const args = ["make", fixture("tiny-moe"), "-o", folder, ...calibration, ...few, "--name", "tiny"];
+    args.push("--size", "6MB", "--effort", "fast", "--no-sensitivity");
+    const outcome = await lopsided([...args, "--json"]);
+    assert.equal(outcome.status, 0, outcome.stderr);
+    assert.match(outcome.stderr, /is converted to .*tiny-BF16\.gguf/);
+    const { quantize, source, plan } = JSON.parse(outcome.stdout) as MakeResult;
+    assert.match(quantize.output, /tiny-planned-[IQ0-9A-Z_]+\.gguf$/);
+    assert.ok(quantize.bytes <= 6e6 && quantize.bytes === plan?.bytes);
+    assert.equal(source.runnable, join(folder, ".lopsided", "tiny-BF16.gguf"));
+  });
+
+  it("refuses what contradicts itself before any work", async (t) => {
+    const folder = join(await temporaryFolder(t), "out");
+    for (const [args, message] of [
+      [["--recipe", "Q4_K_M", "--bpw", "3"], /--recipe and a budget .* both choose the types; use one/],
+      [["--ctx", "4096"], /--ctx is the context that --memory makes room for/],
+      [["--evaluate", "missing.txt"], /missing\.txt: cannot be read/],
+      [[...evaluation, "--baseline", "Q4_K_X"], /"Q4_K_X" is not a mixture or a type/],
+    ] as const) {
+      const outcome = await make(folder, args);
+      assert.match(outcome.stderr, message);
+      assert.notEqual(outcome.status, 0);
+    }
+    assert.ok(!existsSync(folder));
+  });
+});
