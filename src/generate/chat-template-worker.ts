@@ -1,6 +1,7 @@
 /** The isolated thread in which a model's chat template is parsed and rendered. See chat-template.ts. */
 import { workerData } from "node:worker_threads";
 import { Template } from "@huggingface/jinja";
+import type { WorkerSetup } from "../isolation/messages.js";
 import { serveRequests } from "../isolation/serve.js";
 
 export interface RenderRequest {
@@ -18,7 +19,7 @@ export type RenderReply =
   | { readonly refused: string }
   | { readonly length: number };
 
-const sources = workerData as ReadonlyMap<string, string>;
+const { data: sources } = workerData as WorkerSetup<ReadonlyMap<string, string>, undefined>;
 const parsed = new Map<string, Template>();
 
 function render({ template: name, variables, maxLength }: RenderRequest): RenderReply {

@@ -21,6 +21,7 @@ const maxPromptLength = 33_554_432;
 const renderTimeoutMs = 10_000;
 
 const heapMegabytes = 128;
+const memoryMegabytes = 512;
 
 /** For models whose vocabulary has ChatML's tokens and whose header has no template. */
 const chatMl = `{%- for message in messages -%}
@@ -106,6 +107,7 @@ export class ChatTemplate {
       data: source.templates,
       readable: [dirname(dirname(fileURLToPath(import.meta.resolve("@huggingface/jinja"))))],
       heapMegabytes,
+      memoryMegabytes,
     });
   }
 

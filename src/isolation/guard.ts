@@ -1,26 +1,149 @@
 /**
- * Main thread of an isolated process. It runs nothing from strangers itself: a worker thread does, so that this
- * thread always hears when the parent goes away, and then takes the process with it. See isolated.ts.
+ * Main thread of an isolated process. It runs nothing from strangers itself: worker threads do, so that this
+ * thread always hears when the parent goes away, and then takes the process with it. It stops a worker that takes
+ * too long, and the whole process if it grows too large. See isolated.ts.
  */
 import { Worker } from "node:worker_threads";
-import type { FromGuard, GuardSetup } from "./messages.js";
+import type { Failure, FromGuard, FromWorker, GuardSetup, ToGuard, WorkerSetup } from "./messages.js";
 
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
-process.once("message", (setup) => start(setup as GuardSetup));
+/** How often the memory is looked at while a request is worked on. */
+const watchEveryMs = 20;
 
-function start({ module, data, youngMegabytes }: GuardSetup): void {
-  const worker = new Worker(new URL(module), {
-    workerData: data,
-    env: {},
-    execArgv: [],
-    resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes },
-  });
-  worker.on("message", (message: FromGuard) => send(message));
-  worker.on("error", (error) => send({ type: "broken", reason: error.message }));
-  worker.on("exit", () => send({ type: "broken", reason: "its thread ended" }));
-  process.on("message", (request) => worker.postMessage(request));
+const youngMegabytes = 16;
+
+process.on("disconnect", die);
+process.once("message", (setup) => {
+  begin(setup as GuardSetup).catch((error: unknown) => send({ type: "broken", reason: String(error) }));
+});
+
+async function begin(setup: GuardSetup): Promise<void> {
+  const prepared = setup.prepare === undefined ? undefined : await firstMessage(setup.prepare, setup.data);
+  const guard = new Guard(setup, prepared);
+  process.on("message", (message) => guard.ask(message as ToGuard<unknown>));
 }
 
-function send(message: FromGuard): void {
+/** Gives one request at a time to a worker, once that is ready. */
+class Guard {
+  readonly #setup: GuardSetup;
+  readonly #prepared: unknown;
+  #worker: Worker;
+  #isReady = false;
+  #wasReady = false;
+  #pending: ToGuard<unknown> | undefined;
+  #timers: NodeJS.Timeout[] = [];
+
+  constructor(setup: GuardSetup, prepared: unknown) {
+    this.#setup = setup;
+    this.#prepared = prepared;
+    this.#worker = this.#start();
+  }
+
+  ask(message: ToGuard<unknown>): void {
+    this.#pending = message;
+    if (this.#isReady) this.#work(message);
+  }
+
+  #work({ request, timeoutMs }: ToGuard<unknown>): void {
+    this.#timers = [
+      setTimeout(() => this.#fail("too slow"), timeoutMs),
+      setInterval(() => this.#watchMemory(), watchEveryMs),
+    ];
+    this.#worker.postMessage(request);
+  }
+
+  #start(): Worker {
+    const { module, data } = this.#setup;
+    const worker = startWorker(module, { data, prepared: this.#prepared });
+    const ifCurrent =
+      <Value>(act: (value: Value) => void) =>
+      (value: Value) => {
+        if (worker === this.#worker) act(value);
+      };
+    worker.on(
+      "message",
+      ifCurrent<FromWorker>((message) => this.#receive(message)),
+    );
+    worker.on(
+      "error",
+      ifCurrent<NodeJS.ErrnoException>((error) => this.#lose(error)),
+    );
+    worker.on(
+      "exit",
+      ifCurrent(() => this.#lose(new Error("its thread ended"))),
+    );
+    return worker;
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === "ready") {
+      this.#isReady = true;
+      if (!this.#wasReady) send(message);
+      this.#wasReady = true;
+      if (this.#pending) this.#work(this.#pending);
+      return;
+    }
+    this.#settle();
+    send(message);
+    if (this.#setup.fresh) this.#replace();
+  }
+
+  #lose(error: NodeJS.ErrnoException): void {
+    if (!this.#pending) send({ type: "broken", reason: error.message });
+    else this.#fail(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? "too much memory" : "ended");
+  }
+
+  #fail(failure: Failure): void {
+    this.#settle();
+    send({ type: "failed", failure });
+    this.#replace();
+  }
+
+  #replace(): void {
+    const old = this.#worker;
+    this.#isReady = false;
+    this.#worker = this.#start();
+    void old.terminate();
+  }
+
+  #watchMemory(): void {
+    if (process.memoryUsage.rss() < this.#setup.memoryMegabytes * 2 ** 20) return;
+    this.#settle();
+    // Nothing less would give all of it back.
+    process.send?.({ type: "failed", failure: "too much memory" } satisfies FromGuard<unknown>, die);
+  }
+
+  #settle(): void {
+    this.#pending = undefined;
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+}
+
+/** Node's options are inherited, and with them the permission model: it holds per thread. */
+function startWorker(module: string, workerData: WorkerSetup<unknown, unknown>): Worker {
+  return new Worker(new URL(module), {
+    workerData,
+    env: {},
+    resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes },
+  });
+}
+
+async function firstMessage(module: string, data: unknown): Promise<unknown> {
+  const worker = startWorker(module, { data, prepared: undefined });
+  try {
+    return await new Promise((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+      worker.once("exit", () => reject(new Error("its preparation ended without a result")));
+    });
+  } finally {
+    await worker.terminate();
+  }
+}
+
+function send(message: FromGuard<unknown>): void {
   process.send?.(message);
+}
+
+function die(): void {
+  process.kill(process.pid, "SIGKILL");
 }

@@ -1,24 +1,31 @@
 /**
- * A process for code from strangers (chat templates, generated Python). Its environment is empty, its heap is
- * bounded, Node's permission model lets it read only the modules it needs and start nothing, and it is killed when
- * it takes too long or its parent ends. A thread would not do: V8 ends the whole process when a thread of it
- * outgrows its memory in one step.
+ * A process for code from strangers (chat templates, generated Python). Its environment is empty, its memory is
+ * bounded, Node's permission model lets it read only the modules it needs and start nothing, JavaScript in it
+ * cannot be made from strings, and it ends when it takes too long or its parent ends. A thread would not do: V8
+ * ends the whole process when a thread of it outgrows its memory in one step.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { realpathSync } from "node:fs";
+import { sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
-import type { FromGuard, GuardSetup } from "./messages.js";
+import type { Failure, FromGuard, GuardSetup, ToGuard } from "./messages.js";
 
 export interface IsolatedOptions {
   /** Address of the module that runs in a worker thread there and calls `serveRequests`. */
   readonly module: string;
-  /** The worker's `workerData`. */
+  /** The worker's data. */
   readonly data?: unknown;
+  /** Address of a module that runs once in a thread before all workers; its first message is given to them. */
+  readonly prepare?: string;
+  /** A new worker for every request. */
+  readonly fresh?: boolean;
   /** Folders of packages that the module imports; all it may read besides our own code. */
   readonly readable: readonly string[];
   /** Bound of the JavaScript heap. */
   readonly heapMegabytes: number;
+  /** Bound of the process's memory, of all kinds, while it works on a request. */
+  readonly memoryMegabytes: number;
 }
 
 export interface AskOptions {
@@ -27,29 +34,33 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What became of a request that has no reply. */
-export type Failure = "too slow" | "ended";
+export type Outcome<Reply> = { readonly reply: Reply } | { readonly failure: Failure };
 
 /** Time to start; a busy machine with slow disks needs some seconds. */
 const startTimeoutMs = 120_000;
 
-const youngMegabytes = 16;
+/** How much later than the guard's own time limit the whole process is killed. */
+const graceMs = 30_000;
 
 /** Our own compiled code. */
 const codeFolder = fileURLToPath(new URL("..", import.meta.url));
 
-/** One request at a time; the process starts with the first, and is gone after a request that failed. */
+/** Takes one request at a time. The process starts with the first; another follows one that ended. */
 export class Isolated<Request, Reply> {
   readonly #options: IsolatedOptions;
   #child: ChildProcess | undefined;
   #ready: Promise<void> | undefined;
-  #settle: ((outcome: { reply: Reply } | { failure: Failure }) => void) | undefined;
+  #becomeReady: () => void = () => {};
+  #settle: ((outcome: Outcome<Reply>) => void) | undefined;
 
   constructor(options: IsolatedOptions) {
     this.#options = options;
   }
 
-  /** Starts the process if it is not there, and waits until it can take a request. */
+  /**
+   * Starts the process if it is not there, and waits until it can take a request.
+   * @throws EnvironmentError if that fails
+   */
   async start(): Promise<void> {
     this.#ready ??= this.#launch();
     await this.#ready;
@@ -59,23 +70,25 @@ export class Isolated<Request, Reply> {
    * Sends a request and waits for its reply; if there is none, says why.
    * @throws EnvironmentError if the process cannot be started; CancelledError
    */
-  async ask(
-    request: Request,
-    { timeoutMs, signal }: AskOptions,
-  ): Promise<{ readonly reply: Reply } | { readonly failure: Failure }> {
+  async ask(request: Request, { timeoutMs, signal }: AskOptions): Promise<Outcome<Reply>> {
     if (signal?.aborted) throw new CancelledError("the work was stopped.");
     await this.start();
     const child = this.#child;
     if (this.#settle || !child) throw new InternalError("an isolated process was asked twice at a time.");
     keepAlive(child, true);
-    const timer = setTimeout(() => this.#finish({ failure: "too slow" }), timeoutMs);
-    const stop = () => this.#finish({ failure: "ended" });
+    const kill = (failure: Failure) => () => {
+      this.#discard();
+      this.#finish({ failure });
+    };
+    const timer = setTimeout(kill("too slow"), timeoutMs + graceMs);
+    const stop = kill("ended");
     signal?.addEventListener("abort", stop, { once: true });
     try {
-      const outcome = await new Promise<{ reply: Reply } | { failure: Failure }>((resolve) => {
+      const outcome = await new Promise<Outcome<Reply>>((resolve) => {
         this.#settle = resolve;
+        const message: ToGuard<Request> = { request, timeoutMs };
         if (signal?.aborted) stop();
-        else child.send(request as object, (error) => error && this.#finish({ failure: "ended" }));
+        else child.send(message, (error) => error && stop());
       });
       if (signal?.aborted) throw new CancelledError("the work was stopped.");
       return outcome;
@@ -88,14 +101,13 @@ export class Isolated<Request, Reply> {
 
   /** Ends the process. The next request starts another. */
   close(): void {
-    this.#finish({ failure: "ended" });
     this.#discard();
+    this.#finish({ failure: "ended" });
   }
 
-  #finish(outcome: { reply: Reply } | { failure: Failure }): void {
+  #finish(outcome: Outcome<Reply>): void {
     const settle = this.#settle;
     this.#settle = undefined;
-    if ("failure" in outcome) this.#discard();
     settle?.(outcome);
   }
 
@@ -106,26 +118,17 @@ export class Isolated<Request, Reply> {
   }
 
   #launch(): Promise<void> {
-    const { heapMegabytes, readable, module, data } = this.#options;
-    const guard = fileURLToPath(new URL("./guard.js", import.meta.url));
-    const folders = [codeFolder, ...readable].map((folder) => `${realpathSync(folder)}/*`);
-    const child = fork(guard, {
-      env: {},
-      execArgv: [
-        `--max-old-space-size=${heapMegabytes}`,
-        permissionFlag(),
-        "--allow-worker",
-        ...folders.map((folder) => `--allow-fs-read=${folder}`),
-      ],
-      serialization: "advanced",
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-    });
+    const { heapMegabytes, memoryMegabytes, module, data, prepare, fresh = false } = this.#options;
+    const child = this.#fork(heapMegabytes);
     this.#child = child;
     return new Promise((resolve, reject) => {
       const fail = (reason: string) => {
         clearTimeout(timer);
-        if (this.#child === child) this.#finish({ failure: "ended" });
         child.kill("SIGKILL");
+        if (this.#child === child) {
+          this.#discard();
+          this.#finish({ failure: "ended" });
+        }
         reject(new EnvironmentError(`an isolated process could not be started: ${reason}; try again.`));
       };
       const timer = setTimeout(
@@ -134,17 +137,45 @@ export class Isolated<Request, Reply> {
       );
       child.on("error", (error) => fail(error.message));
       child.on("exit", (code, signal) => fail(`it ended with ${signal ?? `exit code ${code}`}`));
-      child.on("message", (message) => {
-        const heard = message as FromGuard;
-        if (heard.type === "broken") return fail(heard.reason);
-        if (this.#child !== child) return;
-        if (heard.type === "reply") return this.#finish({ reply: heard.reply as Reply });
+      child.on("message", (message: FromGuard<Reply>) => {
+        if (message.type === "broken") fail(message.reason);
+        else if (this.#child === child) this.#receive(message);
+      });
+      this.#becomeReady = () => {
         clearTimeout(timer);
         keepAlive(child, false);
         resolve();
-      });
-      const setup: GuardSetup = { module, data, youngMegabytes };
+      };
+      const setup: GuardSetup = { module, data, prepare, fresh, memoryMegabytes };
       child.send(setup, (error) => error && fail(error.message));
+    });
+  }
+
+  #receive(message: Exclude<FromGuard<Reply>, { type: "broken" }>): void {
+    if (message.type === "ready") this.#becomeReady();
+    else if (message.type === "reply") this.#finish({ reply: message.reply });
+    else {
+      // Only a new process has all of its memory free.
+      if (message.failure === "too much memory") this.#discard();
+      this.#finish({ failure: message.failure });
+    }
+  }
+
+  #fork(heapMegabytes: number): ChildProcess {
+    const folders = [codeFolder, ...this.#options.readable].map(
+      (folder) => `--allow-fs-read=${realpathSync(folder)}${sep}*`,
+    );
+    return fork(fileURLToPath(new URL("./guard.js", import.meta.url)), {
+      env: {},
+      execArgv: [
+        `--max-old-space-size=${heapMegabytes}`,
+        "--disallow-code-generation-from-strings",
+        permissionFlag(),
+        "--allow-worker",
+        ...folders,
+      ],
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
   }
 }

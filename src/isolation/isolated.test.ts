@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { CancelledError, EnvironmentError } from "../errors.js";
+import type { ProbeRequest } from "../testing/isolated-probe.js";
+import { Isolated } from "./isolated.js";
+
+const opened: Isolated<ProbeRequest, unknown>[] = [];
+after(() => {
+  for (const isolated of opened) isolated.close();
+});
+
+const limits = { timeoutMs: 5000 };
+
+function probe(fresh = false, module = "../testing/isolated-probe.js"): Isolated<ProbeRequest, unknown> {
+  const isolated = new Isolated<ProbeRequest, unknown>({
+    module: new URL(module, import.meta.url).href,
+    readable: [],
+    heapMegabytes: 64,
+    memoryMegabytes: 400,
+    fresh,
+  });
+  opened.push(isolated);
+  return isolated;
+}
+
+test("an isolated process can read, write and start nothing, and make no code", async () => {
+  assert.deepEqual(await probe().ask("succeeded", limits), { reply: [] });
+});
+
+test("each way to end badly has its name, and the next request is answered", async () => {
+  const isolated = probe();
+  assert.deepEqual(await isolated.ask("loop", { timeoutMs: 300 }), { failure: "too slow" });
+  assert.deepEqual(await isolated.ask("exit", limits), { failure: "ended" });
+  assert.deepEqual(await isolated.ask("allocate", limits), { failure: "too much memory" });
+  const { failure } = (await isolated.ask("grow", limits)) as { failure: string };
+  assert.match(failure, /^(ended|too much memory)$/); // V8 may end the process before its thread
+  assert.deepEqual(await isolated.ask("count", limits), { reply: 1 });
+});
+
+test("a worker is kept, or replaced after every request", async () => {
+  const kept = probe();
+  await kept.ask("count", limits);
+  assert.deepEqual(await kept.ask("count", limits), { reply: 2 });
+  const fresh = probe(true);
+  await fresh.ask("count", limits);
+  assert.deepEqual(await fresh.ask("count", limits), { reply: 1 });
+});
+
+test("a request can be cancelled", async () => {
+  const isolated = probe();
+  await isolated.start();
+  const abort = new AbortController();
+  const asked = isolated.ask("loop", { ...limits, signal: abort.signal });
+  setTimeout(() => abort.abort(), 50);
+  await assert.rejects(asked, CancelledError);
+  assert.deepEqual(await isolated.ask("count", limits), { reply: 1 });
+});
+
+test("a module that cannot be loaded is an error in words", async () => {
+  await assert.rejects(probe(false, "./no-such-module.js").ask("count", limits), EnvironmentError);
+});

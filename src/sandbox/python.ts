@@ -1,0 +1,119 @@
+/**
+ * A sandbox for Python programs from strangers: CPython in WebAssembly (Pyodide), without the bridge to
+ * JavaScript, in a thread without Node.js, in an isolated process. Files live in memory, there is no network, and
+ * time, memory and output are bounded. Every program gets a fresh interpreter, restored from a snapshot.
+ */
+import { fileURLToPath } from "node:url";
+import { Isolated } from "../isolation/isolated.js";
+import type { SandboxData } from "./prepare.js";
+import type { PythonReply, PythonRequest } from "./python-worker.js";
+import { parseReturned, type Returned } from "./returned.js";
+
+export interface SandboxLimits {
+  /** Memory of Python; 256 MiB by default. */
+  readonly memoryMegabytes?: number | undefined;
+  /** How much of what a program prints is kept; 64 KiB by default. */
+  readonly maxOutputBytes?: number | undefined;
+}
+
+export interface RunOptions {
+  /** Time for the program and all its calls; 10 s by default. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A function of the program to call. */
+export interface PythonCall {
+  readonly function: string;
+  /** JSON values. */
+  readonly arguments: readonly unknown[];
+}
+
+/** What became of a program. Nothing in it is to be believed: it is what the program says. */
+export interface PythonOutcome {
+  /** Why the program, or the interpreter, did not get to its end. */
+  readonly failure: string | undefined;
+  /** What its calls returned, in order; fewer than asked for if it broke down. */
+  readonly returned: readonly Returned[];
+  /** What it printed, cut at the bound. */
+  readonly output: string;
+}
+
+/** Memory of the process: besides Python's own, the snapshot, the compiled code, two threads. */
+const processMegabytes = 512;
+
+const heapMegabytes = 256;
+
+const maxResultBytes = 1_048_576;
+
+/** Runs one program at a time. `close` ends its process; so does the end of this one. */
+export class PythonSandbox {
+  readonly #isolated: Isolated<PythonRequest, PythonReply>;
+  readonly #limits: Required<{ [Limit in keyof SandboxLimits]: number }>;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor({ memoryMegabytes = 256, maxOutputBytes = 65_536 }: SandboxLimits = {}) {
+    this.#limits = { memoryMegabytes, maxOutputBytes };
+    const pyodide = new URL("./", import.meta.resolve("pyodide"));
+    const data: SandboxData = { pyodide: pyodide.href, memoryMegabytes };
+    this.#isolated = new Isolated({
+      module: new URL("./python-worker.js", import.meta.url).href,
+      prepare: new URL("./prepare.js", import.meta.url).href,
+      data,
+      fresh: true,
+      readable: [fileURLToPath(pyodide)],
+      heapMegabytes,
+      memoryMegabytes: memoryMegabytes + processMegabytes,
+    });
+  }
+
+  /** Starts the process in advance; some seconds. Throws an EnvironmentError if that fails. */
+  async start(): Promise<void> {
+    await this.#isolated.start();
+  }
+
+  /**
+   * Runs a program, then calls its functions one after the other.
+   * @throws EnvironmentError if the sandbox cannot be started; CancelledError
+   */
+  async run(
+    code: string,
+    calls: readonly PythonCall[] = [],
+    options: RunOptions = {},
+  ): Promise<PythonOutcome> {
+    const turn = this.#turn.then(() => this.#runNow(code, calls, options));
+    this.#turn = turn.catch(() => {});
+    return await turn;
+  }
+
+  close(): void {
+    this.#isolated.close();
+  }
+
+  async #runNow(
+    code: string,
+    calls: readonly PythonCall[],
+    { timeoutMs = 10_000, signal }: RunOptions,
+  ): Promise<PythonOutcome> {
+    const { memoryMegabytes, maxOutputBytes } = this.#limits;
+    const request: PythonRequest = {
+      code,
+      calls: JSON.stringify(calls.map((call) => [call.function, call.arguments])),
+      maxOutputBytes,
+      maxResultBytes,
+    };
+    const outcome = await this.#isolated.ask(request, { timeoutMs, signal });
+    if ("reply" in outcome) return readReply(outcome.reply);
+    const failure = {
+      "too slow": `did not end within ${timeoutMs / 1000} s`,
+      "too much memory": `took more memory than the ${memoryMegabytes} MiB it may have`,
+      ended: "ended the interpreter",
+    }[outcome.failure];
+    return { failure, returned: [], output: "" };
+  }
+}
+
+function readReply({ result, output, crash }: PythonReply): PythonOutcome {
+  const { failure, returned } = parseReturned(result);
+  return { failure: crash ?? failure, returned, output };
+}
