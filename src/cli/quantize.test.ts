@@ -132,6 +132,9 @@ describe("lopsided quantize", () => {
     const { status, stderr } = await lopsided(["quantize", ...args]);
     assert.equal(status, 0, stderr);
     assert.match(stderr, /^warning: blk\.0\.ffn_up\.weight: 1 of 2 rows became all zero as Q4_0/m);
+    const verified = await lopsided(["verify", join(folder, "out.gguf"), "--source", source]);
+    assert.equal(verified.status, 0, verified.stderr);
+    assert.match(verified.stderr, /^warning: \S+: blk\.0\.ffn_up\.weight: 1 rows are all zero/m);
   });
 
   it("keeps what is done when it is stopped, and says how to go on", async (t) => {

@@ -202,32 +202,42 @@ async function compareSlice(
   model: ModelSource,
   item: TensorSlice,
   original: SourceTensor,
-  { pool }: Context,
+  { pool, onWarning }: Context,
 ): Promise<Statistics> {
   const stored = await storedSlice(model, item);
   const source = await original.readRows(item.slice.firstRow, item.slice.rows);
   if (original.type === stored.sourceType && Buffer.compare(source, stored.source) === 0) return noStatistics;
+  const types = { sourceType: original.type, targetType: stored.sourceType };
+  const encoded = stored.source;
   const { statistics, worst } = await pool.transcode({
     ...stored,
+    ...types,
     source,
-    sourceType: original.type,
-    targetType: stored.sourceType,
-    encoded: stored.source,
+    encoded,
     effort: "default",
   });
-  checkRows(stored.label, statistics, worst);
+  checkRows(stored.label, worst);
+  const { vanishedRows } = statistics;
+  if (vanishedRows > 0) {
+    // Weights too small for the type's scales vanish in any encoding; others were lost.
+    const rows = await original.readRows(item.slice.firstRow, item.slice.rows);
+    const again = await pool.transcode({ ...stored, ...types, source: rows, effort: "fast" });
+    const problem = `${stored.label}: ${vanishedRows} rows are all zero, and the source's are not`;
+    if (again.statistics.vanishedRows < vanishedRows) {
+      throw new MalformedInputError(`${problem}. Write the model again.`);
+    }
+    onWarning?.(`${problem}: their weights are too small for the scales of ${types.targetType}.`);
+  }
   return statistics;
 }
 
-function checkRows(label: string, { vanishedRows }: Statistics, worst: Transcoded["worst"]): void {
-  if (worst === undefined) return;
+function checkRows(label: string, worst: Transcoded["worst"]): void {
+  if (worst === undefined || worst.relativeError <= mostRowError) return;
   const { row, relativeError: error } = worst;
-  if (vanishedRows === 0 && error <= mostRowError) return;
-  const problem =
-    vanishedRows > 0 && error <= mostRowError
-      ? `${vanishedRows} rows are all zero, and the source's are not`
-      : `row ${row} has nothing to do with the source's: the relative error is ${error.toFixed(2)}`;
-  throw new MalformedInputError(`${label}: ${problem}. Write the model again.`, { row });
+  throw new MalformedInputError(
+    `${label}: row ${row} has nothing to do with the source's: the relative error is ${error.toFixed(2)}. Write the model again.`,
+    { row },
+  );
 }
 
 async function storedSlice(model: ModelSource, { tensor, slice }: TensorSlice) {

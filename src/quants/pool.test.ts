@@ -84,6 +84,22 @@ describe("the encoder pool", () => {
     }
   });
 
+  it("rejects a slice whose bytes were moved before, and goes on", async () => {
+    const pool = new EncoderPool(1);
+    const moved = slice(0, 4);
+    await pool.transcode(moved);
+    const all = await Promise.allSettled([
+      ...[4, 8, 12].map((first) => pool.transcode(slice(first, 4))),
+      pool.transcode(moved),
+      pool.transcode(slice(16, 4)),
+    ]);
+    assert.deepEqual(
+      all.map(({ status }) => status),
+      ["fulfilled", "fulfilled", "fulfilled", "rejected", "fulfilled"],
+    );
+    await pool.close();
+  });
+
   it("leaves a buffer alone that the source is only a part of", async () => {
     const pool = new EncoderPool(1);
     try {

@@ -127,9 +127,14 @@ export class EncoderPool {
 
   private send(thread: Thread, task: Waiting): void {
     const id = this.nextId++;
-    thread.tasks.set(id, task);
     const work = ownBytes(task.work);
-    thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
+    try {
+      thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
+      thread.tasks.set(id, task);
+    } catch (cause) {
+      task.reject(new InternalError(`A slice cannot be sent to a thread: ${cause}.`, {}, { cause }));
+      this.finished();
+    }
   }
 
   private receive(thread: Thread, reply: Reply): void {
