@@ -23,6 +23,7 @@ import {
   UsageError,
 } from "../errors.js";
 import {
+  answerMessages,
   decodeForever,
   echo,
   failAssertion,
@@ -85,6 +86,44 @@ test("jobs run in the order given, and their events come before their results", 
   assert.deepEqual(await first, { values, sum: 6 });
   await second;
   assert.deepEqual(heard, [1, 2, 3, "first", 1]);
+});
+
+test("a running job takes messages in their order, also those sent before its turn", async () => {
+  const heard: string[] = [];
+  const before = engine.run(echo, { values: new Float32Array(1) });
+  const job = engine.start(
+    answerMessages,
+    { path },
+    {
+      onEvent: (event) => {
+        heard.push(event);
+        if (event === "b!") job.send("c");
+        if (event === "c!") job.send("end");
+      },
+    },
+  );
+  job.send("a");
+  job.send("b");
+  await before;
+  assert.equal(await job.result, 3);
+  assert.deepEqual(heard, ["a!", "b!", "c!"]);
+  job.send("late");
+  const next = engine.start(answerMessages, { path }, { onEvent: () => assert.fail("not its message") });
+  next.send("end");
+  assert.equal(await next.result, 0);
+});
+
+test("a sleeping job is woken by a cancellation", async () => {
+  const before = engine.processId;
+  const stop = new AbortController();
+  const job = engine.start(
+    answerMessages,
+    { path },
+    { signal: stop.signal, onEvent: () => setImmediate(() => stop.abort()) },
+  );
+  job.send("a");
+  assert.ok((await failure(job.result)) instanceof CancelledError);
+  assert.equal(engine.processId, before);
 });
 
 test("a job's errors keep their class, message and details", async () => {

@@ -93,6 +93,11 @@ export class Generator {
     return this.#options.slots ?? DEFAULT_SLOTS;
   }
 
+  /** Whether the model is loaded and answers begin at once. */
+  get isReady(): boolean {
+    return this.#job !== undefined;
+  }
+
   /** Process id of the model's process, if it runs. */
   get processId(): number | undefined {
     return this.#engine.processId;

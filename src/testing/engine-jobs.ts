@@ -63,3 +63,20 @@ export const echo = defineJob(
     return { values, sum: values.reduce((a, b) => a + b, 0) };
   },
 );
+
+/** Answers each message, asleep in between, until it is told to end. */
+export const answerMessages = defineJob(
+  import.meta.url,
+  "answerMessages",
+  (_: Params, host: JobHost<string, string>): number => {
+    for (let count = 0; ; ) {
+      host.waitForMessage();
+      if (host.isCancelled()) return count;
+      for (let next = host.receive(); next !== undefined; next = host.receive()) {
+        if (next === "end") return count;
+        host.emit(`${next}!`);
+        count++;
+      }
+    }
+  },
+);
