@@ -2,7 +2,7 @@
 //   --clean      from nothing
 //   --if-stale   only if a source is newer than the last build
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -41,4 +41,6 @@ for (const [source, module] of [
   mkdirSync(new URL(`../dist/${module}/..`, import.meta.url), { recursive: true });
   run("npx", "--no-install", "asc", `src/${source}`, "-o", `dist/${module}`, ...options);
 }
+// What the compilers leave where it is.
+cpSync(join(root, "src/serve/page"), join(root, "dist/serve/page"), { recursive: true });
 writeFileSync(stamp, "");

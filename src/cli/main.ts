@@ -13,6 +13,7 @@ import { addPlan } from "./plan.js";
 import { addPublish } from "./publish.js";
 import { addQuantize } from "./quantize.js";
 import { addSensitivity } from "./sensitivity.js";
+import { addServe } from "./serve.js";
 import { withLongOptions } from "./short-options.js";
 import { addVerify } from "./verify.js";
 
@@ -35,6 +36,7 @@ for (const add of [
   addPlan,
   addMake,
   addPublish,
+  addServe,
   addDemo,
 ])
   add(program);

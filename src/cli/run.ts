@@ -9,6 +9,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** Prints a line for people, on stderr. */
   readonly say: (line: string) => void;
+  /** Prints the result of a command that has more to do after it, such as to serve. */
+  readonly print: (result: CommandResult) => void;
 }
 
 /** What a command leaves behind: the object for `--json`, and what people read instead. */
@@ -23,7 +25,7 @@ export interface CommandResult {
  */
 export async function runCommand(
   options: { json?: boolean },
-  command: (context: CommandContext) => Promise<CommandResult>,
+  command: (context: CommandContext) => Promise<CommandResult | undefined>,
 ): Promise<void> {
   const abort = new AbortController();
   const interrupt = () => {
@@ -37,13 +39,19 @@ export async function runCommand(
     bar.stop();
     process.stderr.write(`${line}\n`);
   };
-  try {
-    const result = await command({ onProgress: bar.update, signal: abort.signal, say });
+  let isPrinted = false;
+  const print = (result: CommandResult) => {
     bar.stop();
     process.stdout.write(options.json ? `${JSON.stringify(result.json)}\n` : `${result.text}\n`);
+    isPrinted = true;
+  };
+  try {
+    const result = await command({ onProgress: bar.update, signal: abort.signal, say, print });
+    bar.stop();
+    if (result) print(result);
   } catch (error) {
     bar.stop();
-    fail(error, options.json === true);
+    fail(error, options.json === true && !isPrinted);
   } finally {
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);

@@ -1,0 +1,92 @@
+/** `/v1/completions`. */
+import type { Completion, FinishReason, GenerateRequest, TokenLogprob } from "../generate/request.js";
+import { checkChoices } from "./chat.js";
+import { streamEvents } from "./event-stream.js";
+import { range, requestOf, usageOf } from "./generation.js";
+import { completionLogprobs } from "./logprobs.js";
+import type { CompletionRequest } from "./schemas.js";
+import type { Caller, Service } from "./service.js";
+
+/** Goes on with one or more texts, at once or as events. */
+export async function answerCompletion(
+  service: Service,
+  body: CompletionRequest,
+  caller: Caller,
+): Promise<Response> {
+  checkChoices(service, body.n);
+  service.checkAdmission(body.model, body.n * body.prompt.length);
+  const requests = body.prompt.flatMap((prompt) =>
+    range(body.n).map((choice) => completionRequest(body, prompt, choice)),
+  );
+  return body.stream
+    ? streamCompletion(service, body, requests, caller)
+    : Response.json(await complete(service, body, requests, caller));
+}
+
+function completionRequest(
+  body: CompletionRequest,
+  prompt: string | number[],
+  choice: number,
+): GenerateRequest {
+  return { ...requestOf(body, prompt, choice), maxTokens: body.max_tokens, logprobs: body.logprobs };
+}
+
+function choiceOf(
+  body: CompletionRequest,
+  index: number,
+  part: { text: string; logprobs: readonly TokenLogprob[]; reason: FinishReason | null; offset: number },
+): object {
+  return {
+    index,
+    text: part.text,
+    logprobs: body.logprobs === undefined ? null : completionLogprobs(part.logprobs, part.offset),
+    finish_reason: part.reason,
+  };
+}
+
+async function complete(
+  service: Service,
+  body: CompletionRequest,
+  requests: readonly GenerateRequest[],
+  caller: Caller,
+): Promise<object> {
+  const completions = await Promise.all(requests.map((request) => service.answer(request, caller)));
+  return {
+    ...service.envelope("cmpl"),
+    object: "text_completion",
+    choices: completions.map(({ text, logprobs, finishReason }, index) =>
+      choiceOf(body, index, { text, logprobs, reason: finishReason, offset: 0 }),
+    ),
+    usage: usageOf(completions, body.n),
+  };
+}
+
+function streamCompletion(
+  service: Service,
+  body: CompletionRequest,
+  requests: readonly GenerateRequest[],
+  caller: Caller,
+): Promise<Response> {
+  const includesUsage = body.stream_options?.include_usage === true;
+  const envelope = {
+    ...service.envelope("cmpl"),
+    object: "text_completion",
+    ...(includesUsage ? { usage: null } : {}),
+  };
+  return streamEvents(async (send) => {
+    const completions: Completion[] = await Promise.all(
+      requests.map((request, index) => {
+        let offset = 0;
+        return service.answer(request, caller, {
+          onPiece: ({ text, logprobs, finish }) => {
+            if (text === "" && logprobs.length === 0 && !finish) return;
+            const part = { text, logprobs, reason: finish?.reason ?? null, offset };
+            send({ ...envelope, choices: [choiceOf(body, index, part)] });
+            offset += text.length;
+          },
+        });
+      }),
+    );
+    if (includesUsage) send({ ...envelope, choices: [], usage: usageOf(completions, body.n) });
+  });
+}

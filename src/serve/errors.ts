@@ -1,0 +1,53 @@
+/** Failures in the form of OpenAI's API. */
+import { CancelledError, EnvironmentError, LopsidedError, UsageError } from "../errors.js";
+
+type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 413 | 429 | 500 | 503;
+
+/** An error with everything that its response says. */
+export class ApiError extends Error {
+  readonly status: ErrorStatus;
+  readonly type: string;
+  readonly code: string | null;
+  /** Name of the field that is to blame. */
+  readonly param: string | null;
+  /** Seconds after which to try again. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    status: ErrorStatus,
+    message: string,
+    details: { type?: string; code?: string; param?: string; retryAfter?: number } = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = "ApiError";
+    this.status = status;
+    this.type = details.type ?? (status >= 500 ? "server_error" : "invalid_request_error");
+    this.code = details.code ?? null;
+    this.param = details.param ?? null;
+    this.retryAfter = details.retryAfter;
+  }
+
+  /** What the body of the response says. */
+  toJSON(): { error: { message: string; type: string; param: string | null; code: string | null } } {
+    const { message, type, param, code } = this;
+    return { error: { message, type, param, code } };
+  }
+}
+
+/** The response to a failure. What is not meant for the client's eyes becomes "internal error". */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  const options = { cause: error };
+  if (error instanceof UsageError) {
+    const code = error.details.reason === "context-length" ? { code: "context_length_exceeded" } : {};
+    return new ApiError(400, error.message, code, options);
+  }
+  if (error instanceof CancelledError)
+    return new ApiError(503, "the server is shutting down.", { code: "shutting_down" }, options);
+  if (error instanceof EnvironmentError)
+    return new ApiError(503, error.message, { code: "engine_failed", retryAfter: 1 }, options);
+  if (error instanceof LopsidedError && error.kind !== "internal")
+    return new ApiError(500, error.message, {}, options);
+  return new ApiError(500, "internal error; the server's log says more.", {}, options);
+}
