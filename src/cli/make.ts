@@ -90,7 +90,7 @@ export function addMake(program: Command): void {
       runCommand(flags, async ({ onProgress, signal, say }) => {
         const onWarning = (warning: string) => say(`warning: ${warning}`);
         const onStage = (event: StageEvent) => sayStage(event, say);
-        const controls = { onProgress, onWarning, onStage, signal };
+        const controls = { onProgress, onWarning, onStage, signal, command: commandLine() };
         const result = await make({ ...optionsOf(model, flags), ...controls });
         return { json: result, text: describeMake(result) };
       }),
@@ -111,6 +111,12 @@ function optionsOf(model: string, flags: Flags): MakeOptions {
     evaluationChunks: evaluateChunks,
     splitMaxBytes: flags.splitMaxSize,
   };
+}
+
+/** What was typed, as it can be typed again. */
+function commandLine(): string {
+  const words = process.argv.slice(2).map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
+  return ["lopsided", ...words].join(" ");
 }
 
 /** One line for each stage, when it is over. */

@@ -11,6 +11,7 @@ export interface Calibration {
   readonly result: ImatrixResult;
   readonly imatrix: string;
   readonly imatrixSha256: string;
+  readonly textSha256: string;
   /** Only with effort `max`. */
   readonly moments: string | undefined;
   readonly momentsSha256: string | undefined;
@@ -33,11 +34,12 @@ export async function calibrate(
   const dat = folder.file("imatrix.dat");
   const moments = options.effort === "max" ? folder.workFile("moments") : undefined;
   const { priorWeight } = options;
+  const textSha256 = await sha256OfFile(text, options.signal);
   const done = await stages.run({
     name: "imatrix",
     inputs: {
       source: facts.identity,
-      "calibration text": await sha256OfFile(text, options.signal),
+      "calibration text": textSha256,
       "calibration chunks": [context, chunks, parseSpecial],
       moments: moments !== undefined,
       "prior weight": priorWeight,
@@ -62,5 +64,5 @@ export async function calibrate(
     files: () => [imatrix, dat, ...(moments === undefined ? [] : [moments])].map((path) => ({ path })),
   });
   const [imatrixSha256 = "", , momentsSha256] = done.sha256;
-  return { result: done.result, imatrix, imatrixSha256, moments, momentsSha256 };
+  return { result: done.result, imatrix, imatrixSha256, textSha256, moments, momentsSha256 };
 }

@@ -43,6 +43,7 @@ describe("lopsided make", () => {
     assert.equal(Reflect.get(metadata, "quantize.imatrix.dataset"), "calibration.txt");
     assert.equal(tensorInfos.length, first.quantize.tensors.length);
     assert.deepEqual((await readdir(folder)).filter((name) => !name.startsWith(".")).sort(), [
+      "evaluation.json",
       "imatrix.dat",
       "imatrix.gguf",
       "recipe.yaml",
@@ -57,7 +58,7 @@ describe("lopsided make", () => {
     const { skipped: none, seconds: __, ...before } = first;
     assert.deepEqual(none, []);
     assert.deepEqual(rest, before);
-    assert.deepEqual(all, ["source", "imatrix", "recipe", "quantize", "verify", "evaluate", "baseline"]);
+    assert.deepEqual(all, ["source", "imatrix", "recipe", "quantize", "verify", "evaluate", "baseline", "memory", "record"]);
 
     const bytes = await checksums(folder);
     const evaluatedAnew = await madeWith(folder, [

@@ -12,6 +12,7 @@ import { type Evaluated, evaluate } from "./evaluate.js";
 import { MakeFolder } from "./folder.js";
 import { checkMakeOptions, type MakeOptions } from "./options.js";
 import { MakeProgress } from "./progress.js";
+import { record } from "./record.js";
 import type { MakeRun } from "./run.js";
 import { type PreparedSource, prepareSource, readSource, type SourceFacts } from "./source.js";
 import { type StageEvent, Stages } from "./stages.js";
@@ -31,6 +32,8 @@ export interface MakeResult {
   readonly quantize: QuantizeResult;
   readonly verify: VerifyResult;
   readonly evaluate?: Evaluated;
+  /** Path of `evaluation.json`. */
+  readonly record: { readonly output: string };
   /** Stages of which nothing had changed. */
   readonly skipped: readonly string[];
   readonly seconds: number;
@@ -75,6 +78,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
   const encoded = await encode(run, facts, source, calibration, types);
   const verified = await verifyEncoded(run, facts, source, encoded);
   const evaluated = await evaluate(run, facts, source, calibration, encoded);
+  const { path } = await record(run, { facts, calibration, types, encoded, evaluated });
   return {
     output: run.folder.path,
     model: encoded.result.output,
@@ -85,6 +89,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
     quantize: encoded.result,
     verify: verified,
     ...(evaluated && { evaluate: evaluated }),
+    record: { output: path },
   };
 }
 

@@ -45,6 +45,8 @@ export interface MakeOptions extends Omit<BudgetOptions, "engine"> {
   readonly allowRequantize?: boolean | undefined;
   /** Most bytes of tensors in a file of the result; one file by default. */
   readonly splitMaxBytes?: number | undefined;
+  /** The command line, for the card. */
+  readonly command?: string | undefined;
   readonly threads?: number | undefined;
   /** Layers on graphics processors; all by default, if there are any. */
   readonly gpuLayers?: number | undefined;

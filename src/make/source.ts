@@ -1,7 +1,7 @@
 /** The stage `source`: what the model is, and a local GGUF file of it that llama.cpp can run. */
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
-import type { Metadata } from "../gguf/metadata.js";
+import { type Metadata, metadataString } from "../gguf/metadata.js";
 import type { ConversionTarget } from "../model/huggingface/conversion.js";
 import { openModel } from "../model/open.js";
 import { type ModelSource, weightCount } from "../model/source.js";
@@ -22,6 +22,7 @@ export interface SourceFacts extends ModelSummary {
   /** Size of its files. */
   readonly bytes: number;
   readonly metadata: Metadata;
+  readonly architecture: string;
   /** First part of the files' names. */
   readonly name: string;
   /** Weights that a token passes through. */
@@ -56,6 +57,7 @@ export async function readSource(options: MakeOptions): Promise<SourceFacts> {
       identity: `${await identityOf(source)} ${metadataSha256(source.metadata)}`,
       bytes: source.byteLength,
       metadata: source.metadata,
+      architecture: metadataString(source.metadata, "general.architecture") ?? "unknown",
       name: options.name ?? baseNameOf(options.model),
       activeParameters: activeParameters(source),
       place: await placeOf(options.model),

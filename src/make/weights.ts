@@ -10,6 +10,7 @@ const secondsPer = {
   encodedWeight: { fast: 2e-8, default: 3e-8, fine: 6e-8, max: 3e-7 },
   verifiedWeight: 2e-9,
   hashedByte: 1e-9,
+  memoryTable: 2,
 };
 
 /** Measurements for each tensor. */
@@ -37,6 +38,8 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
     ["evaluate", measuring, options.evaluate !== undefined],
     ["baseline model", parameters * secondsPer.encodedWeight.default, builds(options)],
     ["baseline", measuring, options.evaluate !== undefined && baseline !== "none"],
+    ["memory", secondsPer.memoryTable],
+    ["record", 0],
   ];
   return stages.filter(([, , planned = true]) => planned).map(([name, weight]) => ({ name, weight }));
 }

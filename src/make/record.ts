@@ -1,0 +1,167 @@
+/** The stages `memory`, `record`, `card` and `report`: what was found, for people and for the card. */
+import { readFile, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { MIRRORED_VERSION } from "../engine/native.js";
+import { openModel } from "../model/open.js";
+import { summarize } from "../model/summary.js";
+import type { QuantizedTensor } from "../pipeline/quantize.js";
+import { loadRecipe } from "../recipe/presets.js";
+import {
+  type Evaluation,
+  evaluationFileName,
+  evaluationFormat,
+  renderEvaluation,
+} from "../report/evaluation.js";
+import { measureMemoryTable } from "../report/memory-table.js";
+import { describeOrigin } from "../report/origin.js";
+import { version } from "../version.js";
+import type { Calibration } from "./calibrate.js";
+import type { Encoded } from "./encode.js";
+import type { Compared, Evaluated } from "./evaluate.js";
+import type { MakeRun } from "./run.js";
+import type { SourceFacts } from "./source.js";
+import type { ChosenTypes } from "./types.js";
+
+/** All that the stages before found. */
+export interface Findings {
+  readonly facts: SourceFacts;
+  readonly calibration: Calibration;
+  readonly types: ChosenTypes;
+  readonly encoded: Encoded;
+  readonly evaluated: Evaluated | undefined;
+}
+
+export interface Recorded {
+  /** Path of `evaluation.json`, and its SHA-256. */
+  readonly path: string;
+  readonly sha256: string;
+  readonly evaluation: Evaluation;
+}
+
+/** Writes `evaluation.json`. */
+export async function record(run: MakeRun, findings: Findings): Promise<Recorded> {
+  const { folder, stages } = run;
+  const evaluation = await evaluationOf(run, findings);
+  const text = renderEvaluation(evaluation);
+  const path = folder.file(evaluationFileName);
+  const done = await stages.run({
+    name: "record",
+    inputs: { findings: text },
+    run: async () => await writeFile(path, text),
+    files: () => [{ path }],
+  });
+  return { path, evaluation, sha256: done.sha256[0] ?? "" };
+}
+
+async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluation> {
+  const { options } = run;
+  const { facts, calibration, types, encoded, evaluated } = findings;
+  const { result } = encoded;
+  const { effort = "default", parseSpecial = false, priorWeight, calibration: text } = options;
+  const { chunks, tokens, coverage } = calibration.result;
+  const plan = types.plan;
+  return {
+    format: evaluationFormat,
+    name: encoded.name,
+    variant: encoded.variant,
+    command: options.command ?? "",
+    tools: { lopsided: version, llamaCpp: MIRRORED_VERSION, node: process.versions.node },
+    source: {
+      given: options.model,
+      bytes: facts.bytes,
+      sha256: await sourceChecksums(result.output),
+      parameters: facts.parameters,
+      bpw: facts.bpw,
+      architecture: facts.architecture,
+      ...describeOrigin(options.model, facts.metadata),
+    },
+    recipe: {
+      name: (await loadRecipe(types.recipe)).name,
+      text: await readFile(types.recipe, "utf8"),
+      ...(plan && { plan }),
+    },
+    options: {
+      effort,
+      moments: calibration.moments !== undefined,
+      ...(priorWeight !== undefined && { priorWeight }),
+    },
+    calibration: {
+      name: basename(text),
+      sha256: calibration.textSha256,
+      chunks,
+      context: tokens / chunks,
+      tokens,
+      parseSpecial,
+    },
+    ...(evaluated && { evaluation: evaluatedText(options.evaluate ?? "", parseSpecial, evaluated) }),
+    output: result,
+    files: await filesOf(run),
+    groups: summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to }))).groups,
+    tensors: result.tensors.map(withFiniteError),
+    coverage,
+    variants: variantsOf(facts, encoded, evaluated),
+    memory: await memoryTable(run, encoded),
+  };
+}
+
+/** What the model file says of the source that it was made from. */
+async function sourceChecksums(model: string): Promise<string[]> {
+  const { metadata, close } = await openModel(model);
+  await close();
+  const value = metadata.get("lopsided.source.sha256");
+  return value?.type === "array" && value.itemType === "string" ? [...value.value] : [];
+}
+
+function evaluatedText(path: string, parseSpecial: boolean, { textSha256, model }: Evaluated) {
+  const { chunks, context, tokens } = model.evaluation;
+  return { name: basename(path), sha256: textSha256, chunks, context, tokens, parseSpecial };
+}
+
+/** Files of the result that are there already: the card and the report follow from the evaluation. */
+async function filesOf({ folder }: MakeRun): Promise<Evaluation["files"]> {
+  const stages = ["quantize", "imatrix", "plan", "recipe"].map(
+    (stage) => folder.state.finished(stage)?.files ?? [],
+  );
+  return stages
+    .flat()
+    .filter(({ path }) => path === basename(path))
+    .map(({ path, bytes, sha256 }) => ({ name: path, bytes, sha256 }));
+}
+
+function withFiniteError(tensor: QuantizedTensor): Evaluation["tensors"][number] {
+  const { relativeError, ...rest } = tensor;
+  return relativeError !== undefined && Number.isFinite(relativeError) ? tensor : rest;
+}
+
+function variantsOf(
+  facts: SourceFacts,
+  encoded: Encoded,
+  evaluated: Evaluated | undefined,
+): Evaluation["variants"] {
+  const { bytes, bpw } = facts;
+  const reference = evaluated?.model.evaluation.reference;
+  const { model, baseline } = evaluated ?? {};
+  return [
+    { id: "source", label: "source", bytes, bpw, ...(reference && { measurement: reference }) },
+    ...(baseline ? [{ id: "baseline" as const, ...comparedVariant(baseline) }] : []),
+    model
+      ? { id: "quantized", ...comparedVariant(model) }
+      : { id: "quantized", label: encoded.variant, bytes: encoded.result.bytes, bpw: encoded.result.bpw },
+  ];
+}
+
+function comparedVariant({ name, bytes, bpw, evaluation }: Compared) {
+  return { label: basename(name, ".gguf"), bytes, bpw, measurement: evaluation };
+}
+
+async function memoryTable(
+  { stages, engine }: MakeRun,
+  { result, sha256 }: Encoded,
+): Promise<Evaluation["memory"]> {
+  const done = await stages.run({
+    name: "memory",
+    inputs: { model: sha256, "llama.cpp": MIRRORED_VERSION },
+    run: async () => await measureMemoryTable({ model: result.output, engine }),
+  });
+  return done.result;
+}
