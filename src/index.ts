@@ -20,6 +20,7 @@ export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
 export { type Importance, importanceOf } from "./imatrix/importance.js";
 export { mergeImatrices } from "./imatrix/merge.js";
 // Commands.
+export { type DemoOptions, demo } from "./make/demo.js";
 export { type MakeResult, make } from "./make/make.js";
 export type { MakeOptions } from "./make/options.js";
 export { type PublishOptions, type PublishResult, publish } from "./make/publish.js";
@@ -31,7 +32,6 @@ export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
 export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
-export { type DemoOptions, type DemoResult, type DemoVariant, demo } from "./pipeline/demo.js";
 export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";
 export { type InspectResult, inspect } from "./pipeline/inspect.js";
 export { type PlanOptions, type PlanResult, plan } from "./pipeline/plan.js";

@@ -7,6 +7,7 @@ import { type CacheType, parseCacheType } from "../model/kv-cache.js";
 import { summarize } from "../model/summary.js";
 import { type Effort, efforts } from "../quants/effort.js";
 import { notNegative, read, wholeNumber } from "./arguments.js";
+import { commandLine } from "./command-line.js";
 import { comparisonTable } from "./comparison-table.js";
 import { splitMaxSize } from "./output-options.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
@@ -111,12 +112,6 @@ function optionsOf(model: string, flags: Flags): MakeOptions {
     evaluationChunks: evaluateChunks,
     splitMaxBytes: flags.splitMaxSize,
   };
-}
-
-/** What was typed, as it can be typed again. */
-function commandLine(): string {
-  const words = process.argv.slice(2).map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
-  return ["lopsided", ...words].join(" ");
 }
 
 /** One line for each stage, when it is over. */

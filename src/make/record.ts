@@ -95,7 +95,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     },
     ...(evaluated && { evaluation: evaluatedText(options.evaluate ?? "", parseSpecial, evaluated) }),
     output: result,
-    files: await filesOf(run),
+    files: filesOf(run, ["quantize", "imatrix", plan === undefined ? "recipe" : "plan"]),
     groups: summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to }))).groups,
     tensors: result.tensors.map(withFiniteError),
     coverage,
@@ -117,13 +117,10 @@ function evaluatedText(path: string, parseSpecial: boolean, { textSha256, model 
   return { name: basename(path), sha256: textSha256, chunks, context, tokens, parseSpecial };
 }
 
-/** Files of the result that are there already: the card and the report follow from the evaluation. */
-async function filesOf({ folder }: MakeRun): Promise<Evaluation["files"]> {
-  const stages = ["quantize", "imatrix", "plan", "recipe"].map(
-    (stage) => folder.state.finished(stage)?.files ?? [],
-  );
+/** Files of the result that these stages left; the card and the report follow from the evaluation. */
+function filesOf({ folder }: MakeRun, stages: readonly string[]): Evaluation["files"] {
   return stages
-    .flat()
+    .flatMap((stage) => folder.state.finished(stage)?.files ?? [])
     .filter(({ path }) => path === basename(path))
     .map(({ path, bytes, sha256 }) => ({ name: path, bytes, sha256 }));
 }

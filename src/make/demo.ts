@@ -1,0 +1,26 @@
+/** `demo`: the whole of `make` on the tiny model that ships with the package. */
+import { fileURLToPath } from "node:url";
+import { type MakeResult, make } from "./make.js";
+import type { MakeOptions } from "./options.js";
+
+export type DemoOptions = Pick<
+  MakeOptions,
+  "output" | "threads" | "command" | "onStage" | "onProgress" | "onWarning" | "signal"
+>;
+
+/** Chunks of 512 tokens that the variants are compared on. */
+const evaluationChunks = 40;
+
+const shipped = (name: string) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
+
+/** Makes a folder of the tiny model. Errors: those of `make`. */
+export async function demo(options: DemoOptions): Promise<MakeResult> {
+  return await make({
+    ...options,
+    model: shipped("tiny-moe-q8_0.gguf"),
+    calibration: shipped("text/calibration.txt"),
+    evaluate: shipped("text/eval.txt"),
+    parseSpecial: true,
+    evaluationChunks,
+  });
+}
