@@ -47,7 +47,7 @@ const workloads = [
     name: "laplacian",
     pieces: Array.from({ length: 8 }, (_, i) => randomRows("laplacian", 32, 2048, true, i)),
   },
-  { name: "tiny model", pieces: await realRows(64) },
+  { name: "tiny model", pieces: await realRows(256) },
 ];
 
 /** CPU seconds that `work` takes, and what it returns. */
