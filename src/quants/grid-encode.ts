@@ -144,7 +144,7 @@ class GridEncoder {
       const value = row[at + i]!;
       // Columns that calibration never saw still get the least of attention.
       own[i] = importance && mean > 0 ? Math.max(importance[at + i]! / mean, 1e-6) : 1;
-      weights[i] = own[i]! * Math.sqrt(Math.sqrt(spread + value * value));
+      weights[i] = own[i]! * (spread + value * value) ** 0.125;
       x[i] = Math.abs(value);
       if (value < 0) codes.signs[i >> 3]! |= 1 << (i & 7);
     }

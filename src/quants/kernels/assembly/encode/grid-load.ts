@@ -52,7 +52,7 @@ export function load_superblock(weights: usize, importance: usize, factor: f32, 
   const spread = f32x4.splat(meanSquare + meanSquare);
   for (let at: usize = 0; at < 1024; at += 16) {
     const x = v128.load(at, X);
-    const root = f32x4.sqrt(f32x4.sqrt(f32x4.add(spread, f32x4.mul(x, x))));
+    const root = f32x4.sqrt(f32x4.sqrt(f32x4.sqrt(f32x4.add(spread, f32x4.mul(x, x)))));
     const w = f32x4.mul(v128.load(at, IMPORTANCE), root);
     v128.store(at, w, W);
     v128.store(at, f32x4.mul(w, x), WX);

@@ -8,7 +8,7 @@
 export const SUPERBLOCK: i32 = 256;
 /** Neighbouring sub-scales that are ranked before the grid is searched. */
 export const RANKED: i32 = 8;
-/** Share of the known points' excess cost that a search hardly ever gets rid of. A block that would be beyond its
+/** Share of the known points' excess cost that a search of IQ2 hardly ever gets rid of. A block that would be beyond its
  *  limit with that alone is not searched: that saves a fifth of the time for 0.2 % of the error. */
 export const UNAVOIDABLE: f32 = 0.22;
 /** Pool entries of a block, at most. */
@@ -42,14 +42,10 @@ export const POOL_RATIO: usize = memory.data(64 * 12, 16);
 /** u16[16][12][8]: points of an entry's groups. */
 export const POOL_POINTS: usize = memory.data(16 * 12 * 16, 16);
 
-/** f32[64]: sum of W over each four weights. */
-export const SUM_W_4: usize = memory.data(256, 16);
-
 // Constant vectors. V8 builds a constant from its halves wherever it is used; a load is one instruction.
 export const F32_HALF: usize = memory.data<f32>([0.5, 0.5, 0.5, 0.5], 16);
 export const F32_SIX: usize = memory.data<f32>([6, 6, 6, 6], 16);
 export const F32_ONE: usize = memory.data<f32>([1, 1, 1, 1], 16);
-export const F32_TWO: usize = memory.data<f32>([2, 2, 2, 2], 16);
 export const F32_126: usize = memory.data<f32>([126, 126, 126, 126], 16);
 export const F32_127: usize = memory.data<f32>([127, 127, 127, 127], 16);
 /** 2^23: added to a number of 0 to 127, it leaves the rounded number in the lowest byte. */

@@ -160,7 +160,7 @@ function round(scale: f32, searches: i32, margin: f32): f32 {
       if (load<f32>(place) >= limit) break;
       store<f32>(place, f32.MAX_VALUE);
       const s = scale * odd(low + next);
-      const cost = format < IQ3_XXS ? iq2.search_block(block, blockWeights, s, limit) : iq3.search_block(block, s, limit);
+      const cost = format < IQ3_XXS ? iq2.search_block(block, blockWeights, s, limit) : iq3.search_block(block, s);
       // Costs are counted from all weights zero.
       const error = cost + load<f32>(offset, ENERGY);
       if (cost + margin * error < limit) limit = cost + margin * error;

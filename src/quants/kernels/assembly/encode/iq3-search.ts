@@ -1,81 +1,88 @@
 // Grid search for IQ3_XXS and IQ3_S: groups of four weights, each of level 0 to 7 (magnitudes 1, 3, ... 13 and 15,
-// for IQ3_XXS 15.5, times the scale). As in iq2-search.ts, the exact search runs on bytes that hold excess costs; a
-// group is two pairs of weights, and a pair has 64 patterns: four vectors.
+// for IQ3_XXS 15.5, times the scale).
+//
+// For all 4096 patterns of nearest levels, sixteen points are listed that are best for some offsets and importance of
+// the weights: the four nearest, and those with least sum of log(1 + steps^2), since one weight of little importance
+// can be moved far, but not all can. The best of the list costs some 0.2 % more than the best of the grid, and is found
+// by integers:
+//
+// - With t = x / 2s - 1/2, the level as a real number, a point that is d steps from the nearest levels l costs
+//   the sum of (a d + b) d more than they do, where a = 4 s^2 w and b = 2 a (l - t). Only ratios of costs count: a is
+//   scaled to 12 bits by the group's sum of weights, and so does not depend on the scale s.
+// - That is a dot product of 16-bit integers, which SIMD does for eight weights at a time. Steps are listed for four
+//   points at a time: of the first pair of weights, then of the second.
 import { sum_f32x4 } from "../lanes";
 import {
   add_entry,
   best_start,
   ENERGY,
-  F32_126,
-  F32_127,
   F32_2_23,
   F32_HALF,
   F32_ONE,
   F32_SIX,
-  F32_TWO,
   IMPORTANCE,
   odd,
   points_of,
   POOL_SIZE,
   RANKING,
   SCALE,
-  SUM_W_4,
-  UNAVOIDABLE,
   W,
   WX,
   X,
 } from "./grid-memory";
 
 // Tables of a format.
-/** u8[64][64]: for a first and a second pair (level of the first weight * 8 + level of the other), 0 if they make a
- *  point, else 127. */
-const MEMBERS: usize = 0;
-/** u16[64][64]: that point. */
-const POINTS: usize = MEMBERS + 4096;
-/** u16[4096]: the point nearest to four levels (the first weight's in the lowest three bits). */
-const NEAREST: usize = POINTS + 8192;
-/** u16[512]: those levels of each point. */
-const PATTERNS: usize = NEAREST + 8192;
+/** i8[4096][4][2][4][2]: steps from the nearest levels (the first weight's in the lowest three bits of the pattern) to
+ *  four times four points, of the first and the second pair of weights. */
+const STEPS: usize = 0;
+/** u16[4096][16]: those points. */
+const POINTS: usize = STEPS + 4096 * 64;
+/** u16[512]: levels of each point. */
+const PATTERNS: usize = POINTS + 4096 * 32;
 /** f32[512][4]: magnitudes of each point. */
 const MAGNITUDES: usize = PATTERNS + 1024;
-const TABLE_BYTES: i32 = 4096 + 8192 + 8192 + 1024 + 8192;
+const TABLE_BYTES: i32 = 4096 * 96 + 1024 + 8192;
 
 const XXS_TABLES: usize = memory.data(TABLE_BYTES, 16);
 const S_TABLES: usize = memory.data(TABLE_BYTES, 16);
 let prepared: i32 = 0;
 
-/** Working memory: excess costs of first pairs. */
-const FIRST: usize = memory.data(64, 16);
-/** Per group of a block: f32[4] magnitudes of the nearest levels in units of the scale; f32[4] squared errors of its
- *  weights; i32 pattern of the levels; f32 excess cost of the known point. */
-const MAGNITUDE: usize = memory.data(8 * 16, 16);
-const ERRORS: usize = memory.data(8 * 16, 16);
-const LEVELS: usize = memory.data(8 * 4, 16);
-const EXCESS: usize = memory.data(8 * 4, 16);
-/** i32[64][64], while tables are made. */
-const DISTANCES: usize = memory.data(64 * 64 * 4, 16);
-const BEST: usize = memory.data(64 * 64 * 4, 16);
+/** u8[8]: squares of 0 to 7 steps of a weight; 16 log(1 + d^2) of d steps. */
+const SQUARES: usize = memory.data<u8>([0, 1, 4, 9, 16, 25, 36, 49]);
+const LOGARITHMS: usize = memory.data<u8>([0, 11, 26, 37, 45, 52, 58, 63]);
+/** u8[64][64] each: the same of two weights, by pairs of levels. */
+const PAIR_SQUARES: usize = memory.data(4096, 16);
+const PAIR_LOGARITHMS: usize = memory.data(4096, 16);
+/** i32[16]: the list that is being made: distance * 512 + point. */
+const LIST: usize = memory.data(64, 16);
 
-/** f32[4] each: q - x / s of each group of a block, of the nearest levels. */
+/** For each weight, the factor a as i16, and as f32 times 2, or 8 for IQ3_XXS, whose steps are counted in quarters
+ *  because 15.5 is a quarter further. */
+const A: usize = memory.data(512, 16);
+const A_FACTOR: usize = memory.data(1024, 16);
+/** Per group of a block: f32[4] nearest levels less t; i32 pattern of the levels. */
 const RESTS: usize = memory.data(8 * 16, 16);
+const LEVELS: usize = memory.data(8 * 4, 16);
 
 /** Tables of the format in use, and its largest magnitude. */
 let tables: usize = 0;
 let top: f32 = 15;
 // What is the same in every turn of a loop goes by way of memory, four times the same number: V8 would compute it
 // anew each time.
-/** The largest magnitude, what it is more than 13, and the bound between the two. */
-const TOP: usize = memory.data(16, 16);
-const TOP_STEP: usize = memory.data(16, 16);
-const TOP_BOUND: usize = memory.data(16, 16);
-/** Scale of the search and its inverse. */
-const S: usize = memory.data(16, 16);
-const INVERSE: usize = memory.data(16, 16);
-const F32_1_99999: usize = memory.data<f32>([1.99999, 1.99999, 1.99999, 1.99999], 16);
-const F32_5E_4: usize = memory.data<f32>([5e-4, 5e-4, 5e-4, 5e-4], 16);
+/** 1/2 divided by the scale of the search. */
+const HALF_INVERSE: usize = memory.data(16, 16);
 const F32_SEVEN: usize = memory.data<f32>([7, 7, 7, 7], 16);
+/** Half way between levels 6 and 7 of IQ3_XXS, and from one to the other. */
+const TOP_BOUND: usize = memory.data<f32>([7.125, 7.125, 7.125, 7.125], 16);
+const TOP_STEP: usize = memory.data<f32>([1.25, 1.25, 1.25, 1.25], 16);
+const F32_FOUR: usize = memory.data<f32>([4, 4, 4, 4], 16);
+const F32_MINUS_FOUR: usize = memory.data<f32>([-4, -4, -4, -4], 16);
+/** 1.5 * 2^23: added to a number, it leaves the rounded number in the lower half. */
+const F32_ROUNDER: usize = memory.data<f32>([12582912, 12582912, 12582912, 12582912], 16);
 const DIGITS: usize = memory.data<f32>([1, 8, 64, 512], 16);
 const TWELVE_BITS: usize = memory.data<i32>([0xfff, 0xfff, 0xfff, 0xfff], 16);
+/** Places in a list. */
+const PLACES: usize = memory.data<i32>([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 16);
 /** Inverse scales of a ranking: four different ones each. */
 const INVERSES: usize = memory.data(32, 16);
 
@@ -84,84 +91,87 @@ export function use_grid(grid: usize, points: i32): void {
   const xxs = points == 256;
   tables = xxs ? XXS_TABLES : S_TABLES;
   top = xxs ? 15.5 : 15;
-  v128.store(TOP, f32x4.splat(top));
-  v128.store(TOP_STEP, f32x4.splat(top - 13));
-  v128.store(TOP_BOUND, f32x4.splat(xxs ? 14.25 : 14));
   const bit = xxs ? 1 : 2;
   if (prepared & bit) return;
   prepared |= bit;
 
-  memory.fill(tables + MEMBERS, 127, 4096);
   for (let point: i32 = 0; point < points; point++) {
     let pattern = 0;
-    let pairs = 0;
     for (let i: i32 = 0; i < 4; i++) {
       const value = <i32>load<u8>(grid + <usize>(4 * point + i));
       const level = xxs ? min<i32>(7, (value - 4) >> 3) : value >> 1;
       pattern |= level << (3 * i);
-      pairs = 8 * pairs + level;
-      store<f32>(tables + MAGNITUDES + (<usize>(4 * point + i) << 2), magnitude_of(level));
+      store<f32>(tables + MAGNITUDES + (<usize>(4 * point + i) << 2), level == 7 ? top : odd(level));
     }
     store<u16>(tables + PATTERNS + (<usize>point << 1), pattern);
-    store<u8>(tables + MEMBERS + <usize>pairs, 0);
-    store<u16>(tables + POINTS + (<usize>pairs << 1), point);
   }
-  fill_nearest(points);
+  for (let pairs: i32 = 0; pairs < 4096; pairs++) {
+    const first = <usize>abs<i32>((pairs & 7) - ((pairs >> 6) & 7));
+    const second = <usize>abs<i32>(((pairs >> 3) & 7) - (pairs >> 9));
+    store<u8>(PAIR_SQUARES + <usize>pairs, load<u8>(SQUARES + first) + load<u8>(SQUARES + second));
+    store<u8>(PAIR_LOGARITHMS + <usize>pairs, load<u8>(LOGARITHMS + first) + load<u8>(LOGARITHMS + second));
+  }
+  for (let pattern: i32 = 0; pattern < 4096; pattern++) {
+    memory.fill(LIST, 0x7f, 64);
+    add_to_list(pattern, points, PAIR_SQUARES, LIST, LIST + 16);
+    add_to_list(pattern, points, PAIR_LOGARITHMS, LIST + 16, LIST + 64);
+    store_list(pattern);
+  }
 }
 
-/**
- * The nearest point of every four levels, all weights alike; of several, the first. Half by half: BEST has, for a
- * first pair of the grid and any second pair of levels, the least distance * 512 + point.
- */
-function fill_nearest(points: i32): void {
-  for (let a: i32 = 0; a < 64; a++) {
-    for (let b: i32 = 0; b < 64; b++) {
-      store<i32>(DISTANCES + (<usize>(64 * a + b) << 2), pair_distance(a, b));
-      store<i32>(BEST + (<usize>(64 * a + b) << 2), 1 << 30);
-    }
-  }
+/** Fills LIST between two addresses with the points nearest by a table of distances, but for those before. */
+function add_to_list(pattern: i32, points: i32, distances: usize, from: usize, to: usize): void {
+  const first = distances + (<usize>(pattern & 63) << 6);
+  const second = distances + (<usize>(pattern >> 6) << 6);
   for (let point: i32 = 0; point < points; point++) {
-    const pattern = <i32>load<u16>(tables + PATTERNS + (<usize>point << 1));
-    for (let b: i32 = 0; b < 64; b++) {
-      const place = BEST + (<usize>(64 * (pattern & 63) + b) << 2);
-      const distance = load<i32>(DISTANCES + (<usize>(64 * (pattern >> 6) + b) << 2));
-      store<i32>(place, min<i32>(load<i32>(place), 512 * distance + point));
-    }
-  }
-  for (let key: i32 = 0; key < 4096; key++) {
-    let nearest: i32 = 1 << 30;
-    for (let a: i32 = 0; a < 64; a++) {
-      const distance = load<i32>(DISTANCES + (<usize>(64 * (key & 63) + a) << 2));
-      nearest = min<i32>(nearest, 512 * distance + load<i32>(BEST + (<usize>(64 * a + (key >> 6)) << 2)));
-    }
-    store<u16>(tables + NEAREST + (<usize>key << 1), nearest & 511);
+    const levels = <usize>load<u16>(tables + PATTERNS + (<usize>point << 1));
+    const distance = <i32>load<u8>(first + (levels & 63)) + <i32>load<u8>(second + (levels >> 6));
+    const key = (distance << 9) | point;
+    if (key >= load<i32>(to - 4) || is_listed(point, from)) continue;
+    let place = to - 4;
+    for (; place > from && load<i32>(place - 4) > key; place -= 4) store<i32>(place, load<i32>(place - 4));
+    store<i32>(place, key);
   }
 }
 
-/** Four times the squared distance of two pairs of levels. */
-function pair_distance(a: i32, b: i32): i32 {
-  const low = <i32>(<f32>2 * (magnitude_of(a & 7) - magnitude_of(b & 7)));
-  const high = <i32>(<f32>2 * (magnitude_of(a >> 3) - magnitude_of(b >> 3)));
-  return low * low + high * high;
+/** Whether LIST has a point before `end`. */
+function is_listed(point: i32, end: usize): bool {
+  for (let place = LIST; place < end; place += 4) if ((load<i32>(place) & 511) == point) return true;
+  return false;
 }
 
-function magnitude_of(level: i32): f32 {
-  return level == 7 ? top : odd(level);
+/** Fills STEPS and POINTS of a pattern from LIST. */
+function store_list(pattern: i32): void {
+  for (let i: usize = 0; i < 16; i++) {
+    const point = load<i32>(LIST + (i << 2)) & 511;
+    store<u16>(tables + POINTS + (((<usize>pattern << 4) + i) << 1), point);
+    const other = <i32>load<u16>(tables + PATTERNS + (<usize>point << 1));
+    for (let weight: i32 = 0; weight < 4; weight++) {
+      const from = (pattern >> (3 * weight)) & 7;
+      const to = (other >> (3 * weight)) & 7;
+      const place = ((i >> 2) << 4) + ((i & 3) << 1) + <usize>(((weight >> 1) << 3) + (weight & 1));
+      store<i8>(tables + STEPS + (<usize>pattern << 6) + place, step(to) - step(from));
+    }
+  }
 }
 
-/** The magnitude of the nearest level. */
+/** A level in the steps of the format. */
+function step(level: i32): i32 {
+  return top == 15 ? level : level == 7 ? 29 : 4 * level;
+}
+
+/** The nearest levels of weights x / 2s, as numbers: level 7 of IQ3_XXS is 7.25. */
 // @ts-ignore: decorator
 @inline
-function nearest_magnitude(ratio: v128): v128 {
-  const pairs = f32x4.floor(f32x4.mul(ratio, v128.load(F32_HALF)));
-  const level = f32x4.pmax(i32x4.splat(0), f32x4.pmin(v128.load(F32_SIX), pairs));
-  const magnitude = f32x4.add(f32x4.add(level, level), v128.load(F32_ONE));
-  return f32x4.add(magnitude, v128.and(f32x4.gt(ratio, v128.load(TOP_BOUND)), v128.load(TOP_STEP)));
+function nearest_level(half: v128): v128 {
+  if (top == 15) return f32x4.pmin(v128.load(F32_SEVEN), f32x4.floor(half));
+  const level = f32x4.pmax(i32x4.splat(0), f32x4.pmin(v128.load(F32_SIX), f32x4.floor(half)));
+  return f32x4.add(level, v128.and(f32x4.gt(half, v128.load(TOP_BOUND)), v128.load(TOP_STEP)));
 }
 
 /**
- * The best scale of each block without the grid, and its energy. The four starts (largest magnitude / 13 and so on)
- * are the lanes. Returns the largest of the scales.
+ * The best scale of each block without the grid, and its energy. The four starts (largest magnitude
+ * / 13 and so on) are the lanes. Returns the largest of the scales.
  */
 export function first_scales(): f32 {
   const zero = f32x4.splat(0);
@@ -172,27 +182,28 @@ export function first_scales(): f32 {
     let energy = zero;
     for (let at = from; at < from + 128; at += 16) {
       const x = v128.load(at, X);
+      const w = v128.load(at, W);
       maximum = f32x4.pmax(maximum, x);
       energy = f32x4.add(energy, f32x4.mul(v128.load(at, WX), x));
-      store<f32>(at >> 2, sum_f32x4(v128.load(at, W)), SUM_W_4);
+      set_factors(at, w);
     }
     maximum = f32x4.pmax(maximum, v128.shuffle<u32>(maximum, maximum, 2, 3, 0, 1));
     maximum = f32x4.pmax(maximum, v128.shuffle<u32>(maximum, maximum, 1, 0, 3, 2));
     store<f32>(block, sum_f32x4(energy), ENERGY);
     store<f32>(block, 0, SCALE);
     if (f32x4.extract_lane(maximum, 0) > 0) {
-      v128.store(INVERSES, f32x4.div(f32x4(13, 14.5, 16.5, 19.5), maximum));
+      v128.store(INVERSES, f32x4.div(f32x4(6.5, 7.25, 8.25, 9.75), maximum));
       let qx = zero;
       let q2 = zero;
       for (let at = from; at < from + 128; at += 4) {
         const x = v128.load32_splat(at, X);
         const w = v128.load32_splat(at, W);
-        const q = nearest_magnitude(f32x4.mul(x, v128.load(INVERSES)));
+        const q = f32x4.add(nearest_level(f32x4.mul(x, v128.load(INVERSES))), v128.load(F32_HALF));
         const wq = f32x4.mul(w, q);
         qx = f32x4.add(qx, f32x4.mul(wq, x));
         q2 = f32x4.add(q2, f32x4.mul(wq, q));
       }
-      const scale = best_start(qx, q2);
+      const scale: f32 = <f32>0.5 * best_start(qx, q2);
       store<f32>(block, scale, SCALE);
       if (scale > largest) largest = scale;
     }
@@ -201,149 +212,82 @@ export function first_scales(): f32 {
   return largest;
 }
 
+/** Factors a of four weights. Steps of IQ3_XXS are up to 29, so its factors must be smaller to stay within 16 bits. */
+// @ts-ignore: decorator
+@inline
+function set_factors(at: usize, w: v128): void {
+  const most: f32 = top == 15 ? 4095 : 1023;
+  const a = f32x4.mul(w, f32x4.splat(most / sum_f32x4(w)));
+  v128.store(at, f32x4.mul(a, f32x4.splat(top == 15 ? 2 : 8)), A_FACTOR);
+  const rounded = f32x4.add(a, v128.load(F32_ROUNDER));
+  v128.store64_lane(at >> 1, v128.shuffle<u16>(rounded, rounded, 0, 2, 4, 6, 0, 2, 4, 6), 0, A);
+}
+
 /** Fills RANKING: cost of a block without the grid at eight sub-scales from `low` on, four to a vector. */
 export function rank(block: i32, scale: f32, low: i32): void {
   const first = f32x4.mul(
-    f32x4.splat(scale),
+    f32x4.splat(<f32>2 * scale),
     f32x4.add(f32x4.splat(odd(low)), f32x4(0, 2, 4, 6)),
   );
-  const second = f32x4.add(first, f32x4.splat(<f32>8 * scale));
+  const second = f32x4.add(first, f32x4.splat(<f32>16 * scale));
+  v128.store(INVERSES, f32x4.div(v128.load(F32_ONE), first));
+  v128.store(INVERSES, f32x4.div(v128.load(F32_ONE), second), 16);
   // The rest of x / 2s after the nearest level, l + 1/2, is the error in units of 2s.
-  v128.store(INVERSES, f32x4.div(v128.load(F32_HALF), first));
-  v128.store(INVERSES, f32x4.div(v128.load(F32_HALF), second), 16);
   let firstError = f32x4.splat(0);
   let secondError = f32x4.splat(0);
   const from = <usize>block << 7;
-  if (top == 15) {
-    for (let at = from; at < from + 128; at += 4) {
-      const x = v128.load32_splat(at, X);
-      const w = v128.load32_splat(at, W);
-      const half = v128.load(F32_HALF);
-      const ratio = f32x4.mul(x, v128.load(INVERSES));
-      const level = f32x4.pmin(v128.load(F32_SEVEN), f32x4.floor(ratio));
-      const rest = f32x4.sub(f32x4.sub(ratio, half), level);
-      firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
-      const otherRatio = f32x4.mul(x, v128.load(INVERSES, 16));
-      const otherLevel = f32x4.pmin(v128.load(F32_SEVEN), f32x4.floor(otherRatio));
-      const otherRest = f32x4.sub(f32x4.sub(otherRatio, half), otherLevel);
-      secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
-    }
-  } else {
-    for (let at = from; at < from + 128; at += 4) {
-      const x = v128.load32_splat(at, X);
-      const x2 = f32x4.add(x, x);
-      const w = v128.load32_splat(at, W);
-      const ratio = f32x4.mul(x2, v128.load(INVERSES));
-      const rest = f32x4.sub(ratio, nearest_magnitude(ratio));
-      firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
-      const otherRatio = f32x4.mul(x2, v128.load(INVERSES, 16));
-      const otherRest = f32x4.sub(otherRatio, nearest_magnitude(otherRatio));
-      secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
-    }
-    const quarter = f32x4.splat(0.25);
-    firstError = f32x4.mul(firstError, quarter);
-    secondError = f32x4.mul(secondError, quarter);
+  for (let at = from; at < from + 128; at += 4) {
+    const x = v128.load32_splat(at, X);
+    const w = v128.load32_splat(at, W);
+    const half = v128.load(F32_HALF);
+    const ratio = f32x4.mul(x, v128.load(INVERSES));
+    const rest = f32x4.sub(f32x4.sub(ratio, half), nearest_level(ratio));
+    firstError = f32x4.add(firstError, f32x4.mul(w, f32x4.mul(rest, rest)));
+    const otherRatio = f32x4.mul(x, v128.load(INVERSES, 16));
+    const otherRest = f32x4.sub(f32x4.sub(otherRatio, half), nearest_level(otherRatio));
+    secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
   }
-  const twiceFirst = f32x4.add(first, first);
-  const twiceSecond = f32x4.add(second, second);
   const energy = v128.load32_splat(<usize>block << 2, ENERGY);
-  v128.store(RANKING, f32x4.sub(f32x4.mul(firstError, f32x4.mul(twiceFirst, twiceFirst)), energy));
-  v128.store(RANKING, f32x4.sub(f32x4.mul(secondError, f32x4.mul(twiceSecond, twiceSecond)), energy), 16);
+  v128.store(RANKING, f32x4.sub(f32x4.mul(firstError, f32x4.mul(first, first)), energy));
+  v128.store(RANKING, f32x4.sub(f32x4.mul(secondError, f32x4.mul(second, second)), energy), 16);
 }
 
-/**
- * Searches the grid for each group of a block at a scale. Adds the result to the pool and returns its cost, unless
- * that is `limit` or more: then `limit`.
- */
-export function search_block(block: i32, s: f32, limit: f32): f32 {
-  const offset = <usize>block << 2;
+/** Searches the grid for each group of a block at a scale, adds the result to the pool and returns its cost. */
+export function search_block(block: i32, s: f32): f32 {
   const from = <usize>block << 7;
-  v128.store(S, f32x4.splat(s));
-  v128.store(INVERSE, f32x4.splat(<f32>1 / s));
-  const zero = f32x4.splat(0);
-  let all = zero;
-  for (let group: usize = 0; group < 8; group++) {
-    const at = from + (group << 4);
-    const x = v128.load(at, X);
-    const ratio = f32x4.mul(x, v128.load(INVERSE));
-    const q = nearest_magnitude(ratio);
-    const rest = f32x4.sub(f32x4.mul(v128.load(S), q), x);
-    const error = f32x4.mul(f32x4.mul(rest, rest), v128.load(at, W));
-    v128.store(group << 4, f32x4.sub(q, ratio), RESTS);
-    v128.store(group << 4, q, MAGNITUDE);
-    v128.store(group << 4, error, ERRORS);
-    all = f32x4.add(all, error);
+  v128.store(HALF_INVERSE, f32x4.splat(<f32>0.5 / s));
+  for (let four: usize = 0; four < 128; four += 64) {
+    const digits0 = nearest_digits(from + four, four);
+    const digits1 = nearest_digits(from + four + 16, four + 16);
+    const digits2 = nearest_digits(from + four + 32, four + 32);
+    const digits3 = nearest_digits(from + four + 48, four + 48);
+    const patterns = f32x4.add(sums_of_four(digits0, digits1, digits2, digits3), v128.load(F32_2_23));
+    v128.store(four >> 2, v128.and(patterns, v128.load(TWELVE_BITS)), LEVELS);
   }
-  let cost = sum_f32x4(all) - load<f32>(offset, ENERGY);
-  if (cost >= limit) return limit;
-
-  const entry = load<i32>(offset, POOL_SIZE);
+  const entry = load<i32>(<usize>block << 2, POOL_SIZE);
   const points = points_of(block, entry);
-  for (let four: usize = 0; four < 8; four += 4) {
-    v128.store(four << 2, level_patterns(MAGNITUDE + (four << 4)), LEVELS);
-    const at = from + (four << 4);
-    const excess0 = known_excess(four, at, points);
-    const excess1 = known_excess(four + 1, at + 16, points);
-    const excess2 = known_excess(four + 2, at + 32, points);
-    const excess3 = known_excess(four + 3, at + 48, points);
-    v128.store(four << 2, sums_of_four(excess0, excess1, excess2, excess3), EXCESS);
-  }
-  const known = sum_f32x4(f32x4.add(v128.load(EXCESS), v128.load(EXCESS, 16)));
-  if (cost + UNAVOIDABLE * known >= limit) return limit;
-  for (let group: usize = 0; group < 8; group++) {
-    const excess = EXCESS + (group << 2);
-    if (load<f32>(excess) > 1e-30) {
-      cost += search_group(group, from + (group << 4), excess, limit - cost, points + (group << 1));
-      if (cost >= limit) return limit;
-    }
-  }
-
-  let qx = zero;
-  let q2 = zero;
+  let qx = f32x4.splat(0);
+  let q2 = f32x4.splat(0);
   for (let group: usize = 0; group < 8; group++) {
     const at = from + (group << 4);
-    const q = v128.load(tables + MAGNITUDES + (<usize>load<u16>(points + (group << 1)) << 4));
+    const point = best_point(group, at);
+    store<u16>(points + (group << 1), point);
+    const q = v128.load(tables + MAGNITUDES + (<usize>point << 4));
     qx = f32x4.add(qx, f32x4.mul(q, v128.load(at, WX)));
     q2 = f32x4.add(q2, f32x4.mul(f32x4.mul(q, q), v128.load(at, W)));
   }
   return add_entry(block, entry, sum_f32x4(qx), sum_f32x4(q2), s);
 }
 
-/** The nearest levels of four groups as patterns: three bits a level. */
+/** The nearest levels of a group as octal digits; what they are more than the weights goes to `place` in RESTS. */
 // @ts-ignore: decorator
 @inline
-function level_patterns(magnitudes: usize): v128 {
-  const sums = sums_of_four(
-    level_digits(magnitudes),
-    level_digits(magnitudes + 16),
-    level_digits(magnitudes + 32),
-    level_digits(magnitudes + 48),
-  );
-  return v128.and(f32x4.add(sums, v128.load(F32_2_23)), v128.load(TWELVE_BITS));
-}
-
-/** Levels, (q - 1) / 2, times 1, 8, 64 and 512. The largest magnitude can be 15.5, of level 7. */
-// @ts-ignore: decorator
-@inline
-function level_digits(magnitude: usize): v128 {
-  const level = f32x4.floor(f32x4.mul(v128.load(magnitude), v128.load(F32_HALF)));
-  return f32x4.mul(level, v128.load(DIGITS));
-}
-
-/** Puts the known point of a group to `points`; by weight, what it costs more than the nearest levels. */
-// @ts-ignore: decorator
-@inline
-function known_excess(group: usize, at: usize, points: usize): v128 {
-  const point = load<u16>(tables + NEAREST + (<usize>load<i32>(group << 2, LEVELS) << 1));
-  store<u16>(points + (group << 1), point);
-  const rest = f32x4.sub(
-    f32x4.mul(v128.load(S), v128.load(tables + MAGNITUDES + (<usize>point << 4))),
-    v128.load(at, X),
-  );
-  return f32x4.sub(
-    f32x4.mul(f32x4.mul(rest, rest), v128.load(at, W)),
-    v128.load(group << 4, ERRORS),
-  );
+function nearest_digits(at: usize, place: usize): v128 {
+  const half = f32x4.mul(v128.load(at, X), v128.load(HALF_INVERSE));
+  const level = nearest_level(half);
+  const rest = f32x4.sub(f32x4.add(level, v128.load(F32_HALF)), half);
+  v128.store(place, f32x4.pmax(v128.load(F32_MINUS_FOUR), f32x4.pmin(v128.load(F32_FOUR), rest)), RESTS);
+  return f32x4.mul(f32x4.floor(level), v128.load(DIGITS));
 }
 
 /** The sum of each vector's lanes. */
@@ -355,148 +299,42 @@ function sums_of_four(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(v128.shuffle<u32>(ab, cd, 0, 1, 4, 5), v128.shuffle<u32>(ab, cd, 2, 3, 6, 7));
 }
 
-/** Excess cost of a level, in the lowest byte of each lane: distance * slope, at most 127. */
+/** The point of a group's list that costs least. */
 // @ts-ignore: decorator
 @inline
-function level_cost(distance: v128, slope: v128): v128 {
-  return f32x4.add(f32x4.pmin(v128.load(F32_127), f32x4.mul(distance, slope)), v128.load(F32_2_23));
+function best_point(group: usize, at: usize): i32 {
+  const pattern = <usize>load<i32>(group << 2, LEVELS);
+  const steps = tables + STEPS + (pattern << 6);
+  const b = f32x4.add(
+    f32x4.mul(v128.load(at, A_FACTOR), v128.load(group << 4, RESTS)),
+    v128.load(F32_ROUNDER),
+  );
+  const firstB = v128.shuffle<u16>(b, b, 0, 2, 0, 2, 0, 2, 0, 2);
+  const secondB = v128.shuffle<u16>(b, b, 4, 6, 4, 6, 4, 6, 4, 6);
+  const firstA = v128.load32_splat(at >> 1, A);
+  const secondA = v128.load32_splat(at >> 1, A + 4);
+  const ranks0 = ranked_costs(steps, 0, firstA, firstB, secondA, secondB);
+  const ranks1 = ranked_costs(steps + 16, 16, firstA, firstB, secondA, secondB);
+  const ranks2 = ranked_costs(steps + 32, 32, firstA, firstB, secondA, secondB);
+  const ranks3 = ranked_costs(steps + 48, 48, firstA, firstB, secondA, secondB);
+  let least = i32x4.min_s(i32x4.min_s(ranks0, ranks1), i32x4.min_s(ranks2, ranks3));
+  least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
+  least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));
+  const place = <usize>(i32x4.extract_lane(least, 0) & 15);
+  return <i32>load<u16>(tables + POINTS + (pattern << 5) + (place << 1));
 }
 
-/** The lowest bytes of four vectors' lanes, side by side. */
+/** Costs of four points, 16 times, plus their places in the list. */
 // @ts-ignore: decorator
 @inline
-function pack_bytes(a: v128, b: v128, c: v128, d: v128): v128 {
-  const lowest = v128.xor(a, v128.load(F32_2_23));
-  return v128.or(v128.or(lowest, i32x4.shl(b, 8)), v128.or(i32x4.shl(c, 16), i32x4.shl(d, 24)));
-}
-
-/** Each of the first four bytes four times; of the third four. */
-// @ts-ignore: decorator
-@inline
-function four_times(v: v128): v128 {
-  const twice = v128.shuffle<u8>(v, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  return v128.shuffle<u8>(twice, twice, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-
-// @ts-ignore: decorator
-@inline
-function third_four_times(v: v128): v128 {
-  const twice = v128.shuffle<u8>(v, v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  return v128.shuffle<u8>(twice, twice, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-
-/**
- * Looks for a better point than the known one, whose excess cost is at `excess`. Puts it to `place` and returns its
- * excess cost; `limit` if no point costs less than that.
- */
-function search_group(group: usize, at: usize, excess: usize, limit: f32, place: usize): f32 {
-  const bounds = f32x4.pmin(v128.load32_splat(excess), f32x4.splat(limit));
-  const q = v128.load(group << 4, MAGNITUDE);
-  // With t = x / s, level p costs w s^2 ((p - t)^2 - (q - t)^2) = (p - q) (a (p - q) + b) more than the nearest
-  // level q, where a = w s^2 and b = 2 a (q - t). A larger unit where a weight is far above the others keeps the
-  // rounding errors of this small; taking a trifle off b keeps the costs from being negative.
-  const squares = f32x4.mul(v128.load(S), v128.load(S));
-  const heaviest = f32x4.mul(f32x4.mul(v128.load32_splat(at >> 2, SUM_W_4), squares), v128.load(F32_5E_4));
-  const raised = f32x4.pmax(bounds, heaviest);
-  const units = f32x4.div(v128.load(F32_126), raised);
-  const a = f32x4.mul(f32x4.mul(v128.load(at, W), squares), units);
-  const b = f32x4.mul(f32x4.mul(a, v128.load(group << 4, RESTS)), v128.load(F32_1_99999));
-  const two = v128.load(F32_TWO);
-  const twoA = f32x4.add(a, a);
-  let distance = f32x4.sub(v128.load(F32_ONE), q);
-  let slope = f32x4.add(f32x4.mul(a, distance), b);
-  const cost0 = level_cost(distance, slope);
-  distance = f32x4.add(distance, two);
-  slope = f32x4.add(slope, twoA);
-  const cost1 = level_cost(distance, slope);
-  distance = f32x4.add(distance, two);
-  slope = f32x4.add(slope, twoA);
-  const cost2 = level_cost(distance, slope);
-  distance = f32x4.add(distance, two);
-  slope = f32x4.add(slope, twoA);
-  const cost3 = level_cost(distance, slope);
-  distance = f32x4.add(distance, two);
-  slope = f32x4.add(slope, twoA);
-  const cost4 = level_cost(distance, slope);
-  distance = f32x4.add(distance, two);
-  slope = f32x4.add(slope, twoA);
-  const cost5 = level_cost(distance, slope);
-  distance = f32x4.add(distance, two);
-  slope = f32x4.add(slope, twoA);
-  const cost6 = level_cost(distance, slope);
-  distance = f32x4.sub(v128.load(TOP), q);
-  slope = f32x4.add(f32x4.mul(a, distance), b);
-  const cost7 = level_cost(distance, slope);
-  const low = pack_bytes(cost0, cost1, cost2, cost3);
-  const high = pack_bytes(cost4, cost5, cost6, cost7);
-
-  // Byte 8 i + j of four vectors: the first weight of the pair has level i, the second j. The shuffles are of kinds
-  // that are one instruction each.
-  let other = v128.shuffle<u32>(low, high, 3, 7, 3, 7);
-  let levels = third_four_times(low);
-  const second0 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
-  const second1 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
-  levels = third_four_times(high);
-  const second2 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
-  const second3 = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
-  other = v128.shuffle<u32>(low, high, 1, 5, 1, 5);
-  const most = i8x16.splat(127);
-  levels = four_times(low);
-  let first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
-  v128.store(FIRST, first);
-  let below0 = <u32>i8x16.bitmask(i8x16.gt_s(most, first));
-  first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
-  v128.store(FIRST, first, 16);
-  below0 |= <u32>i8x16.bitmask(i8x16.gt_s(most, first)) << 16;
-  levels = four_times(high);
-  first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 0, 0, 1, 1));
-  v128.store(FIRST, first, 32);
-  let below1 = <u32>i8x16.bitmask(i8x16.gt_s(most, first));
-  first = i8x16.add_sat_s(other, v128.shuffle<u32>(levels, levels, 2, 2, 3, 3));
-  v128.store(FIRST, first, 48);
-  below1 |= <u32>i8x16.bitmask(i8x16.gt_s(most, first)) << 16;
-  let candidates = <u64>below0 | (<u64>below1 << 32);
-
-  // Sum and first pair in 16 bits, so that one minimum finds both.
-  const rows = tables + MEMBERS;
-  let both = i16x8.splat(0x7fff);
-  let others = both;
-  while (candidates != 0) {
-    const pair = <usize>ctz(candidates);
-    candidates &= candidates - 1;
-    const members = rows + (pair << 6);
-    const partner = i8x16.min_u(
-      i8x16.min_u(v128.or(second0, v128.load(members)), v128.or(second1, v128.load(members, 16))),
-      i8x16.min_u(v128.or(second2, v128.load(members, 32)), v128.or(second3, v128.load(members, 48))),
-    );
-    const sum = i8x16.add_sat_s(partner, v128.load8_splat(pair, FIRST));
-    const position = i8x16.splat(<i8>pair);
-    both = i16x8.min_u(
-      both,
-      v128.shuffle<u8>(position, sum, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
-    );
-    others = i16x8.min_u(
-      others,
-      v128.shuffle<u8>(position, sum, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
-    );
-  }
-  both = i16x8.min_u(both, others);
-  both = i16x8.min_u(both, v128.shuffle<u32>(both, both, 2, 3, 0, 1));
-  both = i16x8.min_u(both, v128.shuffle<u32>(both, both, 1, 0, 3, 2));
-  both = i16x8.min_u(both, i32x4.shr_u(both, 16));
-  const best = <i32>i16x8.extract_lane_u(both, 0);
-  const sum = best >> 8;
-  if (sum == 127) return f32x4.extract_lane(bounds, 0);
-  const pair = <usize>(best & 255);
-  const wanted = i8x16.splat(<i8>(sum - <i32>load<u8>(pair, FIRST)));
-  const members = rows + (pair << 6);
-  const equal0 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second0, v128.load(members)), wanted));
-  const equal1 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second1, v128.load(members, 16)), wanted));
-  const equal2 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second2, v128.load(members, 32)), wanted));
-  const equal3 = <u32>i8x16.bitmask(i8x16.eq(v128.or(second3, v128.load(members, 48)), wanted));
-  const partner = <usize>ctz(<u64>(equal0 | (equal1 << 16)) | (<u64>(equal2 | (equal3 << 16)) << 32));
-  store<u16>(place, load<u16>(tables + POINTS + (((pair << 6) + partner) << 1)));
-  return <f32>sum * f32x4.extract_lane(raised, 0) * <f32>(1.0 / 126.0);
+function ranked_costs(steps: usize, places: usize, firstA: v128, firstB: v128, secondA: v128, secondB: v128): v128 {
+  const first = v128.load8x8_s(steps);
+  const second = v128.load8x8_s(steps, 8);
+  const cost = i32x4.add(
+    i32x4.dot_i16x8_s(i16x8.add_sat_s(i16x8.mul(first, firstA), firstB), first),
+    i32x4.dot_i16x8_s(i16x8.add_sat_s(i16x8.mul(second, secondA), secondB), second),
+  );
+  return v128.or(i32x4.shl(cost, 4), v128.load(places, PLACES));
 }
 
 /** Sum of importance * magnitude * q over a block whose groups have the given points. */
