@@ -1,0 +1,286 @@
+/** The model card: README.md of a repository on the Hugging Face Hub, from `evaluation.json` alone. */
+import { bitsPerWeight } from "../quants/types.js";
+import { formatBytes, formatCount } from "../units.js";
+import type { Evaluation, MemoryTable } from "./evaluation.js";
+import {
+  bits,
+  bothSizes,
+  coverageLine,
+  harness,
+  machineFits,
+  measures,
+  memoryGrid,
+  modelFile,
+  passRate,
+  taskKinds,
+  textLine,
+  usualContext,
+} from "./facts.js";
+import { renderFrontMatter } from "./front-matter.js";
+import { code, codeBlock, escapeMarkdown, markdownTable } from "./markdown.js";
+
+export interface CardOptions {
+  /** Who quantized it, for the card's front matter: a name on the Hub. `lopsided` by default. */
+  readonly quantizedBy?: string | undefined;
+}
+
+/** The whole file. Parts that the evaluation does not have are left out. */
+export function renderCard(evaluation: Evaluation, { quantizedBy = "lopsided" }: CardOptions = {}): string {
+  const sections = [
+    introduction(evaluation),
+    scheme(evaluation),
+    quality(evaluation),
+    tasks(evaluation),
+    memory(evaluation),
+    usage(evaluation),
+    provenance(evaluation),
+  ];
+  const text = sections.filter((section) => section !== undefined).join("\n\n");
+  return `${renderFrontMatter(evaluation, quantizedBy)}\n${text}\n`;
+}
+
+function introduction({ name, source, recipe, output, tools }: Evaluation): string {
+  const origin =
+    source.repository === undefined
+      ? escapeMarkdown(source.name ?? source.given)
+      : `[${escapeMarkdown(source.name ?? source.repository)}](https://huggingface.co/${source.repository})`;
+  return [
+    `# ${escapeMarkdown(name)}`,
+    "",
+    `${origin}, quantized for llama.cpp by Lopsided ${escapeMarkdown(tools.lopsided)} with the recipe ${code(recipe.name)}: **${bothSizes(output.bytes)}, ${output.bpw.toFixed(2)} bits per weight**, ${formatCount(output.parameters)} weights.`,
+    "",
+    `Every figure on this page is taken from ${code("evaluation.json")}, which lies beside it; ${code("report.html")} has the charts.`,
+  ].join("\n");
+}
+
+function scheme({ groups, output, recipe }: Evaluation): string {
+  const rows = groups.map(({ role, type, count, parameters, bytes }) => [
+    escapeMarkdown(role),
+    code(type),
+    bitsPerWeight(type).toFixed(2),
+    String(count),
+    formatCount(parameters),
+    formatBytes(bytes),
+  ]);
+  const tensors = groups.reduce((sum, { count }) => sum + count, 0);
+  const { tensorBytes, parameters } = output;
+  const total = ["together", "", bits(tensorBytes, parameters), String(tensors), formatCount(parameters)];
+  const plan = recipe.plan;
+  return [
+    "## Scheme",
+    "",
+    "Bits per weight, tensors, weights and bytes by what the tensors are for, counted in the model file.",
+    "",
+    markdownTable(
+      ["tensors", "type", "bits", "count", "weights", "size"],
+      [...rows, [...total, formatBytes(tensorBytes)].map((cell) => (cell === "" ? "" : `**${cell}**`))],
+      [2, 3, 4, 5],
+    ),
+    ...(plan === undefined
+      ? []
+      : [
+          "",
+          `The types were chosen by ${code("lopsided plan")} for a budget of ${escapeMarkdown(plan.budget.title)}: predicted KL divergence ${plan.predicted.toFixed(5)} nats (no choice within the budget is predicted below ${plan.bound.toFixed(5)}), from ${plan.errors} errors and the sensitivities ${code(plan.sensitivity)}.`,
+        ]),
+  ].join("\n");
+}
+
+function quality(evaluation: Evaluation): string | undefined {
+  const measured = evaluation.variants.filter(({ measurement }) => measurement !== undefined);
+  if (measured.length === 0) return undefined;
+  const rows = measures.map(({ title, of }) => [
+    title,
+    ...measured.map(({ measurement }) => (measurement && of(measurement)) || "–"),
+  ]);
+  const sizes = ["size", ...measured.map(({ bytes, bpw }) => `${bothSizes(bytes)}, ${bpw.toFixed(2)} bpw`)];
+  return [
+    "## Quality",
+    "",
+    escapeMarkdown(harness(evaluation)),
+    "",
+    markdownTable(
+      [
+        "",
+        ...measured.map(({ id, label }) => `${escapeMarkdown(label)}${id === "source" ? " (source)" : ""}`),
+      ],
+      [sizes, ...rows.filter(([, ...cells]) => cells.some((cell) => cell !== "–"))],
+      measured.map((_, column) => column + 1),
+    ),
+  ].join("\n");
+}
+
+function tasks({ variants, tasks: file, checks = [] }: Evaluation): string | undefined {
+  const kinds = taskKinds(variants);
+  const checked = variants.filter((variant) => variant.tasks !== undefined);
+  if (checked.length === 0 && checks.length === 0) return undefined;
+  const of = file === undefined ? "" : ` of ${code(file.name)} (${file.count} tasks)`;
+  const rows = kinds.map((kind) => [
+    escapeMarkdown(kind),
+    ...checked.map((variant) => {
+      const rate = variant.tasks?.find((candidate) => candidate.kind === kind);
+      return rate === undefined ? "–" : passRate(rate);
+    }),
+  ]);
+  return [
+    "## Tasks",
+    "",
+    `Chat tasks${of} with checkable answers, run by ${code("lopsided check")}; code is executed. In brackets the 95 % interval.`,
+    ...(checked.length === 0
+      ? []
+      : [
+          "",
+          markdownTable(
+            ["kind", ...checked.map(({ label }) => escapeMarkdown(label))],
+            rows,
+            checked.map((_, column) => column + 1),
+          ),
+        ]),
+    ...(checks.length === 0 ? [] : ["", samples(checks)]),
+  ].join("\n");
+}
+
+/** One task of each kind, solved if there is one that was. */
+function samples(checks: NonNullable<Evaluation["checks"]>): string {
+  const kinds = [...new Set(checks.map(({ kind }) => kind))];
+  const shown = kinds.map((kind) => {
+    const ofKind = checks.filter((check) => check.kind === kind);
+    return ofKind.find(({ passed }) => passed) ?? ofKind[0];
+  });
+  const blocks = shown.flatMap((check) =>
+    check === undefined
+      ? []
+      : [
+          `**${escapeMarkdown(check.kind)}**, ${check.passed ? "passed" : "failed"}:`,
+          "",
+          codeBlock(check.prompt, "text"),
+          "",
+          codeBlock(check.answer, "text"),
+          "",
+        ],
+  );
+  return [
+    "<details><summary>One task of each kind, with the answer</summary>",
+    "",
+    ...blocks,
+    "</details>",
+  ].join("\n");
+}
+
+function memory(evaluation: Evaluation): string | undefined {
+  const table = evaluation.memory;
+  if (table === undefined || table.rows.length === 0) return undefined;
+  const { caches, contexts, at } = memoryGrid(table);
+  const asked =
+    table.source === "llama.cpp"
+      ? `by llama.cpp ${evaluation.tools.llamaCpp ?? ""}`.trim()
+      : "by Lopsided's formulas";
+  return [
+    "## Memory",
+    "",
+    `Weights, KV cache and compute buffers for one conversation, as computed ${escapeMarkdown(asked)} (compute buffers differ a little between backends), by context and type of the cache (${code("-ctk")}, ${code("-ctv")}).`,
+    "",
+    markdownTable(
+      ["context", ...caches.map((cache) => `${code(cache)} cache`)],
+      contexts.map((context) => [
+        String(context),
+        ...caches.map((cache) => {
+          const row = at(context, cache);
+          return row === undefined ? "–" : bothSizes(row.totalBytes);
+        }),
+      ]),
+      [0, ...caches.map((_, column) => column + 1)],
+    ),
+    "",
+    ...machines(table, caches),
+  ].join("\n");
+}
+
+function machines(table: MemoryTable, caches: readonly string[]): string[] {
+  const { fitting, tooSmall } = machineFits(table);
+  const lines: string[] = [];
+  if (fitting.length > 0) {
+    lines.push(
+      "Longest of these contexts that fits, by what a machine can really give to a model (1 GiB is left free):",
+      "",
+      markdownTable(
+        ["machine", "for a model", ...caches.map((cache) => `${code(cache)} cache`)],
+        fitting.map(({ machine, andLarger, longest }) => [
+          escapeMarkdown(machine.name) + (andLarger ? " and larger" : ""),
+          bothSizes(machine.availableBytes),
+          ...longest.map((context) => (context === undefined ? "–" : String(context))),
+        ]),
+        [1, ...caches.map((_, column) => column + 2)],
+      ),
+      "",
+      "What such machines give:",
+      "",
+      ...[...new Set(fitting.map(({ machine }) => machine.basis))].map(
+        (basis) =>
+          `- ${fitting
+            .filter(({ machine }) => machine.basis === basis)
+            .map(({ machine }) => escapeMarkdown(machine.name))
+            .join(", ")}: ${escapeMarkdown(basis)}`,
+      ),
+    );
+  }
+  if (tooSmall.length > 0) lines.push("", `It does not fit: ${tooSmall.map(escapeMarkdown).join(", ")}.`);
+  return lines;
+}
+
+function usage(evaluation: Evaluation): string {
+  const file = shellWord(modelFile(evaluation));
+  const context = usualContext(evaluation);
+  return [
+    "## Use",
+    "",
+    `With llama.cpp's server, or with Lopsided's, which runs the same library; both answer OpenAI's API.`,
+    "",
+    codeBlock(
+      [`llama-server -m ${file} -c ${context} -ngl 99`, `npx lopsided serve ${file} -c ${context}`].join(
+        "\n",
+      ),
+      "sh",
+    ),
+  ].join("\n");
+}
+
+function provenance(evaluation: Evaluation): string {
+  const { source, calibration, evaluation: text, tasks: file, recipe, options, tools, files } = evaluation;
+  const sums = source.sha256.map(code).join(", ");
+  const license = [source.license, source.licenseName].filter((word) => word !== undefined).join(", ");
+  const facts = [
+    `source: ${code(source.given)}, ${escapeMarkdown(source.architecture)}, ${formatCount(source.parameters)} weights, ${bothSizes(source.bytes)}, ${source.bpw.toFixed(2)} bits per weight${license && `, license ${escapeMarkdown(license)}`}; SHA-256 ${sums}`,
+    calibration &&
+      `importance matrix: ${escapeMarkdown(textLine(calibration))}; SHA-256 of the text ${code(calibration.sha256)}. ${coverageLine(evaluation) ?? ""}`.trim(),
+    text && `evaluation: ${escapeMarkdown(textLine(text))}; SHA-256 of the text ${code(text.sha256)}`,
+    file && `tasks: ${code(file.name)}; SHA-256 ${code(file.sha256)}`,
+    `encoder: effort ${code(options.effort)}${options.moments ? ", with second moments of the inputs" : ""}${options.priorWeight === undefined ? "" : `, prior weight of ${options.priorWeight} tokens`}`,
+    `tools: Lopsided ${escapeMarkdown(tools.lopsided)}${tools.llamaCpp === undefined ? "" : `, llama.cpp ${escapeMarkdown(tools.llamaCpp)}`}, Node.js ${escapeMarkdown(tools.node)}`,
+  ].filter((fact) => fact !== undefined);
+  return [
+    "## Provenance",
+    "",
+    ...facts.map((fact) => `- ${fact}`),
+    "",
+    markdownTable(
+      ["file", "size", "SHA-256"],
+      files.map(({ name, bytes, sha256 }) => [code(name), bothSizes(bytes), code(sha256)]),
+      [1],
+    ),
+    "",
+    "Made by",
+    "",
+    codeBlock(evaluation.command, "sh"),
+    "",
+    `with the recipe ${code(recipe.name)}:`,
+    "",
+    codeBlock(recipe.text, "yaml"),
+  ].join("\n");
+}
+
+/** A file's name as the shell takes it. */
+function shellWord(name: string): string {
+  return /^[\w@%+=:,./-]+$/.test(name) && !name.startsWith("-")
+    ? name
+    : `'./${name.replaceAll("'", "'\\''")}'`;
+}
