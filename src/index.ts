@@ -62,4 +62,9 @@ export { planTypes, type TypePlan } from "./recipe/plan.js";
 export { loadRecipe, presetNames } from "./recipe/presets.js";
 export { parseRecipe, type Recipe } from "./recipe/recipe.js";
 export { renderRecipe } from "./recipe/render.js";
+// The card and the report.
+export { type CardOptions, renderCard } from "./report/card.js";
+export { type Evaluation, readEvaluation, renderEvaluation } from "./report/evaluation.js";
+export { measureMemoryTable } from "./report/memory-table.js";
+export { writeCard, writeReport } from "./report/write.js";
 export { version } from "./version.js";

@@ -2,6 +2,7 @@
 /** The command line: `lopsided <command>`. One file per command; this one puts them together. */
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
+import { addCard } from "./card.js";
 import { addConvert } from "./convert.js";
 import { addDemo } from "./demo.js";
 import { addFit } from "./fit.js";
@@ -12,6 +13,7 @@ import { addPerplexity } from "./perplexity.js";
 import { addPlan } from "./plan.js";
 import { addPublish } from "./publish.js";
 import { addQuantize } from "./quantize.js";
+import { addReport } from "./report.js";
 import { addSensitivity } from "./sensitivity.js";
 import { addServe } from "./serve.js";
 import { withLongOptions } from "./short-options.js";
@@ -37,6 +39,8 @@ for (const add of [
   addMake,
   addPublish,
   addServe,
+  addCard,
+  addReport,
   addDemo,
 ])
   add(program);

@@ -101,7 +101,9 @@ function quality(evaluation: Evaluation): string | undefined {
     markdownTable(
       [
         "",
-        ...measured.map(({ id, label }) => `${escapeMarkdown(label)}${id === "source" ? " (source)" : ""}`),
+        ...measured.map(({ id, label }) =>
+          escapeMarkdown(id === "source" && label !== "source" ? `${label} (source)` : label),
+        ),
       ],
       [sizes, ...rows.filter(([, ...cells]) => cells.some((cell) => cell !== "–"))],
       measured.map((_, column) => column + 1),
