@@ -27,7 +27,7 @@ export function addSensitivity(program: Command): void {
     .option("--imatrix <file>", "importance matrix that plan will use, GGUF or .dat")
     .option("--prior-weight <tokens>", "shrinkage prior that plan will use", notNegative)
     .option("--ctx <n>", "tokens in a chunk", wholeNumber(4), 512)
-    .option("--chunks <n>", "chunks to measure on (default: 8)", wholeNumber(1))
+    .option("--chunks <n>", "chunks to measure on (default: 16)", wholeNumber(1))
     .option("--parse-special", "read control tokens in the text as such")
     .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
     .option("--gpu-layers <n>", "layers on graphics processors (default: all)", wholeNumber(0))

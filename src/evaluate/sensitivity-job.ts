@@ -1,6 +1,10 @@
 /**
- * The part of measuring sensitivity that happens beside the model: put noise on one tensor in memory, decode the
- * chunks, compare with what the model said before, put the tensor back.
+ * The part of measuring sensitivity that happens beside the model: put a little noise on all tensors, then more on
+ * one tensor after another, and see by how much the divergence from the model without noise grows.
+ *
+ * Noise on one tensor of an otherwise perfect model would not do: any change at all, however small, sends some
+ * tokens to other experts and rounds activations differently. That is paid once and not by each tensor, but it would
+ * be found in each tensor's measurement, and outweigh what most of them cost. Amid noise it has been paid already.
  */
 import { createHash } from "node:crypto";
 import type { ModelContext } from "../engine/context.js";
@@ -15,6 +19,7 @@ import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChun
 import { perturbRows, SignSource } from "./perturbation.js";
 import { decodeChunks, noNumbers } from "./scorers.js";
 import { compareRows } from "./softmax.js";
+import { type Estimate, Moments } from "./statistics.js";
 import { readText } from "./text.js";
 
 /** A tensor to put noise on. */
@@ -25,8 +30,8 @@ export interface TensorToPerturb {
   readonly shape: readonly number[];
   /** For each expert: importance of the columns, and its share of the tokens. */
   readonly experts: readonly { readonly importance?: Float32Array; readonly share: number }[] | undefined;
-  /** Relative sizes of the noise to try. */
-  readonly levels: readonly number[];
+  /** Whether to measure it; all others have their share of the noise, too. */
+  readonly isWanted: boolean;
 }
 
 export interface SensitivityParams {
@@ -37,89 +42,111 @@ export interface SensitivityParams {
   readonly chunks: number | undefined;
   readonly parseSpecial: boolean;
   readonly threads: number | undefined;
+  /** All that may be quantized. */
   readonly tensors: readonly TensorToPerturb[];
+  /** Relative size of the noise on all tensors. */
+  readonly background: number;
+  /** Relative size of the noise that one tensor has in addition. */
+  readonly added: number;
 }
 
-/** One tensor with noise of one size. */
+/** What more noise on one tensor did. */
 export interface SensitivityEvent {
   readonly name: string;
-  readonly level: number;
-  /** Importance-weighted relative error that the noise really is. */
+  /** Importance-weighted relative error that the added noise really is. */
   readonly error: number;
-  /** Mean KL divergence from the model without noise. */
-  readonly kld: number;
+  /** By how much the mean KL divergence grew, and the standard error of that. */
+  readonly growth: Estimate;
 }
 
 export interface SensitivityOutcome {
   readonly chunks: number;
   /** Scored positions that were compared. */
   readonly positions: number;
+  /** Mean KL divergence of the model with noise on all tensors from the model without. */
+  readonly background: Estimate;
 }
 
 /** SHA-256 of the tokens that a run would decode: what an unfinished run is told by. */
 export const identifyText = defineJob(
   import.meta.url,
   "identifyText",
-  async (params: Omit<SensitivityParams, "tensors">, host: JobHost): Promise<string> => {
-    const { tokens } = await readChunks(params, host.model(params.model));
+  async (params: TextParams, host: JobHost): Promise<string> => {
+    const { tokens } = await readChunks(params, loadPlain(host, params));
     return createHash("sha256").update(tokens).digest("hex");
   },
 );
 
-/** Measures each tensor at each level; tells every result at once, so that a run that is stopped loses little. */
+/** Measures each tensor that is wanted; tells every result at once, so that a run that is stopped loses little. */
 export const measureSensitivity = defineJob(
   import.meta.url,
   "measureSensitivity",
   async (params: SensitivityParams, host: JobHost<SensitivityEvent>): Promise<SensitivityOutcome> => {
-    const model = host.model({ ...params.model, plainWeights: true });
-    const text = await readChunks(params, model);
-    const probe = new Probe(model, text, params.threads);
-    const { kernels } = loadKernels();
-    const workspace = new Workspace(kernels && new Kernels(kernels));
+    const { tensors, background, added, threads } = params;
+    const model = loadPlain(host, params);
     try {
-      for (const tensor of params.tensors) {
-        for (const level of tensor.levels) {
-          host.emit({ name: tensor.name, level, ...perturbed(model, tensor, level, probe, workspace) });
-        }
+      const text = await readChunks(params, model);
+      const probe = new Probe(model, text, threads);
+      const { kernels } = loadKernels();
+      const workspace = new Workspace(kernels && new Kernels(kernels));
+      for (const tensor of tensors) addNoise(model, tensor, "background", background, workspace);
+      const before = probe.divergences();
+      for (const tensor of tensors.filter(({ isWanted }) => isWanted)) {
+        host.emit({ name: tensor.name, ...growthBy(model, tensor, added, { probe, before, workspace }) });
       }
-      return { chunks: text.chunks, positions: probe.positions };
+      return { chunks: text.chunks, positions: before.length, background: estimate(before) };
     } finally {
-      probe.close();
+      // What is in memory is no longer the model.
+      model.close();
     }
   },
 );
 
-function perturbed(
+/** Both jobs load the model in the same way, so that it is loaded once. */
+function loadPlain(host: JobHost<SensitivityEvent>, { model }: TextParams): Model {
+  return host.model({ ...model, plainWeights: true });
+}
+
+function growthBy(
   model: Model,
   tensor: TensorToPerturb,
-  level: number,
-  probe: Probe,
-  workspace: Workspace,
-): { error: number; kld: number } {
-  const weight = model.weights().get(tensor.name);
+  added: number,
+  { probe, before, workspace }: { probe: Probe; before: Float64Array; workspace: Workspace },
+): { error: number; growth: Estimate } {
+  const { original, error } = addNoise(model, tensor, "added", added, workspace);
   // What the computation does not use costs nothing.
-  if (weight === undefined) return { error: level, kld: 0 };
-  // A copy: the view changes with the weights.
-  const original = weight.bytes().slice();
+  if (original === undefined) return { error, growth: { mean: 0, error: 0 } };
   try {
-    const error = writeNoise(model, tensor, level, original, workspace);
-    return { error, kld: error > 0 ? probe.divergence() : 0 };
+    const growth = probe.divergences().map((divergence, at) => divergence - (before[at] ?? 0));
+    return { error, growth: estimate(growth) };
   } finally {
     model.writeWeight(tensor.name, original);
   }
 }
 
-/** Writes the tensor with noise, expert after expert; returns the relative error that this is. */
-function writeNoise(
+function estimate(values: Float64Array): Estimate {
+  const moments = new Moments();
+  for (const value of values) moments.add(value);
+  return moments.estimate();
+}
+
+/**
+ * Adds noise to a tensor in memory, expert after expert; returns what was there, undefined if the computation does
+ * not use the tensor, and the relative error that the noise is.
+ */
+function addNoise(
   model: Model,
   { name, type, shape, experts }: TensorToPerturb,
+  purpose: string,
   level: number,
-  original: Uint8Array,
   workspace: Workspace,
-): number {
+): { original: Uint8Array | undefined; error: number } {
+  // A copy: the view changes with the weights.
+  const original = model.weights().get(name)?.bytes().slice();
+  if (original === undefined) return { original, error: level };
   const [columns = 1, rowsPerMatrix = 1] = shape;
   const matrixBytes = rowsPerMatrix * rowBytes(type, columns);
-  const signs = new SignSource(`${name} ${level}`);
+  const signs = new SignSource(`${name} ${purpose}`);
   let sum: Statistics = noStatistics;
   for (let expert = 0; expert * matrixBytes < original.byteLength; expert++) {
     const offset = expert * matrixBytes;
@@ -135,11 +162,13 @@ function writeNoise(
       error: share * error,
     });
   }
-  return relativeError(sum);
+  return { original, error: relativeError(sum) };
 }
 
+type TextParams = Pick<SensitivityParams, "model" | "text" | "context" | "chunks" | "parseSpecial">;
+
 async function readChunks(
-  { text, context, chunks, parseSpecial }: Omit<SensitivityParams, "tensors">,
+  { text, context, chunks, parseSpecial }: TextParams,
   model: Model,
 ): Promise<TextChunks> {
   return cutIntoChunks(text, model.tokenize(await readText(text), { parseSpecial }), { context, chunks });
@@ -180,25 +209,17 @@ class Probe {
     });
   }
 
-  get positions(): number {
-    return this.#reference.length;
-  }
-
-  /** Mean KL divergence of the model as it is now. */
-  divergence(): number {
-    let [sum, count] = [0, 0];
+  /** KL divergence of the model as it is now, at every position that is compared. */
+  divergences(): Float64Array {
+    const divergences = new Float64Array(this.#reference.length);
+    let count = 0;
     this.#eachRow((logits, place) => {
       const { divergence } = compareRows(this.#reference[count] ?? logits, logits);
       if (!Number.isFinite(divergence)) throw noNumbers(this.model.path, place.chunk, place.position);
       // Rounding can leave less than nothing of a divergence near zero.
-      sum += Math.max(0, divergence);
-      count++;
+      divergences[count++] = Math.max(0, divergence);
     });
-    return sum / count;
-  }
-
-  close(): void {
-    this.#context.close();
+    return divergences;
   }
 
   get #together(): number {

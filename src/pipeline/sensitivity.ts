@@ -1,4 +1,4 @@
-/** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on it. */
+/** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on its weights. */
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { OutputFile } from "../bytes/output.js";
@@ -10,6 +10,7 @@ import {
   identifyText,
   measureSensitivity,
   type SensitivityEvent,
+  type SensitivityOutcome,
   type TensorToPerturb,
 } from "../evaluate/sensitivity-job.js";
 import { checkReadable } from "../evaluate/text.js";
@@ -35,7 +36,7 @@ export interface SensitivityOptions extends ImportanceOptions {
   readonly output: string;
   /** Tokens in a chunk; 512 by default. */
   readonly context?: number | undefined;
-  /** Chunks to compare on; 8 by default. */
+  /** Chunks to compare on; 16 by default. */
   readonly chunks?: number | undefined;
   /** Read control tokens such as `<|im_start|>` in the text as such. */
   readonly parseSpecial?: boolean | undefined;
@@ -50,31 +51,40 @@ export interface SensitivityOptions extends ImportanceOptions {
 export interface MeasuredTensor {
   readonly name: string;
   readonly role: Role;
-  /** Nats of KL divergence for each unit of relative error: the mean over the sizes of noise. */
+  /** Nats of KL divergence for each unit of relative error. */
   readonly alpha: number;
-  /** The same for each size of noise: equal where the divergence is linear in the error. */
-  readonly alphas: readonly number[];
+  /** Standard error of alpha, over the positions of the text. */
+  readonly alphaError: number;
+}
+
+/** Relative sizes of the noise. */
+export interface Noise {
+  /** On all tensors, all the time. */
+  readonly background: number;
+  /** On one tensor, in addition. */
+  readonly added: number;
 }
 
 export interface SensitivityResult {
   readonly output: string;
   readonly chunks: number;
+  readonly noise: Noise;
+  /** Mean KL divergence of the model with noise on all tensors. */
+  readonly backgroundKld: number;
   readonly tensors: readonly MeasuredTensor[];
-  /** Relative sizes of the noise. */
-  readonly levels: readonly number[];
   readonly seconds: number;
 }
 
-/** Sizes of the noise: those of three-bit and two-bit types, where the divergence is still about linear. */
-const levels = [0.015, 0.06] as const;
+/** The background is about what three-bit types do; the added noise is what the smallest ones do, and a bit more. */
+const noise: Noise = { background: 0.02, added: 0.12 };
 
-const defaultChunks = 8;
+const defaultChunks = 16;
 
 /**
- * Puts noise of known size on one tensor at a time in the loaded model, measures the KL divergence from the model
- * without it, and puts the tensor back. Noise and error are weighted by importance as in `plan`, if there is an
- * imatrix. Unfinished work is kept beside the output and continued by the next run with the same model, text and
- * options.
+ * Puts a little noise of known size on all tensors of the loaded model, and more on one tensor at a time; what that
+ * adds to the KL divergence from the model without noise, over the size of the added noise, is the tensor's
+ * sensitivity. Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished work is kept beside
+ * the output and continued by the next run with the same model, text and options.
  *
  * @throws UsageError if options make no sense, the text is too short or the imatrix is of another model;
  *   MalformedInputError, EnvironmentError, CancelledError as in `measurePerplexity`
@@ -93,9 +103,17 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
     const partial = `${options.output}.partial`;
     const known = await ErrorCache.open(partial);
     try {
-      const chunks = await measureMissing(tensors, imatrix, known, run, engine, params, options);
+      const { chunks, background } = await measureMissing(
+        tensors,
+        imatrix,
+        known,
+        run,
+        engine,
+        params,
+        options,
+      );
       const measured = tensors.map(({ name }) => resultOf(name, known, run));
-      const result = { chunks, levels, tensors: measured };
+      const result = { chunks, noise, backgroundKld: background.mean, tensors: measured };
       await writeJson(options.output, { format: sensitivityFormat, version, fingerprint, ...result });
       await rm(partial, { force: true });
       return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
@@ -139,7 +157,7 @@ async function runName(
 ): Promise<string> {
   const tokens = await engine.run(identifyText, params, { signal });
   const hash = createHash("sha256").update(
-    JSON.stringify([fingerprint, tokens, params.context, priorWeight]),
+    JSON.stringify([fingerprint, tokens, params.context, priorWeight, noise]),
   );
   for (const [name, { sums }] of imatrix?.entries ?? []) {
     hash.update(name).update(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength));
@@ -147,11 +165,12 @@ async function runName(
   return hash.digest("hex");
 }
 
-function keyOf(run: string, name: string, level: number): string {
-  return createHash("sha256").update(`${run} ${name} ${level}`).digest("hex").slice(0, 40);
+/** Names what is kept of a tensor's measurement. */
+function keyOf(run: string, name: string, quantity: "growth" | "growth error" | "error"): string {
+  return createHash("sha256").update(`${run} ${name} ${quantity}`).digest("hex").slice(0, 40);
 }
 
-/** Measures what is not known yet; returns the number of chunks. */
+/** Measures what is not known yet. */
 async function measureMissing(
   tensors: readonly SourceTensor[],
   imatrix: Imatrix | undefined,
@@ -160,31 +179,30 @@ async function measureMissing(
   engine: Engine,
   params: ReturnType<typeof paramsOf>,
   options: SensitivityOptions,
-): Promise<number> {
-  const missing = tensors
-    .map((tensor) => taskOf(tensor, imatrix, options))
-    .map((task) => ({
-      ...task,
-      levels: task.levels.filter((level) => known.get(keyOf(run, task.name, level)) === undefined),
-    }))
-    .filter((task) => task.levels.length > 0);
-  const total = tensors.length * levels.length;
-  let done = total - missing.reduce((sum, task) => sum + task.levels.length, 0);
+): Promise<SensitivityOutcome> {
+  const tasks = tensors.map((tensor) => ({
+    ...taskOf(tensor, imatrix, options),
+    isWanted: known.get(keyOf(run, tensor.name, "error")) === undefined,
+  }));
+  const total = tensors.length;
+  let done = tasks.filter(({ isWanted }) => !isWanted).length;
   const writes: Promise<void>[] = [];
-  const onEvent = ({ name, level, error, kld }: SensitivityEvent) => {
+  const onEvent = ({ name, error, growth }: SensitivityEvent) => {
     done++;
-    options.onProgress?.({ step: "sensitivity", done, total, unit: "measurements", detail: name });
-    const alpha = error > 0 ? kld / error : 0;
-    writes.push(known.add(new Map([[keyOf(run, name, level), alpha]])));
+    options.onProgress?.({ step: "sensitivity", done, total, unit: "tensors", detail: name });
+    const entries = [
+      ["growth", Math.max(0, growth.mean)],
+      ["growth error", growth.error],
+      ["error", error],
+    ] as const;
+    writes.push(known.add(new Map(entries.map(([quantity, value]) => [keyOf(run, name, quantity), value]))));
   };
   try {
-    const { signal } = options;
-    const outcome = await engine.run(
+    return await engine.run(
       measureSensitivity,
-      { ...params, tensors: missing },
-      { onEvent, signal },
+      { ...params, ...noise, tensors: tasks },
+      { onEvent, signal: options.signal },
     );
-    return outcome.chunks;
   } finally {
     await Promise.all(writes);
   }
@@ -194,7 +212,7 @@ function taskOf(
   tensor: SourceTensor,
   imatrix: Imatrix | undefined,
   options: ImportanceOptions,
-): TensorToPerturb {
+): Omit<TensorToPerturb, "isWanted"> {
   const { name, type, shape } = tensor;
   if (!canPerturb(type)) {
     throw new UsageError(
@@ -209,13 +227,18 @@ function taskOf(
     importance: values,
     share: shares[expert] ?? 1,
   }));
-  return { name, type, shape, experts, levels };
+  return { name, type, shape, experts };
 }
 
+/**
+ * What did not measurably cost anything may still cost as much as could not be seen: a sensitivity is at least half
+ * its standard error.
+ */
 function resultOf(name: string, known: ErrorCache, run: string): MeasuredTensor {
-  const alphas = levels.map((level) => known.get(keyOf(run, name, level)) ?? 0);
-  const alpha = alphas.reduce((sum, value) => sum + value, 0) / alphas.length;
-  return { name, role: roleOf(name), alpha, alphas };
+  const value = (quantity: Parameters<typeof keyOf>[2]) => known.get(keyOf(run, name, quantity)) ?? 0;
+  const error = value("error") || noise.added;
+  const alphaError = value("growth error") / error;
+  return { name, role: roleOf(name), alpha: Math.max(value("growth") / error, alphaError / 2), alphaError };
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
