@@ -36,6 +36,8 @@ interface Flags {
   parseSpecial?: boolean;
   baseline: string;
   tasks?: string;
+  check: boolean;
+  quantizedBy?: string;
   effort: Effort | "max";
   priorWeight?: number;
   allowRequantize?: boolean;
@@ -74,7 +76,8 @@ export function addMake(program: Command): void {
     .option("--ctx-evaluate <n>", "tokens in a chunk of evaluation", wholeNumber(4), 512)
     .option("--parse-special", "read control tokens in the texts as such")
     .option("--baseline <mixture|file|none>", "what to compare with, built if it is a mixture", "Q4_K_M")
-    .option("--tasks <file>", "tasks for check, instead of those that come with Lopsided")
+    .option("--tasks <file>", "tasks for the models, instead of those that come with Lopsided")
+    .option("--no-check", "give the models no tasks")
     .addOption(
       new Option("--effort <effort>", "how long to search; max also collects moments and uses them")
         .choices([...efforts, "max"])
@@ -83,6 +86,7 @@ export function addMake(program: Command): void {
     .option("--prior-weight <tokens>", "shrinkage prior for rarely routed experts", notNegative)
     .option("--allow-requantize", "allow a source of less than eight bits")
     .option("--name <name>", "first part of the files' names (default: the source's)")
+    .option("--quantized-by <name>", "who made it, for the card: your name on Hugging Face")
     .addOption(splitMaxSize())
     .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
     .option("--gpu-layers <n>", "layers on graphics processors (default: all)", wholeNumber(0))

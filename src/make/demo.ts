@@ -20,6 +20,7 @@ export async function demo(options: DemoOptions): Promise<MakeResult> {
     model: shipped("tiny-moe-q8_0.gguf"),
     calibration: shipped("text/calibration.txt"),
     evaluate: shipped("text/eval.txt"),
+    tasks: shipped("text/demo-tasks.jsonl"),
     parseSpecial: true,
     evaluationChunks,
   });

@@ -82,28 +82,28 @@ async function evaluateBaseline(
   if (baseline.kind === "none") return undefined;
   const isBuilt = baseline.kind === "mixture";
   const name = isBuilt ? baseline.name : baseline.path;
-  const inputs = {
-    ...common,
+  const identity = {
+    source: common.source,
     baseline: isBuilt ? [name, options.priorWeight] : await identityOfFile(name),
     "importance matrix": isBuilt ? calibration.imatrixSha256 : undefined,
   };
-  const built = isBuilt ? folder.workFile(`baseline-${name}.gguf`) : undefined;
+  const inputs = { ...common, ...identity };
+  const path = isBuilt ? folder.workFile(`baseline-${name}.gguf`) : name;
   // A baseline that was measured and removed is not built again.
-  if (built !== undefined && !stages.isFinished("baseline", inputs)) {
-    await buildBaseline(run, source, calibration, name, built, inputs);
-  }
+  const isNeeded = !stages.isFinished("baseline", inputs);
+  if (isBuilt && isNeeded) await buildBaseline(run, source, calibration, name, path, identity);
   const done = await stages.run({
     name: "baseline",
     inputs,
     run: async (stage): Promise<Compared> => ({
       name,
-      ...(await summaryOf(built ?? name)),
-      evaluation: await measure(stage, built ?? name),
+      ...(await summaryOf(path)),
+      evaluation: await measure(stage, path),
     }),
   });
-  if (built !== undefined) {
+  if (isBuilt) {
     await folder.state.forget("baseline model");
-    await rm(built, { force: true });
+    await rm(path, { force: true });
   }
   return { ...done.result, isBuilt };
 }

@@ -48,6 +48,30 @@ export class MakeFolder {
     return join(this.work, name);
   }
 
+  /**
+   * Removes what unfinished work with other options left: once all stages are finished, nothing will go on with it.
+   * `name` is what the names of model files begin with.
+   */
+  async removeUnfinished(name: string): Promise<void> {
+    const isUnfinished = (file: string) =>
+      /^imatrix\.gguf\.partial/.test(file) ||
+      (file.startsWith(`.${name}-`) && /\.gguf\.(partial|journal)$/.test(file));
+    const wanted = new Set([
+      "state.json",
+      "errors.jsonl",
+      ...this.state.files().map((path) => path.split(/[\\/]/)[1]),
+    ]);
+    const isStale = (file: string) => !wanted.has(file) && !file.startsWith(".state.json.");
+    for (const [folder, isLeft] of [
+      [this.path, isUnfinished],
+      [this.work, isStale],
+    ] as const) {
+      for (const file of (await readdir(folder)).filter(isLeft)) {
+        await rm(join(folder, file), { recursive: true, force: true });
+      }
+    }
+  }
+
   async close(): Promise<void> {
     await this.lock.release();
   }

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { gguf, parseGGUFQuantLabel } from "@huggingface/gguf";
-import type { MakeResult } from "../make/make.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { sha256 } from "../testing/file-server.js";
 import { temporaryFolder } from "../testing/temporary.js";
+import type { MakeResult } from "./make.js";
+import type { PublishResult } from "./publish.js";
 
 const calibration = ["--calibration", fixture("text/calibration.txt"), "--parse-special"];
-const few = ["--chunks", "4", "--ctx-calibration", "64", "--threads", "1"];
+const few = ["--chunks", "4", "--ctx-calibration", "64", "--threads", "1", "--no-check"];
 const evaluation = ["--evaluate", fixture("text/eval.txt"), "--evaluate-chunks", "2", "--ctx-evaluate", "64"];
 
 function make(folder: string, args: readonly string[], interruption?: Parameters<typeof lopsided>[1]) {
@@ -43,15 +44,23 @@ describe("lopsided make", () => {
     assert.equal(Reflect.get(metadata, "quantize.imatrix.dataset"), "calibration.txt");
     assert.equal(tensorInfos.length, first.quantize.tensors.length);
     assert.deepEqual((await readdir(folder)).filter((name) => !name.startsWith(".")).sort(), [
+      "README.md",
       "evaluation.json",
       "imatrix.dat",
       "imatrix.gguf",
       "recipe.yaml",
+      "report.html",
       "tiny-moe-asym-IQ2_S.gguf",
     ]);
     const { model, baseline } = first.evaluate!;
     assert.ok(model.bytes < baseline!.bytes && model.evaluation.kld!.mean > 0);
     assert.ok(!existsSync(join(folder, ".lopsided", "baseline-Q4_K_M.gguf")));
+    const planned = await lopsided(["publish", folder, "hf://some-one/tiny", "--dry-run", "--json"]);
+    const { files } = JSON.parse(planned.stdout) as PublishResult;
+    assert.deepEqual(
+      files.map(({ path }) => path),
+      (await readdir(folder)).filter((name) => !name.startsWith(".")).sort(),
+    );
 
     const again = await madeWith(folder, evaluation);
     const { skipped: all, seconds: _, ...rest } = again;
@@ -68,6 +77,8 @@ describe("lopsided make", () => {
       "baseline",
       "memory",
       "record",
+      "card",
+      "report",
     ]);
 
     const bytes = await checksums(folder);
@@ -82,7 +93,10 @@ describe("lopsided make", () => {
     assert.equal(evaluatedAnew.evaluate?.baseline, undefined);
     assert.deepEqual(await checksums(folder), bytes);
 
+    const leftovers = [".tiny-moe-asym-Q2_K.gguf.partial", ".lopsided/baseline-Q5_K_M.gguf"];
+    for (const file of leftovers) await writeFile(join(folder, file), "of a run with other options");
     const other = await madeWith(folder, ["--recipe", "Q4_K_M"]);
+    for (const file of leftovers) assert.ok(!existsSync(join(folder, file)), file);
     assert.deepEqual(other.skipped, ["source", "imatrix"]);
     assert.equal(other.model, join(folder, "tiny-moe-Q4_K_M.gguf"));
     assert.ok(!existsSync(first.model));
@@ -91,9 +105,15 @@ describe("lopsided make", () => {
   it("goes on after kills, and a folder made in one go has the same bytes", async (t) => {
     const folder = await temporaryFolder(t);
     const [killed, whole] = [join(folder, "killed"), join(folder, "whole")];
-    for (const file of ["imatrix.gguf", "recipe.yaml", ".tiny-moe-asym-IQ2_S.gguf.partial"]) {
+    const stopped = await make(killed, [], {
+      signal: "SIGINT",
+      when: () => existsSync(join(killed, ".lopsided", "state.json")),
+    });
+    assert.equal(stopped.status, 130);
+    assert.match(stopped.stderr, /stopped.*; what is done is kept, and the same command goes on from there/);
+    for (const file of ["imatrix.gguf", ".tiny-moe-asym-IQ2_S.gguf.partial"]) {
       const when = () => existsSync(join(killed, file));
-      await make(killed, [], { signal: "SIGKILL", when });
+      assert.equal((await make(killed, [], { signal: "SIGKILL", when })).status, null, file);
     }
     const resumed = await madeWith(killed, []);
     assert.ok(resumed.skipped.includes("imatrix"));

@@ -1,12 +1,14 @@
 /** `make`: from a source model to a folder that can be published, in one run that goes on after any interruption. */
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
+import { CancelledError } from "../errors.js";
 import type { ImatrixResult } from "../imatrix/compute.js";
 import type { PlanResult } from "../pipeline/plan.js";
 import type { QuantizeResult } from "../pipeline/quantize.js";
 import type { SensitivityResult } from "../pipeline/sensitivity.js";
 import type { VerifyResult } from "../pipeline/verify.js";
 import { calibrate } from "./calibrate.js";
+import { type Described, describe } from "./describe.js";
 import { checkTypes, encode, verifyEncoded } from "./encode.js";
 import { type Evaluated, evaluate } from "./evaluate.js";
 import { MakeFolder } from "./folder.js";
@@ -15,12 +17,12 @@ import { MakeProgress } from "./progress.js";
 import { record } from "./record.js";
 import type { MakeRun } from "./run.js";
 import { type PreparedSource, prepareSource, readSource, type SourceFacts } from "./source.js";
-import { type StageEvent, Stages } from "./stages.js";
+import { type StageEvent, Stages, stopped } from "./stages.js";
 import { chooseTypes } from "./types.js";
 import { plannedStages } from "./weights.js";
 
 /** What each stage found; stages that were skipped say what they found when they were done. */
-export interface MakeResult {
+export interface MakeResult extends Described {
   /** The folder. */
   readonly output: string;
   /** First file of the model. */
@@ -64,7 +66,12 @@ export async function make(options: MakeOptions): Promise<MakeResult> {
     const stages = new Stages(folder, listener, options.signal);
     const result = await runStages({ options, folder, stages, engine }, facts);
     await folder.state.forgetUnderWay();
+    await folder.removeUnfinished(facts.name);
     return { ...result, skipped, seconds: (performance.now() - started) / 1000 };
+  } catch (error) {
+    // Between two stages, while files are hashed.
+    const isUnexplained = error instanceof CancelledError && error.details.stage === undefined;
+    throw isUnexplained ? stopped(undefined, error) : error;
   } finally {
     await engine.close();
     await folder.close();
@@ -78,7 +85,8 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
   const encoded = await encode(run, facts, source, calibration, types);
   const verified = await verifyEncoded(run, facts, source, encoded);
   const evaluated = await evaluate(run, facts, source, calibration, encoded);
-  const { path } = await record(run, { facts, calibration, types, encoded, evaluated });
+  const recorded = await record(run, { facts, calibration, types, encoded, evaluated });
+  const described = await describe(run, recorded);
   return {
     output: run.folder.path,
     model: encoded.result.output,
@@ -89,7 +97,8 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
     quantize: encoded.result,
     verify: verified,
     ...(evaluated && { evaluate: evaluated }),
-    record: { output: path },
+    record: { output: recorded.path },
+    ...described,
   };
 }
 

@@ -20,8 +20,12 @@ export interface MakeOptions extends Omit<BudgetOptions, "engine"> {
   readonly evaluate?: string | undefined;
   /** A mixture to build and measure, the path of a GGUF file to measure, or `none`; `Q4_K_M` by default. */
   readonly baseline?: string | undefined;
-  /** Path of a file of tasks for `check`. */
+  /** Path of a file of tasks for `check`; those that come with Lopsided by default. */
   readonly tasks?: string | undefined;
+  /** Give the models tasks; true by default. */
+  readonly check?: boolean | undefined;
+  /** Who made it, for the card. */
+  readonly quantizedBy?: string | undefined;
   /** First part of the files' names; the model's own name by default. */
   readonly name?: string | undefined;
   /** How long encoders search; with `max` moments are collected and used. */

@@ -1,4 +1,4 @@
-/** The stages `memory`, `record`, `card` and `report`: what was found, for people and for the card. */
+/** The stages `memory` and `record`: all that was found, in `evaluation.json`. */
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { MIRRORED_VERSION } from "../engine/native.js";
@@ -17,7 +17,7 @@ import { describeOrigin } from "../report/origin.js";
 import { version } from "../version.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
-import type { Compared, Evaluated } from "./evaluate.js";
+import type { Evaluated } from "./evaluate.js";
 import type { MakeRun } from "./run.js";
 import type { SourceFacts } from "./source.js";
 import type { ChosenTypes } from "./types.js";
@@ -99,7 +99,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     groups: summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to }))).groups,
     tensors: result.tensors.map(withFiniteError),
     coverage,
-    variants: variantsOf(facts, encoded, evaluated),
+    variants: variantsOf(findings),
     memory: await memoryTable(run, encoded),
   };
 }
@@ -130,24 +130,18 @@ function withFiniteError(tensor: QuantizedTensor): Evaluation["tensors"][number]
   return relativeError !== undefined && Number.isFinite(relativeError) ? tensor : rest;
 }
 
-function variantsOf(
-  facts: SourceFacts,
-  encoded: Encoded,
-  evaluated: Evaluated | undefined,
-): Evaluation["variants"] {
-  const { bytes, bpw } = facts;
-  const reference = evaluated?.model.evaluation.reference;
+function variantsOf({ facts, encoded, evaluated }: Findings): Evaluation["variants"] {
   const { model, baseline } = evaluated ?? {};
+  const source = { bytes: facts.bytes, bpw: facts.bpw, measurement: model?.evaluation.reference };
+  const own = { bytes: encoded.result.bytes, bpw: encoded.result.bpw, measurement: model?.evaluation };
   return [
-    { id: "source", label: "source", bytes, bpw, ...(reference && { measurement: reference }) },
-    ...(baseline ? [{ id: "baseline" as const, ...comparedVariant(baseline) }] : []),
-    model
-      ? { id: "quantized", ...comparedVariant(model) }
-      : { id: "quantized", label: encoded.variant, bytes: encoded.result.bytes, bpw: encoded.result.bpw },
+    { id: "source", label: "source", ...source },
+    ...(baseline ? [{ id: "baseline" as const, ...baselineVariant(baseline) }] : []),
+    { id: "quantized", label: encoded.variant, ...own },
   ];
 }
 
-function comparedVariant({ name, bytes, bpw, evaluation }: Compared) {
+function baselineVariant({ name, bytes, bpw, evaluation }: NonNullable<Evaluated["baseline"]>) {
   return { label: basename(name, ".gguf"), bytes, bpw, measurement: evaluation };
 }
 

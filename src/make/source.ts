@@ -2,8 +2,10 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { type Metadata, metadataString } from "../gguf/metadata.js";
+import { Architecture } from "../model/architecture.js";
 import type { ConversionTarget } from "../model/huggingface/conversion.js";
 import { openModel } from "../model/open.js";
+import { roleOf } from "../model/roles.js";
 import { type ModelSource, weightCount } from "../model/source.js";
 import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
 import { convert } from "../pipeline/convert.js";
@@ -119,15 +121,12 @@ async function placeOf(model: string): Promise<SourceFacts["place"]> {
   return (await stat(model)).isDirectory() ? "folder" : "gguf";
 }
 
-/** Weights that a token passes through: of routed experts only those used; of the embedding one row. */
+/** Weights that a token passes through: of routed experts only those used. */
 function activeParameters({ tensors, metadata }: ModelSource): number {
-  const architecture = metadata.get("general.architecture")?.value;
-  const value = (key: string) => Number(metadata.get(`${architecture}.${key}`)?.value ?? 0);
-  const experts = value("expert_count");
-  const share = experts > 0 ? Math.min(1, value("expert_used_count") / experts) : 1;
+  const { experts, expertsUsed } = new Architecture(metadata);
+  const share = experts > 0 ? Math.min(1, expertsUsed / experts) : 1;
   return tensors.reduce((sum, { name, shape }) => {
-    const weights = weightCount(shape);
-    return sum + (/_exps\./.test(name) ? share * weights : weights);
+    return sum + (roleOf(name).startsWith("routed.") ? share : 1) * weightCount(shape);
   }, 0);
 }
 

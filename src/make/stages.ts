@@ -26,6 +26,8 @@ export interface Stage<T> {
   readonly run: (context: StageContext) => Promise<T>;
   /** The files that the work leaves, with their SHA-256 if the work found it already. */
   readonly files?: ((result: T) => readonly FileLeft[]) | undefined;
+  /** Whether people may change the files: that is then no reason to make them again. */
+  readonly mayBeEdited?: boolean | undefined;
 }
 
 export interface StageContext {
@@ -62,12 +64,13 @@ export class Stages {
   /** Does a stage, or finds it done. What it throws passes on; a stop says that the same command goes on. */
   async run<T>(stage: Stage<T>): Promise<StageDone<T>> {
     const { name, inputs } = stage;
-    if (this.signal?.aborted) throw stoppedIn(name);
+    if (this.signal?.aborted) throw stopped(name);
     const { state } = this.folder;
     const fingerprint = Object.fromEntries(fingerprintOf(asTexts({ ...inputs, version })));
     const earlier = state.finished(name);
     const changed =
-      earlier && (differences(earlier.fingerprint, fingerprint) ?? (await this.changedFile(earlier)));
+      earlier &&
+      (differences(earlier.fingerprint, fingerprint) ?? (await this.changedFile(earlier, stage.mayBeEdited)));
     if (earlier !== undefined && changed === undefined) {
       this.listener.onStage({ stage: name, event: "skipped" });
       return doneOf<T>(earlier);
@@ -99,17 +102,17 @@ export class Stages {
     try {
       return await run({ continues, onProgress: this.listener.onProgress });
     } catch (error) {
-      throw error instanceof CancelledError ? stoppedIn(name, error) : error;
+      throw error instanceof CancelledError ? stopped(name, error) : error;
     }
   }
 
   /** Why a file that a stage left is not as it was; undefined if all are. */
-  private async changedFile({ files }: StageRecord): Promise<string | undefined> {
+  private async changedFile({ files }: StageRecord, mayBeEdited = false): Promise<string | undefined> {
     for (const { path, bytes, mtimeMs, sha256 } of files) {
       const absolute = join(this.folder.path, path);
       const found = await stat(absolute).catch(() => undefined);
       if (found === undefined) return `${path} is missing`;
-      if (found.size === bytes && found.mtimeMs === mtimeMs) continue;
+      if (mayBeEdited || (found.size === bytes && found.mtimeMs === mtimeMs)) continue;
       if (found.size !== bytes || (await sha256OfFile(absolute, this.signal)) !== sha256)
         return `${path} was changed`;
     }
@@ -154,9 +157,11 @@ function differences(
   return different.length > 0 ? `${different.join(", ")} changed` : undefined;
 }
 
-function stoppedIn(stage: string, cause?: LopsidedError): CancelledError {
+/** The error for a run that the user stopped. */
+export function stopped(stage?: string, cause?: LopsidedError): CancelledError {
+  const where = stage === undefined ? "" : ` in ${stage}`;
   return new CancelledError(
-    `stopped in ${stage}; what is done is kept, and the same command goes on from there.`,
+    `stopped${where}; what is done is kept, and the same command goes on from there.`,
     { stage },
     { cause },
   );

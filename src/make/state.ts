@@ -46,6 +46,11 @@ export class MakeState {
     return this.state.stages[stage];
   }
 
+  /** Files of all finished stages, relative to the folder. */
+  files(): string[] {
+    return Object.values(this.state.stages).flatMap(({ files }) => files.map(({ path }) => path));
+  }
+
   /** What a stage that was begun and not finished depended on. */
   underWay(stage: string): Readonly<Record<string, string>> | undefined {
     return this.state.underWay[stage];

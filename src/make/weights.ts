@@ -10,7 +10,8 @@ const secondsPer = {
   encodedWeight: { fast: 2e-8, default: 3e-8, fine: 6e-8, max: 3e-7 },
   verifiedWeight: 2e-9,
   hashedByte: 1e-9,
-  memoryTable: 2,
+  memoryTable: 1,
+  report: 1,
 };
 
 /** Measurements for each tensor. */
@@ -27,6 +28,7 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
   const measuring = 2 * decoding(evaluationContext * evaluationChunks);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
   const sensitivity = tensors * sensitivityLevels * decoding(calibrationContext * sensitivityChunks);
+  const measures = options.evaluate !== undefined;
   const stages: [string, number, boolean?][] = [
     ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],
     ["imatrix", decoding(calibrationContext * chunks)],
@@ -35,11 +37,13 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
     ["plan", 0.5 * encoding, hasBudget(options)],
     ["quantize", encoding],
     ["verify", parameters * secondsPer.verifiedWeight],
-    ["evaluate", measuring, options.evaluate !== undefined],
+    ["evaluate", measuring, measures],
     ["baseline model", parameters * secondsPer.encodedWeight.default, builds(options)],
-    ["baseline", measuring, options.evaluate !== undefined && baseline !== "none"],
+    ["baseline", measuring, measures && baseline !== "none"],
     ["memory", secondsPer.memoryTable],
     ["record", 0],
+    ["card", 0],
+    ["report", secondsPer.report],
   ];
   return stages.filter(([, , planned = true]) => planned).map(([name, weight]) => ({ name, weight }));
 }
