@@ -106,7 +106,7 @@ function header({ name, source, recipe, output, variants, tools }: Evaluation): 
   return `<header>
 <h1>${escapeHtml(name)}</h1>
 <p class="lead">${escapeHtml(source.name ?? source.given)} (${escapeHtml(source.architecture)}), quantized by Lopsided ${escapeHtml(tools.lopsided)} with the recipe ${escapeHtml(recipe.name)}.</p>
-<dl class="key">${items.join("\n")}</dl>
+<dl class="key columns-${items.length === 6 ? 3 : Math.min(5, items.length)}">${items.join("\n")}</dl>
 </header>`;
 }
 

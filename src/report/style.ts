@@ -42,8 +42,8 @@ a { color: var(--link); }
 code, pre { font: 0.86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 code { overflow-wrap: anywhere; }
 pre { margin: 8px 0 14px; padding: 10px 12px; background: var(--panel); border-radius: 6px; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-.key { display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 1px; margin: 24px 0 0; padding: 0; background: var(--line); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-.key div { background: var(--page); padding: 12px 14px 11px; }
+.key { display: grid; grid-template-columns: 1fr 1fr; gap: 1px; margin: 24px 0 0; padding: 0; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
+.key div { box-shadow: 0 0 0 1px var(--line); padding: 12px 14px 11px; }
 .key dt { color: var(--muted); font-size: 0.8rem; line-height: 1.3; }
 .key dd { margin: 3px 0 0; font-size: 1.3rem; line-height: 1.25; font-weight: 600; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; }
 .key small { display: block; margin-top: 1px; color: var(--muted); font-size: 0.8rem; line-height: 1.35; font-weight: 400; letter-spacing: 0; }
@@ -59,6 +59,10 @@ figure { margin: 14px 0 0; }
   .wide { display: block; }
   .narrow { display: none; }
   .halves { grid-template-columns: 1fr 1fr; }
+  .columns-2 { grid-template-columns: repeat(2, 1fr); }
+  .columns-3 { grid-template-columns: repeat(3, 1fr); }
+  .columns-4 { grid-template-columns: repeat(4, 1fr); }
+  .columns-5 { grid-template-columns: repeat(5, 1fr); }
 }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 0 0 10px; padding: 0; list-style: none; font-size: 0.85rem; color: var(--muted); }
 .legend li { display: flex; align-items: center; gap: 7px; }

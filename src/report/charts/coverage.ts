@@ -72,6 +72,9 @@ function coverageByLayer({ coverage = [] }: Evaluation): LayerCoverage[] {
   return [...layers.values()].sort((a, b) => a.layer - b.layer);
 }
 
+/** Width of a bar in pixels. */
+const widestBar = 24;
+
 function coverageChart(data: readonly LayerCoverage[], description: string): Chart {
   const layers = data.map(({ layer }) => layer);
   const most = Math.max(...data.map((layer) => layer.most), 2 * thinExpertTokens);
@@ -89,15 +92,17 @@ function coverageChart(data: readonly LayerCoverage[], description: string): Cha
       const narrow = isNarrow(width);
       const marginLeft = 56;
       const step = (width - marginLeft - 16) / layers.length;
+      const inset = Math.max(0, (0.8 * step - widestBar) / 2);
       return {
         height: narrow ? 240 : 280,
         marginLeft,
         marginTop: 24,
         marginBottom: 40,
         x: {
-          type: "point",
+          type: "band",
           domain: layers,
-          padding: 0.5,
+          padding: 0.2,
+          round: false,
           ticks: layerTicks(layers, narrow ? 8 : 16),
           label: "layer",
           labelArrow: "none",
@@ -123,18 +128,21 @@ function coverageChart(data: readonly LayerCoverage[], description: string): Cha
             stroke: "var(--series-1)",
             strokeWidth: 1.5,
           }),
-          Plot.ruleX([...data], {
+          Plot.barY([...data], {
             x: "layer",
             y1: (layer: LayerCoverage) => clamp(layer.quarter),
             y2: (layer: LayerCoverage) => clamp(layer.threeQuarters),
-            stroke: "var(--series-1)",
-            strokeWidth: Math.min(14, step * 0.6),
+            fill: "var(--series-1)",
+            insetLeft: inset,
+            insetRight: inset,
           }),
-          Plot.dot([...data], {
+          Plot.tickY([...data], {
             x: "layer",
             y: (layer: LayerCoverage) => clamp(layer.median),
-            r: Math.min(3, step * 0.25),
-            fill: "var(--page)",
+            stroke: "var(--page)",
+            strokeWidth: 2,
+            insetLeft: inset,
+            insetRight: inset,
           }),
           Plot.ruleX([...data], {
             x: "layer",

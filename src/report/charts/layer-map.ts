@@ -76,6 +76,7 @@ export function layerMap(cells: readonly LayerCell[], ramp: string, description:
           labelAnchor: "center",
           tickSize: 0,
           padding: layers.length > 24 ? 0.06 : 0.03,
+          round: false,
         },
         y: {
           type: "band",
@@ -91,7 +92,7 @@ export function layerMap(cells: readonly LayerCell[], ramp: string, description:
             y: "role",
             fill: ({ step }: LayerCell) => `var(--${ramp}-${step})`,
             title: "tip",
-            rx: 2,
+            rx: cellWidth > 10 ? 2 : 0,
           }),
           ...(hasText
             ? [

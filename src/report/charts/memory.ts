@@ -63,7 +63,7 @@ function memoryChart(evaluation: Evaluation, memory: MemoryTable, description: s
   const top = 1.04 * Math.max(...memory.rows.map(({ totalBytes }) => totalBytes));
   const weights = memory.rows[0]?.weightsBytes ?? 0;
   const unit = unitFor(top);
-  const levels = levelsUpTo(evaluation, memory, weights, top);
+  const levels = levelsUpTo(evaluation, memory, top);
   const longest = contexts.at(-1) ?? 1;
   const ends = endLabels(
     memory.rows.filter(({ context }) => context === longest),
@@ -157,20 +157,16 @@ function memoryChart(evaluation: Evaluation, memory: MemoryTable, description: s
   };
 }
 
-/** Lines in the picture: machines with a graphics processor near or above the weights, and the budget of the plan. */
-function levelsUpTo(
-  { recipe }: Evaluation,
-  { machines }: MemoryTable,
-  weights: number,
-  top: number,
-): Level[] {
+/** Lines in the picture: machines with a graphics processor that have some of it, and the budget of the plan. */
+function levelsUpTo({ recipe }: Evaluation, { machines, rows }: MemoryTable, top: number): Level[] {
+  const least = Math.min(...rows.map(({ totalBytes }) => totalBytes));
   const levels = machines
     .filter(({ name }) => / (GPU|Mac)$/.test(name))
     .map(({ name, availableBytes }) => ({ label: name, bytes: availableBytes }));
   const budget =
     recipe.plan === undefined ? [] : [{ label: "budget for the weights", bytes: recipe.plan.budget.bytes }];
   return [...levels, ...budget]
-    .filter(({ bytes }) => bytes >= 0.8 * weights && bytes <= top)
+    .filter(({ bytes }) => bytes >= least && bytes <= top)
     .sort((a, b) => a.bytes - b.bytes);
 }
 

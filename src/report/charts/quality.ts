@@ -40,7 +40,7 @@ export function qualitySection(evaluation: Evaluation): Section | undefined {
   return {
     id: "quality",
     title: "Quality against size",
-    lead: "Lower is better in both. Lines are standard errors; the thick one is that of the difference from the source, which counts for a comparison. Perplexity alone can fall below the source's by chance.",
+    lead: "Lower is better in both. Lines are standard errors; the thick one, often hidden behind the point, is that of the difference from the source, which counts for a comparison. Perplexity alone can fall below the source's by chance.",
     body: figure(
       `<div class="halves">${charts.map((item) => `<div>${halfChart(item)}</div>`).join("")}</div><p class="note">${escapeHtml(harness(evaluation))}</p>`,
       "",

@@ -76,7 +76,7 @@ function ratesChart(
       y: { type: "band", domain: names, label: null, tickSize: 0, padding: 0 },
       fy: { domain: [...kinds], label: null, axis: null, padding: 0.16 },
       marks: [
-        Plot.gridX({ stroke: "var(--line)", strokeOpacity: 1 }),
+        Plot.gridX({ stroke: "var(--line)", strokeOpacity: 1, ticks: 5 }),
         Plot.text([...kinds], {
           fy: (kind: string) => kind,
           text: (kind: string) => kind,
