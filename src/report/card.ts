@@ -18,6 +18,7 @@ import {
 } from "./facts.js";
 import { renderFrontMatter } from "./front-matter.js";
 import { code, codeBlock, escapeMarkdown, markdownTable } from "./markdown.js";
+import { isRepository } from "./origin.js";
 
 export interface CardOptions {
   /** Who quantized it, for the card's front matter: a name on the Hub. `lopsided` by default. */
@@ -40,10 +41,10 @@ export function renderCard(evaluation: Evaluation, { quantizedBy = "lopsided" }:
 }
 
 function introduction({ name, source, recipe, output, tools }: Evaluation): string {
-  const origin =
-    source.repository === undefined
-      ? escapeMarkdown(source.name ?? source.given)
-      : `[${escapeMarkdown(source.name ?? source.repository)}](https://huggingface.co/${source.repository})`;
+  const { repository } = source;
+  const title = escapeMarkdown(source.name ?? repository ?? source.given);
+  const isOnHub = repository !== undefined && isRepository(repository);
+  const origin = isOnHub ? `[${title}](https://huggingface.co/${repository})` : title;
   return [
     `# ${escapeMarkdown(name)}`,
     "",

@@ -7,6 +7,7 @@ export const script = `
 const tip = document.getElementById("tip");
 const marksOf = (chart) => [...chart.querySelectorAll("[data-tip]")];
 const reach = 28;
+let shownAt = 0;
 
 function nearest(chart, x, y) {
   let best, least = reach;
@@ -22,6 +23,7 @@ function nearest(chart, x, y) {
 
 function show(mark, x, y) {
   tip.textContent = mark.getAttribute("data-tip");
+  shownAt = scrollY;
   tip.hidden = false;
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, x + 14), innerWidth - width - 8);
@@ -43,8 +45,11 @@ function point(event) {
 
 document.addEventListener("pointermove", point);
 document.addEventListener("pointerdown", point);
-document.addEventListener("pointerleave", hide);
-addEventListener("scroll", hide, { passive: true });
+document.addEventListener("pointerleave", (event) => {
+  // A finger that is lifted leaves too; what it touched stays.
+  if (event.pointerType === "mouse") hide();
+});
+addEventListener("scroll", () => { if (Math.abs(scrollY - shownAt) > 8) hide(); }, { passive: true });
 for (const chart of document.querySelectorAll(".chart")) {
   chart.setAttribute("tabindex", "0");
   let at = -1;

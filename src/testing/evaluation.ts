@@ -103,6 +103,50 @@ export function largeEvaluation(): Evaluation {
   };
 }
 
+/** What a stranger may write into a model's metadata. */
+const hostile =
+  "\"'><script>alert(1)</script><img src=x onerror=alert(1)>](https://evil.example) `|` @everyone $$x$$ **b**\n---\n# [l](http://e.vil)\u202e";
+
+/** An evaluation in which every text that is not ours is hostile. */
+export function hostileEvaluation(): Evaluation {
+  const evaluation = largeEvaluation();
+  const sum = { sha256: sha("0") };
+  return {
+    ...evaluation,
+    name: hostile,
+    variant: hostile,
+    command: "```\n<script>alert(1)</script>\n````\n",
+    source: {
+      ...evaluation.source,
+      given: hostile,
+      name: hostile,
+      architecture: hostile,
+      license: hostile,
+      licenseName: hostile,
+      licenseLink: `javascript:${hostile}`,
+      repository: hostile,
+      baseModels: [hostile],
+      tags: [hostile, "fine"],
+      languages: [hostile],
+    },
+    recipe: { name: hostile, text: "```\n# not a heading\n</code></pre><script>alert(1)</script>\n" },
+    calibration: { ...text(hostile, 1), ...sum },
+    evaluation: { ...text(hostile, 1), ...sum },
+    tasks: { name: hostile, count: 1, ...sum },
+    files: [{ name: hostile, bytes: 1, ...sum }],
+    tensors: evaluation.tensors.map((tensor) => ({
+      ...tensor,
+      name: tensor.name.replace("weight", hostile),
+    })),
+    variants: evaluation.variants.map((variant) => ({
+      ...variant,
+      label: hostile,
+      tasks: (variant.tasks ?? []).map((rate) => ({ ...rate, kind: hostile + rate.kind })),
+    })),
+    checks: [{ kind: hostile, prompt: hostile, answer: hostile, passed: true }],
+  };
+}
+
 function typeFor(role: string): TypeName {
   if (role === "routed.down") return "IQ3_S";
   if (role.startsWith("routed")) return "IQ2_S";
