@@ -3,14 +3,15 @@
 // divergence from the source on a text that nothing was calibrated or measured on. Predicted against measured.
 //
 //   npm run bench:plan -- [--sizes asym-2bit-experts,2.75,3.5,4.5] [--chunks N] [--sensitivity FILE]
-//                         [--eval FILE] [--calibration FILE] [--imatrix FILE] [--random 5]
+//                         [--eval FILE] [--calibration FILE] [--imatrix FILE] [--rivals 3] [--random 5]
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { formatTable } from "../dist/cli/table.js";
 import { Engine } from "../dist/engine/engine.js";
-import { measurePerplexity, plan, quantize, readImatrixFile, sensitivity } from "../dist/index.js";
+import { plan, quantize, readImatrixFile, sensitivity } from "../dist/index.js";
 import { openModel } from "../dist/model/open.js";
 import { rowCount } from "../dist/model/source.js";
 import { rowBytes } from "../dist/quants/types.js";
@@ -21,13 +22,14 @@ import { presetNames } from "../dist/recipe/presets.js";
 import { isQuantizable } from "../dist/recipe/quantizable.js";
 import { renderRecipe } from "../dist/recipe/render.js";
 import { uniform } from "../dist/testing/random.js";
+import { compareModels } from "./divergence-job.mjs";
 
 const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 const { values: options } = parseArgs({
   options: {
     sizes: { type: "string", default: "asym-2bit-experts,2.75,3.5,4.5" },
-    chunks: { type: "string", default: "40" },
-    "sensitivity-chunks": { type: "string", default: "16" },
+    chunks: { type: "string", default: "64" },
+    "sensitivity-chunks": { type: "string", default: "30" },
     sensitivity: { type: "string" },
     eval: { type: "string", default: fixture("text/eval.txt") },
     calibration: { type: "string", default: fixture("text/calibration.txt") },
@@ -45,12 +47,6 @@ const engine = new Engine();
 const imatrix = await readImatrixFile(options.imatrix);
 const common = { model, imatrix: options.imatrix, threads, allowRequantize: true };
 
-async function quantized(recipe) {
-  const output = join(folder, "model.gguf");
-  rmSync(output, { force: true });
-  return quantize({ ...common, output, recipe });
-}
-
 /** Size of what a recipe makes, or undefined if it cannot be made. */
 async function sizeOf(recipe) {
   const refusals = [];
@@ -64,21 +60,37 @@ async function sizeOf(recipe) {
   }
 }
 
-async function divergenceOf(recipe) {
-  const { output, bytes } = await quantized(recipe);
-  const { kld, topAgreement } = await measurePerplexity({
-    model: output,
-    reference: model,
-    text: options.eval,
-    parseSpecial: true,
-    chunks: Number(options.chunks),
-    threads,
-    engine,
-  });
-  // The engine remembers models by their path, and the next one will have the same.
-  await engine.close();
-  console.error(`  ${recipe}: ${bytes} bytes, ${kld.mean.toFixed(6)} ± ${kld.meanError.toFixed(6)}`);
-  return { recipe, bytes, kld: kld.mean, kldError: kld.meanError, topAgreement };
+let written = 0;
+
+/** Writes the file of a recipe, to be compared later. */
+async function made(recipe, name = recipe) {
+  const output = join(folder, `${written++}.gguf`);
+  const { bytes } = await quantize({ ...common, output, recipe });
+  console.error(`  ${name}: ${bytes} bytes`);
+  return { name, output, bytes };
+}
+
+/** Divergences of all files from the source, position by position, by path. */
+async function compare(paths) {
+  const found = new Map();
+  const onEvent = ({ path, divergences }) => {
+    found.set(path, divergences);
+    console.error(`  ${found.size} of ${paths.length}: ${mean(divergences).toFixed(6)}`);
+  };
+  const { eval: text, chunks } = options;
+  const params = { reference: model, models: paths, text, chunks: Number(chunks), context: 512, threads };
+  await engine.run(compareModels, params, { onEvent });
+  return found;
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Standard error of the mean. */
+function errorOf(values) {
+  const center = mean(values);
+  return Math.sqrt(mean(values.map((value) => (value - center) ** 2)) / (values.length - 1));
 }
 
 /** Presets and mixtures from large to small. */
@@ -134,10 +146,67 @@ async function randomRecipe(tensorBytes, seed) {
   return path;
 }
 
-/** Of several results the one with the least divergence; NaN without any. */
-function best(results) {
-  if (results.length === 0) return { kld: Number.NaN, name: "none" };
-  return results.reduce((a, b) => (b.kld < a.kld ? b : a));
+/** A budget's plan, its rivals and random recipes, each as a file. */
+async function contest(size, all, sensitivityFile) {
+  const preset = Number.isNaN(Number(size)) ? await sizeOf(size) : undefined;
+  const budget = preset === undefined ? { bpw: Number(size) } : { size: preset.bytes };
+  const output = join(folder, `planned-${size}.yaml`);
+  const planned = await plan({ ...common, ...budget, output, sensitivity: sensitivityFile, engine });
+  const ours = await made(output, `plan for ${size}`);
+  if (ours.bytes !== planned.bytes) throw new Error(`planned ${planned.bytes} bytes, wrote ${ours.bytes}`);
+  const limit = preset?.bytes ?? planned.budget.bytes;
+  const smaller = all.filter(({ bytes, tensorBytes }) => (preset ? bytes : tensorBytes) <= limit);
+  const theirs = [];
+  for (const { name } of smaller.slice(0, Number(options.rivals))) theirs.push(await made(name));
+  const random = [];
+  for (let seed = 1; seed <= Number(options.random); seed++) {
+    random.push(await made(await randomRecipe(planned.tensorBytes, seed), `random ${seed}`));
+  }
+  return { size, planned, ours, theirs, random };
+}
+
+/** One line of the table. */
+function verdict({ size, planned, ours, theirs, random }, divergences) {
+  const of = ({ name, output, bytes }) => ({ name, bytes, values: divergences.get(output) });
+  const best = (results) => results.map(of).sort((a, b) => mean(a.values) - mean(b.values))[0];
+  const [own, rival, luckiest] = [of(ours), best(theirs), best(random)];
+  const differences = own.values.map((value, i) => value - rival.values[i]);
+  return {
+    size,
+    bytes: own.bytes,
+    predicted: planned.predicted,
+    measured: mean(own.values),
+    measuredError: errorOf(own.values),
+    rival: rival.name,
+    rivalBytes: rival.bytes,
+    rivalKld: mean(rival.values),
+    ratio: mean(own.values) / mean(rival.values),
+    // Of the difference, position by position: most of the scatter is common to both.
+    ratioError: errorOf(differences) / mean(rival.values),
+    random: mean(luckiest.values),
+    randomRatio: mean(own.values) / mean(luckiest.values),
+  };
+}
+
+function print(rows) {
+  const cells = rows.map((row) => [
+    row.size,
+    row.bytes,
+    row.predicted.toFixed(5),
+    `${row.measured.toFixed(5)} ± ${row.measuredError.toFixed(5)}`,
+    `${row.rival} (${row.rivalBytes}) ${row.rivalKld.toFixed(5)}`,
+    `${row.ratio.toFixed(2)} ± ${row.ratioError.toFixed(2)}`,
+    row.random.toFixed(5),
+    row.randomRatio.toFixed(2),
+  ]);
+  const head = ["size", "bytes", "predicted", "measured", "best rival", "ratio", "random", "ratio"];
+  console.log(
+    formatTable(
+      head,
+      cells.map((line) => line.map(String)),
+      [1, 2, 3, 5, 6, 7],
+    ),
+  );
 }
 
 try {
@@ -157,43 +226,12 @@ try {
     await engine.close();
   }
   const all = await rivals();
-  const rows = [];
-  const columns = ["size", "bytes", "predicted", "plan", "rival", "", "ratio", "random", "ratio"];
-  const widths = [18, 9, 10, 18, 10, 18, 6, 10, 6];
-  const line = (cells) => cells.map((cell, i) => String(cell).padStart(widths[i])).join("  ");
-  console.log(line(columns));
-  for (const size of options.sizes.split(",")) {
-    const preset = Number.isNaN(Number(size)) ? await sizeOf(size) : undefined;
-    const budget = preset === undefined ? { bpw: Number(size) } : { size: preset.bytes };
-    const output = join(folder, "planned.yaml");
-    const planned = await plan({ ...common, ...budget, output, sensitivity: sensitivityFile, engine });
-    const ours = await divergenceOf(output);
-    const limit = preset?.bytes ?? planned.budget.bytes;
-    const smaller = all.filter(({ bytes, tensorBytes }) => (preset ? bytes : tensorBytes) <= limit);
-    const theirs = [];
-    for (const { name } of smaller.slice(0, Number(options.rivals))) {
-      theirs.push({ ...(await divergenceOf(name)), name });
-    }
-    const random = [];
-    for (let seed = 1; seed <= Number(options.random); seed++) {
-      random.push(await divergenceOf(await randomRecipe(planned.tensorBytes, seed)));
-    }
-    const [rival, luckiest] = [best(theirs), best(random)];
-    rows.push({ size, planned, ours, theirs, random });
-    console.log(
-      line([
-        size,
-        ours.bytes,
-        planned.predicted.toFixed(5),
-        `${ours.kld.toFixed(5)} ± ${ours.kldError.toFixed(5)}`,
-        rival.kld.toFixed(5),
-        rival.name,
-        (ours.kld / rival.kld).toFixed(3),
-        luckiest.kld.toFixed(5),
-        (ours.kld / luckiest.kld).toFixed(3),
-      ]),
-    );
-  }
+  const contests = [];
+  for (const size of options.sizes.split(",")) contests.push(await contest(size, all, sensitivityFile));
+  const files = contests.flatMap(({ ours, theirs, random }) => [ours, ...theirs, ...random]);
+  const divergences = await compare(files.map(({ output }) => output));
+  const rows = contests.map((each) => verdict(each, divergences));
+  print(rows);
   mkdirSync(dirname(options.json), { recursive: true });
   writeFileSync(options.json, `${JSON.stringify(rows, undefined, 2)}\n`);
 } finally {

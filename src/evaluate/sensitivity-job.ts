@@ -89,7 +89,11 @@ export const measureSensitivity = defineJob(
       const probe = new Probe(model, text, threads);
       const { kernels } = loadKernels();
       const workspace = new Workspace(kernels && new Kernels(kernels));
-      for (const tensor of tensors) addNoise(model, tensor, "background", background, workspace);
+      for (const tensor of tensors) {
+        const original = bytesOf(model, tensor);
+        if (original)
+          writeNoise(model, tensor, original, { draw: "background", level: background }, workspace);
+      }
       const before = probe.divergences();
       for (const tensor of tensors.filter(({ isWanted }) => isWanted)) {
         host.emit({ name: tensor.name, ...growthBy(model, tensor, added, { probe, before, workspace }) });
@@ -113,15 +117,26 @@ function growthBy(
   added: number,
   { probe, before, workspace }: { probe: Probe; before: Float64Array; workspace: Workspace },
 ): { error: number; growth: Estimate } {
-  const { original, error } = addNoise(model, tensor, "added", added, workspace);
+  const original = bytesOf(model, tensor);
   // What the computation does not use costs nothing.
-  if (original === undefined) return { error, growth: { mean: 0, error: 0 } };
+  if (original === undefined) return { error: added, growth: { mean: 0, error: 0 } };
+  const errors: number[] = [];
+  // One draw could hit the tokens or directions that a text has most of by chance.
+  const draw = (group: number) => {
+    const noise = { draw: `added ${group}`, level: added };
+    errors.push(writeNoise(model, tensor, original, noise, workspace));
+  };
   try {
-    const growth = probe.divergences().map((divergence, at) => divergence - (before[at] ?? 0));
-    return { error, growth: estimate(growth) };
+    const growth = probe.divergences(draw).map((divergence, at) => divergence - (before[at] ?? 0));
+    return { error: errors.reduce((sum, error) => sum + error, 0) / errors.length, growth: estimate(growth) };
   } finally {
     model.writeWeight(tensor.name, original);
   }
+}
+
+/** A copy, since the view changes with the weights; undefined if the computation does not use the tensor. */
+function bytesOf(model: Model, { name }: TensorToPerturb): Uint8Array | undefined {
+  return model.weights().get(name)?.bytes().slice();
 }
 
 function estimate(values: Float64Array): Estimate {
@@ -130,23 +145,17 @@ function estimate(values: Float64Array): Estimate {
   return moments.estimate();
 }
 
-/**
- * Adds noise to a tensor in memory, expert after expert; returns what was there, undefined if the computation does
- * not use the tensor, and the relative error that the noise is.
- */
-function addNoise(
+/** Writes a tensor with noise, expert after expert; returns the relative error that the noise is. */
+function writeNoise(
   model: Model,
   { name, type, shape, experts }: TensorToPerturb,
-  purpose: string,
-  level: number,
+  original: Uint8Array,
+  { draw, level }: { draw: string; level: number },
   workspace: Workspace,
-): { original: Uint8Array | undefined; error: number } {
-  // A copy: the view changes with the weights.
-  const original = model.weights().get(name)?.bytes().slice();
-  if (original === undefined) return { original, error: level };
+): number {
   const [columns = 1, rowsPerMatrix = 1] = shape;
   const matrixBytes = rowsPerMatrix * rowBytes(type, columns);
-  const signs = new SignSource(`${name} ${purpose}`);
+  const signs = new SignSource(`${name} ${draw}`);
   let sum: Statistics = noStatistics;
   for (let expert = 0; expert * matrixBytes < original.byteLength; expert++) {
     const offset = expert * matrixBytes;
@@ -162,7 +171,7 @@ function addNoise(
       error: share * error,
     });
   }
-  return { original, error: relativeError(sum) };
+  return relativeError(sum);
 }
 
 type TextParams = Pick<SensitivityParams, "model" | "text" | "context" | "chunks" | "parseSpecial">;
@@ -209,8 +218,11 @@ class Probe {
     });
   }
 
-  /** KL divergence of the model as it is now, at every position that is compared. */
-  divergences(): Float64Array {
+  /**
+   * KL divergence of the model as it is now, at every position that is compared. `beforeGroup` is called before each
+   * group of chunks that are decoded together, with the group's number.
+   */
+  divergences(beforeGroup?: (group: number) => void): Float64Array {
     const divergences = new Float64Array(this.#reference.length);
     let count = 0;
     this.#eachRow((logits, place) => {
@@ -218,7 +230,7 @@ class Probe {
       if (!Number.isFinite(divergence)) throw noNumbers(this.model.path, place.chunk, place.position);
       // Rounding can leave less than nothing of a divergence near zero.
       divergences[count++] = Math.max(0, divergence);
-    });
+    }, beforeGroup);
     return divergences;
   }
 
@@ -227,7 +239,10 @@ class Probe {
     return sequencesTogether(context, context - firstCompared(context), this.model.facts.vocabularySize);
   }
 
-  #eachRow(visit: (logits: Float32Array, place: { chunk: number; position: number }) => void): void {
+  #eachRow(
+    visit: (logits: Float32Array, place: { chunk: number; position: number }) => void,
+    beforeGroup?: (group: number) => void,
+  ): void {
     const { addsBos, bosToken, vocabularySize } = this.model.facts;
     const first = firstCompared(this.text.context);
     const batches = batchesOf(this.text, {
@@ -236,7 +251,9 @@ class Probe {
       logitsFrom: first,
       startToken: addsBos ? bosToken : undefined,
     });
+    let group = 0;
     for (const batch of batches) {
+      if (batch.begins) beforeGroup?.(group++);
       decodeChunks(this.#context, batch);
       const logits = this.#context.logits();
       for (const [row, place] of batch.rows.entries()) {
