@@ -40,7 +40,7 @@ async function encodeFixedRows(
     source: new Uint8Array(fixedRows().buffer),
     importance: Float32Array.from({ length: columns }, (_, i) => 1 + (i % 7)),
     effort,
-    moments: withMoments ? { name: "encoder signature", sums: fixedMoments() } : undefined,
+    moments: withMoments ? { name: "encoder signature", sums: fixedMoments(), vectors: 1e4 } : undefined,
   });
   return createHash("sha256").update(`${type} ${effort} `).update(bytes).digest("hex");
 }

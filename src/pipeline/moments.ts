@@ -51,15 +51,21 @@ export class ModelMoments {
   private async read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
     if (stored.counts[index] === 0) return undefined;
     const name = `${this.file.name}: "${input}", matrix ${index}`;
-    if (this.latest?.name !== name) this.latest = { name, moments: this.load(name, input, index) };
+    if (this.latest?.name !== name) this.latest = { name, moments: this.load(name, input, stored, index) };
     return this.latest.moments;
   }
 
-  private async load(name: string, input: string, index: number): Promise<InputMoments> {
+  private async load(
+    name: string,
+    input: string,
+    { counts }: StoredMoments,
+    index: number,
+  ): Promise<InputMoments> {
+    const vectors = counts[index] ?? 0;
     const sums = await this.file.matrix(input, index);
     const shared = new Float32Array(new SharedArrayBuffer(sums.byteLength));
     shared.set(sums);
-    return { name, sums: shared };
+    return { name, sums: shared, vectors };
   }
 }
 

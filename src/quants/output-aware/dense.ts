@@ -7,9 +7,10 @@ import { choleskyReversed, invertUpper } from "./factor.js";
 
 const BLOCK = 64;
 
+type PackRows = (rows: number, stride: number, count: number, packed: number) => void;
+
 type AddProduct = (
-  a: number,
-  aStride: number,
+  packed: number,
   count: number,
   tiles: number,
   tileStride: number,
@@ -20,9 +21,12 @@ type AddProduct = (
 
 /** Square matrices of one size in the memory of an instance of its own; n is a multiple of 64. */
 export class Dense {
+  private readonly packRows: PackRows;
   private readonly addProduct: AddProduct;
   private readonly buffer: ArrayBuffer;
   private readonly first: number;
+  /** Where four rows are packed. */
+  private readonly rows: number;
   /** The block of columns that products are with, in tiles of eight columns. */
   private readonly tiles: Float32Array;
   /** Columns of a block, n rows. */
@@ -35,14 +39,16 @@ export class Dense {
   ) {
     const { exports } = new WebAssembly.Instance(module);
     const memory = exports.memory as WebAssembly.Memory;
+    this.packRows = exports.pack_rows as PackRows;
     this.addProduct = exports.add_product as AddProduct;
     const base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
-    const bytes = base + 4 * n * (n * matrices + 2 * BLOCK);
+    const bytes = base + 4 * n * (n * matrices + 2 * BLOCK + 4);
     memory.grow(Math.ceil((bytes - memory.buffer.byteLength) / 65536));
     this.buffer = memory.buffer;
     this.tiles = new Float32Array(this.buffer, base, n * BLOCK);
     this.column = new Float32Array(this.buffer, base + 4 * n * BLOCK, n * BLOCK);
-    this.first = base + 8 * n * BLOCK;
+    this.rows = base + 8 * n * BLOCK;
+    this.first = this.rows + 16 * n;
   }
 
   /** Matrix number i, row after row. */
@@ -167,9 +173,9 @@ export class Dense {
   }: Product): void {
     if (count === 0) return;
     for (let row = from; row < to; row += 4) {
+      this.packRows(a.byteOffset + 4 * (row * aStride + start), 4 * aStride, count, this.rows);
       this.addProduct(
-        a.byteOffset + 4 * (row * aStride + start),
-        4 * aStride,
+        this.rows,
         count,
         this.tiles.byteOffset + 32 * skip,
         32 * packed,

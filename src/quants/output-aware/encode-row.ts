@@ -25,7 +25,7 @@ export interface OutputAwareOptions {
   readonly inflation: number;
 }
 
-export const defaultOptions: OutputAwareOptions = { passes: 2, inflation: 0.12 };
+export const defaultOptions: OutputAwareOptions = { passes: 4, inflation: 0.12 };
 
 /** Encodes rows of one type and input. */
 export class OutputAwareEncoder {

@@ -178,12 +178,12 @@ for (const type of types) {
       for (const module of [undefined, kernels]) {
         const out = encoded.slice();
         const refiner = new Refiner(module);
-        refiner.refine(type, 256, { name: "seen", sums }, zeros, zeros, out);
+        refiner.refine(type, 256, { name: "seen", sums, vectors: 300 }, zeros, zeros, out);
         assert.deepEqual(decoded(type, out, 256), decoded(type, encoded, 256));
         const row = fill(256, gaussian(5));
         encodeRows(type, row, 256, undefined, out);
         const before = out.slice();
-        const never = { name: "never", sums: new Float32Array(sums.length) };
+        const never = { name: "never", sums: new Float32Array(sums.length), vectors: 0 };
         refiner.refine(type, 256, never, row, decoded(type, out, 256), out);
         assert.deepEqual(out, before);
       }

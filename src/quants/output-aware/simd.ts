@@ -41,7 +41,7 @@ export class OutputAwareKernels {
     const views = this.arrange(n, format);
     fillTiles(views.feedback, factor.feedback, n);
     fillTiles(views.moments, factor.moments, n);
-    fillTiles(views.faint, factor.faint, n);
+    fillRoundedTiles(views.faint, factor.faint, n);
     for (let i = 0; i < n; i++) {
       const panel = i - (i % SUPERBLOCK);
       const row = i * n + panel;
@@ -109,19 +109,12 @@ export class OutputAwareKernels {
 
   /** Adds a batch of rows times a matrix in tiles. */
   private multiply(rows: Float32Array, tiles: Float32Array, out: Float32Array): void {
-    const n = this.columns;
+    const { columns: n, views } = this;
+    const packed = views?.packed.byteOffset ?? 0;
     for (let row = 0; row < batch; row += 4) {
       const at = 4 * row * n;
-      this.exports.add_product?.(
-        rows.byteOffset + at,
-        4 * n,
-        n,
-        tiles.byteOffset,
-        32 * n,
-        n,
-        out.byteOffset + at,
-        4 * n,
-      );
+      this.exports.pack_rows?.(rows.byteOffset + at, 4 * n, n, packed);
+      this.exports.add_product?.(packed, n, tiles.byteOffset, 32 * n, n, out.byteOffset + at, 4 * n);
     }
   }
 
@@ -154,20 +147,24 @@ export class OutputAwareKernels {
     const counts = {
       feedback: n * n,
       moments: n * n,
-      faint: n * n,
+      faint: (n * n) / 2,
       nearFeedback: n * SUPERBLOCK,
       nearMoments: n * SUPERBLOCK,
       conditional: n * format.unit,
       inverses: n * format.unit,
       conditionalDiagonal: n,
       momentDiagonal: n,
-      weights: batch * n,
       targets: batch * n,
       errors: batch * n,
       values: batch * n,
       scales: (2 * batch * n) / SUPERBLOCK,
       integers: (2 * batch * n) / format.block,
       panelValues: batch * SUPERBLOCK,
+      packed: batch * n,
+      steps: batch * SUPERBLOCK,
+      stepProducts: batch * SUPERBLOCK,
+      packedSteps: 4 * SUPERBLOCK,
+      roundedScales: 8,
     };
     let end = this.base;
     const places = Object.entries(counts).map(([name, count]) => {
@@ -200,6 +197,10 @@ export class OutputAwareKernels {
       at("scales"),
       at("integers"),
       at("panelValues"),
+      at("packed"),
+      at("steps"),
+      at("stepProducts"),
+      at("packedSteps"),
     );
     return views;
   }
@@ -215,29 +216,17 @@ export class OutputAwareKernels {
   ): void {
     const n = this.columns;
     const count = rows.length / n;
-    views.weights.fill(0);
-    views.weights.set(rows);
-    views.targets.fill(0);
-    views.errors.fill(0);
     // Rows that fill up the batch are zeros, with no scale.
+    views.targets.fill(0);
+    views.targets.set(rows);
+    views.errors.fill(0);
     views.scales.fill(0);
     views.integers.fill(0);
-    this.multiply(views.weights, views.faint, views.targets);
+    this.inflate(views, rows, start, options.inflation);
     const scales = emptyScales(format);
     const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
     const blocks = SUPERBLOCK / format.block;
     for (let row = 0; row < count; row++) {
-      const own = rows.subarray(row * n, (row + 1) * n);
-      const inflation = inflationOf(
-        own,
-        start.subarray(row * n, (row + 1) * n),
-        views.momentDiagonal,
-        options.inflation,
-      );
-      for (let i = 0; i < n; i++) {
-        const at = row * n + i;
-        views.targets[at] = (own[i] as number) + inflation * (views.targets[at] as number);
-      }
       for (let k = 0; k < n / SUPERBLOCK; k++) {
         const index = (row * n) / SUPERBLOCK + k;
         format.read(encoded, index * format.bytes, scales);
@@ -248,6 +237,32 @@ export class OutputAwareKernels {
           integers[2 * (index * blocks + block) + 1] = scales.minima[block] as number;
         }
       }
+    }
+  }
+
+  /**
+   * Adds to each target what inflates it (step 1 of `encode-row.ts`). That is a small part of a weight, so int16 is
+   * precise enough. Sums of products cannot overflow: by Cauchy and Schwarz they are at most the length of the row,
+   * 2^16.5, times that of a column of `faint`, 2^14, as none of its eigenvalues exceeds 1.
+   */
+  private inflate(views: Views, rows: Float32Array, start: Float32Array, most: number): void {
+    const { columns: n, exports } = this;
+    const { targets, packed, momentDiagonal, roundedScales } = views;
+    for (let first = 0; first < rows.length / n; first += 4) {
+      roundedScales.fill(0);
+      for (let i = 0; i < 4 && (first + i + 1) * n <= rows.length; i++) {
+        const [from, to] = [(first + i) * n, (first + i + 1) * n];
+        const row = rows.subarray(from, to);
+        const scale = roundingScale(row);
+        const inflation = inflationOf(row, start.subarray(from, to), momentDiagonal, most);
+        roundedScales[i] = scale;
+        roundedScales[4 + i] = scale === 0 ? 0 : inflation / scale / faintScale;
+      }
+      const at = targets.byteOffset + 4 * first * n;
+      const scales = roundedScales.byteOffset;
+      exports.pack_rounded?.(at, 4 * n, n, scales, packed.byteOffset);
+      const faint = views.faint.byteOffset;
+      exports.add_rounded_product?.(packed.byteOffset, n / 2, faint, n, scales + 16, at, 4 * n);
     }
   }
 
@@ -271,6 +286,7 @@ export class OutputAwareKernels {
 interface Views {
   readonly feedback: Float32Array;
   readonly moments: Float32Array;
+  /** In int16. */
   readonly faint: Float32Array;
   readonly nearFeedback: Float32Array;
   readonly nearMoments: Float32Array;
@@ -278,13 +294,44 @@ interface Views {
   readonly inverses: Float32Array;
   readonly conditionalDiagonal: Float32Array;
   readonly momentDiagonal: Float32Array;
-  readonly weights: Float32Array;
   readonly targets: Float32Array;
   readonly errors: Float32Array;
   readonly values: Float32Array;
   readonly scales: Float32Array;
   readonly integers: Float32Array;
   readonly panelValues: Float32Array;
+  readonly packed: Float32Array;
+  readonly steps: Float32Array;
+  readonly stepProducts: Float32Array;
+  readonly packedSteps: Float32Array;
+  /** Of four rows: what they are multiplied by before they are rounded, and their products afterwards. */
+  readonly roundedScales: Float32Array;
+}
+
+/** What `faint` is multiplied by before it is rounded. */
+const faintScale = 2 ** 14;
+
+/** What to multiply a row by so that its values fit in 16 bits and its length is at most 2^16.5. */
+function roundingScale(row: Float32Array): number {
+  let [largest, square] = [0, 0];
+  for (let i = 0; i < row.length; i++) {
+    const value = row[i] as number;
+    largest = Math.max(largest, Math.abs(value));
+    square += value * value;
+  }
+  return largest === 0 ? 0 : Math.min(32767 / largest, 2 ** 16.5 / Math.sqrt(square));
+}
+
+/** A matrix in int16, in tiles of eight columns: (tile, pair of rows, column, row of the pair). */
+function fillRoundedTiles(tiles: Float32Array, matrix: Float32Array, n: number): void {
+  const out = new Int16Array(tiles.buffer, tiles.byteOffset, n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j += 8) {
+      const at = j * n + 8 * (i - (i % 2)) + (i % 2);
+      for (let k = 0; k < 8; k++)
+        out[at + 2 * k] = Math.round(faintScale * (matrix[i * n + j + k] as number));
+    }
+  }
 }
 
 function emptyScales({ block }: BlockFormat): Scales {

@@ -1,31 +1,36 @@
 // Choosing the values of a unit: whole numbers, or points of a grid with signs. The references are choose() of
 // ../integer-format.ts and ../grid-format.ts, and ../../grid-search.ts.
 
-/** 0: whole numbers from `low` to `high`; otherwise levels of a grid, 3 or 8. */
+/** 0: whole numbers from `low` to `high`; otherwise levels of a grid, 3 (groups of 8) or 8 (groups of 4). */
 let levels: i32 = 0;
 let low: f32 = 0;
 let high: f32 = 0;
-/** Weights in a group, and in a unit. */
-let group: i32 = 0;
+/** Weights in a unit. */
 let unit: i32 = 1;
 let even_signs: bool = false;
 
-/** f32[8]: magnitudes of the levels, and the bounds between them (infinite after the last). */
+/** f32[8]: magnitudes of the levels. */
 export const MAGNITUDES: usize = memory.data(32, 16);
-export const BOUNDS: usize = memory.data(32, 16);
 /** Points by the pattern of their first half: u16[82], and u8[1024] the patterns of the second halves. */
 export const STARTS: usize = memory.data(176, 16);
 export const SECONDS: usize = memory.data(1024, 16);
 /** u8[6561]: whether two half patterns make a point. */
 export const IS_POINT: usize = memory.data(6576, 16);
 
+/** u8[16]: four lanes as digits to base 3 by their bit mask, the first lane's the highest. */
+const DIGITS: usize = memory.data<u8>([
+  0, 27, 9, 36, 3, 30, 12, 39, 1, 28, 10, 37, 4, 31, 13, 40,
+]);
+/** f32[4][81]: magnitudes of a half's pattern for groups of 8. */
+const PATTERNS: usize = memory.data(1296, 16);
+
 /** f32[8]: magnitudes of the targets; negative where the sign will be wrong. */
 const X: usize = memory.data(32, 16);
-/** f32[8][8]: cost of each weight at each level. */
-const COSTS: usize = memory.data(256, 16);
-/** f32[81], padded: costs of the patterns of both halves. */
-const FIRST: usize = memory.data(336, 16);
-const SECOND: usize = memory.data(336, 16);
+/** f32[8][4]: costs of the levels: (level, weight) in groups of 8, (weight, level) in groups of 4. */
+const COSTS: usize = memory.data(128, 16);
+/** f32[81], up to 84 infinite: costs of the patterns of both halves. */
+const FIRST: usize = memory.data(352, 16);
+const SECOND: usize = memory.data(352, 16);
 
 export function use_integers(lowest: f32, highest: f32): void {
   levels = 0;
@@ -37,9 +42,16 @@ export function use_integers(lowest: f32, highest: f32): void {
 /** The host has filled the tables. */
 export function use_grid(levelCount: i32, groupWeights: i32, evenSigns: i32): void {
   levels = levelCount;
-  group = groupWeights;
   even_signs = evenSigns != 0;
-  unit = even_signs ? 8 : group;
+  unit = even_signs ? 8 : groupWeights;
+  if (levels == 8) return;
+  for (let pattern: usize = 0; pattern < 81; pattern++) {
+    let rest = pattern;
+    for (let i: i32 = 3; i >= 0; i--) {
+      store<f32>(PATTERNS + (pattern << 4) + (<usize>i << 2), load<f32>(MAGNITUDES + ((rest % 3) << 2)));
+      rest /= 3;
+    }
+  }
 }
 
 /** Values for `unit` targets, such that scale x value comes near; `weights` say how much each difference matters. */
@@ -62,9 +74,11 @@ function choose_points(targets: usize, weights: usize, scale: f32, values: usize
     wrong = wrong_sign(targets, weights, scale);
     if (wrong >= 0) store<f32>(X + (<usize>wrong << 2), -load<f32>(X + (<usize>wrong << 2)));
   }
-  const step = <usize>group << 2;
-  for (let at: usize = 0; at < bytes; at += step) {
-    search(X + at, weights + at, scale, values + at);
+  if (levels == 3) {
+    search_eight(weights, scale, values);
+  } else {
+    search_four(X, weights, scale, values);
+    if (unit == 8) search_four(X + 16, weights + 16, scale, values + 16);
   }
   const sign = i32x4.splat(0x80000000);
   for (let i: usize = 0; i < bytes; i += 16) {
@@ -93,94 +107,152 @@ function wrong_sign(targets: usize, weights: usize, scale: f32): i32 {
   return cheapest;
 }
 
-/** Writes the magnitudes of the point nearest to a group. */
-function search(x: usize, weights: usize, scale: f32, out: usize): void {
-  const half = group >> 1;
-  let patterns: i32 = 1;
-  for (let i: i32 = 0; i < half; i++) patterns *= levels;
+/** Cost of a level for each of four weights: weight q (q - 2 x). */
+// @ts-ignore: decorator
+@inline
+function level_cost(x2: v128, weights: v128, q: v128): v128 {
+  return f32x4.mul(f32x4.mul(weights, q), f32x4.sub(q, x2));
+}
+
+/** Writes the magnitudes of the point of three levels nearest to the eight values of X. */
+function search_eight(weights: usize, scale: f32, out: usize): void {
+  const q0 = f32x4.splat(scale * load<f32>(MAGNITUDES));
+  const q1 = f32x4.splat(scale * load<f32>(MAGNITUDES, 4));
+  const q2 = f32x4.splat(scale * load<f32>(MAGNITUDES, 8));
   let first: i32 = 0;
   let second: i32 = 0;
-  let at: usize = COSTS;
-  for (let i: i32 = 0; i < group; i++, at += 32) {
-    const value = load<f32>(x + (<usize>i << 2));
-    const weight = load<f32>(weights + (<usize>i << 2));
-    let level: i32 = 0;
-    let least: f32 = Infinity;
-    for (let l: i32 = 0; l < levels; l++) {
-      const q = scale * load<f32>(MAGNITUDES + (<usize>l << 2));
-      const cost = weight * q * (q - <f32>2 * value);
-      store<f32>(at + (<usize>l << 2), cost);
-      if (cost < least) {
-        least = cost;
-        level = l;
-      }
-    }
-    if (i < half) first = first * levels + level;
-    else second = second * levels + level;
+  for (let half: usize = 0; half < 32; half += 16) {
+    const x = v128.load(X + half);
+    const x2 = f32x4.add(x, x);
+    const w = v128.load(weights + half);
+    const c0 = level_cost(x2, w, q0);
+    const c1 = level_cost(x2, w, q1);
+    const c2 = level_cost(x2, w, q2);
+    const isSecond = f32x4.lt(c1, c0);
+    const isThird = f32x4.lt(c2, f32x4.pmin(c0, c1));
+    const thirds = i32x4.bitmask(isThird);
+    const seconds = i32x4.bitmask(isSecond) & ~thirds;
+    const pattern = <i32>load<u8>(DIGITS + <usize>seconds) + 2 * <i32>load<u8>(DIGITS + <usize>thirds);
+    if (half == 0) first = pattern;
+    else second = pattern;
+    v128.store(COSTS + half, c0);
+    v128.store(COSTS + half, c1, 32);
+    v128.store(COSTS + half, c2, 64);
   }
-  if (load<u8>(IS_POINT + <usize>(first * patterns + second)) == 0) {
-    pattern_costs(COSTS, half, FIRST);
-    pattern_costs(COSTS + (<usize>half << 5), half, SECOND);
-    const least = load<f32>(SECOND + (<usize>second << 2));
-    let best = <f32>Infinity;
-    let bestFirst = first;
-    let bestSecond = second;
-    // The first half that would be best alone comes first: it makes the bound tight from the start.
-    for (let next: i32 = -1; next < patterns; next++) {
-      const pattern = next < 0 ? first : next;
+  if (load<u8>(IS_POINT + <usize>(first * 81 + second)) == 0) {
+    costs_of_eighty_one(COSTS, FIRST);
+    costs_of_eighty_one(COSTS + 16, SECOND);
+    const point = search_halves(84, first, second);
+    first = point >> 8;
+    second = point & 255;
+  }
+  v128.store(out, v128.load(PATTERNS + (<usize>first << 4)));
+  v128.store(out, v128.load(PATTERNS + (<usize>second << 4)), 16);
+}
+
+/** Costs of all patterns of four weights with three levels; costs lie 32 bytes apart for one level and the next. */
+function costs_of_eighty_one(costs: usize, out: usize): void {
+  // Sums of the last two weights in nines; what is behind is overwritten by the nine that follow.
+  const c0 = load<f32>(costs, 8);
+  const c1 = load<f32>(costs, 40);
+  const c2 = load<f32>(costs, 72);
+  const d0 = load<f32>(costs, 12);
+  const d1 = load<f32>(costs, 44);
+  const d2 = load<f32>(costs, 76);
+  const d = f32x4.replace_lane(f32x4.replace_lane(f32x4.replace_lane(f32x4.splat(d0), 1, d1), 2, d2), 3, d0);
+  let c = f32x4.replace_lane(f32x4.splat(c0), 3, c1);
+  const cd0 = f32x4.add(c, d);
+  c = f32x4.replace_lane(f32x4.replace_lane(f32x4.splat(c1), 2, c2), 3, c2);
+  const cd1 = f32x4.add(c, v128.shuffle<u32>(d, d, 1, 2, 0, 1));
+  const cd2 = f32x4.splat(c2 + d2);
+  for (let a: usize = 0; a < 96; a += 32) {
+    const first = load<f32>(costs + a);
+    for (let b: usize = 4; b < 100; b += 32, out += 36) {
+      const ab = f32x4.splat(first + load<f32>(costs + b));
+      v128.store(out, f32x4.add(ab, cd0));
+      v128.store(out, f32x4.add(ab, cd1), 16);
+      v128.store(out, f32x4.add(ab, cd2), 32);
+    }
+  }
+  v128.store(out, f32x4.splat(Infinity));
+}
+
+/** Writes the magnitudes of the point of eight levels nearest to four values. */
+function search_four(x: usize, weights: usize, scale: f32, out: usize): void {
+  const low = f32x4.mul(f32x4.splat(scale), v128.load(MAGNITUDES));
+  const high = f32x4.mul(f32x4.splat(scale), v128.load(MAGNITUDES, 16));
+  const x2 = f32x4.mul(f32x4.splat(2), v128.load(x));
+  const w = v128.load(weights);
+  let least = f32x4.splat(Infinity);
+  let level = i32x4.splat(0);
+  for (let l: i32 = 0; l < 8; l++) {
+    const cost = level_cost(x2, w, f32x4.splat(scale * load<f32>(MAGNITUDES + (<usize>l << 2))));
+    const isLess = f32x4.lt(cost, least);
+    least = v128.bitselect(cost, least, isLess);
+    level = v128.bitselect(i32x4.splat(l), level, isLess);
+  }
+  let first = (i32x4.extract_lane(level, 0) << 3) | i32x4.extract_lane(level, 1);
+  let second = (i32x4.extract_lane(level, 2) << 3) | i32x4.extract_lane(level, 3);
+  if (load<u8>(IS_POINT + <usize>((first << 6) | second)) == 0) {
+    for (let i: usize = 0; i < 16; i += 4) {
+      const own = v128.load32_splat(weights + i);
+      const own2 = f32x4.mul(f32x4.splat(2), v128.load32_splat(x + i));
+      v128.store(COSTS + (i << 3), level_cost(own2, own, low));
+      v128.store(COSTS + (i << 3), level_cost(own2, own, high), 16);
+    }
+    costs_of_sixty_four(COSTS, FIRST);
+    costs_of_sixty_four(COSTS + 64, SECOND);
+    const point = search_halves(64, first, second);
+    first = point >> 8;
+    second = point & 255;
+  }
+  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(first >> 3) << 2)));
+  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(first & 7) << 2)), 4);
+  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(second >> 3) << 2)), 8);
+  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(second & 7) << 2)), 12);
+}
+
+/** Costs of all patterns of two weights with eight levels, the first weight's level as the higher digit. */
+function costs_of_sixty_four(costs: usize, out: usize): void {
+  const low = v128.load(costs + 32);
+  const high = v128.load(costs + 32, 16);
+  for (let l: usize = 0; l < 32; l += 4, out += 32) {
+    const first = v128.load32_splat(costs + l);
+    v128.store(out, f32x4.add(first, low));
+    v128.store(out, f32x4.add(first, high), 16);
+  }
+}
+
+/**
+ * The cheapest point by FIRST and SECOND: 256 x first half + second half.
+ * @param count first halves to look at, a multiple of four
+ * @param first what would be best if all patterns were points
+ */
+function search_halves(count: i32, first: i32, second: i32): i32 {
+  const least = load<f32>(SECOND + (<usize>second << 2));
+  let best = <f32>Infinity;
+  let point = 0;
+  // The first half that would be best alone comes first: it makes the bound tight from the start.
+  let pattern = first;
+  for (let four: i32 = -4; four < count; four += 4) {
+    let open: i32 = 1;
+    if (four >= 0) {
+      const bound = f32x4.splat(best - least);
+      open = i32x4.bitmask(f32x4.lt(v128.load(FIRST + (<usize>four << 2)), bound));
+    }
+    for (; open != 0; open &= open - 1) {
+      if (four >= 0) pattern = four + ctz(open);
       const cost = load<f32>(FIRST + (<usize>pattern << 2));
-      if (cost + least >= best) continue;
       const end = <i32>load<u16>(STARTS + (<usize>(pattern + 1) << 1));
       for (let k = <i32>load<u16>(STARTS + (<usize>pattern << 1)); k < end; k++) {
-        const other = <usize>load<u8>(SECONDS + <usize>k);
-        const total = cost + load<f32>(SECOND + (other << 2));
+        const other = <i32>load<u8>(SECONDS + <usize>k);
+        const total = cost + load<f32>(SECOND + (<usize>other << 2));
         if (total < best) {
           best = total;
-          bestFirst = pattern;
-          bestSecond = <i32>other;
+          point = (pattern << 8) | other;
         }
       }
     }
-    first = bestFirst;
-    second = bestSecond;
   }
-  store_magnitudes(first, out, half);
-  store_magnitudes(second, out + (<usize>half << 2), half);
-}
-
-// @ts-ignore: decorator
-@inline
-function store_magnitudes(pattern: i32, out: usize, half: i32): void {
-  for (let i = half - 1; i >= 0; i--) {
-    const rest = pattern / levels;
-    store<f32>(out + (<usize>i << 2), load<f32>(MAGNITUDES + (<usize>(pattern - rest * levels) << 2)));
-    pattern = rest;
-  }
-}
-
-/** Costs of all patterns of half a group, the first weight's level as the highest digit. */
-function pattern_costs(costs: usize, half: i32, out: usize): void {
-  if (levels == 8) {
-    const low = v128.load(costs + 32);
-    const high = v128.load(costs + 32, 16);
-    for (let l: usize = 0; l < 32; l += 4, out += 32) {
-      const first = v128.load32_splat(costs + l);
-      v128.store(out, f32x4.add(first, low));
-      v128.store(out, f32x4.add(first, high), 16);
-    }
-    return;
-  }
-  // Three levels each of four weights: sums of two in nines, then nine times nine.
-  for (let a: usize = 0; a < 12; a += 4) {
-    for (let b: usize = 0; b < 12; b += 4) {
-      const ab = load<f32>(costs + a) + load<f32>(costs + 32 + b);
-      for (let c: usize = 0; c < 12; c += 4) {
-        const abc = ab + load<f32>(costs + 64 + c);
-        store<f32>(out, abc + load<f32>(costs + 96));
-        store<f32>(out + 4, abc + load<f32>(costs + 100));
-        store<f32>(out + 8, abc + load<f32>(costs + 104));
-        out += 12;
-      }
-    }
-  }
+  return point;
 }

@@ -1,6 +1,7 @@
 // The module: error feedback and coordinate descent in SIMD.
-export { BOUNDS, IS_POINT, MAGNITUDES, SECONDS, STARTS, use_grid, use_integers } from "./choose";
-export { add_product } from "./product";
+export { IS_POINT, MAGNITUDES, SECONDS, STARTS, use_grid, use_integers } from "./choose";
+export { add_product, pack_rows } from "./product";
+export { add_rounded_product, pack_rounded } from "./rounded-product";
 export { descend, feed_forward, set_factor, set_format, set_rows } from "./rows";
 
 /** First byte behind the tables of all files; from here on memory belongs to the host. */

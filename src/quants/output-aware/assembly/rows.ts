@@ -3,8 +3,8 @@
 // is ../encode-row.ts.
 import { f16_to_f32, f32_to_f16 } from "../../kernels/assembly/half";
 import { choose } from "./choose";
-import { add_product } from "./product";
-import { add_scaled, copy, dot } from "./vectors";
+import { add_product, pack_rows } from "./product";
+import { add_rows, add_scaled, copy, dot, subtract_from } from "./vectors";
 
 const PANEL: i32 = 256;
 const PANEL_BYTES: usize = 1024;
@@ -36,6 +36,12 @@ let scales: usize = 0;
 let integers: usize = 0;
 /** Per row 256 values: targets with feedback, or gradients, of the panel in work. */
 let panel_values: usize = 0;
+/** The errors again, packed for products: four rows after four rows. */
+let packed_errors: usize = 0;
+/** Per row 256 values, what a scale is multiplied by, and their products with the panel's moments; four rows packed. */
+let steps: usize = 0;
+let step_products: usize = 0;
+let packed_steps: usize = 0;
 
 /** f32[32]: a block that is tried: its values, errors, targets, gradient, and the contribution of other blocks. */
 const TRIAL: usize = memory.data(128, 16);
@@ -49,9 +55,7 @@ const BEST_ERROR: usize = memory.data(128, 16);
 const REST: usize = memory.data(32, 16);
 const OLD: usize = memory.data(32, 16);
 const OLD_ERROR: usize = memory.data(32, 16);
-/** f32[256]. */
-const STEP: usize = memory.data(1024, 16);
-const PRODUCT: usize = memory.data(1024, 16);
+const STEP: usize = memory.data(32, 16);
 
 export function set_format(
   block_: i32,
@@ -98,6 +102,10 @@ export function set_rows(
   scales_: usize,
   integers_: usize,
   panelValues: usize,
+  packedErrors: usize,
+  steps_: usize,
+  stepProducts: usize,
+  packedSteps: usize,
 ): void {
   targets = targets_;
   errors = errors_;
@@ -105,39 +113,56 @@ export function set_rows(
   scales = scales_;
   integers = integers_;
   panel_values = panelValues;
+  packed_errors = packedErrors;
+  steps = steps_;
+  step_products = stepProducts;
+  packed_steps = packedSteps;
 }
 
 /** Error feedback through all panels of `rows` rows, a multiple of four. */
 export function feed_forward(rows: i32): void {
-  const stride = <usize>columns << 2;
-  for (let from: i32 = 0; from < columns; from += PANEL) {
-    const tiles = feedback + (<usize>from >> 3) * (<usize>columns << 5);
+  for (let panel: i32 = 0; panel < columns; panel += PANEL) {
     for (let row: i32 = 0; row < rows; row++) {
-      copy(panel_values + <usize>row * PANEL_BYTES, row_at(targets, row, from), PANEL);
+      copy(panel_values + <usize>row * PANEL_BYTES, row_at(targets, row, panel), PANEL);
     }
-    for (let row: i32 = 0; row < rows; row += 4) {
-      const out = panel_values + <usize>row * PANEL_BYTES;
-      add_product(errors + <usize>row * stride, stride, from, tiles, stride << 3, PANEL, out, PANEL_BYTES);
-    }
-    for (let row: i32 = 0; row < rows; row++) feed_panel(row, from);
+    add_errors(rows, panel, tiles_of(feedback, panel), panel);
+    for (let row: i32 = 0; row < rows; row++) feed_panel(row, panel);
+    pack_errors(rows, panel);
   }
 }
 
 /** One pass of coordinate descent over all panels of `rows` rows, a multiple of four. */
 export function descend(rows: i32): void {
-  const stride = <usize>columns << 2;
-  for (let from: i32 = 0; from < columns; from += PANEL) {
-    const tiles = moments + (<usize>from >> 3) * (<usize>columns << 5);
+  for (let panel: i32 = 0; panel < columns; panel += PANEL) {
     memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
-    for (let row: i32 = 0; row < rows; row += 4) {
-      const out = panel_values + <usize>row * PANEL_BYTES;
-      add_product(errors + <usize>row * stride, stride, columns, tiles, stride << 3, PANEL, out, PANEL_BYTES);
-    }
-    for (let row: i32 = 0; row < rows; row++) {
-      fit_scales(row, from);
-      descend_panel(row, from);
-    }
+    add_errors(rows, columns, tiles_of(moments, panel), panel);
+    fit_scales(rows, panel);
+    for (let row: i32 = 0; row < rows; row++) descend_panel(row, panel);
+    pack_errors(rows, panel);
   }
+}
+
+/** Adds the errors in columns [0, count) times a panel of a matrix to the panel's values. */
+function add_errors(rows: i32, count: i32, tiles: usize, panel: i32): void {
+  const stride = <usize>columns << 5;
+  for (let row: i32 = 0; row < rows; row += 4) {
+    const out = panel_values + <usize>row * PANEL_BYTES;
+    add_product(row_at(packed_errors, row, 0), count, tiles, stride, PANEL, out, PANEL_BYTES);
+  }
+}
+
+function pack_errors(rows: i32, panel: i32): void {
+  for (let row: i32 = 0; row < rows; row += 4) {
+    const packed = row_at(packed_errors, row, 0) + (<usize>panel << 4);
+    pack_rows(row_at(errors, row, panel), <usize>columns << 2, PANEL, packed);
+  }
+}
+
+/** The tiles of a panel. */
+// @ts-ignore: decorator
+@inline
+function tiles_of(matrix: usize, panel: i32): usize {
+  return matrix + (<usize>panel >> 3) * (<usize>columns << 5);
 }
 
 // @ts-ignore: decorator
@@ -201,7 +226,7 @@ function feed_panel(row: i32, panel: i32): void {
       const tryS = s + scale_step(k);
       const tryM = m + minimum_step(k);
       if (!is_candidate(tryS, tryM)) continue;
-      const cost = try_forward(row, panel, from, scale_of(d, tryS), dmin * <f32>tryM);
+      const cost = try_forward(row, panel, from, scale_of(d, tryS), dmin * <f32>tryM, least);
       if (cost >= least) continue;
       least = cost;
       store<i32>(place, tryS);
@@ -211,17 +236,13 @@ function feed_panel(row: i32, panel: i32): void {
     }
     copy(row_at(values, row, panel + from), BEST, block);
     copy(row_at(errors, row, panel + from), BEST_ERROR, block);
-    const next = from + block;
-    for (let i: i32 = 0; i < block; i++) {
-      const e = load<f32>(BEST_ERROR + (<usize>i << 2));
-      const line = near + (<usize>(from + i) << 10) + (<usize>next << 2);
-      add_scaled(fed + (<usize>next << 2), line, e, PANEL - next);
-    }
+    const next = <usize>(from + block) << 2;
+    add_rows(fed + next, near + (<usize>from << 10) + next, PANEL_BYTES, BEST_ERROR, block, PANEL - from - block);
   }
 }
 
-/** Encodes a block with a scale, unit after unit; returns its conditional cost. */
-function try_forward(row: i32, panel: i32, from: i32, scale: f32, offset: f32): f32 {
+/** Encodes a block with a scale, unit after unit; returns its conditional cost, or `limit` or more once it gets there. */
+function try_forward(row: i32, panel: i32, from: i32, scale: f32, offset: f32, limit: f32): f32 {
   const fed = panel_values + <usize>row * PANEL_BYTES + (<usize>from << 2);
   const target = row_at(targets, row, panel + from);
   const near = near_feedback + (<usize>panel << 10) + (<usize>from << 2);
@@ -236,21 +257,23 @@ function try_forward(row: i32, panel: i32, from: i32, scale: f32, offset: f32): 
     const place = <usize>at << 2;
     choose(TRIAL_TARGET + place, conditional_diagonal + (column << 2), scale, TRIAL + place);
     const lines = conditional + ((column * <usize>unit) << 2);
-    for (let i: i32 = 0; i < unit; i++) {
-      const here = place + (<usize>i << 2);
-      const value = scale * load<f32>(TRIAL + here);
-      store<f32>(REST + (<usize>i << 2), load<f32>(TRIAL_TARGET + here) - value);
-      store<f32>(TRIAL_ERROR + here, load<f32>(target + here) - value + offset);
+    if (unit == 1) {
+      const value = scale * load<f32>(TRIAL + place);
+      store<f32>(REST, load<f32>(TRIAL_TARGET + place) - value);
+      store<f32>(TRIAL_ERROR + place, load<f32>(target + place) - value + offset);
+    } else {
+      for (let i: usize = 0; i < <usize>unit << 2; i += 16) {
+        const value = f32x4.mul(f32x4.splat(scale), v128.load(TRIAL + place + i));
+        v128.store(REST + i, f32x4.sub(v128.load(TRIAL_TARGET + place + i), value));
+        v128.store(TRIAL_ERROR + place + i, f32x4.add(f32x4.sub(v128.load(target + place + i), value), offsets));
+      }
     }
     cost += quadratic(REST, lines, <usize>unit << 2);
-    if (at + unit == block) break;
-    for (let i: i32 = 0; i < unit; i++) {
-      const e = load<f32>(TRIAL_ERROR + place + (<usize>i << 2));
-      // Up to the end of its own unit, the line is zero.
-      const aligned = at & ~3;
-      const line = near + (<usize>(from + at + i) << 10) + (<usize>aligned << 2);
-      add_scaled(TRIAL_TARGET + (<usize>aligned << 2), line, e, block - aligned);
-    }
+    if (at + unit == block || cost >= limit) break;
+    // Up to the end of its own unit, a line is zero.
+    const next = <usize>((at + unit) & ~3) << 2;
+    const line = near + (<usize>(from + at) << 10) + next;
+    add_rows(TRIAL_TARGET + next, line, PANEL_BYTES, TRIAL_ERROR + place, unit, block - <i32>(next >> 2));
   }
   return cost;
 }
@@ -285,11 +308,9 @@ function descend_panel(row: i32, panel: i32): void {
     const own = gradient + (<usize>from << 2);
     const s = load<i32>(place);
     const m = load<i32>(place, 4);
-    copy(OTHERS, own, block);
-    for (let i: i32 = 0; i < block; i++) {
-      const line = near + (<usize>(from + i) << 10) + (<usize>from << 2);
-      add_scaled(OTHERS, line, -load<f32>(error + (<usize>i << 2)), block);
-    }
+    memory.fill(OTHERS, 0, <usize>block << 2);
+    add_rows(OTHERS, near + (<usize>from << 10) + (<usize>from << 2), PANEL_BYTES, error, block, block);
+    subtract_from(own, OTHERS, block);
     let least: f32 = Infinity;
     for (let k: i32 = 0; k < candidates; k++) {
       const tryS = s + scale_step(k);
@@ -329,23 +350,21 @@ function try_again(row: i32, panel: i32, from: i32, scale: f32, offset: f32, sam
     const own = near + (<usize>(from + at) << 10) + place;
     memory.copy(OLD, TRIAL + place, unitBytes);
     memory.copy(OLD_ERROR, TRIAL_ERROR + place, unitBytes);
-    memory.copy(REST, TRIAL_GRADIENT + place, unitBytes);
     if (unit == 1) {
       const h = load<f32>(own);
-      const rest = load<f32>(REST) - load<f32>(OLD_ERROR) * h;
+      const rest = load<f32>(TRIAL_GRADIENT + place) - load<f32>(OLD_ERROR) * h;
       store<f32>(REST, rest);
       store<f32>(TRIAL_TARGET, load<f32>(target + place) + offset + rest / h);
       choose(TRIAL_TARGET, moment_diagonal + (column << 2), scale, TRIAL + place);
       store<f32>(TRIAL_ERROR + place, load<f32>(target + place) + offset - scale * load<f32>(TRIAL + place));
     } else {
-      for (let i: i32 = 0; i < unit; i++) {
-        add_scaled(REST, own + (<usize>i << 10), -load<f32>(OLD_ERROR + (<usize>i << 2)), unit);
+      memory.fill(STEP, 0, unitBytes);
+      add_rows(STEP, own, PANEL_BYTES, OLD_ERROR, unit, unit);
+      for (let i: usize = 0; i < unitBytes; i += 16) {
+        v128.store(REST + i, f32x4.sub(v128.load(TRIAL_GRADIENT + place + i), v128.load(STEP + i)));
+        v128.store(TRIAL_TARGET + i, f32x4.add(v128.load(target + place + i), f32x4.splat(offset)));
       }
-      for (let i: i32 = 0; i < unit; i++) {
-        const here = <usize>i << 2;
-        const step = dot(inverses + ((column * <usize>unit) << 2) + <usize>i * unitBytes, REST, unit);
-        store<f32>(TRIAL_TARGET + here, load<f32>(target + place + here) + offset + step);
-      }
+      add_rows(TRIAL_TARGET, inverses + ((column * <usize>unit) << 2), unitBytes, REST, unit, unit);
       choose(TRIAL_TARGET, moment_diagonal + (column << 2), scale, TRIAL + place);
       for (let i: usize = 0; i < unitBytes; i += 16) {
         const wanted = f32x4.add(v128.load(target + place + i), f32x4.splat(offset));
@@ -379,42 +398,51 @@ function unit_cost(e: usize, own: usize): f32 {
   return quadratic(e, own, PANEL_BYTES) + <f32>2 * dot(e, REST, unit);
 }
 
-/** d and dmin of a panel by least squares of the outputs, one after the other; updates errors and gradient. */
-function fit_scales(row: i32, panel: i32): void {
-  const place = scales_at(row, panel);
-  const value = row_at(values, row, panel);
-  for (let from: i32 = 0; from < PANEL; from += block) {
-    const s = load<i32>(integers_at(row, panel + from));
-    const factor = f32x4.splat(scale_of(1, s));
-    for (let i = <usize>from << 2; i < <usize>(from + block) << 2; i += 16) {
-      v128.store(STEP + i, f32x4.mul(factor, v128.load(value + i)));
+/** d and dmin of a panel of all rows by least squares of the outputs, one after the other. */
+function fit_scales(rows: i32, panel: i32): void {
+  for (let row: i32 = 0; row < rows; row++) {
+    const value = row_at(values, row, panel);
+    const step = steps + <usize>row * PANEL_BYTES;
+    for (let from: i32 = 0; from < PANEL; from += block) {
+      const factor = f32x4.splat(scale_of(1, load<i32>(integers_at(row, panel + from))));
+      for (let i = <usize>from << 2; i < <usize>(from + block) << 2; i += 16) {
+        v128.store(step + i, f32x4.mul(factor, v128.load(value + i)));
+      }
     }
   }
-  store<f32>(place, fit_scale(row, panel, load<f32>(place)));
+  fit_steps(rows, panel, 0);
   if (highest_minimum == 0) return;
-  for (let from: i32 = 0; from < PANEL; from += block) {
-    const m = load<i32>(integers_at(row, panel + from), 4);
-    const factor = f32x4.splat(-<f32>m);
-    for (let i = <usize>from << 2; i < <usize>(from + block) << 2; i += 16) v128.store(STEP + i, factor);
+  for (let row: i32 = 0; row < rows; row++) {
+    const step = steps + <usize>row * PANEL_BYTES;
+    for (let from: i32 = 0; from < PANEL; from += block) {
+      const factor = f32x4.splat(-<f32>load<i32>(integers_at(row, panel + from), 4));
+      for (let i = <usize>from << 2; i < <usize>(from + block) << 2; i += 16) v128.store(step + i, factor);
+    }
   }
-  store<f32>(place, fit_scale(row, panel, load<f32>(place, 4)), 4);
+  fit_steps(rows, panel, 4);
 }
 
-/** The best F16 for a scale of which the panel's weights have STEP. */
-function fit_scale(row: i32, panel: i32, scale: f32): f32 {
-  const gradient = panel_values + <usize>row * PANEL_BYTES;
-  const near = near_moments + (<usize>panel << 10);
-  memory.fill(PRODUCT, 0, PANEL_BYTES);
-  for (let i: i32 = 0; i < PANEL; i++) {
-    add_scaled(PRODUCT, near + (<usize>i << 10), load<f32>(STEP + (<usize>i << 2)), PANEL);
+/** Fits the scale `offset` bytes behind d, of which the panel's weights have `steps`; updates errors and gradients. */
+function fit_steps(rows: i32, panel: i32, offset: usize): void {
+  const tiles = tiles_of(moments, panel) + (<usize>panel << 5);
+  memory.fill(step_products, 0, <usize>rows * PANEL_BYTES);
+  for (let row: i32 = 0; row < rows; row += 4) {
+    const place = <usize>row * PANEL_BYTES;
+    pack_rows(steps + place, PANEL_BYTES, PANEL, packed_steps);
+    add_product(packed_steps, PANEL, tiles, <usize>columns << 5, PANEL, step_products + place, PANEL_BYTES);
   }
-  const curvature = dot(STEP, PRODUCT, PANEL);
-  const slope = dot(STEP, gradient, PANEL);
-  if (scale == 0 || !(curvature > 0)) return scale;
-  const fitted = f16_to_f32(f32_to_f16(scale + slope / curvature));
-  const ratio = fitted / scale;
-  if (fitted == scale || !(ratio > 0.5 && ratio < 2)) return scale;
-  add_scaled(row_at(errors, row, panel), STEP, scale - fitted, PANEL);
-  add_scaled(gradient, PRODUCT, scale - fitted, PANEL);
-  return fitted;
+  for (let row: i32 = 0; row < rows; row++) {
+    const place = <usize>row * PANEL_BYTES;
+    const scale = scales_at(row, panel) + offset;
+    const before = load<f32>(scale);
+    const curvature = dot(steps + place, step_products + place, PANEL);
+    const slope = dot(steps + place, panel_values + place, PANEL);
+    if (before == 0 || !(curvature > 0)) continue;
+    const fitted = f16_to_f32(f32_to_f16(before + slope / curvature));
+    const ratio = fitted / before;
+    if (fitted == before || !(ratio > 0.5 && ratio < 2)) continue;
+    store<f32>(scale, fitted);
+    add_scaled(row_at(errors, row, panel), steps + place, before - fitted, PANEL);
+    add_scaled(panel_values + place, step_products + place, before - fitted, PANEL);
+  }
 }
