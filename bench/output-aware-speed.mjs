@@ -1,90 +1,111 @@
 // Output-aware encoding on the reference model's expert shapes with made-up weights and moments: processor time per
-// weight, time of a factor, and the output error against ggml's at the same type (diagonal importance = the moments' diagonal).
+// weight beside ggml's at the same type in the same run, time of a factor, and the output error relative to ggml's.
 //
-//   node bench/output-aware-speed.mjs [--rows 128] [--shapes IQ2_S:2048,IQ3_S:768]
+//   npm run -s build && node bench/output-aware-speed.mjs [--rows 128] [--shapes IQ2_S:2048,IQ3_S:768] [--passes 0,2,4]
+//     [--spectra flat:0.6,steep:1]
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
-import { decodeRows, encodeRows, rowBytes } from "../dist/index.js";
+import { decodeRows } from "../dist/quants/codec.js";
+import { Kernels } from "../dist/quants/kernels/kernels.js";
+import { loadKernels } from "../dist/quants/kernels/load.js";
+import { defaultOptions } from "../dist/quants/output-aware/encode-row.js";
 import { factorize } from "../dist/quants/output-aware/factor.js";
 import { formats } from "../dist/quants/output-aware/formats.js";
-import { packedRow, unpackSymmetric } from "../dist/quants/output-aware/packed.js";
+import { unpackSymmetric } from "../dist/quants/output-aware/packed.js";
 import { loadOutputAwareKernels, OutputAwareKernels } from "../dist/quants/output-aware/simd.js";
+import { transcode } from "../dist/quants/transcode.js";
+import { rowBytes } from "../dist/quants/types.js";
+import { Workspace } from "../dist/quants/workspace.js";
 import { ggmlEncode } from "../dist/testing/ggml.js";
-import { outputError } from "../dist/testing/moments.js";
+import { outputError, spectralMoments } from "../dist/testing/moments.js";
 import { fill, gaussian } from "../dist/testing/random.js";
 
 const { values: options } = parseArgs({
   options: {
     rows: { type: "string", default: "128" },
     shapes: { type: "string", default: "IQ2_S:2048,IQ3_S:768" },
+    passes: { type: "string", default: `0,2,${defaultOptions.passes}` },
+    spectra: { type: "string", default: "flat:0.6,steep:1" },
+    json: { type: "string", default: "out/bench-output-aware-speed.json" },
   },
 });
-const seconds = () => process.cpuUsage().user / 1e6;
+const rows = Number(options.rows);
+const module = loadOutputAwareKernels();
+const { kernels } = loadKernels();
+const workspace = new Workspace(kernels && new Kernels(kernels));
+const results = [];
 
-/**
- * Moments of full rank whose eigenvalues fall off as 1 / k^decay, with cosines of mixed order as eigenvectors
- * (so H_ij depends on i - j and i + j alone), and columns of different size.
- */
-function spectrum(n, decay) {
-  const order = Array.from({ length: n }, (_, k) => (k * 769 + 1) % n);
-  const wave = new Float64Array(2 * n);
-  for (let m = 0; m < 2 * n; m++) {
-    for (let k = 0; k < n; k++) wave[m] += (k + 1) ** -decay * Math.cos((Math.PI * order[k] * m) / n);
-  }
-  const next = gaussian(9);
-  const size = Float64Array.from({ length: n }, () => Math.exp(0.5 * next()));
-  const sums = new Float32Array((n * (n + 1)) / 2);
-  for (let i = 0; i < n; i++) {
-    const at = packedRow(n, i) - i;
-    for (let j = i; j < n; j++) sums[at + j] = size[i] * size[j] * (wave[j - i] + wave[i + j + 1]);
-  }
-  return sums;
+/** Runs something and returns its result and the processor time it took. */
+function timed(run) {
+  const begin = process.cpuUsage().user;
+  const result = run();
+  return [result, (process.cpuUsage().user - begin) / 1e6];
+}
+
+function decoded(type, bytes, count) {
+  const values = new Float32Array(count);
+  decodeRows(type, bytes, values);
+  return values;
 }
 
 for (const shape of options.shapes.split(",")) {
   const [type, text] = shape.split(":");
   const n = Number(text);
-  const rows = Number(options.rows);
   const weights = fill(rows * n, gaussian(3)).map((value) => 0.02 * value);
-  for (const [name, decay] of [
-    ["flat", 0.5],
-    ["steep", 1.5],
-  ]) {
-    const moments = unpackSymmetric(spectrum(n, decay), n);
+  // The first call of a type makes its tables.
+  ggmlEncode(type, weights.subarray(0, n), n, new Float32Array(n).fill(1));
+  const perWeight = (seconds) => (1e6 * seconds) / rows / n;
+  for (const spectrum of options.spectra.split(",")) {
+    const [name, decay] = spectrum.split(":");
+    const moments = unpackSymmetric(spectralMoments(n, Number(decay)), n);
     const importance = Float32Array.from({ length: n }, (_, i) => moments[i * n + i]);
-    let begin = seconds();
-    const factor = factorize(moments, n, formats[type].unit, 0.1, loadOutputAwareKernels());
-    const factorSeconds = seconds() - begin;
-    const encoded = new Uint8Array(rows * rowBytes(type, n));
-    encodeRows(type, weights, n, importance, encoded);
-    const start = new Float32Array(rows * n);
-    decodeRows(type, encoded, start);
-    const theirs = new Float32Array(rows * n);
-    decodeRows(type, ggmlEncode(type, weights, n, importance), theirs);
-    const base = outputError(weights, theirs, moments, n);
-    const kernels = new OutputAwareKernels(loadOutputAwareKernels());
-    begin = seconds();
-    kernels.prepare(type, factor);
-    const prepareSeconds = seconds() - begin;
-    for (const passes of [0, 2]) {
-      const out = encoded.slice();
-      kernels.encodeRows(weights.subarray(0, 32 * n), start, out.slice(0, 32 * rowBytes(type, n)), {
-        passes,
-        inflation: 0.12,
-      });
-      begin = seconds();
-      kernels.encodeRows(weights, start, out, { passes, inflation: 0.12 });
-      const spent = (seconds() - begin) / rows / n;
-      const values = new Float32Array(rows * n);
-      decodeRows(type, out, values);
-      console.log(
+    const [factor, factorSeconds] = timed(() => factorize(moments, n, formats[type].unit, 0.05, module));
+    const slice = {
+      label: "bench",
+      firstRow: 0,
+      sourceType: "F32",
+      targetType: type,
+      columns: n,
+      source: new Uint8Array(weights.slice().buffer),
+      importance,
+      effort: "fine",
+    };
+    const [{ bytes }, startSeconds] = timed(() => transcode(slice, workspace));
+    const start = decoded(type, bytes, rows * n);
+    const [theirBytes, theirSeconds] = timed(() => ggmlEncode(type, weights, n, importance));
+    const theirs = outputError(weights, decoded(type, theirBytes, rows * n), moments, n);
+    const encoder = new OutputAwareKernels(module);
+    const [, prepareSeconds] = timed(() => encoder.prepare(type, factor));
+    const stride = rowBytes(type, n);
+    for (const passes of options.passes.split(",").map(Number)) {
+      const settings = { ...defaultOptions, passes };
+      const out = bytes.slice();
+      // The compiler has its time first.
+      encoder.encodeRows(weights.subarray(0, 32 * n), start, out.slice(0, 32 * stride), settings);
+      const [, seconds] = timed(() => encoder.encodeRows(weights, start, out, settings));
+      const error = outputError(weights, decoded(type, out, rows * n), moments, n) / theirs;
+      const result = {
         type,
-        n,
-        name.padEnd(5),
-        `${passes} passes`,
-        `${(1e6 * spent).toFixed(3)} us per weight`,
-        `error ${(outputError(weights, values, moments, n) / base).toFixed(3)} of ggml's, ours without moments ${(outputError(weights, start, moments, n) / base).toFixed(3)}`,
-        `factor ${factorSeconds.toFixed(2)} s, brought in ${prepareSeconds.toFixed(2)} s`,
+        columns: n,
+        spectrum: name,
+        passes,
+        microsecondsPerWeight: perWeight(seconds),
+        diagonalMicroseconds: perWeight(startSeconds),
+        ggmlMicroseconds: perWeight(theirSeconds),
+        error,
+        diagonalError: outputError(weights, start, moments, n) / theirs,
+        factorSeconds: factorSeconds + prepareSeconds,
+      };
+      results.push(result);
+      console.log(
+        `${type} ${n} ${spectrum.padEnd(9)} ${passes} passes: ${result.microsecondsPerWeight.toFixed(3)} us per weight`,
+        `(before that ${result.diagonalMicroseconds.toFixed(3)} for the diagonal encoder; ggml ${result.ggmlMicroseconds.toFixed(3)}),`,
+        `output error ${error.toFixed(3)} of ggml's (diagonal encoder ${result.diagonalError.toFixed(3)}),`,
+        `factor ${result.factorSeconds.toFixed(2)} s`,
       );
     }
   }
 }
+mkdirSync(dirname(options.json), { recursive: true });
+writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);

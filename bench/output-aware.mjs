@@ -1,11 +1,11 @@
 // The tiny model with output-aware encoding, without it, and by llama.cpp's own quantizer at the same types and
 // bytes: how far the predictions of each are from those of the BF16 original.
 //
-//   npm run -s build && node bench/output-aware.mjs [--calibration FILE] [--texts eval.txt,python.txt] [--chunks 16]
+//   npm run -s build && node bench/output-aware.mjs [--calibration FILE] [--texts eval.txt,python.txt] [--chunks 0]
 //     [--recipes asym,IQ3_S,Q2_K] [--moments routed|all] [--keep FOLDER]
 //
 // --moments routed: one matrix per layer for gate and up, one per expert for down; all: one per expert for all
-// three, and attention's. --keep reuses what an earlier run left in the folder. Texts named eval* and the
+// three, and attention's. --chunks 0: the whole texts. --keep reuses what an earlier run left in the folder. Texts named eval* and the
 // calibration text are read with special tokens.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const { values: options } = parseArgs({
   options: {
     calibration: { type: "string", default: fixture("text/calibration.txt") },
     texts: { type: "string", default: fixture("text/eval.txt") },
-    chunks: { type: "string", default: "16" },
+    chunks: { type: "string", default: "0" },
     recipes: { type: "string", default: "asym,IQ3_S,Q2_K" },
     moments: { type: "string", default: "all" },
     contenders: { type: "string", default: "llama.cpp,default,max" },
@@ -92,21 +92,21 @@ try {
     for (const text of options.texts.split(",")) {
       let baseline;
       for (const [who, file] of Object.entries(files)) {
-        const { kld, topAgreement, ppl, pplRatio } = await measurePerplexity({
+        const { chunks, kld, topAgreement, ppl, pplRatio } = await measurePerplexity({
           model: file,
           reference: model,
           text,
-          chunks: Number(options.chunks),
+          chunks: Number(options.chunks) || undefined,
           parseSpecial: basename(text).startsWith("eval"),
           threads,
         });
         baseline ??= kld;
         const bytes = statSync(file).size;
-        results.push({ recipe, text: basename(text), who, bytes, kld, topAgreement, ppl, pplRatio });
+        results.push({ recipe, text: basename(text), who, bytes, chunks, kld, topAgreement, ppl, pplRatio });
         const mean = (kld.mean / baseline.mean).toFixed(3);
         console.log(
           `${recipe.padEnd(8)} ${basename(text).padEnd(12)} ${who.padEnd(10)} ${bytes} bytes`,
-          `KLD ${kld.mean.toFixed(6)} (${mean}) p99 ${kld.p99.toFixed(4)}`,
+          `KLD ${kld.mean.toFixed(6)} +- ${kld.meanError.toFixed(6)} (${mean}) p99 ${kld.p99.toFixed(4)}`,
           `top-1 ${(100 * topAgreement).toFixed(2)} % PPL ${ppl.toFixed(4)} (x ${pplRatio.toFixed(4)})`,
         );
       }

@@ -46,3 +46,24 @@ export function outputError(
   }
   return sum;
 }
+
+/**
+ * Moments of full rank, packed, whose eigenvalues fall off as 1 / k^decay, with cosines of mixed order as
+ * eigenvectors (so that H_ij depends on i - j and i + j alone and is quick to make), and columns of different size.
+ */
+export function spectralMoments(columns: number, decay: number, seed = 9): Float32Array {
+  const n = columns;
+  // 7919 is prime: every order comes once.
+  const order = Array.from({ length: n }, (_, k) => (k * 7919 + 1) % n);
+  const wave = new Float64Array(2 * n);
+  for (let m = 0; m < 2 * n; m++) {
+    for (let k = 0; k < n; k++) wave[m]! += (k + 1) ** -decay * Math.cos((Math.PI * order[k]! * m) / n);
+  }
+  const next = gaussian(seed);
+  const size = Float64Array.from({ length: n }, () => Math.exp(0.5 * next()));
+  const sums = new Float32Array(packedLength(n));
+  for (let i = 0, at = 0; i < n; i++) {
+    for (let j = i; j < n; j++) sums[at++] = size[i]! * size[j]! * (wave[j - i]! + wave[i + j + 1]!);
+  }
+  return sums;
+}
