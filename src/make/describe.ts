@@ -1,7 +1,7 @@
 /** The stages `card` and `report`: the files that people read. */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { rename, stat } from "node:fs/promises";
 import { sha256OfFile } from "../pipeline/hash.js";
-import { renderCard } from "../report/card.js";
+import { writeCard, writeReport } from "../report/write.js";
 import type { Recorded } from "./record.js";
 import type { MakeRun } from "./run.js";
 
@@ -11,7 +11,7 @@ export interface Described {
 }
 
 /** Writes README.md and report.html from the evaluation. A card that was edited is kept beside a new one. */
-export async function describe(run: MakeRun, { evaluation, sha256 }: Recorded): Promise<Described> {
+export async function describe(run: MakeRun, { sha256 }: Recorded): Promise<Described> {
   const { options, folder, stages } = run;
   const { quantizedBy } = options;
   const card = folder.file("README.md");
@@ -20,7 +20,7 @@ export async function describe(run: MakeRun, { evaluation, sha256 }: Recorded): 
     inputs: { evaluation: sha256, quantizedBy },
     run: async () => {
       await keepEdited(run, card);
-      await writeFile(card, renderCard(evaluation, { quantizedBy }));
+      await writeCard(folder.path, { quantizedBy });
     },
     files: () => [{ path: card }],
     mayBeEdited: true,
@@ -29,11 +29,7 @@ export async function describe(run: MakeRun, { evaluation, sha256 }: Recorded): 
   await stages.run({
     name: "report",
     inputs: { evaluation: sha256 },
-    run: async () => {
-      // Drawing takes a while to load.
-      const { renderReport } = await import("../report/report.js");
-      await writeFile(report, renderReport(evaluation));
-    },
+    run: async () => await writeReport(folder.path),
     files: () => [{ path: report }],
   });
   return { card: { output: card }, report: { output: report } };
@@ -42,11 +38,8 @@ export async function describe(run: MakeRun, { evaluation, sha256 }: Recorded): 
 /** Puts a card aside that is not as it was written. */
 async function keepEdited({ options, folder }: MakeRun, card: string): Promise<void> {
   const [written] = folder.state.finished("card")?.files ?? [];
-  const isThere = await readFile(card).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere || (await sha256OfFile(card)) === written?.sha256) return;
+  const found = await stat(card).catch(() => undefined);
+  if (found === undefined || (await sha256OfFile(card)) === written?.sha256) return;
   const aside = folder.file("README.edited.md");
   await rename(card, aside);
   options.onWarning?.(`${card} was edited and is now out of date: it was kept as ${aside}.`);

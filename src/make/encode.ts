@@ -89,9 +89,13 @@ async function variantOf(request: Omit<Parameters<typeof quantize>[0], "output">
 
 /**
  * Finds out before the calibration whether the source can be quantized like that: sources of eight bits and more
- * lose next to nothing twice, others are only taken if the user wants it, and a recipe must fit the model.
+ * lose next to nothing twice, others are only taken if the user wants it, and a recipe must fit the model. Returns the
+ * size that the model will have, if it is known.
  */
-export async function checkTypes(options: MakeOptions, { groups }: SourceFacts): Promise<void> {
+export async function checkTypes(
+  options: MakeOptions,
+  { groups }: SourceFacts,
+): Promise<{ bytes: number | undefined }> {
   const { model, recipe = defaultRecipe, allowRequantize } = options;
   if (!allowRequantize && isBelowEightBits(groups)) {
     throw new UsageError(
@@ -99,5 +103,6 @@ export async function checkTypes(options: MakeOptions, { groups }: SourceFacts):
       { model },
     );
   }
-  if (!hasBudget(options)) await quantize({ model, recipe, output: "planned.gguf", dryRun: true });
+  if (hasBudget(options)) return { bytes: options.size };
+  return await quantize({ model, recipe, output: "planned.gguf", dryRun: true });
 }

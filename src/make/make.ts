@@ -15,6 +15,7 @@ import { MakeFolder } from "./folder.js";
 import { checkMakeOptions, type MakeOptions } from "./options.js";
 import { MakeProgress } from "./progress.js";
 import { record } from "./record.js";
+import { checkRoomFor } from "./room.js";
 import type { MakeRun } from "./run.js";
 import { type PreparedSource, prepareSource, readSource, type SourceFacts } from "./source.js";
 import { type StageEvent, Stages, stopped } from "./stages.js";
@@ -53,7 +54,8 @@ export async function make(options: MakeOptions): Promise<MakeResult> {
   const engine = new Engine();
   try {
     const facts = await readSource(options);
-    await checkTypes(options, facts);
+    const planned = await checkTypes(options, facts);
+    await checkRoomFor(folder, options, facts, planned);
     warnOfSize(options, facts);
     const progress = new MakeProgress(plannedStages(options, facts), (event) => options.onProgress?.(event));
     const skipped: string[] = [];

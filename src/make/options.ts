@@ -81,6 +81,16 @@ export async function checkMakeOptions(options: MakeOptions): Promise<void> {
   await baselineOf(options);
 }
 
+/** Whether a baseline is built, as far as its name tells. */
+export function buildsBaseline({ evaluate, baseline }: MakeOptions): boolean {
+  return evaluate !== undefined && baseline !== "none" && !isPath(baseline ?? "");
+}
+
+/** Whether a baseline is meant as a file even if there is none. */
+function isPath(baseline: string): boolean {
+  return /[\\/]|\.gguf$/i.test(baseline);
+}
+
 /** What the baseline is: nothing, a mixture to build, or a file. */
 export type Baseline =
   | { readonly kind: "none" }
@@ -91,7 +101,7 @@ export type Baseline =
 export async function baselineOf({ baseline = "Q4_K_M", evaluate }: MakeOptions): Promise<Baseline> {
   if (evaluate === undefined || baseline === "none") return { kind: "none" };
   const found = await stat(baseline).catch(() => undefined);
-  if (found?.isFile() || /[\\/]|\.gguf$/i.test(baseline)) {
+  if (found?.isFile() || isPath(baseline)) {
     await checkReadable(baseline);
     return { kind: "file", path: baseline };
   }

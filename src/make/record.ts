@@ -35,14 +35,12 @@ export interface Recorded {
   /** Path of `evaluation.json`, and its SHA-256. */
   readonly path: string;
   readonly sha256: string;
-  readonly evaluation: Evaluation;
 }
 
 /** Writes `evaluation.json`. */
 export async function record(run: MakeRun, findings: Findings): Promise<Recorded> {
   const { folder, stages } = run;
-  const evaluation = await evaluationOf(run, findings);
-  const text = renderEvaluation(evaluation);
+  const text = renderEvaluation(await evaluationOf(run, findings));
   const path = folder.file(evaluationFileName);
   const done = await stages.run({
     name: "record",
@@ -50,7 +48,7 @@ export async function record(run: MakeRun, findings: Findings): Promise<Recorded
     run: async () => await writeFile(path, text),
     files: () => [{ path }],
   });
-  return { path, evaluation, sha256: done.sha256[0] ?? "" };
+  return { path, sha256: done.sha256[0] ?? "" };
 }
 
 async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluation> {

@@ -1,5 +1,5 @@
 /** How long the stages of a run take beside one another: a guess that makes one progress of all. */
-import { defaultSensitivityChunks, hasBudget, type MakeOptions } from "./options.js";
+import { buildsBaseline, defaultSensitivityChunks, hasBudget, type MakeOptions } from "./options.js";
 import type { PlannedStage } from "./progress.js";
 import type { SourceFacts } from "./source.js";
 
@@ -38,7 +38,7 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
     ["quantize", encoding],
     ["verify", parameters * secondsPer.verifiedWeight],
     ["evaluate", measuring, measures],
-    ["baseline model", parameters * secondsPer.encodedWeight.default, builds(options)],
+    ["baseline model", parameters * secondsPer.encodedWeight.default, buildsBaseline(options)],
     ["baseline", measuring, measures && baseline !== "none"],
     ["memory", secondsPer.memoryTable],
     ["record", 0],
@@ -46,8 +46,4 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
     ["report", secondsPer.report],
   ];
   return stages.filter(([, , planned = true]) => planned).map(([name, weight]) => ({ name, weight }));
-}
-
-function builds({ evaluate, baseline }: MakeOptions): boolean {
-  return evaluate !== undefined && baseline !== "none" && !/[\\/]|\.gguf$/i.test(baseline ?? "");
 }
