@@ -6,9 +6,10 @@
 export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
 // What they have in common.
 export * from "./errors.js";
-// Measuring.
 export type { Divergence } from "./evaluate/divergence.js";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./evaluate/measure.js";
+// Measuring.
+export type { PassRate } from "./evaluate/tasks/pass-rates.js";
 export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
 export { type Metadata, type MetadataValue, metadataNumber, metadataString } from "./gguf/metadata.js";
 export { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf/reader.js";
@@ -31,6 +32,8 @@ export { openModel } from "./model/open.js";
 export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
 export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
+// Commands.
+export { type CheckedTask, type CheckOptions, type CheckResult, check } from "./pipeline/check.js";
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
 export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";
 export { type InspectResult, inspect } from "./pipeline/inspect.js";

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
 import { addCard } from "./card.js";
+import { addCheck } from "./check.js";
 import { addConvert } from "./convert.js";
 import { addDemo } from "./demo.js";
 import { addFit } from "./fit.js";
@@ -33,6 +34,7 @@ for (const add of [
   addQuantize,
   addVerify,
   addPerplexity,
+  addCheck,
   addFit,
   addSensitivity,
   addPlan,

@@ -1,6 +1,6 @@
 /** The isolated thread in which a model's chat template is parsed and rendered. See chat-template.ts. */
 import { workerData } from "node:worker_threads";
-import { Template } from "@huggingface/jinja";
+import type { Template } from "@huggingface/jinja";
 import type { WorkerSetup } from "../isolation/messages.js";
 import { serveRequests } from "../isolation/serve.js";
 
@@ -19,12 +19,20 @@ export type RenderReply =
   | { readonly refused: string }
   | { readonly length: number };
 
-const { data: sources } = workerData as WorkerSetup<ReadonlyMap<string, string>, undefined>;
+export interface TemplateData {
+  readonly templates: ReadonlyMap<string, string>;
+  /** Address of the module of @huggingface/jinja: looking for it by name would mean to read other folders. */
+  readonly jinja: string;
+}
+
+const { data } = workerData as WorkerSetup<TemplateData, undefined>;
+const { templates } = data;
+const jinja: { readonly Template: typeof Template } = await import(data.jinja);
 const parsed = new Map<string, Template>();
 
 function render({ template: name, variables, maxLength }: RenderRequest): RenderReply {
   try {
-    if (!parsed.has(name)) parsed.set(name, new Template(sources.get(name) ?? ""));
+    if (!parsed.has(name)) parsed.set(name, new jinja.Template(templates.get(name) ?? ""));
   } catch (error) {
     return { malformed: reason(error) };
   }

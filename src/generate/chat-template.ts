@@ -9,7 +9,7 @@ import { CancelledError, MalformedInputError, UsageError } from "../errors.js";
 import { type Metadata, metadataNumber, metadataString } from "../gguf/metadata.js";
 import { Isolated } from "../isolation/isolated.js";
 import { type ChatMessage, templateMessages } from "./chat-messages.js";
-import type { RenderReply, RenderRequest } from "./chat-template-worker.js";
+import type { RenderReply, RenderRequest, TemplateData } from "./chat-template-worker.js";
 
 /** Longest template accepted, in characters. Real ones have some ten thousand. */
 const maxTemplateLength = 1_048_576;
@@ -54,11 +54,24 @@ export interface Chat {
 }
 
 /**
- * The chat template of a model's header. A model without one gets ChatML if its vocabulary has `<|im_start|>` and
- * `<|im_end|>`; other models would read a format they never saw.
- * @throws UsageError if there is neither; MalformedInputError if a template is absurdly long
+ * The chat template of a model's header; see `findChatTemplate`.
+ * @throws UsageError if there is none; MalformedInputError if a template is absurdly long
  */
 export function chatTemplateOf(metadata: Metadata, name: string): ChatTemplateSource {
+  const source = findChatTemplate(metadata, name);
+  if (source) return source;
+  throw new UsageError(
+    `${name}: has no chat template (tokenizer.chat_template) and no ChatML tokens, so it cannot hold a conversation; use it for plain completions, or use an instruction-tuned model.`,
+    { file: name },
+  );
+}
+
+/**
+ * The chat template of a model's header, if it has one. A model without gets ChatML if its vocabulary has
+ * `<|im_start|>` and `<|im_end|>`; other models would read a format they never saw.
+ * @throws MalformedInputError if a template is absurdly long
+ */
+export function findChatTemplate(metadata: Metadata, name: string): ChatTemplateSource | undefined {
   const tokens = metadata.get("tokenizer.ggml.tokens");
   const vocabulary = tokens?.type === "array" && tokens.itemType === "string" ? tokens.value : [];
   const tokenText = (key: string) =>
@@ -71,11 +84,7 @@ export function chatTemplateOf(metadata: Metadata, name: string): ChatTemplateSo
         { file: name },
       );
   if (!templates.has("default")) {
-    if (!vocabulary.includes("<|im_start|>") || !vocabulary.includes("<|im_end|>"))
-      throw new UsageError(
-        `${name}: has no chat template (tokenizer.chat_template) and no ChatML tokens, so it cannot hold a conversation; use it for plain completions, or use an instruction-tuned model.`,
-        { file: name },
-      );
+    if (!vocabulary.includes("<|im_start|>") || !vocabulary.includes("<|im_end|>")) return undefined;
     templates.set("default", chatMl);
   }
   return { name, templates, bosToken: tokenText("bos"), eosToken: tokenText("eos") };
@@ -102,10 +111,12 @@ export class ChatTemplate {
 
   constructor(source: ChatTemplateSource) {
     this.#source = source;
+    const jinja = import.meta.resolve("@huggingface/jinja");
+    const data: TemplateData = { templates: source.templates, jinja };
     this.#isolated = new Isolated({
       module: new URL("./chat-template-worker.js", import.meta.url).href,
-      data: source.templates,
-      readable: [dirname(dirname(fileURLToPath(import.meta.resolve("@huggingface/jinja"))))],
+      data,
+      readable: [dirname(dirname(fileURLToPath(jinja)))],
       heapMegabytes,
       memoryMegabytes,
     });

@@ -8,7 +8,7 @@ import type { SandboxData } from "./prepare.js";
 
 export interface PythonRequest {
   readonly code: string;
-  /** JSON of the calls: `[function, arguments]`. */
+  /** JSON of the calls: `[function, arguments, whether the last function will do]`. */
   readonly calls: string;
   readonly maxOutputBytes: number;
   readonly maxResultBytes: number;

@@ -27,6 +27,8 @@ export interface PythonCall {
   readonly function: string;
   /** JSON values. */
   readonly arguments: readonly unknown[];
+  /** If there is no function of that name, call the last one that the program defines. */
+  readonly orLast?: boolean | undefined;
 }
 
 /** What became of a program. Nothing in it is to be believed: it is what the program says. */
@@ -98,7 +100,7 @@ export class PythonSandbox {
     const { memoryMegabytes, maxOutputBytes } = this.#limits;
     const request: PythonRequest = {
       code,
-      calls: JSON.stringify(calls.map((call) => [call.function, call.arguments])),
+      calls: JSON.stringify(calls.map((call) => [call.function, call.arguments, call.orLast === true])),
       maxOutputBytes,
       maxResultBytes,
     };
