@@ -10,6 +10,11 @@ export type { Divergence } from "./evaluate/divergence.js";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./evaluate/measure.js";
 // Measuring.
 export type { PassRate } from "./evaluate/tasks/pass-rates.js";
+// Writing.
+export { Conversation, type ConversationOptions } from "./generate/conversation.js";
+export { type GenerateControls, Generator, type GeneratorOptions } from "./generate/generator.js";
+export { type Completion, type GenerateRequest, greedy } from "./generate/request.js";
+export { type SamplingOptions, samplingDefaults } from "./generate/sampler.js";
 export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
 export { type Metadata, type MetadataValue, metadataNumber, metadataString } from "./gguf/metadata.js";
 export { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf/reader.js";

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.js";
 import { addCard } from "./card.js";
+import { addChat } from "./chat.js";
 import { addCheck } from "./check.js";
 import { addConvert } from "./convert.js";
 import { addDemo } from "./demo.js";
@@ -40,6 +41,7 @@ for (const add of [
   addPlan,
   addMake,
   addPublish,
+  addChat,
   addServe,
   addCard,
   addReport,

@@ -11,6 +11,8 @@ export interface CommandContext {
   readonly say: (line: string) => void;
   /** Prints the result of a command that has more to do after it, such as to serve. */
   readonly print: (result: CommandResult) => void;
+  /** Has Ctrl-C do something else, until it is called with undefined. */
+  readonly onInterrupt: (handler: (() => void) | undefined) => void;
 }
 
 /** What a command leaves behind: the object for `--json`, and what people read instead. */
@@ -28,7 +30,12 @@ export async function runCommand(
   command: (context: CommandContext) => Promise<CommandResult | undefined>,
 ): Promise<void> {
   const abort = new AbortController();
+  let handler: (() => void) | undefined;
   const interrupt = () => {
+    if (handler) {
+      handler();
+      return;
+    }
     if (abort.signal.aborted) process.exit(130);
     abort.abort();
   };
@@ -39,6 +46,9 @@ export async function runCommand(
     bar.stop();
     process.stderr.write(`${line}\n`);
   };
+  const onInterrupt: CommandContext["onInterrupt"] = (next) => {
+    handler = next;
+  };
   let isPrinted = false;
   const print = (result: CommandResult) => {
     bar.stop();
@@ -46,7 +56,7 @@ export async function runCommand(
     isPrinted = true;
   };
   try {
-    const result = await command({ onProgress: bar.update, signal: abort.signal, say, print });
+    const result = await command({ onProgress: bar.update, signal: abort.signal, say, print, onInterrupt });
     bar.stop();
     if (result) print(result);
   } catch (error) {

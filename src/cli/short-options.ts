@@ -5,6 +5,7 @@ const longNames: ReadonlyMap<string, string> = new Map([
   ["-ctv", "--cache-type-v"],
   ["-ngl", "--gpu-layers"],
   ["-np", "--parallel"],
+  ["-sys", "--system-prompt"],
 ]);
 
 /** The arguments with long names in place of such options; `-ctk=q8_0` too. */

@@ -1,5 +1,5 @@
 /** Runs the command line as a user does: in a process of its own, from the compiled files. */
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const main = fileURLToPath(new URL("../cli/main.js", import.meta.url));
@@ -39,6 +39,11 @@ export function lopsided(args: readonly string[], interruption?: Interruption): 
       resolve({ status, stdout, stderr });
     });
   });
+}
+
+/** Starts `lopsided` with these arguments, to be talked to. */
+export function startLopsided(args: readonly string[]): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [main, ...args], { stdio: "pipe" });
 }
 
 /** Path of a file of fixtures/. */

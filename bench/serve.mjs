@@ -1,0 +1,262 @@
+// The server under load, and its speed against llama.cpp's own batched decode loop:
+//   node bench/serve.mjs [--requests 5000] [--clients 64] [--slots 8] [--rounds 15] [--threads 1] [--only load|speed]
+// Every request carries two numbers that its answer repeats, so that an answer that went to someone else shows. One thread is right for a busy machine: threads that wait for each other cost more.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Engine } from "../dist/engine/engine.js";
+import { tokenizeText } from "../dist/engine/jobs.js";
+import { Generator } from "../dist/generate/generator.js";
+import { greedy } from "../dist/generate/request.js";
+import { decodeBatches } from "./batch-job.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const path = `${root}fixtures/tiny-moe-q8_0.gguf`;
+const { values } = parseArgs({
+  options: {
+    requests: { type: "string", default: "5000" },
+    clients: { type: "string", default: "64" },
+    slots: { type: "string", default: "8" },
+    rounds: { type: "string", default: "15" },
+    threads: { type: "string", default: "1" },
+    only: { type: "string" },
+  },
+});
+const [requests, clients, slots, rounds, threads] = ["requests", "clients", "slots", "rounds", "threads"].map(
+  (name) => Number(values[name]),
+);
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const quantile = (numbers, part) =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(part * (numbers.length - 1))];
+
+/** A question with two numbers, and what its answer must have. */
+function taskOf(heads, legs, [first, second]) {
+  return {
+    question: `A farmer has ${first} and ${second}. Together they have ${heads} heads and ${legs} legs. How many ${first} and how many ${second} are there?`,
+    begins: `If all ${heads} were ${first}`,
+    contains: `That leaves ${legs} - `,
+  };
+}
+
+/** Tasks whose numbers the model repeats and is sure of: what it gets wrong by itself says nothing of the server. */
+async function chooseTasks(generator) {
+  const animals = [
+    ["chickens", "rabbits"],
+    ["ducks", "cows"],
+    ["hens", "goats"],
+  ];
+  const tasks = animals.flatMap((pair) =>
+    Array.from({ length: 30 }, (_, index) => 20 + index).flatMap((heads) =>
+      Array.from({ length: 10 }, (_, index) => taskOf(heads, 2 * heads + 8 + 4 * index, pair)),
+    ),
+  );
+  const isSure = async ({ question, begins, contains }) => {
+    const prompt = chatMl(question);
+    const { text, logprobs } = await generator.generate({
+      prompt,
+      maxTokens: 40,
+      sampling: greedy,
+      logprobs: 0,
+    });
+    const end = text.indexOf(contains) + contains.length;
+    let at = 0;
+    const numbers = logprobs.filter(({ bytes }) => {
+      at += bytes.length;
+      const isInSum = at > text.indexOf("2 *") && at <= text.indexOf("That");
+      return at <= end && !isInSum;
+    });
+    return (
+      text.startsWith(begins) && text.includes(contains) && numbers.every(({ logprob }) => logprob > -0.1)
+    );
+  };
+  const sure = await Promise.all(tasks.map(isSure));
+  return tasks.filter((_, index) => sure[index]);
+}
+
+const chatMl = (question) => `<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`;
+
+/** One request, of one of four kinds and one of five lengths; its answer's text and tokens. */
+async function request(url, index, { question }) {
+  const isChat = index % 2 === 0;
+  const stream = index % 4 < 2;
+  const body = {
+    ...(isChat ? { messages: [{ role: "user", content: question }] } : { prompt: chatMl(question) }),
+    max_tokens: [40, 60, 48, 150, 80][index % 5],
+    temperature: 0,
+    stream,
+    ...(stream ? { stream_options: { include_usage: true } } : {}),
+  };
+  const response = await fetch(`${url}/v1/${isChat ? "chat/" : ""}completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const received = await response.text();
+  if (!response.ok) throw new Error(`status ${response.status}: ${received}`);
+  const events = stream
+    ? received
+        .split("\n\n")
+        .filter((event) => event.startsWith("data: {"))
+        .map((event) => JSON.parse(event.slice(6)))
+    : [JSON.parse(received)];
+  if (stream && !received.endsWith("data: [DONE]\n\n")) throw new Error("the stream has no end");
+  const text = events
+    .flatMap(({ choices }) => choices)
+    .map((choice) => choice.text ?? choice.message?.content ?? choice.delta?.content ?? "")
+    .join("");
+  return { text, tokens: events.at(-1).usage.completion_tokens };
+}
+
+/** Resident bytes of a process and all its descendants. */
+function residentBytes(processId) {
+  try {
+    const own = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${processId}/status`, "utf8"))?.[1] ?? 0;
+    const children = readdirSync(`/proc/${processId}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${processId}/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
+    );
+    return Number(own) * 1024 + children.reduce((sum, child) => sum + residentBytes(child), 0);
+  } catch {
+    return 0; // ended meanwhile, or not Linux
+  }
+}
+
+async function startServer() {
+  const child = spawn(
+    process.execPath,
+    [`${root}dist/cli/main.js`, "serve", path, "--port", "0", "--json"].concat(
+      ["-np", slots, "-c", 512 * slots, "-t", threads].map(String),
+    ),
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  return { child, ...JSON.parse(line) };
+}
+
+async function measureLoad() {
+  const generator = new Generator({ model: { path }, slots, threads, contextLength: 512 });
+  const tasks = await chooseTasks(generator);
+  await generator.close();
+  const server = await startServer();
+  const outcome = { requests, clients, answered: 0, lost: 0, mixedUp: 0, tokens: 0, problems: [] };
+  const seconds = [];
+  const memory = [];
+  let next = 0;
+  const begin = performance.now();
+  const client = async () => {
+    for (let index = next++; index < requests; index = next++) {
+      const started = performance.now();
+      if (index % Math.ceil(requests / 20) === 0) memory.push(residentBytes(server.processId));
+      try {
+        const task = tasks[index % tasks.length];
+        const { begins, contains } = task;
+        const { text, tokens } = await request(server.url, index, task);
+        const isOurs = text.startsWith(begins) && text.includes(contains);
+        if (isOurs) outcome.answered++;
+        else {
+          outcome.mixedUp++;
+          outcome.problems.push(`${begins}, ${contains}: ${text}`);
+        }
+        outcome.tokens += tokens;
+      } catch (error) {
+        outcome.lost++;
+        outcome.problems.push(`${index}: ${error.message} ${error.cause ?? ""}`);
+      }
+      seconds.push((performance.now() - started) / 1000);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  const elapsed = (performance.now() - begin) / 1000;
+  memory.push(residentBytes(server.processId));
+  server.child.kill("SIGTERM");
+  await once(server.child, "exit");
+  outcome.problems = outcome.problems.slice(0, 10);
+  return {
+    ...outcome,
+    differentTasks: tasks.length,
+    seconds: elapsed,
+    requestsPerSecond: requests / elapsed,
+    tokensPerSecond: outcome.tokens / elapsed,
+    medianSeconds: median(seconds),
+    seconds99: quantile(seconds, 0.99),
+    memoryMegabytes: memory.map((bytes) => Math.round(bytes / 1e6)),
+  };
+}
+
+async function measureSpeed() {
+  const engine = new Engine();
+  const generator = new Generator({ model: { path }, slots, threads, contextLength: 512 });
+  const tokens = 200;
+  const texts = Array.from({ length: slots }, (_, index) =>
+    chatMl(taskOf(20 + index, 80 + index, ["chickens", "rabbits"]).question),
+  );
+  const prompts = [];
+  for (const text of texts) {
+    const options = { parseSpecial: true };
+    prompts.push(Array.from(await engine.run(tokenizeText, { model: { path }, text, options })));
+  }
+  const ratios = { elapsed: [], processor: [] };
+  const rates = { ours: [], loop: [] };
+  for (let round = -1; round < rounds; round++) {
+    const loop = await engine.run(decodeBatches, { path, prompts, tokens, contextLength: 512, threads });
+    // Both count from the first token of all answers on.
+    const ours = await generate(generator, prompts, tokens);
+    if (round < 0) continue; // warming up
+    const rate = ({ seconds }) => (slots * (tokens - 1)) / seconds;
+    rates.loop.push(rate(loop));
+    rates.ours.push(rate(ours));
+    ratios.elapsed.push(loop.seconds / ours.seconds);
+    ratios.processor.push(loop.processorSeconds / ours.processorSeconds);
+  }
+  await generator.close();
+  await engine.close();
+  return {
+    slots,
+    threads,
+    rounds,
+    tokensPerSecond: { loop: median(rates.loop), ours: median(rates.ours) },
+    ratio: { elapsed: median(ratios.elapsed), processor: median(ratios.processor) },
+    ratios,
+  };
+}
+
+/** Seconds from the first token to the last of answers that are written together, and the engine's processor time. */
+async function generate(generator, prompts, tokens) {
+  const processId = generator.processId;
+  let first;
+  let processor;
+  await Promise.all(
+    prompts.map((prompt) =>
+      generator.generate(
+        { prompt, maxTokens: tokens, ignoreEnd: true, sampling: greedy },
+        {
+          onPiece: () => {
+            processor ??= processorSeconds(processId);
+            first ??= performance.now();
+          },
+        },
+      ),
+    ),
+  );
+  return {
+    seconds: (performance.now() - first) / 1000,
+    processorSeconds: processorSeconds(processId) - processor,
+  };
+}
+
+/** Processor time of a process so far (Linux: hundredths of a second). */
+function processorSeconds(processId) {
+  if (processId === undefined) return 0; // loads at first use
+  const fields = readFileSync(`/proc/${processId}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+const result = {
+  ...(values.only === "speed" ? {} : { load: await measureLoad() }),
+  ...(values.only === "load" ? {} : { speed: await measureSpeed() }),
+};
+mkdirSync(`${root}out`, { recursive: true });
+writeFileSync(`${root}out/serve.json`, `${JSON.stringify(result, undefined, 2)}\n`);
+console.log(JSON.stringify(result, undefined, 2));
