@@ -29,7 +29,8 @@ const { values: options } = parseArgs({
   options: {
     sizes: { type: "string", default: "asym-2bit-experts,2.75,3.5,4.5" },
     chunks: { type: "string", default: "64" },
-    "sensitivity-chunks": { type: "string", default: "30" },
+    "sensitivity-chunks": { type: "string", default: "32" },
+    rounds: { type: "string", default: "3" },
     sensitivity: { type: "string" },
     eval: { type: "string", default: fixture("text/eval.txt") },
     calibration: { type: "string", default: fixture("text/calibration.txt") },
@@ -218,6 +219,7 @@ try {
       text: options.calibration,
       parseSpecial: true,
       chunks: Number(options["sensitivity-chunks"]),
+      rounds: Number(options.rounds),
       imatrix: options.imatrix,
       output: sensitivityFile,
       threads,

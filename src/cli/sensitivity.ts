@@ -11,6 +11,7 @@ interface Flags {
   priorWeight?: number;
   ctx: number;
   chunks?: number;
+  rounds?: number;
   parseSpecial?: boolean;
   threads?: number;
   gpuLayers?: number;
@@ -28,6 +29,11 @@ export function addSensitivity(program: Command): void {
     .option("--prior-weight <tokens>", "shrinkage prior that plan will use", notNegative)
     .option("--ctx <n>", "tokens in a chunk", wholeNumber(4), 512)
     .option("--chunks <n>", "chunks to measure on (default: 16)", wholeNumber(1))
+    .option(
+      "--rounds <n>",
+      "times to measure on them, with other noise each time (default: 1)",
+      wholeNumber(1),
+    )
     .option("--parse-special", "read control tokens in the text as such")
     .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
     .option("--gpu-layers <n>", "layers on graphics processors (default: all)", wholeNumber(0))

@@ -19,7 +19,7 @@ import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChun
 import { perturbRows, SignSource } from "./perturbation.js";
 import { decodeChunks, noNumbers } from "./scorers.js";
 import { compareRows } from "./softmax.js";
-import { type Estimate, Moments } from "./statistics.js";
+import { type Estimate, Moments, percentile } from "./statistics.js";
 import { readText } from "./text.js";
 
 /** A tensor to put noise on. */
@@ -48,6 +48,8 @@ export interface SensitivityParams {
   readonly background: number;
   /** Relative size of the noise that one tensor has in addition. */
   readonly added: number;
+  /** How often to measure on the whole text, with other noise each time. */
+  readonly rounds: number;
 }
 
 /** What more noise on one tensor did. */
@@ -55,8 +57,13 @@ export interface SensitivityEvent {
   readonly name: string;
   /** Importance-weighted relative error that the added noise really is. */
   readonly error: number;
-  /** By how much the mean KL divergence grew, and the standard error of that. */
+  /**
+   * By how much the mean KL divergence grew, and the standard error of that: of divergences up to a limit, since
+   * whether noise turns one of the few tokens that hang in the balance is chance, and they outweigh all others.
+   */
   readonly growth: Estimate;
+  /** By how much the mean grew without that limit. */
+  readonly wholeGrowth: number;
 }
 
 export interface SensitivityOutcome {
@@ -82,7 +89,7 @@ export const measureSensitivity = defineJob(
   import.meta.url,
   "measureSensitivity",
   async (params: SensitivityParams, host: JobHost<SensitivityEvent>): Promise<SensitivityOutcome> => {
-    const { tensors, background, added, threads } = params;
+    const { tensors, background, threads } = params;
     const model = loadPlain(host, params);
     try {
       const text = await readChunks(params, model);
@@ -96,7 +103,7 @@ export const measureSensitivity = defineJob(
       }
       const before = probe.divergences();
       for (const tensor of tensors.filter(({ isWanted }) => isWanted)) {
-        host.emit({ name: tensor.name, ...growthBy(model, tensor, added, { probe, before, workspace }) });
+        host.emit({ name: tensor.name, ...growthBy(model, tensor, params, { probe, before, workspace }) });
       }
       return { chunks: text.chunks, positions: before.length, background: estimate(before) };
     } finally {
@@ -114,29 +121,35 @@ function loadPlain(host: JobHost<SensitivityEvent>, { model }: TextParams): Mode
 function growthBy(
   model: Model,
   tensor: TensorToPerturb,
-  added: number,
+  { added, rounds }: SensitivityParams,
   { probe, before, workspace }: { probe: Probe; before: Float64Array; workspace: Workspace },
-): { error: number; growth: Estimate } {
+): Omit<SensitivityEvent, "name"> {
   const original = bytesOf(model, tensor);
   // What the computation does not use costs nothing.
-  if (original === undefined) return { error: added, growth: { mean: 0, error: 0 } };
-  const errors: number[] = [];
-  // One draw could hit the tokens or directions that a text has most of by chance.
-  const draw = (group: number) => {
-    const noise = { draw: `added ${group}`, level: added };
-    errors.push(writeNoise(model, tensor, original, noise, workspace));
-  };
+  if (original === undefined) return { error: added, growth: { mean: 0, error: 0 }, wholeGrowth: 0 };
+  const limit = percentile(Float32Array.from(before).sort(), limitedShare);
+  const [error, limited, whole] = [new Moments(), new Moments(), new Moments()];
   try {
-    const growth = probe.divergences(draw).map((divergence, at) => divergence - (before[at] ?? 0));
-    return { error: errors.reduce((sum, error) => sum + error, 0) / errors.length, growth: estimate(growth) };
+    for (let round = 0; round < rounds; round++) {
+      // One draw could hit the tokens or directions that a text has most of by chance.
+      const draw = (group: number) => {
+        const noise = { draw: `added ${round} ${group}`, level: added };
+        error.add(writeNoise(model, tensor, original, noise, workspace));
+      };
+      for (const [at, divergence] of probe.divergences(draw).entries()) {
+        const earlier = before[at] ?? 0;
+        whole.add(divergence - earlier);
+        limited.add(Math.min(divergence, limit) - Math.min(earlier, limit));
+      }
+    }
   } finally {
     model.writeWeight(tensor.name, original);
   }
-}
-
-/** A copy, since the view changes with the weights; undefined if the computation does not use the tensor. */
-function bytesOf(model: Model, { name }: TensorToPerturb): Uint8Array | undefined {
-  return model.weights().get(name)?.bytes().slice();
+  return {
+    error: error.estimate().mean,
+    growth: limited.estimate(),
+    wholeGrowth: whole.estimate().mean,
+  };
 }
 
 function estimate(values: Float64Array): Estimate {
@@ -144,6 +157,14 @@ function estimate(values: Float64Array): Estimate {
   for (const value of values) moments.add(value);
   return moments.estimate();
 }
+
+/** A copy, since the view changes with the weights; undefined if the computation does not use the tensor. */
+function bytesOf(model: Model, { name }: TensorToPerturb): Uint8Array | undefined {
+  return model.weights().get(name)?.bytes().slice();
+}
+
+/** Of the positions, those whose divergence amid the noise on all tensors is below the limit of what counts. */
+const limitedShare = 0.99;
 
 /** Writes a tensor with noise, expert after expert; returns the relative error that the noise is. */
 function writeNoise(

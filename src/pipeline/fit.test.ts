@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { open } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { Engine } from "../engine/engine.js";
 import { planGguf } from "../gguf/layout.js";
 import { cacheLayers, cacheSize, cacheTypes } from "../model/kv-cache.js";
 import { fixture, lopsided } from "../testing/command.js";
+import { FileServer } from "../testing/file-server.js";
 import { type ReferenceTensor, referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
 import { runnableGeometries as geometries } from "../testing/runnable-geometries.js";
 import { temporaryFolder } from "../testing/temporary.js";
@@ -119,6 +120,18 @@ describe("lopsided fit", () => {
     assert.equal(context, maxContext);
     assert.ok((await fit({ ...common, context: maxContext })).fits);
     assert.ok(!(await fit({ ...common, context: maxContext + 1 })).fits);
+  });
+
+  it("needs the header alone of a file on a server, and names it as llama-server wants it", async (t) => {
+    const server = await FileServer.start(t);
+    server.files.set("/tiny.gguf", await readFile(fixture("tiny-moe-q8_0.gguf")));
+    const model = `${server.address}/tiny.gguf`;
+    const common = { context: 512, useLibrary: false };
+    const remote = await fit({ ...common, model });
+    const local = await fit({ ...common, model: fixture("tiny-moe-q8_0.gguf") });
+    assert.deepEqual({ ...remote, model: 0, command: 0 }, { ...local, model: 0, command: 0 });
+    assert.ok(server.bytesSent < 2e6, `${server.bytesSent} bytes`);
+    assert.equal(remote.command, `llama-server -mu ${model} -c 512 -np 1 -ngl 99`);
   });
 
   it("prints one JSON object with the sizes, and takes llama.cpp's short options", async () => {

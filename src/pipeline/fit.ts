@@ -11,6 +11,7 @@ import { listTensors } from "../model/summary.js";
 import { chooseTypes, type TensorToPlan } from "../recipe/plan.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Recipe } from "../recipe/recipe.js";
+import { parseHubAddress } from "../remote/hub.js";
 import { isFormulaComplete, type MemoryNeed, PlannedModel } from "./planned-memory.js";
 
 export interface FitOptions {
@@ -189,6 +190,22 @@ function notesOn(
   return notes;
 }
 
+/** How llama-server is told of a model; it downloads remote ones itself. */
+function modelWords(model: string): string[] {
+  if (/^https?:/.test(model)) return ["-mu", quoted(model)];
+  if (!model.startsWith("hf://")) return ["-m", quoted(model)];
+  const { repository, revision, path } = parseHubAddress(model);
+  // What is not GGUF is converted first; llama-server knows no revisions but by address.
+  if (path === undefined) return ["-m", "converted.gguf"];
+  if (revision === undefined) return ["-hfr", quoted(repository), "-hff", quoted(path)];
+  return ["-mu", quoted(`https://huggingface.co/${repository}/resolve/${revision}/${path}`)];
+}
+
+/** A word of a shell command. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 function commandFor(
   model: string,
   {
@@ -198,14 +215,22 @@ function commandFor(
     valueType,
   }: Pick<FitResult, "context" | "sequences" | "keyType" | "valueType">,
 ): string {
-  const path = /^[\w@%+=:,./-]+$/.test(model) ? model : `'${model.replaceAll("'", "'\\''")}'`;
   const types = [
     ...(keyType === "F16" ? [] : ["-ctk", keyType.toLowerCase()]),
     ...(valueType === "F16" ? [] : ["-ctv", valueType.toLowerCase()]),
   ];
   // llama-server divides -c among its slots; a quantized value cache needs flash attention.
   const flash = valueType === "F16" || valueType === "F32" || valueType === "BF16" ? [] : ["-fa", "on"];
-  const words = ["llama-server", "-m", path, "-c", context * sequences, "-np", sequences, "-ngl", 99];
+  const words = [
+    "llama-server",
+    ...modelWords(model),
+    "-c",
+    context * sequences,
+    "-np",
+    sequences,
+    "-ngl",
+    99,
+  ];
   return [...words, ...types, ...flash].join(" ");
 }
 

@@ -38,6 +38,8 @@ export interface SensitivityOptions extends ImportanceOptions {
   readonly context?: number | undefined;
   /** Chunks to compare on; 16 by default. */
   readonly chunks?: number | undefined;
+  /** How often to measure on these chunks, with other noise each time; 1 by default. */
+  readonly rounds?: number | undefined;
   /** Read control tokens such as `<|im_start|>` in the text as such. */
   readonly parseSpecial?: boolean | undefined;
   readonly threads?: number | undefined;
@@ -112,8 +114,12 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
         params,
         options,
       );
-      const measured = tensors.map(({ name }) => resultOf(name, known, run));
-      const result = { chunks, noise, backgroundKld: background.mean, tensors: measured };
+      const result = {
+        chunks,
+        noise,
+        backgroundKld: background.mean,
+        tensors: resultsOf(tensors, known, run),
+      };
       await writeJson(options.output, { format: sensitivityFormat, version, fingerprint, ...result });
       await rm(partial, { force: true });
       return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
@@ -127,10 +133,11 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
 }
 
 function paramsOf(options: SensitivityOptions) {
-  const { model: path, gpuLayers, context = 512, chunks = defaultChunks } = options;
+  const { model: path, gpuLayers, context = 512, chunks = defaultChunks, rounds = 1 } = options;
   for (const [option, value, least] of [
     ["--ctx", context, 4],
     ["--chunks", chunks, 1],
+    ["--rounds", rounds, 1],
   ] as const) {
     if (!Number.isSafeInteger(value) || value < least) {
       throw new UsageError(`${option} ${value}: must be a whole number of at least ${least}.`);
@@ -142,6 +149,7 @@ function paramsOf(options: SensitivityOptions) {
     text: options.text,
     context,
     chunks,
+    rounds,
     parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
   };
@@ -157,7 +165,7 @@ async function runName(
 ): Promise<string> {
   const tokens = await engine.run(identifyText, params, { signal });
   const hash = createHash("sha256").update(
-    JSON.stringify([fingerprint, tokens, params.context, priorWeight, noise]),
+    JSON.stringify([fingerprint, tokens, params.context, params.rounds, priorWeight, noise]),
   );
   for (const [name, { sums }] of imatrix?.entries ?? []) {
     hash.update(name).update(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength));
@@ -165,8 +173,10 @@ async function runName(
   return hash.digest("hex");
 }
 
+type Quantity = "growth" | "growth error" | "whole growth" | "error";
+
 /** Names what is kept of a tensor's measurement. */
-function keyOf(run: string, name: string, quantity: "growth" | "growth error" | "error"): string {
+function keyOf(run: string, name: string, quantity: Quantity): string {
   return createHash("sha256").update(`${run} ${name} ${quantity}`).digest("hex").slice(0, 40);
 }
 
@@ -187,12 +197,13 @@ async function measureMissing(
   const total = tensors.length;
   let done = tasks.filter(({ isWanted }) => !isWanted).length;
   const writes: Promise<void>[] = [];
-  const onEvent = ({ name, error, growth }: SensitivityEvent) => {
+  const onEvent = ({ name, error, growth, wholeGrowth }: SensitivityEvent) => {
     done++;
     options.onProgress?.({ step: "sensitivity", done, total, unit: "tensors", detail: name });
     const entries = [
       ["growth", Math.max(0, growth.mean)],
       ["growth error", growth.error],
+      ["whole growth", Math.max(0, wholeGrowth)],
       ["error", error],
     ] as const;
     writes.push(known.add(new Map(entries.map(([quantity, value]) => [keyOf(run, name, quantity), value]))));
@@ -231,14 +242,20 @@ function taskOf(
 }
 
 /**
- * What did not measurably cost anything may still cost as much as could not be seen: a sensitivity is at least half
- * its standard error.
+ * The tensors' shares are measured with a limit on single positions, which leaves out about the same part of every
+ * tensor's cost: the sum of the costs without limit says how much. What did not measurably cost anything may still
+ * cost as much as could not be seen: a sensitivity is at least half its standard error.
  */
-function resultOf(name: string, known: ErrorCache, run: string): MeasuredTensor {
-  const value = (quantity: Parameters<typeof keyOf>[2]) => known.get(keyOf(run, name, quantity)) ?? 0;
-  const error = value("error") || noise.added;
-  const alphaError = value("growth error") / error;
-  return { name, role: roleOf(name), alpha: Math.max(value("growth") / error, alphaError / 2), alphaError };
+function resultsOf(tensors: readonly SourceTensor[], known: ErrorCache, run: string): MeasuredTensor[] {
+  const value = (name: string, quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
+  const total = (quantity: Quantity) => tensors.reduce((sum, { name }) => sum + value(name, quantity), 0);
+  const wholeShare = total("growth") > 0 ? total("whole growth") / total("growth") : 1;
+  return tensors.map(({ name }) => {
+    const scale = wholeShare / (value(name, "error") || noise.added);
+    const alphaError = scale * value(name, "growth error");
+    const alpha = Math.max(scale * value(name, "growth"), alphaError / 2);
+    return { name, role: roleOf(name), alpha, alphaError };
+  });
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
