@@ -4,6 +4,7 @@ import { MIRRORED_VERSION } from "../engine/native.js";
 import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
 import { openModel } from "../model/open.js";
 import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
+import type { CheckResult } from "../pipeline/check.js";
 import { identityOf } from "../pipeline/fingerprint.js";
 import { sha256OfFile } from "../pipeline/hash.js";
 import { type QuantizeResult, quantize } from "../pipeline/quantize.js";
@@ -13,6 +14,7 @@ import { baselineOf } from "./options.js";
 import { engineOptions, type MakeRun, writeOptions } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 import type { StageContext } from "./stages.js";
+import { taskCheck } from "./tasks.js";
 
 /** A model that was compared with the source. */
 export interface Compared extends ModelSummary {
@@ -25,7 +27,9 @@ export interface Compared extends ModelSummary {
 export interface Evaluated {
   readonly textSha256: string;
   readonly model: Compared;
-  readonly baseline: (Compared & { readonly isBuilt: boolean }) | undefined;
+  readonly baseline:
+    | (Compared & { readonly isBuilt: boolean; readonly tasks: CheckResult | undefined })
+    | undefined;
 }
 
 /** Measures the model and the baseline on a text, or nothing if there is none. Errors: see `measurePerplexity`. */
@@ -89,8 +93,9 @@ async function evaluateBaseline(
   };
   const inputs = { ...common, ...identity };
   const path = isBuilt ? folder.workFile(`baseline-${name}.gguf`) : name;
+  const checked = await taskCheck(run, { stage: "check baseline", model: path, identity });
   // A baseline that was measured and removed is not built again.
-  const isNeeded = !stages.isFinished("baseline", inputs);
+  const isNeeded = !stages.isFinished("baseline", inputs) || checked?.isFinished() === false;
   if (isBuilt && isNeeded) await buildBaseline(run, source, calibration, name, path, identity);
   const done = await stages.run({
     name: "baseline",
@@ -101,11 +106,12 @@ async function evaluateBaseline(
       evaluation: await measure(stage, path),
     }),
   });
+  const tasks = await checked?.run();
   if (isBuilt) {
     await folder.state.forget("baseline model");
     await rm(path, { force: true });
   }
-  return { ...done.result, isBuilt };
+  return { ...done.result, isBuilt, tasks };
 }
 
 /** Builds one of llama.cpp's mixtures with the same importance matrix, in the work folder. */

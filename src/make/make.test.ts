@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { gguf, parseGGUFQuantLabel } from "@huggingface/gguf";
@@ -100,6 +100,33 @@ describe("lopsided make", () => {
     assert.deepEqual(other.skipped, ["source", "imatrix"]);
     assert.equal(other.model, join(folder, "tiny-moe-Q4_K_M.gguf"));
     assert.ok(!existsSync(first.model));
+  });
+
+  it("gives tasks to the model, its source and the baseline, and keeps a card that was edited", async (t) => {
+    const folder = await temporaryFolder(t);
+    const [made, tasks] = [join(folder, "made"), join(folder, "tasks.jsonl")];
+    await writeFile(tasks, '{"kind":"arithmetic","prompt":"What is 3 * 8?","answer":24,"maxTokens":8}\n');
+    const args = ["make", fixture("tiny-moe-q8_0.gguf"), "-o", made, ...calibration, ...few.slice(0, -1)];
+    args.push(...evaluation, "--tasks", tasks, "--json");
+    const first = JSON.parse((await lopsided(args)).stdout) as MakeResult;
+    for (const { taskSet, tasks } of [
+      first.check!.model,
+      first.check!.source!,
+      first.evaluate!.baseline!.tasks!,
+    ]) {
+      assert.equal(taskSet.name, "tasks.jsonl");
+      assert.equal(tasks.length, 1);
+    }
+    const card = join(made, "README.md");
+    assert.match(await readFile(card, "utf8"), /\| arithmetic \|/);
+
+    await appendFile(card, "\nmine\n");
+    const again = JSON.parse((await lopsided(args)).stdout) as MakeResult;
+    assert.ok(again.skipped.includes("card") && !again.skipped.includes("baseline model"));
+    assert.match(await readFile(card, "utf8"), /\nmine\n$/);
+    await lopsided([...args, "--quantized-by", "somebody"]);
+    assert.match(await readFile(join(made, "README.edited.md"), "utf8"), /\nmine\n$/);
+    assert.match(await readFile(card, "utf8"), /quantized_by: somebody/);
   });
 
   it("goes on after kills, and a folder made in one go has the same bytes", async (t) => {

@@ -19,6 +19,7 @@ import { checkRoomFor } from "./room.js";
 import type { MakeRun } from "./run.js";
 import { type PreparedSource, prepareSource, readSource, type SourceFacts } from "./source.js";
 import { type StageEvent, Stages, stopped } from "./stages.js";
+import { type Checked, checkTasks } from "./tasks.js";
 import { chooseTypes } from "./types.js";
 import { plannedStages } from "./weights.js";
 
@@ -35,6 +36,7 @@ export interface MakeResult extends Described {
   readonly quantize: QuantizeResult;
   readonly verify: VerifyResult;
   readonly evaluate?: Evaluated;
+  readonly check?: Checked;
   /** Path of `evaluation.json`. */
   readonly record: { readonly output: string };
   /** Stages of which nothing had changed. */
@@ -87,7 +89,8 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
   const encoded = await encode(run, facts, source, calibration, types);
   const verified = await verifyEncoded(run, facts, source, encoded);
   const evaluated = await evaluate(run, facts, source, calibration, encoded);
-  const recorded = await record(run, { facts, calibration, types, encoded, evaluated });
+  const checked = await checkTasks(run, facts, source, encoded);
+  const recorded = await record(run, { facts, calibration, types, encoded, evaluated, checked });
   const described = await describe(run, recorded);
   return {
     output: run.folder.path,
@@ -99,6 +102,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
     quantize: encoded.result,
     verify: verified,
     ...(evaluated && { evaluate: evaluated }),
+    ...(checked && { check: checked }),
     record: { output: recorded.path },
     ...described,
   };

@@ -20,6 +20,7 @@ import type { Encoded } from "./encode.js";
 import type { Evaluated } from "./evaluate.js";
 import type { MakeRun } from "./run.js";
 import type { SourceFacts } from "./source.js";
+import type { Checked } from "./tasks.js";
 import type { ChosenTypes } from "./types.js";
 
 /** All that the stages before found. */
@@ -29,6 +30,7 @@ export interface Findings {
   readonly types: ChosenTypes;
   readonly encoded: Encoded;
   readonly evaluated: Evaluated | undefined;
+  readonly checked: Checked | undefined;
 }
 
 export interface Recorded {
@@ -53,7 +55,7 @@ export async function record(run: MakeRun, findings: Findings): Promise<Recorded
 
 async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluation> {
   const { options } = run;
-  const { facts, calibration, types, encoded, evaluated } = findings;
+  const { facts, calibration, types, encoded, evaluated, checked } = findings;
   const { result } = encoded;
   const { effort = "default", parseSpecial = false, priorWeight, calibration: text } = options;
   const { chunks, tokens, coverage } = calibration.result;
@@ -92,6 +94,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
       parseSpecial,
     },
     ...(evaluated && { evaluation: evaluatedText(options.evaluate ?? "", parseSpecial, evaluated) }),
+    ...(checked && { tasks: checked.model.taskSet, checks: checked.model.tasks }),
     output: result,
     files: filesOf(run, ["quantize", "imatrix", plan === undefined ? "recipe" : "plan"]),
     groups: summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to }))).groups,
@@ -128,19 +131,19 @@ function withFiniteError(tensor: QuantizedTensor): Evaluation["tensors"][number]
   return relativeError !== undefined && Number.isFinite(relativeError) ? tensor : rest;
 }
 
-function variantsOf({ facts, encoded, evaluated }: Findings): Evaluation["variants"] {
+function variantsOf({ facts, encoded, evaluated, checked }: Findings): Evaluation["variants"] {
   const { model, baseline } = evaluated ?? {};
   const source = { bytes: facts.bytes, bpw: facts.bpw, measurement: model?.evaluation.reference };
   const own = { bytes: encoded.result.bytes, bpw: encoded.result.bpw, measurement: model?.evaluation };
   return [
-    { id: "source", label: "source", ...source },
+    { id: "source", label: "source", ...source, tasks: checked?.source?.rates },
     ...(baseline ? [{ id: "baseline" as const, ...baselineVariant(baseline) }] : []),
-    { id: "quantized", label: encoded.variant, ...own },
+    { id: "quantized", label: encoded.variant, ...own, tasks: checked?.model.rates },
   ];
 }
 
-function baselineVariant({ name, bytes, bpw, evaluation }: NonNullable<Evaluated["baseline"]>) {
-  return { label: basename(name, ".gguf"), bytes, bpw, measurement: evaluation };
+function baselineVariant({ name, bytes, bpw, evaluation, tasks }: NonNullable<Evaluated["baseline"]>) {
+  return { label: basename(name, ".gguf"), bytes, bpw, measurement: evaluation, tasks: tasks?.rates };
 }
 
 async function memoryTable(

@@ -1,4 +1,5 @@
 /** How long the stages of a run take beside one another: a guess that makes one progress of all. */
+import { memoryLimitBytes } from "../engine/limits.js";
 import { buildsBaseline, defaultSensitivityChunks, hasBudget, type MakeOptions } from "./options.js";
 import type { PlannedStage } from "./progress.js";
 import type { SourceFacts } from "./source.js";
@@ -14,6 +15,9 @@ const secondsPer = {
   report: 1,
 };
 
+/** Tokens of all answers to the tasks; one after the other they cost more than those of a text. */
+const answerTokens = 10_000;
+
 /** Measurements for each tensor. */
 const sensitivityLevels = 2;
 
@@ -26,9 +30,11 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
   const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
   const encoding = parameters * secondsPer.encodedWeight[effort];
   const measuring = 2 * decoding(evaluationContext * evaluationChunks);
+  const checking = decoding(answerTokens);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
   const sensitivity = tensors * sensitivityLevels * decoding(calibrationContext * sensitivityChunks);
   const measures = options.evaluate !== undefined;
+  const checksTasks = options.check !== false;
   const stages: [string, number, boolean?][] = [
     ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],
     ["imatrix", decoding(calibrationContext * chunks)],
@@ -40,6 +46,9 @@ export function plannedStages(options: MakeOptions, facts: SourceFacts): Planned
     ["evaluate", measuring, measures],
     ["baseline model", parameters * secondsPer.encodedWeight.default, buildsBaseline(options)],
     ["baseline", measuring, measures && baseline !== "none"],
+    ["check baseline", checking, checksTasks && measures && baseline !== "none"],
+    ["check", checking, checksTasks],
+    ["check source", checking, checksTasks && bytes <= memoryLimitBytes()],
     ["memory", secondsPer.memoryTable],
     ["record", 0],
     ["card", 0],
