@@ -132,13 +132,16 @@ class Setting {
     }
   }
 
-  /** Waits until the model is loaded, or the work is stopped: then it is closed, which ends the loading. */
+  /** Waits until the model is loaded, but not when the work is stopped: closing ends the loading. */
   async ready(signal: AbortSignal | undefined): Promise<void> {
-    const stop = () => void this.generator.close();
+    let stop = () => {};
+    const stopped = new Promise<never>((_, reject) => {
+      stop = () => reject(new CancelledError("the check was stopped."));
+    });
     if (signal?.aborted) stop();
     signal?.addEventListener("abort", stop, { once: true });
     try {
-      await this.generator.ready();
+      await Promise.race([this.generator.ready(), stopped]);
     } finally {
       signal?.removeEventListener("abort", stop);
     }
