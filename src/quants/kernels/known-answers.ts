@@ -30,7 +30,7 @@ export const knownAnswers: Readonly<Record<string, string>> = {
   encode_f32: "77e32e8c77e32e8c",
   encode_iq2_s: "927afa383c05ca94",
   encode_iq2_xs: "4722337dea5e070f",
-  encode_iq2_xxs: "17c1766a29ebedae",
+  encode_iq2_xxs: "c61c032e29ebedae",
   encode_iq3_s: "9e569be2bfe48795",
   encode_iq3_xxs: "1640b51b51553468",
   encode_iq4_nl: "6a4df3ce9fe55850",

@@ -11,6 +11,8 @@ export const RANKED: i32 = 8;
 /** Share of the known points' excess cost that a search of IQ2 hardly ever gets rid of. A block that would be beyond its
  *  limit with that alone is not searched: that saves a fifth of the time for 0.2 % of the error. */
 export const UNAVOIDABLE: f32 = 0.22;
+/** Where the known point of a group of IQ2 costs no more than this share of the block's error, it is taken. */
+export const TRIFLE: f32 = 0.05;
 /** Pool entries of a block, at most. */
 export const POOL: i32 = 12;
 

@@ -85,14 +85,14 @@ export function choose(blocks: i32, scale: f32): void {
 }
 
 /**
- * The best superblock scale for the pool: the best of twelve around the given one, 2 % apart (one in each lane of
- * three vectors), then least squares for what is chosen there.
+ * The best superblock scale for the pool: the best of those around the given one, 2 % apart (one in each lane of
+ * `quads` vectors), then least squares for what is chosen there.
  */
-export function best_scale(blocks: i32, start: f32): f32 {
+export function best_scale(blocks: i32, start: f32, quads: i32): f32 {
   let scale = start;
   let least = f32.MAX_VALUE;
-  for (let quad: i32 = 0; quad < 3; quad++) {
-    const first: f32 = <f32>0.89 + <f32>0.08 * <f32>quad;
+  for (let quad: i32 = 0; quad < quads; quad++) {
+    const first: f32 = <f32>1.01 - <f32>0.04 * <f32>(quads - 2 * quad);
     const scales = f32x4.mul(
       f32x4.splat(start),
       f32x4.add(f32x4.splat(first), f32x4(0, 0.02, 0.04, 0.06)),

@@ -131,12 +131,12 @@ function encode_superblock(effort: i32, factor: f32): f32 {
   const largest = format < IQ3_XXS ? iq2.first_scales(blockWeights) : iq3.first_scales();
   let scale = representable_scale(largest, factor);
   if (effort == 0) {
-    scale = round(scale, 2, 0);
+    scale = round(scale, 2, 0, 3);
   } else if (effort == 1) {
-    scale = round(scale, 4, 0.03);
+    scale = format == IQ2_S ? round(scale, 3, 0.015, 3) : round(scale, 4, 0.03, 3);
   } else {
-    scale = round(scale, 7, 0.1);
-    scale = round(scale, 3, 0.03);
+    scale = round(scale, 7, 0.1, 5);
+    scale = round(scale, 3, 0.03, 5);
   }
   choose(blocks, scale);
   return scale;
@@ -144,9 +144,10 @@ function encode_superblock(effort: i32, factor: f32): f32 {
 
 /**
  * One round: searches each block at up to `searches` sub-scales, in the order of their cost without the grid, and
- * chooses the superblock scale. A search is broken off when its squared error exceeds the least so far by `margin`.
+ * chooses the superblock scale among 4 * `quads`. A search is broken off when its squared error exceeds the least so far
+ * by `margin`.
  */
-function round(scale: f32, searches: i32, margin: f32): f32 {
+function round(scale: f32, searches: i32, margin: f32, quads: i32): f32 {
   for (let block: i32 = 0; block < blocks; block++) {
     const offset = <usize>block << 2;
     const centre = <i32>floor<f32>((load<f32>(offset, SCALE) / scale - <f32>1) * <f32>0.5);
@@ -166,7 +167,7 @@ function round(scale: f32, searches: i32, margin: f32): f32 {
       if (cost + margin * error < limit) limit = cost + margin * error;
     }
   }
-  return best_scale(blocks, scale);
+  return best_scale(blocks, scale, quads);
 }
 
 /**

@@ -27,6 +27,7 @@ import {
   SCALE,
   SUM_W,
   SUM_WX,
+  TRIFLE,
   UNAVOIDABLE,
   W,
   WX,
@@ -384,13 +385,16 @@ export function search_block(block: i32, blockWeights: i32, s: f32, limit: f32):
     if (!onGrid) known += excess;
   }
   if (cost + UNAVOIDABLE * known >= limit) return limit;
+  const trifle: f32 = TRIFLE * (cost + load<f32>(offset, ENERGY)) + <f32>1e-30;
   for (let group: i32 = 0; group < groups; group++) {
     const excess = EXCESS + (<usize>group << 2);
-    if (load<f32>(excess) > 1e-30) {
+    if (load<f32>(excess) <= trifle) {
+      cost += load<f32>(excess);
+    } else {
       const levels = load<i32>(<usize>group << 2, LEVELS);
       cost += search_group(GROUPS + <usize>group * 96, levels, excess, limit - cost, points + (<usize>group << 1));
-      if (cost >= limit) return limit;
     }
+    if (cost >= limit) return limit;
   }
 
   let qx = zero;
