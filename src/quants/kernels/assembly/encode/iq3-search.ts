@@ -50,9 +50,11 @@ let prepared: i32 = 0;
 /** u8[8]: squares of 0 to 7 steps of a weight; 16 log(1 + d^2) of d steps. */
 const SQUARES: usize = memory.data<u8>([0, 1, 4, 9, 16, 25, 36, 49]);
 const LOGARITHMS: usize = memory.data<u8>([0, 11, 26, 37, 45, 52, 58, 63]);
-/** u8[64][64] each: the same of two weights, by pairs of levels. */
-const PAIR_SQUARES: usize = memory.data(4096, 16);
-const PAIR_LOGARITHMS: usize = memory.data(4096, 16);
+/** u8[2][64][512] each: the same of two weights, by half of the pattern, its pair of levels, and point. */
+const PAIR_SQUARES: usize = memory.data(65536, 16);
+const PAIR_LOGARITHMS: usize = memory.data(65536, 16);
+/** i8[512][4]: levels of each point in the steps of the format. */
+const POINT_STEPS: usize = memory.data(2048, 16);
 /** i32[16]: the list that is being made: distance * 512 + point. */
 const LIST: usize = memory.data(64, 16);
 
@@ -104,12 +106,19 @@ export function use_grid(grid: usize, points: i32): void {
       store<f32>(tables + MAGNITUDES + (<usize>(4 * point + i) << 2), level == 7 ? top : odd(level));
     }
     store<u16>(tables + PATTERNS + (<usize>point << 1), pattern);
+    store<i32>(POINT_STEPS + (<usize>point << 2), steps_of(pattern));
   }
-  for (let pairs: i32 = 0; pairs < 4096; pairs++) {
-    const first = <usize>abs<i32>((pairs & 7) - ((pairs >> 6) & 7));
-    const second = <usize>abs<i32>(((pairs >> 3) & 7) - (pairs >> 9));
-    store<u8>(PAIR_SQUARES + <usize>pairs, load<u8>(SQUARES + first) + load<u8>(SQUARES + second));
-    store<u8>(PAIR_LOGARITHMS + <usize>pairs, load<u8>(LOGARITHMS + first) + load<u8>(LOGARITHMS + second));
+  for (let half: i32 = 0; half < 2; half++) {
+    for (let pair: i32 = 0; pair < 64; pair++) {
+      for (let point: i32 = 0; point < points; point++) {
+        const levels = <i32>load<u16>(tables + PATTERNS + (<usize>point << 1)) >> (6 * half);
+        const first = <usize>abs<i32>((pair & 7) - (levels & 7));
+        const second = <usize>abs<i32>((pair >> 3) - ((levels >> 3) & 7));
+        const place = <usize>((half << 15) + (pair << 9) + point);
+        store<u8>(PAIR_SQUARES + place, load<u8>(SQUARES + first) + load<u8>(SQUARES + second));
+        store<u8>(PAIR_LOGARITHMS + place, load<u8>(LOGARITHMS + first) + load<u8>(LOGARITHMS + second));
+      }
+    }
   }
   for (let pattern: i32 = 0; pattern < 4096; pattern++) {
     memory.fill(LIST, 0x7f, 64);
@@ -121,17 +130,29 @@ export function use_grid(grid: usize, points: i32): void {
 
 /** Fills LIST between two addresses with the points nearest by a table of distances, but for those before. */
 function add_to_list(pattern: i32, points: i32, distances: usize, from: usize, to: usize): void {
-  const first = distances + (<usize>(pattern & 63) << 6);
-  const second = distances + (<usize>(pattern >> 6) << 6);
-  for (let point: i32 = 0; point < points; point++) {
-    const levels = <usize>load<u16>(tables + PATTERNS + (<usize>point << 1));
-    const distance = <i32>load<u8>(first + (levels & 63)) + <i32>load<u8>(second + (levels >> 6));
-    const key = (distance << 9) | point;
-    if (key >= load<i32>(to - 4) || is_listed(point, from)) continue;
-    let place = to - 4;
-    for (; place > from && load<i32>(place - 4) > key; place -= 4) store<i32>(place, load<i32>(place - 4));
-    store<i32>(place, key);
+  const first = distances + (<usize>(pattern & 63) << 9);
+  const second = distances + 32768 + (<usize>(pattern >> 6) << 9);
+  let farthest = i8x16.splat(-1);
+  for (let sixteen: i32 = 0; sixteen < points; sixteen += 16) {
+    const at = <usize>sixteen;
+    const sums = i8x16.add(v128.load(first + at), v128.load(second + at));
+    let nearer = i8x16.bitmask(i8x16.lt_u(sums, farthest));
+    if (nearer == 0) continue;
+    for (; nearer != 0; nearer &= nearer - 1) {
+      const point = sixteen + ctz(nearer);
+      const distance = <i32>load<u8>(first + <usize>point) + <i32>load<u8>(second + <usize>point);
+      if (!is_listed(point, from)) insert((distance << 9) | point, from, to);
+    }
+    farthest = i8x16.splat(<i8>min<i32>(255, load<i32>(to - 4) >> 9));
   }
+}
+
+/** Puts a key among the ascending ones between two addresses; the last one drops out. */
+function insert(key: i32, from: usize, to: usize): void {
+  let place = to - 4;
+  if (key >= load<i32>(place)) return;
+  for (; place > from && load<i32>(place - 4) > key; place -= 4) store<i32>(place, load<i32>(place - 4));
+  store<i32>(place, key);
 }
 
 /** Whether LIST has a point before `end`. */
@@ -142,22 +163,27 @@ function is_listed(point: i32, end: usize): bool {
 
 /** Fills STEPS and POINTS of a pattern from LIST. */
 function store_list(pattern: i32): void {
-  for (let i: usize = 0; i < 16; i++) {
-    const point = load<i32>(LIST + (i << 2)) & 511;
-    store<u16>(tables + POINTS + (((<usize>pattern << 4) + i) << 1), point);
-    const other = <i32>load<u16>(tables + PATTERNS + (<usize>point << 1));
-    for (let weight: i32 = 0; weight < 4; weight++) {
-      const from = (pattern >> (3 * weight)) & 7;
-      const to = (other >> (3 * weight)) & 7;
-      const place = ((i >> 2) << 4) + ((i & 3) << 1) + <usize>(((weight >> 1) << 3) + (weight & 1));
-      store<i8>(tables + STEPS + (<usize>pattern << 6) + place, step(to) - step(from));
+  const from = i32x4.splat(steps_of(pattern));
+  const points = tables + POINTS + (<usize>pattern << 5);
+  for (let four: usize = 0; four < 64; four += 16) {
+    for (let i: usize = 0; i < 16; i += 4) {
+      const point = load<i32>(LIST + four + i) & 511;
+      store<u16>(points + ((four + i) >> 1), point);
+      store<i32>(LIST + four + i, load<i32>(POINT_STEPS + (<usize>point << 2)));
     }
+    const to = i8x16.sub(v128.load(LIST + four), from);
+    v128.store(tables + STEPS + (<usize>pattern << 6) + four, v128.shuffle<u16>(to, to, 0, 2, 4, 6, 1, 3, 5, 7));
   }
 }
 
-/** A level in the steps of the format. */
-function step(level: i32): i32 {
-  return top == 15 ? level : level == 7 ? 29 : 4 * level;
+/** Levels of a pattern in the steps of the format, as bytes. */
+function steps_of(pattern: i32): i32 {
+  let steps = 0;
+  for (let weight: i32 = 3; weight >= 0; weight--) {
+    const level = (pattern >> (3 * weight)) & 7;
+    steps = (steps << 8) | (top == 15 ? level : level == 7 ? 29 : 4 * level);
+  }
+  return steps;
 }
 
 /** The nearest levels of weights x / 2s, as numbers: level 7 of IQ3_XXS is 7.25. */
