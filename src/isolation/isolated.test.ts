@@ -9,7 +9,7 @@ after(() => {
   for (const isolated of opened) isolated.close();
 });
 
-const limits = { timeoutMs: 5000 };
+const limits = { timeoutMs: 60_000 };
 
 function probe(fresh = false, module = "../testing/isolated-probe.js"): Isolated<ProbeRequest, unknown> {
   const isolated = new Isolated<ProbeRequest, unknown>({

@@ -77,7 +77,8 @@ const defaultParallel = 8;
 
 /**
  * Gives a model tasks through its chat template, decodes greedily, and checks the answers; code is run in a sandbox
- * without files, network and processes. The same model and tasks give the same result on the same machine.
+ * without files, network and processes. Logits depend in their last bits on what else is computed at the same time,
+ * so where two tokens are as likely an answer may differ from run to run; with `parallel` 1 it does not.
  *
  * @throws UsageError if options make no sense or a prompt does not fit; MalformedInputError if the tasks or the
  *   model are damaged; EnvironmentError if something cannot be read, written or started; CancelledError
