@@ -1,5 +1,5 @@
 // The server under load, and its speed against llama.cpp's own batched decode loop:
-//   node bench/serve.mjs [--requests 5000] [--clients 64] [--slots 8] [--rounds 15] [--threads 1] [--only load|speed]
+//   node bench/serve.mjs [--requests 5000] [--clients 64] [--slots 8] [--rounds 5] [--threads 1] [--only load|speed|kill]
 // Every request carries two numbers that its answer repeats, so that an answer that went to someone else shows. One thread is right for a busy machine: threads that wait for each other cost more.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { Engine } from "../dist/engine/engine.js";
 import { tokenizeText } from "../dist/engine/jobs.js";
 import { Generator } from "../dist/generate/generator.js";
 import { greedy } from "../dist/generate/request.js";
-import { decodeBatches } from "./batch-job.mjs";
+import { compareSteps } from "./batch-job.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const path = `${root}fixtures/tiny-moe-q8_0.gguf`;
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     requests: { type: "string", default: "5000" },
     clients: { type: "string", default: "64" },
     slots: { type: "string", default: "8" },
-    rounds: { type: "string", default: "15" },
+    rounds: { type: "string", default: "5" },
     threads: { type: "string", default: "1" },
     only: { type: "string" },
   },
@@ -123,6 +123,51 @@ function residentBytes(processId) {
   }
 }
 
+/** The process in which the server's model runs. */
+function engineOf(processId) {
+  const children = readdirSync(`/proc/${processId}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${processId}/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
+  );
+  return Number(
+    children.find((child) => readFileSync(`/proc/${child}/cmdline`, "utf8").includes("engine/child.js")),
+  );
+}
+
+/** Kills the engine's process in the middle of a load: who gets an error, and how long until the next answer. */
+async function measureKill() {
+  const server = await startServer();
+  const answered = [];
+  const failed = [];
+  let killedAt;
+  let next = 0;
+  const task = taskOf(35, 94, ["chickens", "rabbits"]);
+  const client = async () => {
+    for (let index = next++; index < 600; index = next++) {
+      if (index === 300) {
+        process.kill(engineOf(server.processId), "SIGKILL");
+        killedAt = performance.now();
+      }
+      const begunAt = performance.now();
+      try {
+        await request(server.url, index, task);
+        answered.push(performance.now());
+      } catch (error) {
+        failed.push({ begunAt, message: error.message });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  server.child.kill("SIGTERM");
+  await once(server.child, "exit");
+  return {
+    requests: 600,
+    failed: failed.length,
+    failedBegunAfterTheKill: failed.filter(({ begunAt }) => begunAt > killedAt).length,
+    secondsToTheNextAnswer: (Math.min(...answered.filter((at) => at > killedAt + 50)) - killedAt) / 1000,
+    message: failed[0]?.message,
+  };
+}
+
 async function startServer() {
   const child = spawn(
     process.execPath,
@@ -185,10 +230,12 @@ async function measureLoad() {
   };
 }
 
+/**
+ * Times of a step that gives each of the slots a token, ours and llama.cpp's, in turns: what disturbs one disturbs the
+ * other as much, and medians leave out what disturbs a few.
+ */
 async function measureSpeed() {
   const engine = new Engine();
-  const generator = new Generator({ model: { path }, slots, threads, contextLength: 512 });
-  const tokens = 200;
   const texts = Array.from({ length: slots }, (_, index) =>
     chatMl(taskOf(20 + index, 80 + index, ["chickens", "rabbits"]).question),
   );
@@ -197,66 +244,35 @@ async function measureSpeed() {
     const options = { parseSpecial: true };
     prompts.push(Array.from(await engine.run(tokenizeText, { model: { path }, text, options })));
   }
-  const ratios = { elapsed: [], processor: [] };
-  const rates = { ours: [], loop: [] };
-  for (let round = -1; round < rounds; round++) {
-    const loop = await engine.run(decodeBatches, { path, prompts, tokens, contextLength: 512, threads });
-    // Both count from the first token of all answers on.
-    const ours = await generate(generator, prompts, tokens);
-    if (round < 0) continue; // warming up
-    const rate = ({ seconds }) => (slots * (tokens - 1)) / seconds;
-    rates.loop.push(rate(loop));
-    rates.ours.push(rate(ours));
-    ratios.elapsed.push(loop.seconds / ours.seconds);
-    ratios.processor.push(loop.processorSeconds / ours.processorSeconds);
+  const times = { ours: [], loop: [] };
+  for (let round = 0; round < rounds; round++) {
+    const { ours, loop } = await engine.run(compareSteps, {
+      path,
+      prompts,
+      steps: 200,
+      contextLength: 512,
+      threads,
+    });
+    times.ours.push(...ours.slice(2));
+    times.loop.push(...loop.slice(2));
   }
-  await generator.close();
   await engine.close();
+  const compare = (clock) => {
+    const [ours, loop] = [times.ours, times.loop].map((list) => list.map((step) => step[clock]));
+    return { ours: median(ours), loop: median(loop), ratio: median(loop) / median(ours) };
+  };
   return {
     slots,
     threads,
     rounds,
-    tokensPerSecond: { loop: median(rates.loop), ours: median(rates.ours) },
-    ratio: { elapsed: median(ratios.elapsed), processor: median(ratios.processor) },
-    ratios,
+    millisecondsPerStep: { processor: compare("processor"), elapsed: compare("elapsed") },
   };
 }
 
-/** Seconds from the first token to the last of answers that are written together, and the engine's processor time. */
-async function generate(generator, prompts, tokens) {
-  const processId = generator.processId;
-  let first;
-  let processor;
-  await Promise.all(
-    prompts.map((prompt) =>
-      generator.generate(
-        { prompt, maxTokens: tokens, ignoreEnd: true, sampling: greedy },
-        {
-          onPiece: () => {
-            processor ??= processorSeconds(processId);
-            first ??= performance.now();
-          },
-        },
-      ),
-    ),
-  );
-  return {
-    seconds: (performance.now() - first) / 1000,
-    processorSeconds: processorSeconds(processId) - processor,
-  };
-}
-
-/** Processor time of a process so far (Linux: hundredths of a second). */
-function processorSeconds(processId) {
-  if (processId === undefined) return 0; // loads at first use
-  const fields = readFileSync(`/proc/${processId}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-const result = {
-  ...(values.only === "speed" ? {} : { load: await measureLoad() }),
-  ...(values.only === "load" ? {} : { speed: await measureSpeed() }),
-};
+const parts = { load: measureLoad, speed: measureSpeed, kill: measureKill };
+const result = {};
+for (const [name, measure] of Object.entries(parts))
+  if (values.only === undefined || values.only === name) result[name] = await measure();
 mkdirSync(`${root}out`, { recursive: true });
 writeFileSync(`${root}out/serve.json`, `${JSON.stringify(result, undefined, 2)}\n`);
 console.log(JSON.stringify(result, undefined, 2));

@@ -41,6 +41,11 @@ export interface ContextOptions {
   readonly sharedCache?: boolean;
   /** Rows of logits at most in one decode; as many as tokens by default. */
   readonly outputs?: number;
+  /**
+   * Notice a cancellation in the middle of a decode; true by default. llama.cpp then asks after every node of the
+   * graph, which takes about as long as a node of a small model and a few tokens.
+   */
+  readonly interruptible?: boolean;
   /** Allow more tokens per sequence than the model was trained with. */
   readonly beyondTraining?: boolean;
   /** Who watches the computation. Watching costs time even if nothing is wanted. */
@@ -71,8 +76,6 @@ export class ModelContext {
     this.#onClose = onClose;
     const tokens = options.contextLength * sequences;
     const threads = options.threads ?? defaultThreads();
-    const abort = registerCallback(ffi, "abort", () => this.#mustStop());
-    this.#release.push(abort.release);
     const params = {
       ...native.llama_context_default_params(),
       n_ctx: tokens,
@@ -88,8 +91,12 @@ export class ModelContext {
       n_outputs_max: options.outputs ?? 0,
       embeddings: options.pooling !== undefined,
       pooling_type: C.pooling[options.pooling ?? "unspecified"],
-      abort_callback: abort.address,
     };
+    if (options.interruptible !== false) {
+      const abort = registerCallback(ffi, "abort", () => this.#mustStop());
+      this.#release.push(abort.release);
+      params.abort_callback = abort.address;
+    }
     if (options.observers && options.observers.length > 0) {
       const observers = new Observers(options.observers, space, model.isCancelled);
       const evaluate = registerCallback(ffi, "evaluate", (node, ask) => observers.evaluate(node, ask));

@@ -146,7 +146,8 @@ export class Engine {
     }).finally(() => {
       signal?.removeEventListener("abort", cancel);
       this.#pending = undefined;
-      keepAlive(child, false);
+      // Of a child that is being closed the end is waited for.
+      if (this.#child === child) keepAlive(child, false);
     }) as Promise<Result>;
   }
 

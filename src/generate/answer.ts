@@ -2,13 +2,7 @@
 import { AnswerText } from "./answer-text.js";
 import type { AnswerFinish, AnswerPiece, FinishReason, GenerateRequest, TokenLogprob } from "./request.js";
 import { logProbabilities, Sampler, type TokenProbability } from "./sampler.js";
-
-/** What an answer needs to know of the vocabulary. */
-export interface Vocabulary {
-  /** Bytes of a token; none for a control token. */
-  tokenBytes(token: number): Uint8Array;
-  endsGeneration(token: number): boolean;
-}
+import type { Vocabulary } from "./vocabulary.js";
 
 /** A token's probability, kept until its text, the characters from `begin` to `end`, is given out. */
 interface HeldLogprob {

@@ -5,11 +5,13 @@ import type { Model, ModelOptions } from "../engine/model.js";
 import { CancelledError, UsageError } from "../errors.js";
 import type { TypeName } from "../quants/types.js";
 import { serializeError } from "../serialized-error.js";
-import { Answer, type Vocabulary } from "./answer.js";
+import { Answer } from "./answer.js";
 import { Embedder, type Pooling } from "./embedder.js";
+import { Outbox } from "./outbox.js";
 import { promptTokens } from "./prompt.js";
-import type { AnswerPiece, GenerateEvent, GenerateMessage, GenerateRequest } from "./request.js";
+import type { GenerateEvent, GenerateMessage, GenerateRequest } from "./request.js";
 import { Scheduler } from "./scheduler.js";
+import { type Vocabulary, vocabularyOf } from "./vocabulary.js";
 
 export interface GenerateParams {
   readonly model: ModelOptions;
@@ -53,6 +55,7 @@ function openContext(model: Model, params: GenerateParams): ModelContext {
     batchSize,
     microBatchSize: batchSize,
     outputs: slots,
+    interruptible: false, // requests are cancelled between batches
     ...(threads === undefined ? {} : { threads }),
     ...(keyCacheType === undefined ? {} : { keyCacheType }),
     ...(valueCacheType === undefined ? {} : { valueCacheType }),
@@ -66,14 +69,15 @@ class Writer {
   readonly #scheduler: Scheduler;
   readonly #vocabulary: Vocabulary;
   readonly #embedder: Embedder;
-  #pieces: { id: number; piece: AnswerPiece }[] = [];
+  readonly #outbox: Outbox;
   #isClosing = false;
 
   constructor(model: Model, context: ModelContext, params: GenerateParams, host: Host) {
     this.#model = model;
     this.#params = params;
     this.#host = host;
-    this.#vocabulary = rememberTokens(model);
+    this.#vocabulary = vocabularyOf(model);
+    this.#outbox = new Outbox(host.emit);
     this.#embedder = new Embedder(model, params);
     const { slots, contextLength } = params;
     const { vocabularySize, isRecurrent } = model.facts;
@@ -84,7 +88,7 @@ class Writer {
       {
         onStart: ({ id, promptTokens }, cachedTokens) =>
           host.emit({ type: "started", id, promptTokens: promptTokens.length, cachedTokens }),
-        onPiece: ({ id }, piece) => this.#pieces.push({ id, piece }),
+        onPiece: ({ id }, piece) => this.#outbox.add(id, piece),
         onFailure: ({ id }, error) => host.emit({ type: "failed", id, error: serializeError(error) }),
       },
     );
@@ -96,8 +100,7 @@ class Writer {
       if (this.#host.isCancelled()) throw new CancelledError("the model's work was stopped.");
       for (let next = this.#host.receive(); next; next = this.#host.receive()) this.#take(next);
       this.#scheduler.step();
-      if (this.#pieces.length > 0) this.#host.emit({ type: "pieces", pieces: this.#pieces });
-      this.#pieces = [];
+      this.#outbox.flush();
     }
   }
 
@@ -126,20 +129,4 @@ class Writer {
       );
     return new Answer(id, request, tokens, this.#vocabulary);
   }
-}
-
-/** Asks llama.cpp for each token once. */
-function rememberTokens(model: Model): Vocabulary {
-  const known = new Map<number, Uint8Array>();
-  return {
-    tokenBytes(token) {
-      let bytes = known.get(token);
-      if (bytes === undefined) {
-        bytes = model.tokenBytes(token);
-        known.set(token, bytes);
-      }
-      return bytes;
-    },
-    endsGeneration: (token) => model.endsGeneration(token),
-  };
 }

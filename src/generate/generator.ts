@@ -11,6 +11,7 @@ import type { TypeName } from "../quants/types.js";
 import { deserializeError } from "../serialized-error.js";
 import type { Pooling } from "./embedder.js";
 import { generateJob } from "./generate-job.js";
+import { unpackPieces } from "./packed-pieces.js";
 import type {
   AnswerPiece,
   AnswerStart,
@@ -297,7 +298,7 @@ export class Generator {
   #receive(event: GenerateEvent): void {
     if (event.type === "ready") return;
     if (event.type === "pieces") {
-      for (const { id, piece } of event.pieces) this.#calls.get(id)?.receive(piece);
+      for (const { id, piece } of unpackPieces(event)) this.#calls.get(id)?.receive(piece);
       return;
     }
     const call = this.#calls.get(event.id);

@@ -1,5 +1,6 @@
 /** What is asked of a model that writes, and what it answers: the types that both processes know. */
 import type { SerializedError } from "../serialized-error.js";
+import type { PackedPieces } from "./packed-pieces.js";
 import type { SamplingOptions } from "./sampler.js";
 
 /** A text to go on with. */
@@ -93,9 +94,6 @@ export type GenerateEvent =
   | { readonly type: "ready"; readonly contextLength: number }
   | ({ readonly type: "started"; readonly id: number } & AnswerStart)
   /** The tokens of one batch, for all answers that got one. */
-  | {
-      readonly type: "pieces";
-      readonly pieces: readonly { readonly id: number; readonly piece: AnswerPiece }[];
-    }
+  | PackedPieces
   | { readonly type: "embedded"; readonly id: number; readonly embedding: Embedding }
   | { readonly type: "failed"; readonly id: number; readonly error: SerializedError };

@@ -1,0 +1,34 @@
+import { type NumberedPiece, type PackedPieces, packPieces } from "./packed-pieces.js";
+
+/**
+ * How long pieces are gathered. Nobody sees a few milliseconds, but to a small model, whose batches take no longer,
+ * sending every batch's pieces would cost some percent of its time.
+ */
+const GATHER_MS = 20;
+
+/** Pieces on their way to the parent. */
+export class Outbox {
+  readonly #send: (pieces: PackedPieces) => void;
+  #pieces: NumberedPiece[] = [];
+  #sentAt = 0;
+  #isUrgent = false;
+
+  constructor(send: (pieces: PackedPieces) => void) {
+    this.#send = send;
+  }
+
+  add(id: number, piece: NumberedPiece["piece"]): void {
+    this.#pieces.push({ id, piece });
+    // The end of an answer frees a slot for another.
+    if (piece.finish) this.#isUrgent = true;
+  }
+
+  /** Sends what has been gathered long enough or cannot wait; called after every batch. */
+  flush(now: number = performance.now()): void {
+    if (this.#pieces.length === 0 || (!this.#isUrgent && now - this.#sentAt < GATHER_MS)) return;
+    this.#send(packPieces(this.#pieces));
+    this.#pieces = [];
+    this.#sentAt = now;
+    this.#isUrgent = false;
+  }
+}
