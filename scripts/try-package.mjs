@@ -1,7 +1,7 @@
 // Does the package work for somebody who installs it? Packs it, and for each version of Node.js installs the tarball
 // in an empty folder, without a compiler, and runs `npx lopsided demo` there.
 //
-//   node scripts/try-package.mjs [20 22 24]
+//   node scripts/try-package.mjs [20 22 24] [-- options of demo]
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,9 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const wanted = process.argv.slice(2);
+const divider = process.argv.indexOf("--");
+const wanted = process.argv.slice(2, divider < 0 ? undefined : divider);
+const demoOptions = divider < 0 ? [] : process.argv.slice(divider + 1);
 const versions = wanted.length > 0 ? wanted : ["20", "22", "24"];
 const temporary = mkdtempSync(join(tmpdir(), "lopsided-package-"));
 process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
@@ -66,7 +68,9 @@ for (const version of versions) {
   run("npm", ["install", "--silent", "--omit=dev", join(temporary, filename)], { cwd: folder, env });
   const installed = sizeOf(join(folder, "node_modules"));
   const started = performance.now();
-  const result = JSON.parse(run("npx", ["lopsided", "demo", "--json"], { cwd: folder, env, shows: true }));
+  const result = JSON.parse(
+    run("npx", ["lopsided", "demo", "--json", ...demoOptions], { cwd: folder, env, shows: true }),
+  );
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   const node = run("node", ["--version"], { cwd: folder, env }).trim();
   console.log(
