@@ -94,13 +94,13 @@ async function variantOf(request: Omit<Parameters<typeof quantize>[0], "output">
  */
 export async function checkTypes(
   options: MakeOptions,
-  { groups }: SourceFacts,
+  { groups, model: shown }: SourceFacts,
 ): Promise<{ bytes: number | undefined }> {
   const { model, recipe = defaultRecipe, allowRequantize } = options;
   if (!allowRequantize && isBelowEightBits(groups)) {
     throw new UsageError(
-      `${model}: is quantized to less than eight bits already; use the original, or allow it with --allow-requantize.`,
-      { model },
+      `${shown}: is quantized to less than eight bits already; use the original, or allow it with --allow-requantize.`,
+      { model: shown },
     );
   }
   if (hasBudget(options)) return { bytes: options.size };

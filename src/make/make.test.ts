@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { gguf, parseGGUFQuantLabel } from "@huggingface/gguf";
 import { fixture, lopsided } from "../testing/command.js";
-import { sha256 } from "../testing/file-server.js";
+import { FileServer, sha256 } from "../testing/file-server.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import type { MakeResult } from "./make.js";
 import type { PublishResult } from "./publish.js";
@@ -159,6 +159,30 @@ describe("lopsided make", () => {
     assert.match(quantize.output, /tiny-planned-[IQ0-9A-Z_]+\.gguf$/);
     assert.ok(quantize.bytes <= 6e6 && quantize.bytes === plan?.bytes);
     assert.equal(source.runnable, join(folder, ".lopsided", "tiny-BF16.gguf"));
+  });
+
+  it("downloads a remote model once, and tells nobody what follows the question mark of its address", async (t) => {
+    const folder = join(await temporaryFolder(t), "out");
+    const file = await readFile(fixture("tiny-moe-q8_0.gguf"));
+    const server = await FileServer.start(t, { "/tiny-moe-Q8_0.gguf": file });
+    const address = `${server.address}/tiny-moe-Q8_0.gguf`;
+    const args = [
+      "make",
+      `${address}?token=secret`,
+      "-o",
+      folder,
+      ...calibration,
+      ...few,
+      "--recipe",
+      "Q8_0",
+    ];
+    for (const status of [0, 0]) assert.equal((await lopsided(args)).status, status);
+    assert.ok(server.bytesSent < 1.2 * file.byteLength);
+    const evaluation = await readFile(join(folder, "evaluation.json"), "utf8");
+    assert.equal(JSON.parse(evaluation).source.given, address);
+    for (const name of ["evaluation.json", "README.md", "report.html", ".lopsided/state.json"]) {
+      assert.ok(!(await readFile(join(folder, name), "utf8")).includes("secret"), name);
+    }
   });
 
   it("refuses what contradicts itself before any work", async (t) => {

@@ -108,7 +108,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
   };
 }
 
-function warnOfSize({ model, onWarning }: MakeOptions, { bytes }: SourceFacts): void {
+function warnOfSize({ onWarning }: MakeOptions, { bytes, model }: SourceFacts): void {
   const memory = memoryLimitBytes();
   if (bytes <= memory) return;
   onWarning?.(

@@ -11,6 +11,7 @@ import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
 import { convert } from "../pipeline/convert.js";
 import { identityOf } from "../pipeline/fingerprint.js";
 import { traitsOf } from "../quants/types.js";
+import { withoutQuery } from "../remote/http-source.js";
 import { downloadModel } from "./download.js";
 import { baseNameOf } from "./names.js";
 import type { MakeOptions } from "./options.js";
@@ -19,6 +20,8 @@ import type { StageContext } from "./stages.js";
 
 /** What is read of the source at the start of every run. */
 export interface SourceFacts extends ModelSummary {
+  /** MODEL as it may be shown: without what follows a question mark in an address, which may be a password. */
+  readonly model: string;
   /** Stands for its weights and metadata. */
   readonly identity: string;
   /** Size of its files. */
@@ -56,6 +59,7 @@ export async function readSource(options: MakeOptions): Promise<SourceFacts> {
     const summary = summarize(listTensors(source));
     return {
       ...summary,
+      model: /^https?:/.test(options.model) ? withoutQuery(options.model) : options.model,
       identity: `${await identityOf(source)} ${metadataSha256(source.metadata)}`,
       bytes: source.byteLength,
       metadata: source.metadata,
@@ -79,7 +83,7 @@ export async function prepareSource(run: MakeRun, facts: SourceFacts): Promise<P
     inputs: { model: facts.identity, place: place === "gguf" ? model : place },
     run: async (context): Promise<SourceResult> => {
       const made = place === "gguf" ? [] : await makeRunnable(run, facts, context);
-      return { model, runnable: made[0] ?? model, made, bytes, parameters, bpw, groups };
+      return { model: facts.model, runnable: made[0] ?? model, made, bytes, parameters, bpw, groups };
     },
     files: ({ made }) => made.map((path) => ({ path })),
   });
@@ -91,13 +95,13 @@ async function makeRunnable(run: MakeRun, facts: SourceFacts, context: StageCont
   const { options, folder } = run;
   const why = "llama.cpp runs local GGUF files only";
   if (facts.place === "remote gguf") {
-    options.onWarning?.(`${why}: ${options.model} is downloaded to ${folder.work} (${facts.bytes} bytes).`);
+    options.onWarning?.(`${why}: ${facts.model} is downloaded to ${folder.work} (${facts.bytes} bytes).`);
     const controls = { onProgress: context.onProgress, signal: options.signal, continues: context.continues };
     return await downloadModel(options.model, folder.workFile("source"), controls);
   }
   const type = conversionTarget(facts.groups);
   const output = folder.workFile(`${facts.name}-${type}.gguf`);
-  options.onWarning?.(`${why}: ${options.model} is converted to ${output}.`);
+  options.onWarning?.(`${why}: ${facts.model} is converted to ${output}.`);
   await convert({ ...writeOptions(run, context), folder: options.model, output, type });
   return [output];
 }

@@ -98,7 +98,7 @@ async function measureSensitivity(
   const fixed = facts.groups.find(({ type }) => !canPerturb(type));
   if (fixed !== undefined) {
     options.onWarning?.(
-      `${options.model} has ${fixed.type} tensors, whose sensitivity cannot be measured; types are chosen by role and depth.`,
+      `${facts.model} has ${fixed.type} tensors, whose sensitivity cannot be measured; types are chosen by role and depth.`,
     );
     return undefined;
   }
