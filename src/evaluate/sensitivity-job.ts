@@ -19,7 +19,7 @@ import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChun
 import { perturbRows, SignSource } from "./perturbation.js";
 import { decodeChunks, noNumbers } from "./scorers.js";
 import { compareRows } from "./softmax.js";
-import { type Estimate, Moments, percentile } from "./statistics.js";
+import { type Estimate, Moments } from "./statistics.js";
 import { readText } from "./text.js";
 
 /** A tensor to put noise on. */
@@ -57,13 +57,8 @@ export interface SensitivityEvent {
   readonly name: string;
   /** Importance-weighted relative error that the added noise really is. */
   readonly error: number;
-  /**
-   * By how much the mean KL divergence grew, and the standard error of that: of divergences up to a limit, since
-   * whether noise turns one of the few tokens that hang in the balance is chance, and they outweigh all others.
-   */
+  /** By how much the mean KL divergence grew, and the standard error of that. */
   readonly growth: Estimate;
-  /** By how much the mean grew without that limit. */
-  readonly wholeGrowth: number;
 }
 
 export interface SensitivityOutcome {
@@ -126,30 +121,22 @@ function growthBy(
 ): Omit<SensitivityEvent, "name"> {
   const original = bytesOf(model, tensor);
   // What the computation does not use costs nothing.
-  if (original === undefined) return { error: added, growth: { mean: 0, error: 0 }, wholeGrowth: 0 };
-  const limit = percentile(Float32Array.from(before).sort(), limitedShare);
-  const [error, limited, whole] = [new Moments(), new Moments(), new Moments()];
+  if (original === undefined) return { error: added, growth: { mean: 0, error: 0 } };
+  const [error, growth] = [new Moments(), new Moments()];
+  // One draw for all chunks could by chance hit the tokens or directions that a text has most of.
+  const draw = () => {
+    const noise = { draw: `added ${error.count}`, level: added };
+    error.add(writeNoise(model, tensor, original, noise, workspace));
+  };
   try {
     for (let round = 0; round < rounds; round++) {
-      // One draw could hit the tokens or directions that a text has most of by chance.
-      const draw = (group: number) => {
-        const noise = { draw: `added ${round} ${group}`, level: added };
-        error.add(writeNoise(model, tensor, original, noise, workspace));
-      };
-      for (const [at, divergence] of probe.divergences(draw).entries()) {
-        const earlier = before[at] ?? 0;
-        whole.add(divergence - earlier);
-        limited.add(Math.min(divergence, limit) - Math.min(earlier, limit));
-      }
+      for (const [at, divergence] of probe.divergences(draw).entries())
+        growth.add(divergence - (before[at] ?? 0));
     }
   } finally {
     model.writeWeight(tensor.name, original);
   }
-  return {
-    error: error.estimate().mean,
-    growth: limited.estimate(),
-    wholeGrowth: whole.estimate().mean,
-  };
+  return { error: error.estimate().mean, growth: growth.estimate() };
 }
 
 function estimate(values: Float64Array): Estimate {
@@ -162,9 +149,6 @@ function estimate(values: Float64Array): Estimate {
 function bytesOf(model: Model, { name }: TensorToPerturb): Uint8Array | undefined {
   return model.weights().get(name)?.bytes().slice();
 }
-
-/** Of the positions, those whose divergence amid the noise on all tensors is below the limit of what counts. */
-const limitedShare = 0.99;
 
 /** Writes a tensor with noise, expert after expert; returns the relative error that the noise is. */
 function writeNoise(
@@ -241,9 +225,9 @@ class Probe {
 
   /**
    * KL divergence of the model as it is now, at every position that is compared. `beforeGroup` is called before each
-   * group of chunks that are decoded together, with the group's number.
+   * group of chunks that are decoded together.
    */
-  divergences(beforeGroup?: (group: number) => void): Float64Array {
+  divergences(beforeGroup?: () => void): Float64Array {
     const divergences = new Float64Array(this.#reference.length);
     let count = 0;
     this.#eachRow((logits, place) => {
@@ -262,7 +246,7 @@ class Probe {
 
   #eachRow(
     visit: (logits: Float32Array, place: { chunk: number; position: number }) => void,
-    beforeGroup?: (group: number) => void,
+    beforeGroup?: () => void,
   ): void {
     const { addsBos, bosToken, vocabularySize } = this.model.facts;
     const first = firstCompared(this.text.context);
@@ -272,9 +256,8 @@ class Probe {
       logitsFrom: first,
       startToken: addsBos ? bosToken : undefined,
     });
-    let group = 0;
     for (const batch of batches) {
-      if (batch.begins) beforeGroup?.(group++);
+      if (batch.begins) beforeGroup?.();
       decodeChunks(this.#context, batch);
       const logits = this.#context.logits();
       for (const [row, place] of batch.rows.entries()) {

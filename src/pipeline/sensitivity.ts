@@ -118,7 +118,7 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
         chunks,
         noise,
         backgroundKld: background.mean,
-        tensors: resultsOf(tensors, known, run),
+        tensors: tensors.map(({ name }) => resultOf(name, known, run)),
       };
       await writeJson(options.output, { format: sensitivityFormat, version, fingerprint, ...result });
       await rm(partial, { force: true });
@@ -173,7 +173,7 @@ async function runName(
   return hash.digest("hex");
 }
 
-type Quantity = "growth" | "growth error" | "whole growth" | "error";
+type Quantity = "growth" | "growth error" | "error";
 
 /** Names what is kept of a tensor's measurement. */
 function keyOf(run: string, name: string, quantity: Quantity): string {
@@ -197,13 +197,12 @@ async function measureMissing(
   const total = tensors.length;
   let done = tasks.filter(({ isWanted }) => !isWanted).length;
   const writes: Promise<void>[] = [];
-  const onEvent = ({ name, error, growth, wholeGrowth }: SensitivityEvent) => {
+  const onEvent = ({ name, error, growth }: SensitivityEvent) => {
     done++;
     options.onProgress?.({ step: "sensitivity", done, total, unit: "tensors", detail: name });
     const entries = [
       ["growth", Math.max(0, growth.mean)],
       ["growth error", growth.error],
-      ["whole growth", Math.max(0, wholeGrowth)],
       ["error", error],
     ] as const;
     writes.push(known.add(new Map(entries.map(([quantity, value]) => [keyOf(run, name, quantity), value]))));
@@ -242,20 +241,14 @@ function taskOf(
 }
 
 /**
- * The tensors' shares are measured with a limit on single positions, which leaves out about the same part of every
- * tensor's cost: the sum of the costs without limit says how much. What did not measurably cost anything may still
- * cost as much as could not be seen: a sensitivity is at least half its standard error.
+ * What did not measurably cost anything may still cost as much as could not be seen: a sensitivity is at least half
+ * its standard error.
  */
-function resultsOf(tensors: readonly SourceTensor[], known: ErrorCache, run: string): MeasuredTensor[] {
-  const value = (name: string, quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
-  const total = (quantity: Quantity) => tensors.reduce((sum, { name }) => sum + value(name, quantity), 0);
-  const wholeShare = total("growth") > 0 ? total("whole growth") / total("growth") : 1;
-  return tensors.map(({ name }) => {
-    const scale = wholeShare / (value(name, "error") || noise.added);
-    const alphaError = scale * value(name, "growth error");
-    const alpha = Math.max(scale * value(name, "growth"), alphaError / 2);
-    return { name, role: roleOf(name), alpha, alphaError };
-  });
+function resultOf(name: string, known: ErrorCache, run: string): MeasuredTensor {
+  const value = (quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
+  const error = value("error") || noise.added;
+  const alphaError = value("growth error") / error;
+  return { name, role: roleOf(name), alpha: Math.max(value("growth") / error, alphaError / 2), alphaError };
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
