@@ -383,8 +383,8 @@ describe("lopsided quantize --effort max", () => {
     layers: readonly number[],
     columns = 256,
     stem = "ffn_down_exps",
+    sums = randomMoments(columns, 300, 0.7),
   ) {
-    const sums = randomMoments(columns, 300, 0.7);
     const contents = layers.map((layer) => ({
       name: `blk.${layer}.${stem}`,
       columns,
@@ -407,6 +407,21 @@ describe("lopsided quantize --effort max", () => {
     for (const threads of ["1", "2", "5"]) checksums.push(await run(threads, ...withMoments, threads));
     assert.equal(new Set(checksums).size, 1);
     assert.notEqual(await run("plain"), checksums[0]);
+  });
+
+  it("gives the same bytes when it is killed and resumed with another number of threads", async (t) => {
+    const folder = await temporaryFolder(t);
+    const moments = await writeMoments(join(folder, "m.moments.gguf"), [0, 1, 2, 3]);
+    const rest = [...(await few(folder)), "--effort", "max", "--moments", moments, "--threads"];
+    const args = [tiny, join(folder, "out.gguf"), ...rest];
+    const killed = await lopsided(["quantize", ...args, "1"], {
+      signal: "SIGKILL",
+      when: journalSeen(folder, 100),
+    });
+    assert.equal(killed.status, null, killed.stderr);
+    const resumed = await quantizeJson([...args, "5", "--resume"]);
+    const whole = await quantizeJson([tiny, join(folder, "whole.gguf"), ...rest, "2"]);
+    assert.equal(resumed.sha256, whole.sha256);
   });
 
   it("says in one sentence what is wrong with the moments", async (t) => {
@@ -433,5 +448,15 @@ describe("lopsided quantize --effort max", () => {
     await refused(max, /moments of another model/);
     await writeMoments(path, [0], 256, "ffn_down_shexp");
     await refused(max, /has no moments for any tensor of the model/);
+    await writeMoments(
+      path,
+      [0, 1, 2, 3],
+      256,
+      undefined,
+      randomMoments(256, 300, 0.7).fill(Number.NaN, 7, 8),
+    );
+    await refused(max, /matrix 0 of "blk\.0\.ffn_down_exps" has values that are not finite/);
+    await writeMoments(path, [0, 1, 2, 3], 256, undefined, randomMoments(256, 300, 0.7).fill(1e6, 1, 2));
+    await refused(max, /"blk\.0\.ffn_down_exps", matrix 0: .* are not those of any inputs/);
   });
 });
