@@ -11,12 +11,22 @@ import { referenceMetadata, referenceTensors } from "../dist/testing/reference-g
 
 const storedRows = 4096;
 
-/** Writes the first `layers` layers, embedding and output. Returns the number of weights. */
-export async function writeRandomModel(path, layers) {
-  const tensors = referenceTensors("Q8_0").filter(({ name }) => {
-    const layer = /^blk\.(\d+)\./.exec(name)?.[1];
-    return layer === undefined || Number(layer) < layers;
-  });
+/**
+ * Writes the first `layers` layers, embedding and output, or those of their tensors that are to be kept, with fewer
+ * experts if wanted. Returns the number of weights.
+ */
+export async function writeRandomModel(path, layers, { keep = () => true, experts = Infinity } = {}) {
+  const tensors = referenceTensors("Q8_0")
+    .filter(({ name }) => {
+      const layer = /^blk\.(\d+)\./.exec(name)?.[1];
+      return layer === undefined || Number(layer) < layers;
+    })
+    .filter(keep)
+    .map(({ name, type, shape: [columns, rows, matrices] }) => ({
+      name,
+      type,
+      shape: matrices ? [columns, rows, Math.min(matrices, experts)] : rows ? [columns, rows] : [columns],
+    }));
   const metadata = new Map(referenceMetadata()).set("qwen3moe.block_count", {
     type: "uint32",
     value: layers,

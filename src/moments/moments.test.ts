@@ -11,6 +11,7 @@ import { packedLength, packedRow } from "../quants/output-aware/packed.js";
 import { fixture } from "../testing/command.js";
 import { fill, gaussian } from "../testing/random.js";
 import { temporaryFolder } from "../testing/temporary.js";
+import { momentsCoverage, momentsWarning } from "./coverage.js";
 import { MomentsFile, writeMomentsFile } from "./file.js";
 import { Gram } from "./gram.js";
 import { inputOf } from "./inputs.js";
@@ -118,6 +119,24 @@ test("collected moments agree with the importance matrix of the same run, in one
   } finally {
     await file.close();
   }
+});
+
+test("says how many tokens per dimension the thinnest matrix has, and warns if they are few", () => {
+  const inputs = new Map([
+    ["blk.0.ffn_exps.in", { columns: 256, counts: Float64Array.of(4096) }],
+    ["blk.0.ffn_down_exps", { columns: 128, counts: Float64Array.of(2000, 192, 0) }],
+  ]);
+  const coverage = momentsCoverage({ inputs });
+  assert.deepEqual(
+    [coverage.matrices, coverage.unseen, coverage.thinnest, coverage.tokensPerDimension],
+    [4, 1, "blk.0.ffn_down_exps", 1.5],
+  );
+  assert.match(
+    momentsWarning(coverage) ?? "",
+    /1 of 4 matrices saw no token; the thinnest, in blk\.0\.ffn_down_exps, saw 192 tokens, 1\.5 per dimension/,
+  );
+  inputs.set("blk.0.ffn_down_exps", { columns: 128, counts: Float64Array.of(2000, 256, 300) });
+  assert.equal(momentsWarning(momentsCoverage({ inputs })), undefined);
 });
 
 test("merging adds sums and counts", async (t) => {
