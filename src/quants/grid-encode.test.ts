@@ -139,6 +139,16 @@ for (const { encoder, type } of cases) {
       );
     });
 
+    it("copes with one column that matters far more than all others", () => {
+      const rows = randomRows("gaussian", 8, 512, true);
+      for (const factor of [1e3, 1e10]) {
+        const importance = rows.importance!.map((value, i) => (i === 5 ? factor : value));
+        const { gain, error, ratio } = compare(encoder, type, { ...rows, importance });
+        assertUnbiased(gain, `factor ${factor}`);
+        assert.ok(ratio < 1 || error < 1e-5, `factor ${factor}: error ${error}, ratio ${ratio}`);
+      }
+    });
+
     it("takes columns of zero importance as unimportant, not as absent", () => {
       const rows = randomRows("gaussian", 4, 512, true);
       const importance = rows.importance!.map((value, i) => (i % 3 === 0 || i < 256 ? 0 : value));
