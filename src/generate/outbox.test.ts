@@ -15,11 +15,11 @@ test("pieces are gathered for some milliseconds, unless an answer ends", () => {
   outbox.add(2, plain("c", 3));
   outbox.flush(1001);
   assert.equal(sent.length, 1);
-  outbox.flush(1025);
-  outbox.flush(1050);
+  outbox.flush(1040);
+  outbox.flush(1080);
   assert.equal(sent.length, 2);
   outbox.add(2, { text: "", tokens: [], logprobs: [], finish });
-  outbox.flush(1051);
+  outbox.flush(1081);
   assert.deepEqual(sent, [
     [{ id: 1, piece: plain("a", 1) }],
     [
