@@ -30,7 +30,7 @@ const { values: options } = parseArgs({
     sizes: { type: "string", default: "asym-2bit-experts,2.75,3.5,4.5" },
     chunks: { type: "string", default: "64" },
     "sensitivity-chunks": { type: "string", default: "32" },
-    rounds: { type: "string", default: "1" },
+    rounds: { type: "string", default: "4" },
     sensitivity: { type: "string" },
     eval: { type: "string", default: fixture("text/eval.txt") },
     calibration: { type: "string", default: fixture("text/calibration.txt") },
