@@ -2,15 +2,11 @@
  * Lopsided as a library: what the commands do, with the same names, and the parts they are made of.
  */
 
-// Models on disk.
 export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
-// What they have in common.
 export * from "./errors.js";
 export type { Divergence } from "./evaluate/divergence.js";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./evaluate/measure.js";
-// Measuring.
 export type { PassRate } from "./evaluate/tasks/pass-rates.js";
-// Writing.
 export { Conversation, type ConversationOptions } from "./generate/conversation.js";
 export { type GenerateControls, Generator, type GeneratorOptions } from "./generate/generator.js";
 export { type Completion, type GenerateRequest, greedy } from "./generate/request.js";
@@ -18,14 +14,12 @@ export { type SamplingOptions, samplingDefaults } from "./generate/sampler.js";
 export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
 export { type Metadata, type MetadataValue, metadataNumber, metadataString } from "./gguf/metadata.js";
 export { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf/reader.js";
-// Importance matrices and recipes.
 export { computeImatrix, type ImatrixOptions, type ImatrixResult } from "./imatrix/compute.js";
 export { coverageWarning, type ExpertCoverage, expertCoverage } from "./imatrix/coverage.js";
 export { readImatrixFile, writeImatrixFile } from "./imatrix/file.js";
 export type { Imatrix, ImatrixEntry } from "./imatrix/imatrix.js";
 export { type Importance, importanceOf } from "./imatrix/importance.js";
 export { mergeImatrices } from "./imatrix/merge.js";
-// Commands.
 export { type DemoOptions, demo } from "./make/demo.js";
 export { type MakeResult, make } from "./make/make.js";
 export type { MakeOptions } from "./make/options.js";
@@ -37,7 +31,6 @@ export { openModel } from "./model/open.js";
 export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
 export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
-// Commands.
 export { type CheckedTask, type CheckOptions, type CheckResult, check } from "./pipeline/check.js";
 export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
 export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";
@@ -59,7 +52,6 @@ export {
 } from "./pipeline/verify.js";
 export type { WriteControls, WrittenFile, WrittenOutput } from "./pipeline/write-model.js";
 export type { OnProgress, Progress } from "./progress.js";
-// Block codecs.
 export { decodeRows, encodeRows } from "./quants/codec.js";
 export { type Effort, efforts } from "./quants/effort.js";
 export { EncoderPool } from "./quants/pool.js";
@@ -70,7 +62,6 @@ export { planTypes, type TypePlan } from "./recipe/plan.js";
 export { loadRecipe, presetNames } from "./recipe/presets.js";
 export { parseRecipe, type Recipe } from "./recipe/recipe.js";
 export { renderRecipe } from "./recipe/render.js";
-// The card and the report.
 export { type CardOptions, renderCard } from "./report/card.js";
 export { type Evaluation, readEvaluation, renderEvaluation } from "./report/evaluation.js";
 export { measureMemoryTable } from "./report/memory-table.js";

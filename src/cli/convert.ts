@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import { type ConversionTarget, parseConversionTarget } from "../model/huggingface/conversion.js";
 import { convert } from "../pipeline/convert.js";
+import { formatBytes, formatDuration } from "../units.js";
 import { read, wholeNumber } from "./arguments.js";
 import { restart, resume, splitMaxSize } from "./output-options.js";
 import { runCommand } from "./run.js";
-import { formatBytes, formatDuration } from "./units.js";
 
 interface Flags {
   type: ConversionTarget;

@@ -2,10 +2,10 @@ import type { Command } from "commander";
 import { parseSize } from "../bytes/size.js";
 import { type CacheType, parseCacheType } from "../model/kv-cache.js";
 import { type FitResult, fit } from "../pipeline/fit.js";
+import { formatBinaryBytes, formatBytes } from "../units.js";
 import { read, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatBinaryBytes, formatBytes } from "./units.js";
 
 interface Flags {
   recipe?: string;

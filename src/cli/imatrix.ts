@@ -5,10 +5,10 @@ import { computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import type { ExpertCoverage } from "../imatrix/coverage.js";
 import type { ImatrixFormat } from "../imatrix/imatrix.js";
 import { type InputKind, inputKinds } from "../moments/inputs.js";
+import { formatCount, formatDuration } from "../units.js";
 import { notNegative, read, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatCount, formatDuration } from "./units.js";
 
 interface Flags {
   output: string;

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { inspect } from "../pipeline/inspect.js";
+import { formatBytes } from "../units.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { type CommandContext, type CommandResult, runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatBytes } from "./units.js";
 
 interface Flags {
   json?: boolean;

@@ -6,13 +6,13 @@ import type { StageEvent } from "../make/stages.js";
 import { type CacheType, parseCacheType } from "../model/kv-cache.js";
 import { summarize } from "../model/summary.js";
 import { type Effort, efforts } from "../quants/effort.js";
+import { formatBytes, formatDuration } from "../units.js";
 import { notNegative, read, wholeNumber } from "./arguments.js";
 import { commandLine } from "./command-line.js";
 import { comparisonTable } from "./comparison-table.js";
 import { splitMaxSize } from "./output-options.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { runCommand } from "./run.js";
-import { formatBytes, formatDuration } from "./units.js";
 
 interface Flags {
   output: string;

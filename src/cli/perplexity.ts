@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
+import { formatCount, formatDuration } from "../units.js";
 import { wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatCount, formatDuration } from "./units.js";
 
 interface Flags {
   ctx: number;

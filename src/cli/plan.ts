@@ -6,10 +6,10 @@ import { type Effort, efforts } from "../quants/effort.js";
 import { parseTypeName } from "../quants/types.js";
 import { type Backend, backends } from "../recipe/backends.js";
 import { parseRoleLimit, parseRoleSelector } from "../recipe/candidates.js";
+import { formatBytes, formatDuration } from "../units.js";
 import { collect, notNegative, read, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatBytes, formatDuration } from "./units.js";
 
 interface Flags {
   output: string;

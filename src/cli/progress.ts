@@ -1,6 +1,6 @@
 import { SingleBar } from "cli-progress";
 import type { OnProgress, Progress } from "../progress.js";
-import { formatCount, formatDuration } from "./units.js";
+import { formatCount, formatDuration } from "../units.js";
 
 /** A progress bar on the terminal; nothing at all when stderr is a pipe or a file. */
 export class ProgressBar {

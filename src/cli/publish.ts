@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { type PublishResult, publish } from "../make/publish.js";
+import { formatBytes } from "../units.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatBytes } from "./units.js";
 
 interface Flags {
   private?: boolean;

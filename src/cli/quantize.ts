@@ -7,11 +7,11 @@ import { type QuantizeOptions, type QuantizeResult, quantize } from "../pipeline
 import { type Effort, efforts } from "../quants/effort.js";
 import { parseTypeName, type TypeName } from "../quants/types.js";
 import { parseTensorType, parseTensorTypeFile, type TensorTypeOverride } from "../recipe/overrides.js";
+import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { collect, notNegative, read, wholeNumber } from "./arguments.js";
 import { restart, resume, splitMaxSize } from "./output-options.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { type CommandContext, type CommandResult, runCommand } from "./run.js";
-import { formatBytes, formatCount, formatDuration } from "./units.js";
 
 interface Flags {
   recipe?: string;

@@ -1,7 +1,7 @@
 import type { ModelSummary } from "../model/summary.js";
 import { bitsPerWeight } from "../quants/types.js";
+import { formatBinaryBytes, formatBytes, formatCount } from "../units.js";
 import { formatTable } from "./table.js";
-import { formatBinaryBytes, formatBytes, formatCount } from "./units.js";
 
 /** The roles table of a model card: group, type, bits, count, size. */
 export function rolesTable(summary: ModelSummary): string {

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { type SensitivityResult, sensitivity } from "../pipeline/sensitivity.js";
+import { formatDuration } from "../units.js";
 import { notNegative, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatDuration } from "./units.js";
 
 interface Flags {
   output: string;

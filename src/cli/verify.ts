@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { type ComparedTensor, type VerifyResult, verify, type ZeroBlocks } from "../pipeline/verify.js";
+import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-import { formatBytes, formatCount, formatDuration } from "./units.js";
 
 interface Flags {
   source?: string;

@@ -135,3 +135,17 @@ test("a model that cannot be loaded fails every request with the reason", async 
   await assert.rejects(broken.generate({ prompt: "x" }), /no such file/);
   await assert.rejects(broken.ready(), /no such file/);
 });
+
+test("a generator closed while its model loads leaves a shared engine in order", async () => {
+  await using engine = new Engine();
+  const early = new Generator({ model, engine, threads: 1 });
+  const ready = early.ready();
+  const answer = early.generate({ prompt: "1, 2, 3,", maxTokens: 2 });
+  await Promise.all([
+    assert.rejects(ready, CancelledError),
+    assert.rejects(answer, CancelledError),
+    early.close(),
+  ]);
+  const tokens = await engine.run(tokenizeText, { model, text: "1", options: {} });
+  assert.equal(tokens.length, 1);
+});

@@ -83,6 +83,8 @@ export class Generator {
   #starting: Promise<void> | undefined;
   #nextId = 1;
   #isClosed = false;
+  /** Stops the loading of the model. */
+  readonly #loading = new AbortController();
 
   constructor(options: GeneratorOptions) {
     this.#options = options;
@@ -206,8 +208,9 @@ export class Generator {
     const job = this.#job;
     job?.send({ type: "close" });
     this.#rejectCalls(new CancelledError("the generator was closed."));
-    if (this.#options.engine === undefined) await this.#engine.close();
-    else await job?.result.catch(() => {});
+    if (this.#options.engine === undefined) return await this.#engine.close();
+    if (job === undefined) this.#loading.abort();
+    await (job?.result ?? this.#starting)?.catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -279,7 +282,8 @@ export class Generator {
 
   #loadHooks() {
     const { onLoad } = this.#options;
-    return onLoad ? { onLoad: (_path: string, fraction: number) => onLoad(fraction) } : {};
+    const { signal } = this.#loading;
+    return { signal, ...(onLoad && { onLoad: (_path: string, fraction: number) => onLoad(fraction) }) };
   }
 
   /** The job has ended: what had begun fails, what waits is sent again. */

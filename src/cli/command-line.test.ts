@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { commandLine } from "./command-line.js";
+
+test("a command line can be typed again, and says nothing of where files lay", () => {
+  assert.equal(
+    commandLine(["make", "/home/me/my models/a b.gguf", "-o", "../out", "--bpw", "2.99", "it's"]),
+    "lopsided make 'a b.gguf' -o out --bpw 2.99 'it'\\''s'",
+  );
+  assert.equal(
+    commandLine(["make", "hf://a/b/c.gguf", "--memory", "16GB GPU"]).includes("hf://a/b/c.gguf"),
+    true,
+  );
+});

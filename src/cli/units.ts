@@ -1,2 +1,0 @@
-/** Numbers as people read them, see `units.ts`. */
-export * from "../units.js";
