@@ -19,7 +19,7 @@ if (files.length === 0) {
 const reporter = process.env.CI ? "spec" : "dot";
 const result = spawnSync(
   process.execPath,
-  ["--enable-source-maps", "--test", `--test-reporter=${reporter}`, ...files],
+  ["--enable-source-maps", "--test", "--test-timeout=300000", `--test-reporter=${reporter}`, ...files],
   {
     cwd: root,
     stdio: "inherit",

@@ -83,6 +83,12 @@ export class EncoderPool {
 
   private submit(work: Work): Promise<Done> {
     if (this.failure) return Promise.reject(this.failure);
+    // A thread never sees a message with a buffer that was moved before.
+    if (work.slice.source.byteLength === 0) {
+      return Promise.reject(
+        new InternalError(`${work.slice.label}: a slice without bytes; was it moved before?`),
+      );
+    }
     return new Promise((resolve, reject) => {
       this.outstanding++;
       this.queue.push({ work, resolve, reject });
@@ -128,13 +134,8 @@ export class EncoderPool {
   private send(thread: Thread, task: Waiting): void {
     const id = this.nextId++;
     const work = ownBytes(task.work);
-    try {
-      thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
-      thread.tasks.set(id, task);
-    } catch (cause) {
-      task.reject(new InternalError(`A slice cannot be sent to a thread: ${cause}.`, {}, { cause }));
-      this.finished();
-    }
+    thread.tasks.set(id, task);
+    thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
   }
 
   private receive(thread: Thread, reply: Reply): void {
