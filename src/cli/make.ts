@@ -1,30 +1,21 @@
 import { type Command, Option } from "commander";
-import { parseSize } from "../bytes/size.js";
 import { type MakeResult, make } from "../make/make.js";
 import type { MakeOptions } from "../make/options.js";
 import type { StageEvent } from "../make/stages.js";
-import { type CacheType, parseCacheType } from "../model/kv-cache.js";
 import { summarize } from "../model/summary.js";
 import { type Effort, efforts } from "../quants/effort.js";
 import { formatBytes, formatDuration } from "../units.js";
-import { notNegative, read, wholeNumber } from "./arguments.js";
+import { notNegative, wholeNumber } from "./arguments.js";
+import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.js";
 import { commandLine } from "./command-line.js";
 import { comparisonTable } from "./comparison-table.js";
 import { splitMaxSize } from "./output-options.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { runCommand } from "./run.js";
 
-interface Flags {
+interface Flags extends BudgetFlags {
   output: string;
   recipe?: string;
-  memory?: string;
-  ctx?: number;
-  cacheTypeK?: CacheType;
-  cacheTypeV?: CacheType;
-  parallel?: number;
-  margin?: number;
-  size?: number;
-  bpw?: number;
   sensitivity: boolean;
   sensitivityChunks?: number;
   calibration: string;
@@ -49,8 +40,7 @@ interface Flags {
 }
 
 export function addMake(program: Command): void {
-  const cacheType = read(parseCacheType);
-  program
+  const command = program
     .command("make")
     .description(
       "Everything in one run: calibrate, choose types, quantize, verify, evaluate; the folder can be published. Run it again to go on, or after changing options: only what depends on them is done again.",
@@ -58,15 +48,8 @@ export function addMake(program: Command): void {
     .argument("<model>", "GGUF file, Hugging Face folder, https:// or hf:// address")
     .requiredOption("-o, --output <folder>", "folder for the result")
     .requiredOption("--calibration <text>", "text for the importance matrix")
-    .option("--recipe <name|file>", "types by a recipe (default: asym-2bit-experts)")
-    .option("--memory <amount|machine>", 'types by a budget: model and context fit, like "16GB GPU"')
-    .option("--ctx <n>", "with --memory: tokens of context (default: 4096)", wholeNumber(1))
-    .option("--cache-type-k <type>", "with --memory: type of the cached keys (default: f16)", cacheType)
-    .option("--cache-type-v <type>", "with --memory: type of the cached values (default: f16)", cacheType)
-    .option("--parallel <n>", "with --memory: conversations at once (default: 1)", wholeNumber(1))
-    .option("--margin <size>", "with --memory: memory to leave free (default: 1GiB)", read(parseSize))
-    .option("--size <size>", "types by a budget: size of the file, like 11.4GB", read(parseSize))
-    .option("--bpw <bits>", "types by a budget: bits per weight, like 2.99", notNegative)
+    .option("--recipe <name|file>", "types by a recipe (default: asym-2bit-experts)");
+  addBudgetOptions(command)
     .option("--no-sensitivity", "with a budget: go by role and depth rather than measure")
     .option("--sensitivity-chunks <n>", "chunks to measure it on (default: 8)", wholeNumber(1))
     .option("--chunks <n>", "most chunks of calibration", wholeNumber(1), 128)
@@ -103,14 +86,11 @@ export function addMake(program: Command): void {
 }
 
 function optionsOf(model: string, flags: Flags): MakeOptions {
-  const { ctx, cacheTypeK, cacheTypeV, margin, ctxCalibration, ctxEvaluate, evaluateChunks, ...rest } = flags;
+  const { ctxCalibration, ctxEvaluate, evaluateChunks } = flags;
   return {
-    ...rest,
+    ...flags,
+    ...budgetOf(flags),
     model,
-    context: ctx,
-    keyType: cacheTypeK,
-    valueType: cacheTypeV,
-    marginBytes: margin,
     calibrationContext: ctxCalibration,
     evaluationContext: ctxEvaluate,
     evaluationChunks: evaluateChunks,

@@ -1,26 +1,17 @@
 import { type Command, Option } from "commander";
-import { parseSize } from "../bytes/size.js";
-import { type CacheType, parseCacheType } from "../model/kv-cache.js";
 import { type PlanResult, plan } from "../pipeline/plan.js";
 import { type Effort, efforts } from "../quants/effort.js";
 import { parseTypeName } from "../quants/types.js";
 import { type Backend, backends } from "../recipe/backends.js";
 import { parseRoleLimit, parseRoleSelector } from "../recipe/candidates.js";
 import { formatBytes, formatDuration } from "../units.js";
-import { collect, notNegative, read, wholeNumber } from "./arguments.js";
+import { collect, notNegative, wholeNumber } from "./arguments.js";
+import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
 
-interface Flags {
+interface Flags extends BudgetFlags {
   output: string;
-  memory?: string;
-  ctx?: number;
-  cacheTypeK?: CacheType;
-  cacheTypeV?: CacheType;
-  parallel?: number;
-  margin?: number;
-  size?: number;
-  bpw?: number;
   imatrix?: string;
   priorWeight?: number;
   sensitivity?: string;
@@ -37,23 +28,12 @@ interface Flags {
 }
 
 export function addPlan(program: Command): void {
-  const cacheType = read(parseCacheType);
-  program
+  const command = program
     .command("plan")
     .description("Choose each tensor's type so that the model loses least within a budget; write a recipe.")
     .argument("<model>", "GGUF file, first file of a split set, or Hugging Face folder")
-    .requiredOption("-o, --output <file>", "recipe file to write")
-    .option(
-      "--memory <amount|machine>",
-      'must fit with its context: 16GB, "16GB GPU", "16GB Mac", "host RAM"',
-    )
-    .option("--ctx <n>", "with --memory: tokens of context for each sequence (default: 4096)", wholeNumber(1))
-    .option("--cache-type-k <type>", "with --memory: type of the cached keys (default: f16)", cacheType)
-    .option("--cache-type-v <type>", "with --memory: type of the cached values (default: f16)", cacheType)
-    .option("--parallel <n>", "with --memory: conversations at once (default: 1)", wholeNumber(1))
-    .option("--margin <size>", "with --memory: memory to leave free (default: 1GiB)", read(parseSize))
-    .option("--size <size>", "size of the file, like 11.4GB", read(parseSize))
-    .option("--bpw <bits>", "bits per weight, like 2.99", notNegative)
+    .requiredOption("-o, --output <file>", "recipe file to write");
+  addBudgetOptions(command)
     .option("--imatrix <file>", "importance matrix that quantize will use, GGUF or .dat")
     .option("--prior-weight <tokens>", "shrinkage prior that quantize will use", notNegative)
     .option("--sensitivity <file>", "what lopsided sensitivity measured (default: by role and depth)")
@@ -71,15 +51,14 @@ export function addPlan(program: Command): void {
     .option("--json", "print one JSON object")
     .action((model: string, flags: Flags) =>
       runCommand(flags, async ({ onProgress, signal, say }) => {
-        const { ctx, cacheTypeK, cacheTypeV, margin, tie, allow, atLeast, atMost, json: _, ...rest } = flags;
+        const { imatrix, priorWeight, sensitivity, backend, errors, effort, moments, threads } = flags;
+        const { tie, allow, atLeast, atMost, output } = flags;
         const type = parseTypeName;
         const result = await plan({
-          ...rest,
           model,
-          context: ctx,
-          keyType: cacheTypeK,
-          valueType: cacheTypeV,
-          marginBytes: margin,
+          output,
+          ...budgetOf(flags),
+          ...{ imatrix, priorWeight, sensitivity, backend, errors, effort, moments, threads },
           tied: tie?.map(parseRoleSelector),
           limits: [
             ...(allow ?? []).map((text) => parseRoleLimit(text, "allowed", type)),

@@ -1,6 +1,7 @@
 /** Importance matrices on disk, in either format. */
-import { OutputFile } from "../bytes/output.js";
+
 import { type ByteSource, FileSource } from "../bytes/source.js";
+import { writeWholeFile } from "../bytes/whole-file.js";
 import { MalformedInputError } from "../errors.js";
 import { datParts, readDat } from "./dat.js";
 import { ggufParts, readImatrixGguf } from "./gguf.js";
@@ -37,17 +38,5 @@ export async function readImatrixFile(path: string): Promise<Imatrix> {
  * read from `.dat` can only become GGUF by `countedByTokens`, as it does not say how long its chunks are.
  */
 export async function writeImatrixFile(path: string, imatrix: Imatrix, format: ImatrixFormat): Promise<void> {
-  const parts = [...(format === "gguf" ? ggufParts(imatrix) : datParts(imatrix))];
-  const byteLength = parts.reduce((total, part) => total + part.byteLength, 0);
-  const output = await OutputFile.create(path, byteLength);
-  try {
-    let offset = 0;
-    for (const part of parts) {
-      await output.write(offset, part);
-      offset += part.byteLength;
-    }
-    await output.commit();
-  } finally {
-    await output.discard();
-  }
+  await writeWholeFile(path, ...(format === "gguf" ? ggufParts(imatrix) : datParts(imatrix)));
 }

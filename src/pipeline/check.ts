@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { basename } from "node:path";
 import { OutputFile } from "../bytes/output.js";
+import { writeTextFile } from "../bytes/whole-file.js";
 import type { Engine } from "../engine/engine.js";
 import { CancelledError } from "../errors.js";
 import { gradeAnswer } from "../evaluate/tasks/grade.js";
@@ -254,13 +255,9 @@ function summarize(
 }
 
 async function writeResult(path: string, result: CheckResult): Promise<void> {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(result, undefined, 2)}\n`);
-  const output = await OutputFile.create(path, bytes.length);
-  try {
-    await output.write(0, bytes);
-    await output.commit();
-  } catch (error) {
-    await output.discard();
-    throw error;
-  }
+  await writeTextFile(
+    path,
+    `${JSON.stringify(result, undefined, 2)}
+`,
+  );
 }

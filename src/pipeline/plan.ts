@@ -1,7 +1,7 @@
 /** `plan`: the recipe that loses least within a budget. */
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
-import { OutputFile } from "../bytes/output.js";
+import { writeTextFile } from "../bytes/whole-file.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
 import { padTo } from "../gguf/format.js";
@@ -109,7 +109,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     const { curves, isMeasured } = await curvesFor(source, items, imatrix, fingerprint, options);
     const solved = await solve({ source, imatrix, budget, sensitivity, items, curves }, options);
     const result = resultOf(solved, { budget, sensitivity, curves, options, isMeasured, started });
-    await writeText(options.output, commentsOf(result, options) + renderRecipe(solved.recipe));
+    await writeTextFile(options.output, commentsOf(result, options) + renderRecipe(solved.recipe));
     return result;
   } finally {
     if (options.engine === undefined) await engine.close();
@@ -382,15 +382,4 @@ function commentsOf(result: PlanResult, { model, imatrix, moments }: PlanOptions
   ]
     .map((line) => `# ${line.replace(/[\r\n]/g, " ")}\n`)
     .join("");
-}
-
-async function writeText(path: string, text: string): Promise<void> {
-  const bytes = new TextEncoder().encode(text);
-  const output = await OutputFile.create(path, bytes.byteLength);
-  try {
-    await output.write(0, bytes);
-    await output.commit();
-  } finally {
-    await output.discard();
-  }
 }

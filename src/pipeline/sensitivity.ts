@@ -1,7 +1,7 @@
 /** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on its weights. */
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
-import { OutputFile } from "../bytes/output.js";
+import { writeTextFile } from "../bytes/whole-file.js";
 import { Engine } from "../engine/engine.js";
 import type { ModelOptions } from "../engine/model.js";
 import { UsageError } from "../errors.js";
@@ -120,7 +120,8 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
         backgroundKld: background.mean,
         tensors: tensors.map(({ name }) => resultOf(name, known, run)),
       };
-      await writeJson(options.output, { format: sensitivityFormat, version, fingerprint, ...result });
+      const file = { format: sensitivityFormat, version, fingerprint, ...result };
+      await writeTextFile(options.output, `${JSON.stringify(file, undefined, 1)}\n`);
       await rm(partial, { force: true });
       return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
     } finally {
@@ -249,15 +250,4 @@ function resultOf(name: string, known: ErrorCache, run: string): MeasuredTensor 
   const error = value("error") || noise.added;
   const alphaError = value("growth error") / error;
   return { name, role: roleOf(name), alpha: Math.max(value("growth") / error, alphaError / 2), alphaError };
-}
-
-async function writeJson(path: string, value: unknown): Promise<void> {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(value, undefined, 1)}\n`);
-  const output = await OutputFile.create(path, bytes.byteLength);
-  try {
-    await output.write(0, bytes);
-    await output.commit();
-  } finally {
-    await output.discard();
-  }
 }

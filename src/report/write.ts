@@ -1,13 +1,15 @@
 /** `card` and `report`: the files that people read, beside the `evaluation.json` that they are made from. */
 import { join } from "node:path";
-import { OutputFile } from "../bytes/output.js";
+import { writeTextFile } from "../bytes/whole-file.js";
 import { type CardOptions, renderCard } from "./card.js";
 import { evaluationFileName, readEvaluation } from "./evaluation.js";
 
 /** Writes README.md into a folder that has an `evaluation.json`; returns its path. Errors: see `readEvaluation`. */
 export async function writeCard(folder: string, options?: CardOptions): Promise<string> {
   const evaluation = await readEvaluation(join(folder, evaluationFileName));
-  return await writeText(join(folder, "README.md"), renderCard(evaluation, options));
+  const path = join(folder, "README.md");
+  await writeTextFile(path, renderCard(evaluation, options));
+  return path;
 }
 
 /** Writes report.html into a folder that has an `evaluation.json`; returns its path. Errors: see `readEvaluation`. */
@@ -15,17 +17,7 @@ export async function writeReport(folder: string): Promise<string> {
   const evaluation = await readEvaluation(join(folder, evaluationFileName));
   // Drawing takes a while to load, which commands that draw nothing need not wait for.
   const { renderReport } = await import("./report.js");
-  return await writeText(join(folder, "report.html"), renderReport(evaluation));
-}
-
-async function writeText(path: string, text: string): Promise<string> {
-  const bytes = Buffer.from(text);
-  const output = await OutputFile.create(path, bytes.byteLength);
-  try {
-    await output.write(0, bytes);
-    await output.commit();
-  } finally {
-    await output.discard();
-  }
+  const path = join(folder, "report.html");
+  await writeTextFile(path, renderReport(evaluation));
   return path;
 }
