@@ -5,7 +5,7 @@ import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
-import { checkReadable } from "../evaluate/text.js";
+import { checkReadable, readText } from "../evaluate/text.js";
 import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
@@ -19,6 +19,7 @@ import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { withPrior } from "./importance.js";
 import { mergeImatrices } from "./merge.js";
+import { varietyWarning } from "./variety.js";
 
 export interface ImatrixOptions {
   /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */
@@ -98,6 +99,8 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   const context = options.context ?? 512;
   checkNumbers(options, context);
   await checkPaths(options);
+  const oneKind = options.moments && varietyWarning(await readText(options.text));
+  if (oneKind !== undefined) options.onWarning?.(oneKind);
   const merged = await Promise.all((options.merge ?? []).map(readImatrixFile));
   const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
