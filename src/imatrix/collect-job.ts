@@ -2,9 +2,9 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { defineJob, type JobHost } from "../engine/job.js";
+import type { Observer } from "../engine/observer.js";
 import type { TextChunks } from "../evaluate/chunks.js";
-import { type MomentsPass, saveMoments } from "../moments/collect-job.js";
-import { MomentsCollector } from "../moments/collector.js";
+import { collectPass, type MomentsPass } from "../moments/collect-job.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import {
@@ -55,7 +55,6 @@ async function collect(
   // Moments are not saved under way: a pass that collects some starts at the beginning.
   const from = fits && params.moments === undefined ? earlier.chunkCount : 0;
   const collector = new ImatrixCollector(params, from > 0 ? earlier?.entries : undefined);
-  const moments = params.moments && new MomentsCollector(params.moments.inputs);
   const save = (chunkCount: number) => {
     collector.checkFinite(params.model.path);
     return writeCheckpoint(params.checkpoint, {
@@ -66,16 +65,20 @@ async function collect(
     });
   };
   let saved = from;
-  const seconds = await decodeText(opened, params, host, {
-    observers: moments ? [collector, moments] : [collector],
-    from,
-    async onDone(done) {
-      if (Math.floor(done / params.saveEvery) === Math.floor(saved / params.saveEvery)) return;
-      await save(done);
-      saved = done;
-    },
-  });
-  if (params.moments && moments) await saveMoments(moments, params.moments, params, chunks);
+  const decode = (observers: readonly Observer[]) =>
+    decodeText(opened, params, host, {
+      observers,
+      from,
+      async onDone(done) {
+        if (Math.floor(done / params.saveEvery) === Math.floor(saved / params.saveEvery)) return;
+        await save(done);
+        saved = done;
+      },
+    });
+  const { moments } = params;
+  const seconds = await (moments
+    ? collectPass(moments, params, host, chunks, (observer) => decode([collector, observer]))
+    : decode([collector]));
   if (saved < chunks) await save(chunks);
   return { chunks, resumedFrom: from, seconds };
 }

@@ -1,6 +1,8 @@
 /** A pass over the text beside the model that collects moments only; the first pass goes along with the imatrix. */
 import { defineJob, type JobHost } from "../engine/job.js";
+import { defaultThreads } from "../engine/threads.js";
 import { type DecodeTextParams, decodeText, openText } from "../imatrix/decode-text.js";
+import { AccumulatorPool } from "./accumulator-pool.js";
 import { MomentsCollector } from "./collector.js";
 import { writeMomentsFile } from "./file.js";
 import type { PlannedInput } from "./plan.js";
@@ -23,25 +25,33 @@ export const collectMoments = defineJob(
   "collectMoments",
   async (params: MomentsParams, host: JobHost<{ done: number; total: number }>): Promise<number> => {
     const opened = await openText(params, host);
-    const collector = new MomentsCollector(params.pass.inputs);
-    const seconds = await decodeText(opened, params, host, { observers: [collector] });
-    await saveMoments(collector, params.pass, params, opened.text.chunks);
-    return seconds;
+    return collectPass(params.pass, params, host, opened.text.chunks, (collector) =>
+      decodeText(opened, params, host, { observers: [collector] }),
+    );
   },
 );
 
-/** Writes what a collector has. */
-export async function saveMoments(
-  collector: MomentsCollector,
-  { output, run }: MomentsPass,
-  { text, context }: DecodeTextParams,
+/** Shows a collector what `decode` computes, and writes what it has collected; returns what `decode` does. */
+export async function collectPass<T>(
+  { inputs, output, run }: MomentsPass,
+  { text, context, threads = defaultThreads() }: DecodeTextParams,
+  { isCancelled }: Pick<JobHost, "isCancelled">,
   chunkCount: number,
-): Promise<void> {
-  const contents = [...collector.entries].map(([name, { columns, counts, sums }]) => ({
-    name,
-    columns,
-    counts,
-    matrix: (index: number) => sums[index] ?? new Float32Array(),
-  }));
-  await writeMomentsFile(output, { datasets: [text], chunkCount, chunkSize: context, run }, contents);
+  decode: (collector: MomentsCollector) => Promise<T>,
+): Promise<T> {
+  const pool = await AccumulatorPool.start(inputs, threads, isCancelled);
+  try {
+    const result = await decode(new MomentsCollector(inputs, pool));
+    await pool.finish();
+    const contents = [...pool.entries].map(([name, { columns, counts, sums }]) => ({
+      name,
+      columns,
+      counts,
+      matrix: (index: number) => sums[index] ?? new Float32Array(),
+    }));
+    await writeMomentsFile(output, { datasets: [text], chunkCount, chunkSize: context, run }, contents);
+    return result;
+  } finally {
+    await pool.close();
+  }
 }

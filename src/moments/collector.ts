@@ -1,11 +1,9 @@
-/** Collects second moments while a model computes. */
+/** Shows a pool of accumulators the inputs of weights while a model computes. */
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError } from "../errors.js";
 import { operandOf, weightName } from "../imatrix/operands.js";
-import { packedLength } from "../quants/output-aware/packed.js";
-import { Gram } from "./gram.js";
-import type { MomentsEntry } from "./moments.js";
+import type { AccumulatorPool } from "./accumulator-pool.js";
 import type { PlannedInput } from "./plan.js";
 
 /**
@@ -28,17 +26,14 @@ interface RouterWeights {
  */
 export class MomentsCollector implements Observer {
   readonly operations = ["MUL_MAT", "MUL_MAT_ID", "GET_ROWS", "RESHAPE", "DIV", "SCALE"];
-  readonly entries = new Map<string, MomentsEntry>();
   private readonly byWeight: ReadonlyMap<string, PlannedInput>;
-  private readonly gram = new Gram();
   private router: RouterWeights | undefined;
 
-  constructor(inputs: readonly PlannedInput[]) {
+  constructor(
+    inputs: readonly PlannedInput[],
+    private readonly pool: Pick<AccumulatorPool, "begin" | "add" | "deliver">,
+  ) {
     this.byWeight = new Map(inputs.map((input) => [input.weight, input]));
-    for (const { name, columns, matrices } of inputs) {
-      const sums = Array.from({ length: matrices }, () => new Float32Array(packedLength(columns)));
-      this.entries.set(name, { columns, sums, counts: new Float64Array(matrices) });
-    }
   }
 
   wants(node: NativeTensor): boolean {
@@ -50,6 +45,7 @@ export class MomentsCollector implements Observer {
     if (node.operation === "MUL_MAT_ID") this.addRouted(node);
     else if (node.operation === "MUL_MAT") this.addDense(node);
     else this.noteRouter(node);
+    this.pool.deliver();
   }
 
   private noteRouter(node: NativeTensor): void {
@@ -61,7 +57,7 @@ export class MomentsCollector implements Observer {
   private addRouted(node: NativeTensor): void {
     const [input, choice] = [operandOf(node, 1), operandOf(node, 2)];
     const planned = this.plannedFor(node);
-    const { columns, matrices } = planned;
+    const { name, matrices } = planned;
     const [, inputSlots, tokens] = input.shape;
     const [slots] = choice.shape;
     const rows = input.float32();
@@ -74,13 +70,12 @@ export class MomentsCollector implements Observer {
     if (matrices === 1) {
       if (inputSlots !== 1)
         throw new InternalError(`"${node.name}" has an input per expert, which was not planned.`);
-      this.gram.begin(columns, tokens);
+      this.pool.begin(name, 0, tokens);
       for (let token = 0; token < tokens; token++) {
         let square = 0;
         for (let slot = 0; slot < slots; slot++) square += weightOf(token, slot) ** 2;
-        this.gram.add(rows, token * tokenStride, Math.sqrt(square));
+        this.pool.add(rows, token * tokenStride, Math.sqrt(square));
       }
-      this.finish(planned, 0, tokens);
       return;
     }
     const places: { token: number; slot: number }[][] = Array.from({ length: matrices }, () => []);
@@ -95,12 +90,11 @@ export class MomentsCollector implements Observer {
     }
     for (const [expert, chosen] of places.entries()) {
       if (chosen.length === 0) continue;
-      this.gram.begin(columns, chosen.length);
+      this.pool.begin(name, expert, chosen.length);
       for (const { token, slot } of chosen) {
         const start = token * tokenStride + (slot % inputSlots) * slotStride;
-        this.gram.add(rows, start, weightOf(token, slot));
+        this.pool.add(rows, start, weightOf(token, slot));
       }
-      this.finish(planned, expert, chosen.length);
     }
   }
 
@@ -110,15 +104,14 @@ export class MomentsCollector implements Observer {
     const [, rowCount, outer, outermost] = input.shape;
     const rows = input.float32();
     const [, rowStride, outerStride, outermostStride] = input.strides;
-    this.gram.begin(planned.columns, rowCount * outer * outermost);
+    this.pool.begin(planned.name, 0, rowCount * outer * outermost);
     for (let l = 0; l < outermost; l++) {
       for (let k = 0; k < outer; k++) {
         for (let row = 0; row < rowCount; row++) {
-          this.gram.add(rows, (row * rowStride + k * outerStride + l * outermostStride) / 4, 1);
+          this.pool.add(rows, (row * rowStride + k * outerStride + l * outermostStride) / 4, 1);
         }
       }
     }
-    this.finish(planned, 0, rowCount * outer * outermost);
   }
 
   private plannedFor(node: NativeTensor): PlannedInput {
@@ -133,13 +126,5 @@ export class MomentsCollector implements Observer {
     return router && weight.startsWith(router.layer) && router.values.length === count
       ? router.values
       : undefined;
-  }
-
-  private finish({ name }: PlannedInput, matrix: number, vectors: number): void {
-    const entry = this.entries.get(name);
-    const sums = entry?.sums[matrix];
-    if (entry === undefined || sums === undefined) throw new InternalError(`no sums for ${name}.`);
-    this.gram.addTo(sums);
-    entry.counts[matrix] = (entry.counts[matrix] ?? 0) + vectors;
   }
 }

@@ -121,6 +121,19 @@ test("collected moments agree with the importance matrix of the same run, in one
   }
 });
 
+test("moments are the same bytes for any number of threads", async (t) => {
+  const folder = await temporaryFolder(t);
+  const files: Buffer[] = [];
+  for (const threads of [1, 2, 5]) {
+    const output = join(folder, `${threads}.gguf`);
+    const moments = { output: join(folder, `${threads}.moments.gguf`), perExpert: true };
+    await computeImatrix({ model, text, context: 64, chunks: 4, engine, threads, output, moments });
+    files.push(await readFile(moments.output));
+  }
+  assert.deepEqual(files[1], files[0]);
+  assert.deepEqual(files[2], files[0]);
+});
+
 test("says how many tokens per dimension the thinnest matrix has, and warns if they are few", () => {
   const inputs = new Map([
     ["blk.0.ffn_exps.in", { columns: 256, counts: Float64Array.of(4096) }],
