@@ -1,19 +1,19 @@
 /** The part of an imatrix run that happens beside the model: decode the chunks, collect, save what is there. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { defineJob, type JobHost } from "../engine/job.js";
-import type { Observer } from "../engine/observer.js";
-import type { TextChunks } from "../evaluate/chunks.js";
-import { collectPass, type MomentsPass } from "../moments/collect-job.js";
-import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
-import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import {
   type DecodeProgress,
   type DecodeTextParams,
   decodeText,
   type OpenText,
   openText,
-} from "./decode-text.js";
+} from "../activations/decode-text.js";
+import { defineJob, type JobHost } from "../engine/job.js";
+import type { Observer } from "../engine/observer.js";
+import type { TextChunks } from "../evaluate/chunks.js";
+import { collectPass, type MomentsPass } from "../moments/collect-job.js";
+import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
+import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import type { Imatrix } from "./imatrix.js";
 
 export interface CollectParams extends CollectorOptions, DecodeTextParams {

@@ -2,12 +2,13 @@
  * Collects the importance matrix while a model computes: which products are watched and how their inputs add up
  * is llama-imatrix's (`collect_imatrix` in llama.cpp `tools/imatrix/imatrix.cpp`).
  */
+
+import { operandOf, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError, MalformedInputError } from "../errors.js";
 import { loadReducer } from "../reduce/reducer.js";
 import type { ImatrixEntry } from "./imatrix.js";
-import { operandOf, weightName } from "./operands.js";
 
 /** Dense products with fewer rows are left out: they are single tokens, not calibration text. */
 const fewestRows = 16;

@@ -1,6 +1,7 @@
 /** Computing the importance matrix of a model from a calibration text: the whole of the `imatrix` command. */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import type { DecodeProgress } from "../activations/decode-text.js";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
@@ -14,7 +15,6 @@ import type { OnProgress } from "../progress.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix } from "./collect-job.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
-import type { DecodeProgress } from "./decode-text.js";
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { withPrior } from "./importance.js";

@@ -6,9 +6,11 @@
  *     entries times: int32 nameLength, name, int32 calls, int32 values, float32[values]: mean of squares x calls
  *     optionally:    int32 chunks, int32 datasetLength, dataset
  */
+
+import { bytesOf, floatsOf } from "../bytes/floats.js";
 import { type ByteSource, checkRange } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
-import { bytesOf, checkSums, entryError, floatsOf } from "./checks.js";
+import { checkSums, entryError } from "./checks.js";
 import { type Imatrix, type ImatrixEntry, mostTokens, sortedNames } from "./imatrix.js";
 
 /** Longest name or path believed: tensor names have 64 bytes in ggml, paths 4096 on Linux. */

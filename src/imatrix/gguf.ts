@@ -5,12 +5,14 @@
  * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.prior_weight` if a prior was asked for, and
  * `lopsided.imatrix.run` in checkpoints.
  */
+
+import { bytesOf, floatsOf } from "../bytes/floats.js";
 import type { ByteSource } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
 import { planGguf } from "../gguf/layout.js";
 import { type Metadata, type MetadataValue, metadataNumber, metadataString } from "../gguf/metadata.js";
 import { type GgufTensor, readGgufHeader } from "../gguf/reader.js";
-import { bytesOf, checkSums, entryError, floatsOf } from "./checks.js";
+import { checkSums, entryError } from "./checks.js";
 import { type Imatrix, type ImatrixEntry, sortedNames } from "./imatrix.js";
 
 const priorKey = "lopsided.imatrix.prior_weight";

@@ -1,7 +1,8 @@
 /** A pass over the text beside the model that collects moments only; the first pass goes along with the imatrix. */
+
+import { type DecodeTextParams, decodeText, openText } from "../activations/decode-text.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import { defaultThreads } from "../engine/threads.js";
-import { type DecodeTextParams, decodeText, openText } from "../imatrix/decode-text.js";
 import { AccumulatorPool } from "./accumulator-pool.js";
 import { MomentsCollector } from "./collector.js";
 import { writeMomentsFile } from "./file.js";

@@ -1,8 +1,9 @@
 /** Shows a pool of accumulators the inputs of weights while a model computes. */
+
+import { operandOf, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError } from "../errors.js";
-import { operandOf, weightName } from "../imatrix/operands.js";
 import type { AccumulatorPool } from "./accumulator-pool.js";
 import type { PlannedInput } from "./plan.js";
 

@@ -5,12 +5,12 @@
  * the files of unfinished runs `lopsided.moments.run`. Sums add up: to merge two files is to add them.
  */
 import { type FileHandle, open, rename } from "node:fs/promises";
+import { bytesOf, floatsOf } from "../bytes/floats.js";
 import { type ByteSource, FileSource } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
 import { planGguf } from "../gguf/layout.js";
 import { type Metadata, type MetadataValue, metadataNumber, metadataString } from "../gguf/metadata.js";
 import { type GgufTensor, readGgufHeader } from "../gguf/reader.js";
-import { bytesOf, floatsOf } from "../imatrix/checks.js";
 import { packedLength, packedRow } from "../quants/output-aware/packed.js";
 
 const momentsSuffix = ".moments";
