@@ -1,36 +1,26 @@
-/** Thread that compiles Pyodide, starts Python once and keeps a picture of its memory. See python.ts. */
+/** Thread that compiles the interpreter once, for all threads that run a program. See python.ts. */
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import type { WorkerSetup } from "../isolation/messages.js";
-import { type InterpreterImage, startInterpreter } from "./interpreter.js";
+import { boundMemory } from "./bounded-module.js";
+import { runPython } from "./interpreter.js";
 
 export interface SandboxData {
-  /** Pyodide's folder, as an address that ends with a slash. */
-  readonly pyodide: string;
+  /** Address of python.wasm, which has the standard library in it. */
+  readonly python: string;
   readonly memoryMegabytes: number;
 }
 
-const { data } = workerData as WorkerSetup<SandboxData, undefined>;
-const port = parentPort;
+const {
+  data: { python, memoryMegabytes },
+} = workerData as WorkerSetup<SandboxData, undefined>;
+const module = new WebAssembly.Module(boundMemory(readFileSync(new URL(python)), memoryMegabytes));
 
-async function prepare({ pyodide, memoryMegabytes }: SandboxData): Promise<InterpreterImage> {
-  const read = (name: string) => readFileSync(new URL(name, pyodide));
-  const image: InterpreterImage = {
-    wasm: await WebAssembly.compile(new Uint8Array(read("pyodide.asm.wasm"))),
-    library: shared(read("python_stdlib.zip")),
-    lock: read("pyodide-lock.json").toString("utf8"),
-    modules: { loader: `${pyodide}pyodide.mjs`, runtime: `${pyodide}pyodide.asm.mjs` },
-  };
-  const python = await startInterpreter(image, { memoryMegabytes, forSnapshot: true });
-  // Used by every task, and slow to import.
-  python.runPython("import json, re, math, collections, itertools, functools, heapq, bisect, string, typing");
-  return { ...image, snapshot: shared(python.makeMemorySnapshot()) };
-}
-
-function shared(bytes: Uint8Array): SharedArrayBuffer {
-  const copy = new SharedArrayBuffer(bytes.byteLength);
-  new Uint8Array(copy).set(bytes);
-  return copy;
-}
-
-port?.postMessage(await prepare(data));
+// V8 compiles a function when it is first called; with this, those that nearly every program needs are there.
+runPython(module, {
+  code: "import collections, functools, heapq, itertools, math, random, re, typing\ndef f(x): return sorted(x)",
+  calls: JSON.stringify([["f", [[2, 1]], false]]),
+  maxOutputBytes: 0,
+  maxReportBytes: 0,
+});
+parentPort?.postMessage(module);

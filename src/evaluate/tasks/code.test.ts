@@ -65,16 +65,24 @@ import json
 json.dumps = lambda *args, **options: '{"value": true}'
 def add(a, b): return 7`,
   "replaces what the harness uses": `
-import builtins, gc
-real = builtins.open
+import builtins, os
 def add(a, b): return 7
-builtins.open = lambda path, *args: real(path.replace("result", "other"), *args)`,
+os.write = builtins.open = lambda *args: 0`,
   "writes a report of its own and leaves": `
 import os
 def add(a, b):
-    with open("/tmp/result.json", "w") as file:
-        file.write('{"failed": null, "returned": [{"value": true}, {"value": true}], "passed": true}')
+    os.write(2, b'{"value": true}\\n{"value": true}\\n{"passed": true}\\n')
     os._exit(0)`,
+  "returns itself within itself": `
+def add(a, b):
+    result = []
+    result.append(result)
+    return result`,
+  "writes a result that nests deeper than a stack": `
+import os
+def add(a, b):
+    os.write(2, b'{"value": ' + b'[' * 100000 + b']' * 100000 + b'}\\n')
+    return a + b`,
   "looks for the results in the harness's frames and memory": `
 import sys, gc
 def add(a, b):
