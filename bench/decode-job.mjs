@@ -1,7 +1,7 @@
 // A decode loop that does nothing else: what imatrix and perplexity cannot be faster than.
 import { defineJob } from "../dist/engine/job.js";
-import { batchesOf, batchTokens, cutIntoChunks } from "../dist/evaluate/chunks.js";
-import { readText } from "../dist/evaluate/text.js";
+import { batchesOf, batchTokens, cutIntoChunks } from "../dist/text/chunks.js";
+import { readText } from "../dist/text/text.js";
 
 /** Decodes a text's chunks, four sequences of 512 tokens at a time, and returns the seconds that it took. */
 export const decodeOnly = defineJob(

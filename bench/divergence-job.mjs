@@ -1,10 +1,10 @@
 // Beside the models: several models on the same text, each compared with one reference whose logits are kept.
 import { defineJob } from "../dist/engine/job.js";
-import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether } from "../dist/evaluate/chunks.js";
 import { firstScored } from "../dist/evaluate/perplexity.js";
 import { decodeChunks } from "../dist/evaluate/scorers.js";
 import { compareRows } from "../dist/evaluate/softmax.js";
-import { readText } from "../dist/evaluate/text.js";
+import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether } from "../dist/text/chunks.js";
+import { readText } from "../dist/text/text.js";
 
 /**
  * Emits `{ path, divergences }` for each model: the KL divergence at every position that llama-perplexity scores.

@@ -2,11 +2,18 @@
  * Lopsided as a library: what the commands do, with the same names, and the parts they are made of.
  */
 
+export { type Allocation, allocate } from "./budget/allocate.js";
+export type { RoleLimit } from "./budget/candidates.js";
+export { type PlanOptions, type PlanResult, plan } from "./budget/plan.js";
+export {
+  type SensitivityOptions,
+  type SensitivityResult,
+  sensitivity,
+} from "./budget/sensitivity/measure.js";
 export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
 export * from "./errors.js";
 export type { Divergence } from "./evaluate/divergence.js";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./evaluate/measure.js";
-export type { PassRate } from "./evaluate/tasks/pass-rates.js";
 export { Conversation, type ConversationOptions } from "./generate/conversation.js";
 export { type GenerateControls, Generator, type GeneratorOptions } from "./generate/generator.js";
 export { type Completion, type GenerateRequest, greedy } from "./generate/request.js";
@@ -25,45 +32,42 @@ export { type MakeResult, make } from "./make/make.js";
 export type { MakeOptions } from "./make/options.js";
 export { type PublishOptions, type PublishResult, publish } from "./make/publish.js";
 export type { StageEvent } from "./make/stages.js";
-export { type CacheLayer, type CacheType, cacheLayers, cacheSize } from "./model/kv-cache.js";
-export { type Machine, parseMachine } from "./model/machines.js";
+export { type FitOptions, type FitResult, fit } from "./memory/fit.js";
+export { type CacheLayer, type CacheType, cacheLayers, cacheSize } from "./memory/kv-cache.js";
+export { type Machine, parseMachine } from "./memory/machines.js";
+export { measureMemoryTable } from "./memory/memory-table.js";
+export { type InspectResult, inspect } from "./model/inspect.js";
 export { openModel } from "./model/open.js";
 export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
 export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
-export { type CheckedTask, type CheckOptions, type CheckResult, check } from "./pipeline/check.js";
-export { type ConvertOptions, type ConvertResult, convert } from "./pipeline/convert.js";
-export { type FitOptions, type FitResult, fit } from "./pipeline/fit.js";
-export { type InspectResult, inspect } from "./pipeline/inspect.js";
-export { type PlanOptions, type PlanResult, plan } from "./pipeline/plan.js";
+export type { OnProgress, Progress } from "./progress.js";
+export { type ConvertOptions, type ConvertResult, convert } from "./quantize/convert.js";
 export {
   type QuantizedTensor,
   type QuantizeOptions,
   type QuantizeResult,
   quantize,
-} from "./pipeline/quantize.js";
-export { type SensitivityOptions, type SensitivityResult, sensitivity } from "./pipeline/sensitivity.js";
+} from "./quantize/quantize.js";
 export {
   type ComparedTensor,
   type VerifyOptions,
   type VerifyResult,
   verify,
   type ZeroBlocks,
-} from "./pipeline/verify.js";
-export type { WriteControls, WrittenFile, WrittenOutput } from "./pipeline/write-model.js";
-export type { OnProgress, Progress } from "./progress.js";
+} from "./quantize/verify.js";
 export { decodeRows, encodeRows } from "./quants/codec.js";
 export { type Effort, efforts } from "./quants/effort.js";
 export { EncoderPool } from "./quants/pool.js";
 export { bitsPerWeight, rowBytes, type TypeName, type TypeTraits, traitsOf, types } from "./quants/types.js";
-export { type Allocation, allocate } from "./recipe/allocate.js";
-export type { RoleLimit } from "./recipe/candidates.js";
-export { planTypes, type TypePlan } from "./recipe/plan.js";
 export { loadRecipe, presetNames } from "./recipe/presets.js";
 export { parseRecipe, type Recipe } from "./recipe/recipe.js";
 export { renderRecipe } from "./recipe/render.js";
+export { planTypes, type TypePlan } from "./recipe/type-plan.js";
 export { type CardOptions, renderCard } from "./report/card.js";
 export { type Evaluation, readEvaluation, renderEvaluation } from "./report/evaluation.js";
-export { measureMemoryTable } from "./report/memory-table.js";
 export { writeCard, writeReport } from "./report/write.js";
+export { type CheckedTask, type CheckOptions, type CheckResult, check } from "./tasks/check.js";
+export type { PassRate } from "./tasks/pass-rates.js";
 export { version } from "./version.js";
+export type { WriteControls, WrittenFile, WrittenOutput } from "./write/write-model.js";

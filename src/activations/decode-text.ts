@@ -2,14 +2,8 @@
 import type { JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import type { Observer } from "../engine/observer.js";
-import {
-  batchesOf,
-  batchTokens,
-  cutIntoChunks,
-  sequencesTogether,
-  type TextChunks,
-} from "../evaluate/chunks.js";
-import { readText } from "../evaluate/text.js";
+import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
+import { readText } from "../text/text.js";
 
 export interface DecodeTextParams {
   readonly model: ModelOptions;

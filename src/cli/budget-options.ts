@@ -1,8 +1,8 @@
 /** The options that say how large a model may be, for the commands that choose types. */
 import type { Command } from "commander";
+import type { BudgetOptions } from "../budget/budget.js";
 import { parseSize } from "../bytes/size.js";
-import { type CacheType, parseCacheType } from "../model/kv-cache.js";
-import type { BudgetOptions } from "../pipeline/budget.js";
+import { type CacheType, parseCacheType } from "../memory/kv-cache.js";
 import { notNegative, read, wholeNumber } from "./arguments.js";
 
 export interface BudgetFlags {

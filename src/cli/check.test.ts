@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { CheckResult } from "../pipeline/check.js";
+import type { CheckResult } from "../tasks/check.js";
 import { fixture, lopsided } from "../testing/command.js";
 
 const model = fixture("tiny-moe-q8_0.gguf");

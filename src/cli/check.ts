@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type CheckResult, check } from "../pipeline/check.js";
+import { type CheckResult, check } from "../tasks/check.js";
 import { formatCount, formatDuration } from "../units.js";
 import { wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { type ConversionTarget, parseConversionTarget } from "../model/huggingface/conversion.js";
-import { convert } from "../pipeline/convert.js";
+import { convert } from "../quantize/convert.js";
 import { formatBytes, formatDuration } from "../units.js";
 import { read, wholeNumber } from "./arguments.js";
 import { restart, resume, splitMaxSize } from "./output-options.js";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseSize } from "../bytes/size.js";
-import { type CacheType, parseCacheType } from "../model/kv-cache.js";
-import { type FitResult, fit } from "../pipeline/fit.js";
+import { type FitResult, fit } from "../memory/fit.js";
+import { type CacheType, parseCacheType } from "../memory/kv-cache.js";
 import { formatBinaryBytes, formatBytes } from "../units.js";
 import { read, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";

@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../errors.js";
 import type { GeneratorOptions } from "../generate/generator.js";
-import { type CacheType, parseCacheType } from "../model/kv-cache.js";
+import { type CacheType, parseCacheType } from "../memory/kv-cache.js";
 import type { OnProgress } from "../progress.js";
 import { read, wholeNumber } from "./arguments.js";
 

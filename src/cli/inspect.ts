@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { inspect } from "../pipeline/inspect.js";
+import { inspect } from "../model/inspect.js";
 import { formatBytes } from "../units.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { type CommandContext, type CommandResult, runCommand } from "./run.js";

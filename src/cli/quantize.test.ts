@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { planGguf } from "../gguf/layout.js";
 import { writeMomentsFile } from "../moments/file.js";
-import type { QuantizeResult } from "../pipeline/quantize.js";
+import type { QuantizeResult } from "../quantize/quantize.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { writeGgufFile } from "../testing/gguf-file.js";
 import { randomMoments } from "../testing/moments.js";

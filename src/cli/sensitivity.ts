@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type SensitivityResult, sensitivity } from "../pipeline/sensitivity.js";
+import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
 import { formatDuration } from "../units.js";
 import { notNegative, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";

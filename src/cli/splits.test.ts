@@ -6,7 +6,7 @@ import { loadLibrary } from "../engine/library.js";
 import { Model } from "../engine/model.js";
 import { openGguf } from "../model/gguf-model.js";
 import { rowCount } from "../model/source.js";
-import type { QuantizeResult } from "../pipeline/quantize.js";
+import type { QuantizeResult } from "../quantize/quantize.js";
 import { fixture, lopsided } from "../testing/command.js";
 // Loads llama.cpp's library in this process, beside the engine's.
 import "../testing/ggml.js";

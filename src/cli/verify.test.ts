@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { FileSource } from "../bytes/source.js";
 import { type GgufTensor, readGgufHeader } from "../gguf/reader.js";
-import type { VerifyResult } from "../pipeline/verify.js";
+import type { VerifyResult } from "../quantize/verify.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { writeGgufFile } from "../testing/gguf-file.js";
 import { temporaryFolder } from "../testing/temporary.js";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type ComparedTensor, type VerifyResult, verify, type ZeroBlocks } from "../pipeline/verify.js";
+import { type ComparedTensor, type VerifyResult, verify, type ZeroBlocks } from "../quantize/verify.js";
 import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";

@@ -4,12 +4,12 @@ import type { ModelContext } from "../engine/context.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import { UsageError } from "../errors.js";
-import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChunks } from "./chunks.js";
+import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
+import { readText } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
 import { LogitsBase } from "./logits-base.js";
 import { firstScored, type Perplexity, scoredPerChunk } from "./perplexity.js";
 import { BaseScorer, decodeChunks, noNumbers, PlainScorer, ReferenceScorer, type Scorer } from "./scorers.js";
-import { readText } from "./text.js";
 
 export interface MeasureParams {
   readonly model: ModelOptions;

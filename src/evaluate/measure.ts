@@ -7,10 +7,10 @@ import { Engine } from "../engine/engine.js";
 import { findModelFiles, memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
+import { checkReadable } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
 import { type MeasureParams, type MeasureResult, measure } from "./measure-job.js";
 import type { Perplexity } from "./perplexity.js";
-import { checkReadable } from "./text.js";
 
 export interface PerplexityOptions {
   /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */

@@ -2,7 +2,7 @@
 import type { ModelContext } from "../engine/context.js";
 import { MalformedInputError } from "../errors.js";
 import type { RowScore } from "../reduce/reducer.js";
-import type { ChunkBatch, TextChunks } from "./chunks.js";
+import type { ChunkBatch, TextChunks } from "../text/chunks.js";
 import { type Divergence, DivergenceStatistics } from "./divergence.js";
 import { compareWithBase, type LogitsBase, logProbability } from "./logits-base.js";
 import { LogitsBaseWriter } from "./logits-base-file.js";

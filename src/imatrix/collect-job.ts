@@ -10,8 +10,8 @@ import {
 } from "../activations/decode-text.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Observer } from "../engine/observer.js";
-import type { TextChunks } from "../evaluate/chunks.js";
 import { collectPass, type MomentsPass } from "../moments/collect-job.js";
+import type { TextChunks } from "../text/chunks.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import type { Imatrix } from "./imatrix.js";

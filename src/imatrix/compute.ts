@@ -6,12 +6,13 @@ import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
-import { checkReadable, readText } from "../evaluate/text.js";
 import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import type { MomentsOptions } from "../moments/plan.js";
 import type { OnProgress } from "../progress.js";
+import { checkReadable, readText } from "../text/text.js";
+import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix } from "./collect-job.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
@@ -19,7 +20,6 @@ import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { withPrior } from "./importance.js";
 import { mergeImatrices } from "./merge.js";
-import { varietyWarning } from "./variety.js";
 
 export interface ImatrixOptions {
   /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */

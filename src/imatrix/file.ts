@@ -1,7 +1,7 @@
 /** Importance matrices on disk, in either format. */
 
+import { writeWholeFile } from "../bytes/atomic-write.js";
 import { type ByteSource, FileSource } from "../bytes/source.js";
-import { writeWholeFile } from "../bytes/whole-file.js";
 import { MalformedInputError } from "../errors.js";
 import { datParts, readDat } from "./dat.js";
 import { ggufParts, readImatrixGguf } from "./gguf.js";

@@ -1,9 +1,9 @@
 /** The stage `imatrix`: calibration, and the second moments if they are to be used. */
 import { basename } from "node:path";
+import { sha256OfFile } from "../bytes/sha256.js";
 import { MIRRORED_VERSION } from "../engine/native.js";
 import { computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
-import { sha256OfFile } from "../pipeline/hash.js";
 import { engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 

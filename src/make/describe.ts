@@ -1,6 +1,6 @@
 /** The stages `card` and `report`: the files that people read. */
 import { rename, stat } from "node:fs/promises";
-import { sha256OfFile } from "../pipeline/hash.js";
+import { sha256OfFile } from "../bytes/sha256.js";
 import { writeCard, writeReport } from "../report/write.js";
 import type { Recorded } from "./record.js";
 import type { MakeRun } from "./run.js";

@@ -1,13 +1,13 @@
 /** Copies a remote model's files to a folder; goes on where a run was stopped. */
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { inOrder } from "../bytes/bounded-pipeline.js";
 import { checkRoom, syncFolder, writeProblem } from "../bytes/disk.js";
 import { partialPathOf, writeFully } from "../bytes/output.js";
+import { sha256OfFile } from "../bytes/sha256.js";
 import type { ByteSource } from "../bytes/source.js";
 import { EnvironmentError } from "../errors.js";
 import { openModel } from "../model/open.js";
-import { sha256OfFile } from "../pipeline/hash.js";
-import { inOrder } from "../pipeline/window.js";
 import type { OnProgress } from "../progress.js";
 
 export interface DownloadOptions {

@@ -1,8 +1,8 @@
 /** The stages `quantize` and `verify`: the model file. */
 import { UsageError } from "../errors.js";
 import { weightCount } from "../model/source.js";
-import { type QuantizeResult, quantize } from "../pipeline/quantize.js";
-import { type VerifyResult, verify } from "../pipeline/verify.js";
+import { type QuantizeResult, quantize } from "../quantize/quantize.js";
+import { type VerifyResult, verify } from "../quantize/verify.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Calibration } from "./calibrate.js";
 import { mainTypeOf, variantName } from "./names.js";

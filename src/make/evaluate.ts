@@ -1,13 +1,13 @@
 /** The stages `evaluate` and `baseline`: how far the model, and a common quantization, are from the source. */
 import { rm } from "node:fs/promises";
+import { sha256OfFile } from "../bytes/sha256.js";
 import { MIRRORED_VERSION } from "../engine/native.js";
 import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
 import { openModel } from "../model/open.js";
 import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
-import type { CheckResult } from "../pipeline/check.js";
-import { identityOf } from "../pipeline/fingerprint.js";
-import { sha256OfFile } from "../pipeline/hash.js";
-import { type QuantizeResult, quantize } from "../pipeline/quantize.js";
+import { type QuantizeResult, quantize } from "../quantize/quantize.js";
+import type { CheckResult } from "../tasks/check.js";
+import { identityOf } from "../write/fingerprint.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
 import { baselineOf } from "./options.js";

@@ -1,27 +1,28 @@
 /** `make`: from a source model to a folder that can be published, in one run that goes on after any interruption. */
+
+import type { PlanResult } from "../budget/plan.js";
+import type { SensitivityResult } from "../budget/sensitivity/measure.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError } from "../errors.js";
 import type { ImatrixResult } from "../imatrix/compute.js";
-import type { PlanResult } from "../pipeline/plan.js";
-import type { QuantizeResult } from "../pipeline/quantize.js";
-import type { SensitivityResult } from "../pipeline/sensitivity.js";
-import type { VerifyResult } from "../pipeline/verify.js";
+import type { QuantizeResult } from "../quantize/quantize.js";
+import type { VerifyResult } from "../quantize/verify.js";
 import { calibrate } from "./calibrate.js";
 import { type Described, describe } from "./describe.js";
+import { checkRoomFor } from "./disk-space.js";
 import { checkTypes, encode, verifyEncoded } from "./encode.js";
 import { type Evaluated, evaluate } from "./evaluate.js";
 import { MakeFolder } from "./folder.js";
 import { checkMakeOptions, type MakeOptions } from "./options.js";
 import { MakeProgress } from "./progress.js";
 import { record } from "./record.js";
-import { checkRoomFor } from "./room.js";
 import type { MakeRun } from "./run.js";
 import { type PreparedSource, prepareSource, readSource, type SourceFacts } from "./source.js";
+import { plannedStages } from "./stage-durations.js";
 import { type StageEvent, Stages, stopped } from "./stages.js";
 import { type Checked, checkTasks } from "./tasks.js";
 import { chooseTypes } from "./types.js";
-import { plannedStages } from "./weights.js";
 
 /** What each stage found; stages that were skipped say what they found when they were done. */
 export interface MakeResult extends Described {

@@ -1,10 +1,10 @@
 /** What `make` is asked for. */
 import { stat } from "node:fs/promises";
+import type { BudgetOptions } from "../budget/budget.js";
 import { UsageError } from "../errors.js";
-import { checkReadable } from "../evaluate/text.js";
-import type { BudgetOptions } from "../pipeline/budget.js";
 import type { Effort } from "../quants/effort.js";
 import { parseBaseOption } from "../recipe/presets.js";
+import { checkReadable } from "../text/text.js";
 import type { StageListener } from "./stages.js";
 
 export interface MakeOptions extends Omit<BudgetOptions, "engine"> {

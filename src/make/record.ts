@@ -2,9 +2,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { MIRRORED_VERSION } from "../engine/native.js";
+import { measureMemoryTable } from "../memory/memory-table.js";
 import { openModel } from "../model/open.js";
 import { summarize } from "../model/summary.js";
-import type { QuantizedTensor } from "../pipeline/quantize.js";
+import type { QuantizedTensor } from "../quantize/quantize.js";
 import { loadRecipe } from "../recipe/presets.js";
 import {
   type Evaluation,
@@ -12,7 +13,6 @@ import {
   evaluationFormat,
   renderEvaluation,
 } from "../report/evaluation.js";
-import { measureMemoryTable } from "../report/memory-table.js";
 import { describeOrigin } from "../report/origin.js";
 import { version } from "../version.js";
 import type { Calibration } from "./calibrate.js";

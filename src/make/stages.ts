@@ -5,11 +5,11 @@
  */
 import { rm, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { sha256OfFile } from "../bytes/sha256.js";
 import { CancelledError, type LopsidedError } from "../errors.js";
-import { fingerprintOf } from "../pipeline/fingerprint.js";
-import { sha256OfFile } from "../pipeline/hash.js";
 import type { OnProgress } from "../progress.js";
 import { version } from "../version.js";
+import { fingerprintOf } from "../write/fingerprint.js";
 import type { MakeFolder } from "./folder.js";
 import type { StageFile, StageRecord } from "./state.js";
 

@@ -1,8 +1,8 @@
 /** The stages `check`, `check baseline` and `check source`: do the models still solve tasks? */
 import { memoryLimitBytes } from "../engine/limits.js";
 import { MIRRORED_VERSION } from "../engine/native.js";
-import { loadTasks } from "../evaluate/tasks/load.js";
-import { type CheckResult, check } from "../pipeline/check.js";
+import { type CheckResult, check } from "../tasks/check.js";
+import { loadTasks } from "../tasks/load.js";
 import type { Encoded } from "./encode.js";
 import { engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";

@@ -1,10 +1,10 @@
 /** The stages that choose the types: `sensitivity` and `plan` for a budget, otherwise `recipe`. */
 import { writeFile } from "node:fs/promises";
+import { type PlanResult, plan } from "../budget/plan.js";
+import { canPerturb } from "../budget/sensitivity/job.js";
+import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
+import { sha256OfFile } from "../bytes/sha256.js";
 import { MIRRORED_VERSION } from "../engine/native.js";
-import { canPerturb } from "../evaluate/sensitivity-job.js";
-import { sha256OfFile } from "../pipeline/hash.js";
-import { type PlanResult, plan } from "../pipeline/plan.js";
-import { type SensitivityResult, sensitivity } from "../pipeline/sensitivity.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { renderRecipe } from "../recipe/render.js";
 import type { Calibration } from "./calibrate.js";

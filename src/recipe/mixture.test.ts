@@ -9,8 +9,8 @@ import { uniform } from "../testing/random.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { type Ftype, ftypeNumber, ftypes } from "./ftypes.js";
 import type { TypeOverrides } from "./overrides.js";
-import { chooseTypes, type PlanRequest } from "./plan.js";
 import { baseRecipe } from "./recipe.js";
+import { chooseTypes, type PlanRequest } from "./type-plan.js";
 
 /** One line per tensor, sorted; one line if there is no choice. */
 function choice(types: () => Iterable<readonly [name: string, type: string]>): string[] {

@@ -7,8 +7,8 @@ import { roleOf } from "../model/roles.js";
 import { rowCount, weightCount } from "../model/source.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
-import { type PlannedTensor, planTypes } from "./plan.js";
 import { loadRecipe } from "./presets.js";
+import { type PlannedTensor, planTypes } from "./type-plan.js";
 
 const fixture = (name: string) =>
   JSON.parse(readFileSync(new URL(`../../fixtures/reference/${name}`, import.meta.url), "utf8"));

@@ -1,6 +1,6 @@
 /** `card` and `report`: the files that people read, beside the `evaluation.json` that they are made from. */
 import { join } from "node:path";
-import { writeTextFile } from "../bytes/whole-file.js";
+import { writeTextFile } from "../bytes/atomic-write.js";
 import { type CardOptions, renderCard } from "./card.js";
 import { evaluationFileName, readEvaluation } from "./evaluation.js";
 

@@ -1,6 +1,6 @@
 /** Evaluations for tests: a real one of the tiny model, and one of a large model's shape whose figures are invented. */
 import { readFileSync } from "node:fs";
-import { parseMachine } from "../model/machines.js";
+import { parseMachine } from "../memory/machines.js";
 import { roleOf } from "../model/roles.js";
 import { summarize } from "../model/summary.js";
 import { rowBytes, type TypeName } from "../quants/types.js";

@@ -1,0 +1,253 @@
+/** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on its weights. */
+import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { writeTextFile } from "../../bytes/atomic-write.js";
+import { Engine } from "../../engine/engine.js";
+import type { ModelOptions } from "../../engine/model.js";
+import { UsageError } from "../../errors.js";
+import type { Imatrix } from "../../imatrix/imatrix.js";
+import { type ImportanceOptions, importanceFor, loadImportance } from "../../imatrix/load-importance.js";
+import { openGguf } from "../../model/gguf-model.js";
+import { type Role, roleOf } from "../../model/roles.js";
+import { rowCount, type SourceTensor } from "../../model/source.js";
+import type { OnProgress } from "../../progress.js";
+import { isQuantizable } from "../../recipe/quantizable.js";
+import { checkReadable } from "../../text/text.js";
+import { version } from "../../version.js";
+import { expertShares } from "../expert-shares.js";
+import { ErrorCache } from "../measurement-cache.js";
+import { modelFingerprint } from "../model-fingerprint.js";
+import { sensitivityFormat } from "./file.js";
+import {
+  canPerturb,
+  identifyText,
+  measureSensitivity,
+  type SensitivityEvent,
+  type SensitivityOutcome,
+  type TensorToPerturb,
+} from "./job.js";
+
+export interface SensitivityOptions extends ImportanceOptions {
+  /** Path of a GGUF file that llama.cpp runs, or of the first of a split set; the least quantized there is. */
+  readonly model: string;
+  /** Path of the text. */
+  readonly text: string;
+  /** Path of the JSON file to write. */
+  readonly output: string;
+  /** Tokens in a chunk; 512 by default. */
+  readonly context?: number | undefined;
+  /** Chunks to compare on; 16 by default. */
+  readonly chunks?: number | undefined;
+  /** How often to measure on these chunks, with other noise each time; 1 by default. */
+  readonly rounds?: number | undefined;
+  /** Read control tokens such as `<|im_start|>` in the text as such. */
+  readonly parseSpecial?: boolean | undefined;
+  readonly threads?: number | undefined;
+  /** Layers on graphics processors; all by default, if there are any. */
+  readonly gpuLayers?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly engine?: Engine | undefined;
+}
+
+export interface MeasuredTensor {
+  readonly name: string;
+  readonly role: Role;
+  /** Nats of KL divergence for each unit of relative error. */
+  readonly alpha: number;
+  /** Standard error of alpha, over the positions of the text. */
+  readonly alphaError: number;
+}
+
+/** Relative sizes of the noise. */
+export interface Noise {
+  /** On all tensors, all the time. */
+  readonly background: number;
+  /** On one tensor, in addition. */
+  readonly added: number;
+}
+
+export interface SensitivityResult {
+  readonly output: string;
+  readonly chunks: number;
+  readonly noise: Noise;
+  /** Mean KL divergence of the model with noise on all tensors. */
+  readonly backgroundKld: number;
+  readonly tensors: readonly MeasuredTensor[];
+  readonly seconds: number;
+}
+
+/** The background is about what three-bit types do; the added noise is what the smallest ones do, and a bit more. */
+const noise: Noise = { background: 0.02, added: 0.12 };
+
+const defaultChunks = 16;
+
+/**
+ * Puts a little noise of known size on all tensors of the loaded model, and more on one tensor at a time; what that
+ * adds to the KL divergence from the model without noise, over the size of the added noise, is the tensor's
+ * sensitivity. Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished work is kept beside
+ * the output and continued by the next run with the same model, text and options.
+ *
+ * @throws UsageError if options make no sense, the text is too short or the imatrix is of another model;
+ *   MalformedInputError, EnvironmentError, CancelledError as in `measurePerplexity`
+ */
+export async function sensitivity(options: SensitivityOptions): Promise<SensitivityResult> {
+  const started = performance.now();
+  await checkReadable(options.text);
+  const source = await openGguf(options.model);
+  const engine = options.engine ?? new Engine();
+  try {
+    const imatrix = await loadImportance(options, source.tensors);
+    const fingerprint = await modelFingerprint(source);
+    const tensors = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
+    const params = paramsOf(options);
+    const run = await runName(engine, options, params, fingerprint, imatrix);
+    const partial = `${options.output}.partial`;
+    const known = await ErrorCache.open(partial);
+    try {
+      const { chunks, background } = await measureMissing(
+        tensors,
+        imatrix,
+        known,
+        run,
+        engine,
+        params,
+        options,
+      );
+      const result = {
+        chunks,
+        noise,
+        backgroundKld: background.mean,
+        tensors: tensors.map(({ name }) => resultOf(name, known, run)),
+      };
+      const file = { format: sensitivityFormat, version, fingerprint, ...result };
+      await writeTextFile(options.output, `${JSON.stringify(file, undefined, 1)}\n`);
+      await rm(partial, { force: true });
+      return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
+    } finally {
+      await known.close();
+    }
+  } finally {
+    if (options.engine === undefined) await engine.close();
+    await source.close();
+  }
+}
+
+function paramsOf(options: SensitivityOptions) {
+  const { model: path, gpuLayers, context = 512, chunks = defaultChunks, rounds = 1 } = options;
+  for (const [option, value, least] of [
+    ["--ctx", context, 4],
+    ["--chunks", chunks, 1],
+    ["--rounds", rounds, 1],
+  ] as const) {
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new UsageError(`${option} ${value}: must be a whole number of at least ${least}.`);
+    }
+  }
+  const model: ModelOptions = { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) };
+  return {
+    model,
+    text: options.text,
+    context,
+    chunks,
+    rounds,
+    parseSpecial: options.parseSpecial ?? false,
+    threads: options.threads,
+  };
+}
+
+/** Stands for all that a measurement depends on besides the tensor and the level. */
+async function runName(
+  engine: Engine,
+  { signal, priorWeight }: SensitivityOptions,
+  params: ReturnType<typeof paramsOf>,
+  fingerprint: string,
+  imatrix: Imatrix | undefined,
+): Promise<string> {
+  const tokens = await engine.run(identifyText, params, { signal });
+  const hash = createHash("sha256").update(
+    JSON.stringify([fingerprint, tokens, params.context, params.rounds, priorWeight, noise]),
+  );
+  for (const [name, { sums }] of imatrix?.entries ?? []) {
+    hash.update(name).update(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength));
+  }
+  return hash.digest("hex");
+}
+
+type Quantity = "growth" | "growth error" | "error";
+
+/** Names what is kept of a tensor's measurement. */
+function keyOf(run: string, name: string, quantity: Quantity): string {
+  return createHash("sha256").update(`${run} ${name} ${quantity}`).digest("hex").slice(0, 40);
+}
+
+/** Measures what is not known yet. */
+async function measureMissing(
+  tensors: readonly SourceTensor[],
+  imatrix: Imatrix | undefined,
+  known: ErrorCache,
+  run: string,
+  engine: Engine,
+  params: ReturnType<typeof paramsOf>,
+  options: SensitivityOptions,
+): Promise<SensitivityOutcome> {
+  const tasks = tensors.map((tensor) => ({
+    ...taskOf(tensor, imatrix, options),
+    isWanted: known.get(keyOf(run, tensor.name, "error")) === undefined,
+  }));
+  const total = tensors.length;
+  let done = tasks.filter(({ isWanted }) => !isWanted).length;
+  const writes: Promise<void>[] = [];
+  const onEvent = ({ name, error, growth }: SensitivityEvent) => {
+    done++;
+    options.onProgress?.({ step: "sensitivity", done, total, unit: "tensors", detail: name });
+    const entries = [
+      ["growth", Math.max(0, growth.mean)],
+      ["growth error", growth.error],
+      ["error", error],
+    ] as const;
+    writes.push(known.add(new Map(entries.map(([quantity, value]) => [keyOf(run, name, quantity), value]))));
+  };
+  try {
+    return await engine.run(
+      measureSensitivity,
+      { ...params, ...noise, tensors: tasks },
+      { onEvent, signal: options.signal },
+    );
+  } finally {
+    await Promise.all(writes);
+  }
+}
+
+function taskOf(
+  tensor: SourceTensor,
+  imatrix: Imatrix | undefined,
+  options: ImportanceOptions,
+): Omit<TensorToPerturb, "isWanted"> {
+  const { name, type, shape } = tensor;
+  if (!canPerturb(type)) {
+    throw new UsageError(
+      `${name} is ${type}, which Lopsided cannot write back; measure the sensitivity of the F16, BF16 or Q8_0 file.`,
+      { tensor: name, type },
+    );
+  }
+  const importance = imatrix && importanceFor(imatrix, tensor, options);
+  const matrices = rowCount(shape) / (shape[1] ?? 1);
+  const shares = expertShares(imatrix, importance, matrices);
+  const experts = importance?.experts.map((values, expert) => ({
+    importance: values,
+    share: shares[expert] ?? 1,
+  }));
+  return { name, type, shape, experts };
+}
+
+/**
+ * What did not measurably cost anything may still cost as much as could not be seen: a sensitivity is at least half
+ * its standard error.
+ */
+function resultOf(name: string, known: ErrorCache, run: string): MeasuredTensor {
+  const value = (quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
+  const error = value("error") || noise.added;
+  const alphaError = value("growth error") / error;
+  return { name, role: roleOf(name), alpha: Math.max(value("growth") / error, alphaError / 2), alphaError };
+}

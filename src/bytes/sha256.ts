@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { Worker } from "node:worker_threads";
+import { CancelledError, InternalError } from "../errors.js";
+import { deserializeError } from "../serialized-error.js";
+import type { HashReply } from "./sha256-worker.js";
+import { type ByteSource, FileSource } from "./source.js";
+
+/** Bytes read at a time: large enough for the disk, small enough for others to get their turn in between. */
+const pieceBytes = 1 << 20;
+
+/**
+ * Files from this size on are hashed in a thread of their own. Otherwise hashing a model would be most of what the
+ * main thread does, and keep it from supplying many encoder threads.
+ */
+const threadBytes = 64 << 20;
+
+/**
+ * SHA-256 of a local file in hexadecimal. Memory is constant. Throws an EnvironmentError if it cannot be read, a
+ * CancelledError if `signal` is aborted.
+ */
+export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+  const source = await FileSource.open(path);
+  try {
+    return source.byteLength < threadBytes
+      ? await sha256Of(source, signal)
+      : await sha256InThread(path, signal);
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * Begins the SHA-256 of a source that is about to be read, and returns a function that says it when it has been
+ * read. A local file is read a second time meanwhile; of what comes from a server the bytes are hashed as they
+ * come, unless the server says the checksum.
+ */
+export function beginChecksum(source: ByteSource, signal?: AbortSignal): () => Promise<string> {
+  const { remote } = source;
+  if (remote) {
+    remote.beginChecksum();
+    return () => remote.sha256();
+  }
+  const hashing = sha256OfFile(source.name, signal);
+  hashing.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
+  return () => hashing;
+}
+
+/** SHA-256 of all of a source, computed here. */
+export async function sha256Of(source: FileSource, signal?: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
+    if (signal?.aborted) throw new CancelledError("stopped");
+    hash.update(await source.read(offset, Math.min(pieceBytes, source.byteLength - offset)));
+  }
+  return hash.digest("hex");
+}
+
+async function sha256InThread(path: string, signal: AbortSignal | undefined): Promise<string> {
+  if (signal?.aborted) throw new CancelledError("stopped");
+  const worker = new Worker(new URL("./sha256-worker.js", import.meta.url), {
+    workerData: path,
+    execArgv: [],
+  });
+  const stopped = new Promise<never>((_, reject) => {
+    signal?.addEventListener("abort", () => reject(new CancelledError("stopped")), { once: true });
+  });
+  stopped.catch(() => {}); // after the hash is there, nobody waits for it
+  const reply = new Promise<HashReply>((resolve, reject) => {
+    worker.on("message", resolve);
+    worker.on("error", reject);
+    worker.on("exit", (code) =>
+      reject(new InternalError(`the hashing thread ended with exit code ${code}.`)),
+    );
+  });
+  try {
+    const result = await Promise.race([reply, stopped]);
+    if ("error" in result) throw deserializeError(result.error);
+    return result.sha256;
+  } finally {
+    await worker.terminate();
+  }
+}

@@ -1,0 +1,241 @@
+/** `fit`: what a model needs to run, and whether a machine has it. */
+import { Engine } from "../engine/engine.js";
+import { memoryLimitBytes } from "../engine/limits.js";
+import { UsageError } from "../errors.js";
+import { openModel } from "../model/open.js";
+import { isTied } from "../model/roles.js";
+import type { ModelSource } from "../model/source.js";
+import { listTensors } from "../model/summary.js";
+import { loadRecipe } from "../recipe/presets.js";
+import type { Recipe } from "../recipe/recipe.js";
+import { chooseTypes, type TensorToPlan } from "../recipe/type-plan.js";
+import { parseHubAddress } from "../remote/hub.js";
+import { type CacheType, contextStep, paddedContext } from "./kv-cache.js";
+import { type Machine, parseMachine } from "./machines.js";
+import { isFormulaComplete, type MemoryNeed, PlannedModel } from "./planned-memory.js";
+
+export interface FitOptions {
+  /** GGUF file (its header suffices), first file of a split set, or Hugging Face folder. */
+  readonly model: string;
+  /** What the model would be quantized with: a preset, a mixture of llama.cpp's, a type or a recipe file. */
+  readonly recipe?: string | undefined;
+  /** Tokens of context for each sequence; by default the longest that fits, up to what the model was trained for. */
+  readonly context?: number | undefined;
+  readonly keyType?: CacheType | undefined;
+  readonly valueType?: CacheType | undefined;
+  /** Conversations at once, each with its own context; 1 by default. */
+  readonly parallel?: number | undefined;
+  /** A machine or an amount: see `parseMachine`; the memory of this computer by default. */
+  readonly memory?: string | undefined;
+  /** Memory to leave free; llama-server's 1 GiB by default. */
+  readonly marginBytes?: number | undefined;
+  /** Ask llama.cpp's library rather than compute; true by default, where it is installed. */
+  readonly useLibrary?: boolean | undefined;
+  readonly engine?: Engine | undefined;
+}
+
+export interface FitResult {
+  readonly model: string;
+  /** Name of the recipe whose types the figures are for; undefined: the model as it is. */
+  readonly recipe: string | undefined;
+  /** Tokens for each sequence, as llama.cpp rounds them. */
+  readonly context: number;
+  readonly sequences: number;
+  readonly keyType: CacheType;
+  readonly valueType: CacheType;
+  /** All tensors. */
+  readonly weightsBytes: number;
+  /** Part of the weights that stays in the computer's memory if the machine is a card: the token embedding. */
+  readonly hostBytes: number;
+  /** KV cache and recurrent states of all sequences. */
+  readonly kvBytes: number;
+  /** What one more token of context costs in one sequence. */
+  readonly kvBytesPerToken: number;
+  /** What a sequence takes whatever the context: windows of sliding-window layers and recurrent states. */
+  readonly kvFixedBytes: number;
+  readonly computeBytes: number;
+  /** Weights, cache and compute buffers. */
+  readonly totalBytes: number;
+  /** Of these, what the machine must hold: all but `hostBytes`. */
+  readonly neededBytes: number;
+  readonly memory: Machine;
+  /** What the machine has left for the model: its bytes less the margin. */
+  readonly availableBytes: number;
+  readonly fits: boolean;
+  /** Longest context that fits, at most what the model was trained for; 0 if none does. */
+  readonly maxContext: number;
+  readonly trainedContext: number;
+  /** Who gave the sizes of cache and compute buffers. */
+  readonly source: MemoryNeed["source"];
+  /** What to know about the figures. */
+  readonly notes: readonly string[];
+  /** The llama-server command line. */
+  readonly command: string;
+}
+
+/**
+ * Reads the header only. Throws a UsageError for options that make no sense, a MalformedInputError for damaged
+ * files or such that lack what the computation needs.
+ */
+export async function fit(options: FitOptions): Promise<FitResult> {
+  const { parallel: sequences = 1, keyType = "F16", valueType = "F16", useLibrary = true } = options;
+  checkWhole("--ctx", options.context);
+  checkWhole("--parallel", sequences);
+  const machine = parseMachine(options.memory ?? "host RAM", memoryLimitBytes(), options.marginBytes);
+  const recipe = options.recipe === undefined ? undefined : await loadRecipe(options.recipe);
+  const source = await openModel(options.model);
+  const engine = useLibrary ? (options.engine ?? new Engine()) : undefined;
+  const tensors = recipe === undefined ? source.tensors : typesBy(recipe, source);
+  const planned = new PlannedModel({ metadata: source.metadata, tensors }, engine);
+  try {
+    const needOf = (contextLength: number) => planned.need({ contextLength, sequences, keyType, valueType });
+    const weights = weightsOn(machine, listTensors({ tensors }));
+    const availableBytes = machine.bytes - machine.marginBytes;
+    const trainedContext = planned.architecture.contextLength;
+    const room = availableBytes - weights.neededBytes;
+    const maxContext = await longestContext(room, trainedContext, needOf);
+    const context = paddedContext(options.context ?? (maxContext || Math.min(trainedContext, 4096)));
+    const need = await needOf(context);
+    const neededBytes = weights.neededBytes + need.kvBytes + need.computeBytes;
+    return {
+      model: options.model,
+      recipe: recipe?.name,
+      context,
+      sequences,
+      keyType,
+      valueType,
+      weightsBytes: weights.bytes,
+      hostBytes: weights.hostBytes,
+      ...need,
+      totalBytes: weights.bytes + need.kvBytes + need.computeBytes,
+      neededBytes,
+      memory: machine,
+      availableBytes,
+      fits: neededBytes <= availableBytes,
+      maxContext,
+      trainedContext,
+      notes: notesOn(planned, need, { context, trainedContext }),
+      command: commandFor(recipe === undefined ? options.model : "quantized.gguf", {
+        context,
+        sequences,
+        keyType,
+        valueType,
+      }),
+    };
+  } finally {
+    await planned.close();
+    if (options.engine === undefined) await engine?.close();
+  }
+}
+
+/** The tensors as a recipe makes them, with an importance matrix that knows all of them. */
+function typesBy(recipe: Recipe, { tensors, metadata }: ModelSource): TensorToPlan[] {
+  const planned = chooseTypes({ tensors, metadata, recipe, hasImportance: () => true });
+  return planned.tensors.map(({ name, shape, to }) => ({ name, shape, type: to }));
+}
+
+/**
+ * Where the weights lie: llama.cpp keeps the token embedding in the computer's memory when the rest is on a card; a
+ * table that also is the output is there twice.
+ */
+export function weightsOn(
+  { isCard }: Machine,
+  tensors: readonly { readonly name: string; readonly bytes: number }[],
+): { bytes: number; hostBytes: number; neededBytes: number } {
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const table = tensors.find(({ name }) => name === "token_embd.weight")?.bytes ?? 0;
+  const hostBytes = isCard ? table : 0;
+  const isTwice = isCard && isTied(tensors.map(({ name }) => name));
+  return { bytes, hostBytes, neededBytes: isTwice ? bytes : bytes - hostBytes };
+}
+
+/** The longest context, in steps of 256, whose cache and compute buffers fit in `room`; 0 if none does. */
+async function longestContext(
+  room: number,
+  longest: number,
+  needOf: (context: number) => Promise<MemoryNeed>,
+): Promise<number> {
+  let [fitting, tooLong] = [0, Math.floor(longest / contextStep) + 1];
+  while (tooLong - fitting > 1) {
+    const middle = Math.floor((fitting + tooLong) / 2);
+    const { kvBytes, computeBytes } = await needOf(middle * contextStep);
+    if (kvBytes + computeBytes <= room) fitting = middle;
+    else tooLong = middle;
+  }
+  return fitting * contextStep;
+}
+
+function notesOn(
+  planned: PlannedModel,
+  need: MemoryNeed,
+  { context, trainedContext }: { context: number; trainedContext: number },
+): string[] {
+  const notes: string[] = [];
+  if (planned.note !== undefined) notes.push(`llama.cpp could not be asked: ${planned.note}`);
+  if (need.source === "formula") {
+    notes.push("the compute buffers are an estimate; llama.cpp's library would tell their size.");
+    if (!isFormulaComplete(planned.architecture)) {
+      notes.push(
+        `the KV cache of ${planned.architecture.name} has parts that the formula does not know; it takes more.`,
+      );
+    }
+  } else {
+    notes.push(
+      "sizes are those of llama.cpp's build on this computer; other backends' compute buffers differ.",
+    );
+  }
+  if (context > trainedContext) {
+    notes.push(`the model was trained for ${trainedContext} tokens of context.`);
+  }
+  return notes;
+}
+
+/** How llama-server is told of a model; it downloads remote ones itself. */
+function modelWords(model: string): string[] {
+  if (/^https?:/.test(model)) return ["-mu", quoted(model)];
+  if (!model.startsWith("hf://")) return ["-m", quoted(model)];
+  const { repository, revision, path } = parseHubAddress(model);
+  // What is not GGUF is converted first; llama-server knows no revisions but by address.
+  if (path === undefined) return ["-m", "converted.gguf"];
+  if (revision === undefined) return ["-hfr", quoted(repository), "-hff", quoted(path)];
+  return ["-mu", quoted(`https://huggingface.co/${repository}/resolve/${revision}/${path}`)];
+}
+
+/** A word of a shell command. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function commandFor(
+  model: string,
+  {
+    context,
+    sequences,
+    keyType,
+    valueType,
+  }: Pick<FitResult, "context" | "sequences" | "keyType" | "valueType">,
+): string {
+  const types = [
+    ...(keyType === "F16" ? [] : ["-ctk", keyType.toLowerCase()]),
+    ...(valueType === "F16" ? [] : ["-ctv", valueType.toLowerCase()]),
+  ];
+  // llama-server divides -c among its slots; a quantized value cache needs flash attention.
+  const flash = valueType === "F16" || valueType === "F32" || valueType === "BF16" ? [] : ["-fa", "on"];
+  const words = [
+    "llama-server",
+    ...modelWords(model),
+    "-c",
+    context * sequences,
+    "-np",
+    sequences,
+    "-ngl",
+    99,
+  ];
+  return [...words, ...types, ...flash].join(" ");
+}
+
+function checkWhole(option: string, value: number | undefined): void {
+  if (value !== undefined && (!Number.isSafeInteger(value) || value < 1)) {
+    throw new UsageError(`${option} ${value}: must be a whole number of at least 1.`);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * What a model would take in memory, before there is a file that llama.cpp could load: from llama.cpp itself by way
+ * of a file that has the model's header and nothing else, from our own formulas if it cannot be asked.
+ */
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Engine } from "../engine/engine.js";
+import { measureMemory, type PlannedMemory } from "../engine/measure-memory.js";
+import { LopsidedError } from "../errors.js";
+import { type PlannedTensor, planGguf } from "../gguf/layout.js";
+import type { Metadata } from "../gguf/metadata.js";
+import { Architecture } from "../model/architecture.js";
+import { estimateCompute } from "./compute-size.js";
+import { type CacheOptions, type CacheSize, cacheLayers, cacheSize } from "./kv-cache.js";
+import { isMemoryKnown } from "./layer-kinds.js";
+
+/** Memory of one configuration. */
+export interface MemoryNeed {
+  /** KV cache and recurrent states of all sequences. */
+  readonly kvBytes: number;
+  /** What one more token of context costs in one sequence. */
+  readonly kvBytesPerToken: number;
+  /** What a sequence takes whatever the context: windows of sliding-window layers and recurrent states. */
+  readonly kvFixedBytes: number;
+  readonly computeBytes: number;
+  /** Who said so: llama.cpp itself, or our formulas. */
+  readonly source: "llama.cpp" | "formula";
+}
+
+/** Why llama.cpp could not be asked, or why its figures differ from the formula; undefined if neither. */
+export interface MemoryNote {
+  readonly note?: string | undefined;
+}
+
+/** A model whose memory is asked for again and again: for one context after another. */
+export class PlannedModel {
+  readonly architecture: Architecture;
+  /** The header-only file, once it is written. */
+  #skeleton: Promise<{ folder: string; path: string }> | undefined;
+  #unavailable: string | undefined;
+
+  constructor(
+    private readonly model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] },
+    private readonly engine: Engine | undefined,
+  ) {
+    this.architecture = new Architecture(model.metadata);
+  }
+
+  /** Why llama.cpp could not be asked; undefined if it was. */
+  get note(): string | undefined {
+    return this.#unavailable;
+  }
+
+  /** What a context takes besides the weights. */
+  async need(options: CacheOptions): Promise<MemoryNeed> {
+    const formula = cacheSize(cacheLayers(this.architecture), options);
+    const measured = await this.#ask(options);
+    const perToken = { kvBytesPerToken: formula.bytesPerToken, kvFixedBytes: formula.fixedBytes };
+    if (measured === undefined) {
+      const computeBytes = estimateCompute(this.architecture, options);
+      return { kvBytes: formula.bytes, ...perToken, computeBytes, source: "formula" };
+    }
+    const { computeBytes } = measured;
+    return { kvBytes: exactCache(measured, formula), ...perToken, computeBytes, source: "llama.cpp" };
+  }
+
+  async #ask(options: CacheOptions): Promise<PlannedMemory | undefined> {
+    if (this.engine === undefined || this.#unavailable !== undefined) return undefined;
+    const { contextLength, sequences = 1, keyType = "F16", valueType = "F16", microBatch = 512 } = options;
+    try {
+      this.#skeleton ??= writeSkeleton(this.model);
+      const { path } = await this.#skeleton;
+      return await this.engine.run(measureMemory, {
+        model: { path },
+        context: {
+          contextLength,
+          sequences,
+          keyCacheType: keyType,
+          valueCacheType: valueType,
+          microBatchSize: microBatch,
+          windowedCache: true,
+          outputs: sequences,
+          beyondTraining: true,
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof LopsidedError)) throw error;
+      this.#unavailable = error.message;
+      return undefined;
+    }
+  }
+
+  async close(): Promise<void> {
+    const skeleton = await this.#skeleton?.catch(() => undefined);
+    if (skeleton !== undefined) await rm(skeleton.folder, { recursive: true, force: true });
+  }
+}
+
+/** Whether the formula's figures for this model are complete. */
+export function isFormulaComplete(architecture: Architecture): boolean {
+  return isMemoryKnown(architecture);
+}
+
+/**
+ * llama.cpp rounds what it reports to 0.01 MiB: where the formula agrees within that, the formula's exact figure
+ * is taken, and llama.cpp's otherwise.
+ */
+function exactCache({ cacheBytes }: PlannedMemory, { bytes }: CacheSize): number {
+  // A model with windows and states reports up to three caches, each rounded, in single precision.
+  const tolerance = 3 * 0.005 * 2 ** 20 + 1e-6 * bytes;
+  return Math.abs(cacheBytes - bytes) <= tolerance ? bytes : cacheBytes;
+}
+
+/**
+ * Writes the model's header into a file of the model's length without contents (which takes no space on the disk),
+ * for a load that reads no weights. The vocabulary is left out: it has no part in the memory and takes a second.
+ */
+async function writeSkeleton({
+  metadata,
+  tensors,
+}: {
+  readonly metadata: Metadata;
+  readonly tensors: readonly PlannedTensor[];
+}): Promise<{ folder: string; path: string }> {
+  const architecture = new Architecture(metadata);
+  const kept = [...metadata].filter(([key]) => !key.startsWith("tokenizer."));
+  const layout = planGguf({
+    metadata: new Map([
+      ...kept,
+      [`${architecture.name}.vocab_size`, { type: "uint32", value: architecture.vocabularySize }],
+      ["tokenizer.ggml.model", { type: "string", value: "no_vocab" }],
+    ]),
+    tensors,
+  });
+  const folder = await mkdtemp(join(tmpdir(), "lopsided-"));
+  const path = join(folder, "header.gguf");
+  const file = await open(path, "w");
+  try {
+    await file.write(layout.header, 0, layout.header.byteLength, 0);
+    await file.truncate(layout.byteLength);
+  } finally {
+    await file.close();
+  }
+  return { folder, path };
+}

@@ -1,0 +1,33 @@
+/** `inspect`: what is in a model. */
+import { metadataString } from "../gguf/metadata.js";
+import { openModel } from "./open.js";
+import { type ListedTensor, listTensors, type ModelSummary, summarize } from "./summary.js";
+
+export interface InspectResult extends ModelSummary {
+  /** The path asked for. */
+  readonly model: string;
+  readonly architecture: string;
+  /** `general.name`, if the model has one. */
+  readonly name: string | undefined;
+  /** Size of the file or files. */
+  readonly bytes: number;
+  readonly tensors: readonly ListedTensor[];
+}
+
+/** Reads headers only. Errors: see `openModel`. */
+export async function inspect(model: string): Promise<InspectResult> {
+  const source = await openModel(model);
+  try {
+    const tensors = listTensors(source);
+    return {
+      model,
+      architecture: metadataString(source.metadata, "general.architecture") ?? "unknown",
+      name: metadataString(source.metadata, "general.name"),
+      bytes: source.byteLength,
+      ...summarize(tensors),
+      tensors,
+    };
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,129 @@
+/** Second moments as one quantization run uses them: which tensors have some, checked against the model. */
+import { UsageError } from "../errors.js";
+import type { SourceTensor } from "../model/source.js";
+import { weightCount } from "../model/source.js";
+import { type InputMoments, isRefinable } from "../quants/output-aware/refine.js";
+import type { TypeName } from "../quants/types.js";
+import { MomentsFile, type StoredMoments } from "./file.js";
+import { inputOf } from "./inputs.js";
+
+/** Reads the moments of an expert, or of the only matrix; an expert that saw no token has none. */
+export type ReadMoments = (expert: number) => Promise<InputMoments | undefined>;
+
+/** Moments of the inputs of a model's tensors. */
+export class ModelMoments {
+  /** The matrix read last, which the next slice is likely to want again. */
+  private latest: { readonly name: string; readonly moments: Promise<InputMoments> } | undefined;
+
+  private constructor(private readonly file: MomentsFile) {}
+
+  /** Opens a moments file. Throws a UsageError if it is another model's. */
+  static async open(path: string, tensors: readonly SourceTensor[]): Promise<ModelMoments> {
+    const file = await MomentsFile.open(path);
+    try {
+      checkModel(file, tensors);
+      return new ModelMoments(file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** A function that reads the moments of each expert of a tensor, if the file has them and the type uses them. */
+  of(tensor: SourceTensor, type: TypeName): ReadMoments | undefined {
+    if (tensor.type === type || !isRefinable(type, tensor.shape[0] ?? 1)) return undefined;
+    return this.forEncoding(tensor)?.read;
+  }
+
+  /** The moments of a tensor's input whatever its type will be, as `of` has them. */
+  forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadMoments } | undefined {
+    const input = inputOf(tensor.name)?.name;
+    const stored = input === undefined ? undefined : this.file.inputs.get(input);
+    if (input === undefined || stored === undefined) return undefined;
+    const isPerExpert = stored.counts.length > 1;
+    return { isPerExpert, read: (expert) => this.read(input, stored, isPerExpert ? expert : 0) };
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+
+  private async read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
+    if (stored.counts[index] === 0) return undefined;
+    const name = `${this.file.name}: "${input}", matrix ${index}`;
+    if (this.latest?.name !== name) this.latest = { name, moments: this.load(name, input, stored, index) };
+    return this.latest.moments;
+  }
+
+  private async load(
+    name: string,
+    input: string,
+    { counts }: StoredMoments,
+    index: number,
+  ): Promise<InputMoments> {
+    const vectors = counts[index] ?? 0;
+    const sums = await this.file.matrix(input, index);
+    const shared = new Float32Array(new SharedArrayBuffer(sums.byteLength));
+    shared.set(sums);
+    return { name, sums: shared, vectors };
+  }
+}
+
+/** Throws unless every input of the file fits the model, and no layer is left out where others are there. */
+function checkModel(file: MomentsFile, tensors: readonly SourceTensor[]): void {
+  const kinds = new Set([...file.inputs.keys()].map(withoutLayer));
+  let known = 0;
+  for (const { name, shape } of tensors) {
+    const input = inputOf(name)?.name;
+    if (input === undefined) continue;
+    const stored = file.inputs.get(input);
+    if (stored !== undefined) {
+      checkShape(file, input, stored, name, shape);
+      known++;
+    } else if (kinds.has(withoutLayer(input))) {
+      throw new UsageError(
+        `${file.name}: has no moments of "${input}", the input of "${name}", though it has those of other layers; collect them again with "lopsided imatrix --moments", or merge the file that has them.`,
+        { file: file.name, tensor: name },
+      );
+    }
+  }
+  if (known > 0) return;
+  const [example] = file.inputs.keys();
+  throw new UsageError(
+    `${file.name}: has no moments for any tensor of the model (its first are of "${example}"); it is the moments file of another model.`,
+    { file: file.name },
+  );
+}
+
+function checkShape(
+  file: MomentsFile,
+  input: string,
+  { columns, counts }: StoredMoments,
+  tensor: string,
+  [length = 1, , experts = 1]: readonly number[],
+): void {
+  if (columns === length && (counts.length === 1 || counts.length === experts)) return;
+  throw new UsageError(
+    `${file.name}: "${input}" has ${counts.length} matrices of ${columns} columns, but tensor "${tensor}" has ${experts} of ${length}. These are the moments of another model; collect those of this one with "lopsided imatrix --moments".`,
+    { file: file.name, tensor },
+  );
+}
+
+function withoutLayer(input: string): string {
+  return input.replace(/^blk\.\d+\./, "");
+}
+
+/** What to tell about the tensors that are encoded without moments, or undefined if there are none. */
+export function withoutMoments(
+  tensors: readonly { readonly source: SourceTensor; readonly type: TypeName; readonly moments?: unknown }[],
+): string | undefined {
+  const rest = tensors.filter(
+    ({ source, type, moments }) =>
+      moments === undefined && source.type !== type && isRefinable(type, source.shape[0] ?? 1),
+  );
+  if (rest.length === 0) return undefined;
+  const weights = rest.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
+  const total = tensors.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
+  const share = ((100 * weights) / total).toFixed(1);
+  return `${rest.length} tensors (${share} % of the weights, the first is ${rest[0]?.source.name}) have no moments and are encoded by their importance alone.`;
+}

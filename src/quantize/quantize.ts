@@ -1,0 +1,339 @@
+/** `quantize`: decide a type for every tensor, encode, write. */
+
+import { sha256OfFile } from "../bytes/sha256.js";
+import { UsageError } from "../errors.js";
+import type { Metadata } from "../gguf/metadata.js";
+import { coverageWarning } from "../imatrix/coverage.js";
+import type { Imatrix } from "../imatrix/imatrix.js";
+import { type ImportanceOptions, importanceFor, loadImportance } from "../imatrix/load-importance.js";
+import { openModel } from "../model/open.js";
+import type { Role } from "../model/roles.js";
+import { type ModelSource, rowCount, weightCount } from "../model/source.js";
+import { ModelMoments, withoutMoments } from "../moments/model-moments.js";
+import type { Effort } from "../quants/effort.js";
+import { rowBytes, type TypeName } from "../quants/types.js";
+import type { TypeOverrides } from "../recipe/overrides.js";
+import { loadRecipe, parseBaseOption } from "../recipe/presets.js";
+import { baseRecipe, type Recipe } from "../recipe/recipe.js";
+import { renderRecipe } from "../recipe/render.js";
+import { unmetRequirements } from "../recipe/requirements.js";
+import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
+import { outputMetadata } from "../write/output-metadata.js";
+import {
+  type OutputRequest,
+  type PlannedTensor,
+  planOutput,
+  type SplitOptions,
+} from "../write/output-plan.js";
+import {
+  describeOutput,
+  type WriteControls,
+  type WrittenFile,
+  type WrittenModel,
+  writeModel,
+} from "../write/write-model.js";
+
+export interface QuantizeOptions extends TypeOverrides, ImportanceOptions, SplitOptions, WriteControls {
+  /** GGUF file, first file of a split set, or Hugging Face folder. */
+  readonly model: string;
+  /** Path of the GGUF file to write. */
+  readonly output: string;
+  /** A preset's name, one of llama.cpp's mixtures (`Q4_K_M`), a type, or the path of a recipe file. */
+  readonly recipe?: string | undefined;
+  /** What the recipe's rules leave open; overrides the recipe's own base. A mixture, a type or `COPY`. */
+  readonly base?: string | undefined;
+  /** Metadata to add or replace. */
+  readonly overrides?: Metadata | undefined;
+  /** How long encoders search; `max` makes use of `moments`. */
+  readonly effort?: Effort | "max" | undefined;
+  /** Path of a moments file, for output-aware encoding: effort `max` needs one. */
+  readonly moments?: string | undefined;
+  /** Decide and lay out everything, write nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface QuantizedTensor {
+  readonly name: string;
+  readonly role: Role;
+  readonly shape: readonly number[];
+  readonly from: TypeName;
+  readonly to: TypeName;
+  /** Size in the output. */
+  readonly bytes: number;
+  /** Why it got its type. */
+  readonly reason: string;
+  /** Importance-weighted squared error relative to the weights' own; absent in a dry run. */
+  readonly relativeError?: number;
+}
+
+export interface QuantizeResult {
+  /** The file to open: the only one, or the first of a set. */
+  readonly output: string;
+  /** Size of all output files together. */
+  readonly bytes: number;
+  /** What was written; absent in a dry run. */
+  readonly files?: readonly WrittenFile[];
+  /** Size of the tensors alone. */
+  readonly tensorBytes: number;
+  /** Bits per weight: tensor bytes over parameters. */
+  readonly bpw: number;
+  readonly parameters: number;
+  readonly tensors: readonly QuantizedTensor[];
+  /** Of the output file; absent in a dry run, and for a set, whose `files` have one each. */
+  readonly sha256?: string;
+  readonly seconds: number;
+  /** Of what this run encoded; absent in a dry run. */
+  readonly weightsPerSecond?: number;
+  readonly peakRssBytes: number;
+}
+
+/**
+ * Quantizes a model. Everything that can be wrong with the request is found before the first weight is read.
+ * Throws a UsageError for what cannot be done as asked, a MalformedInputError for damaged input, an
+ * EnvironmentError if the disk is full or not writable, a CancelledError when stopped.
+ */
+export async function quantize(options: QuantizeOptions): Promise<QuantizeResult> {
+  const started = performance.now();
+  const recipe = await chooseRecipe(options);
+  checkEffort(options);
+  const source = await openModel(options.model, { signal: options.signal });
+  let moments: ModelMoments | undefined;
+  try {
+    const imatrix = await loadImportance(options, source.tensors);
+    moments =
+      options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
+    const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
+    const more = [imatrix && coverageWarning(imatrix), moments && withoutMoments(request.tensors)];
+    for (const warning of [...plan.warnings, ...more]) if (warning) options.onWarning?.(warning);
+    const written = options.dryRun
+      ? undefined
+      : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
+    return resultOf(plan, written ?? plannedOutput(request), written, started);
+  } finally {
+    await moments?.close();
+    await source.close();
+  }
+}
+
+/** What an opened source becomes: the types, and all that the writer needs. */
+async function requestFor(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  moments: ModelMoments | undefined,
+  options: QuantizeOptions,
+): Promise<{
+  plan: TypePlan;
+  request: Omit<QuantizeOptions, "effort"> & OutputRequest & { effort: Effort };
+}> {
+  const plan = planTypesOf(source, recipe, imatrix, options);
+  const request = {
+    ...options,
+    source,
+    effort: encoderEffort(options),
+    tensors: plannedTensors(plan, source, imatrix, moments, options),
+    metadata: await metadataOf(plan, source, recipe, imatrix, options),
+  };
+  return { plan, request };
+}
+
+/** What `quantize` would make of an opened source: a dry run for those who have read source and imatrix already. */
+export async function predictOutput(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): Promise<QuantizeResult> {
+  const { plan, request } = await requestFor(source, recipe, imatrix, undefined, {
+    ...options,
+    dryRun: true,
+  });
+  return resultOf(plan, plannedOutput(request), undefined, performance.now());
+}
+
+/** Throws a UsageError unless effort max and moments come together. */
+export function checkEffort({ effort, moments }: Pick<QuantizeOptions, "effort" | "moments">): void {
+  if (effort === "max" && moments === undefined) {
+    throw new UsageError(
+      '--effort max needs the inputs\' second moments: collect them with "lopsided imatrix --moments FILE" and give --moments FILE.',
+    );
+  }
+  if (effort !== "max" && moments !== undefined) {
+    throw new UsageError("--moments is used by --effort max alone; add it, or leave the moments out.");
+  }
+}
+
+/** With moments the encoder's search is but a start; where there are none, it decides. */
+export function encoderEffort({ effort = "default" }: Pick<QuantizeOptions, "effort">): Effort {
+  return effort === "max" ? "fine" : effort;
+}
+
+/** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
+async function chooseRecipe({ recipe: name, base: baseName }: QuantizeOptions): Promise<Recipe> {
+  const base = baseName === undefined ? undefined : parseBaseOption(baseName);
+  if (name !== undefined) {
+    const recipe = await loadRecipe(name);
+    return base === undefined ? recipe : { ...recipe, base };
+  }
+  if (base !== undefined) return baseRecipe(base);
+  throw new UsageError(
+    'no types are chosen; give --recipe, for example "--recipe asym-2bit-experts", or --base.',
+  );
+}
+
+function planTypesOf(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): TypePlan {
+  const byName = new Map(source.tensors.map((tensor) => [tensor.name, tensor]));
+  const hasImportance = (name: string) => {
+    const tensor = byName.get(name);
+    return (
+      imatrix !== undefined && tensor !== undefined && importanceFor(imatrix, tensor, options) !== undefined
+    );
+  };
+  const { tensors } = source;
+  // As in llama.cpp, what --override-kv says of the model already counts for the choice of types.
+  const metadata = new Map([...source.metadata, ...(options.overrides ?? [])]);
+  const known = imatrix && hasImportance;
+  const plan = chooseTypes({ tensors, metadata, recipe, overrides: options, hasImportance: known });
+  const problems = unmetRequirements(plan.tensors, {
+    base: recipe.base,
+    allowRequantize: options.allowRequantize ?? false,
+    hasImportance: known,
+  });
+  if (problems[0] !== undefined && !options.dryRun) throw problems[0];
+  const refusals = problems.map(({ message }) => `the real run would be refused: ${message}`);
+  return { ...plan, warnings: [...plan.warnings, ...refusals] };
+}
+
+function plannedTensors(
+  plan: TypePlan,
+  source: ModelSource,
+  imatrix: Imatrix | undefined,
+  moments: ModelMoments | undefined,
+  options: QuantizeOptions,
+): PlannedTensor[] {
+  return source.tensors.map((tensor, index) => {
+    const type = plan.tensors[index]?.to ?? tensor.type;
+    return {
+      source: tensor,
+      type,
+      importance: imatrix && (() => importanceFor(imatrix, tensor, options)?.experts),
+      moments: moments?.of(tensor, type),
+    };
+  });
+}
+
+/** A function that makes the output's metadata once the source's checksums are known. */
+async function metadataOf(
+  { fileType }: TypePlan,
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  options: QuantizeOptions,
+): Promise<(sourceSha256: readonly string[]) => Metadata> {
+  const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
+  const momentsSha256 = await momentsChecksum(options);
+  return (sourceSha256) =>
+    outputMetadata({
+      source: source.metadata,
+      fileType,
+      imatrix,
+      overrides: options.overrides ?? new Map(),
+      provenance: {
+        recipe: renderRecipe(recipe),
+        options: byteOptions(options),
+        sourceSha256,
+        imatrixSha256,
+        momentsSha256,
+      },
+    });
+}
+
+/** A dry run needs the checksum's length alone, and moments can be large. */
+async function momentsChecksum({ moments, dryRun }: QuantizeOptions): Promise<string | undefined> {
+  if (moments === undefined) return undefined;
+  return dryRun ? "0".repeat(64) : sha256OfFile(moments);
+}
+
+function plannedOutput(request: OutputRequest) {
+  return describeOutput(planOutput(request).map(({ path, layout }) => ({ path, bytes: layout.byteLength })));
+}
+
+/** What decides the output besides the source, for a run that resumes. */
+async function inputsOf(recipe: Recipe, options: QuantizeOptions) {
+  const overrides = [...(options.overrides ?? [])];
+  return {
+    recipe: renderRecipe(recipe),
+    "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
+    "moments file": options.moments && (await sha256OfFile(options.moments)),
+    "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
+    splitting: JSON.stringify([options.keepSplit, options.splitMaxBytes]),
+  };
+}
+
+function plain(value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+/** The options besides the recipe that decide the output's bytes, as JSON. Paths and threads do not. */
+function byteOptions(options: QuantizeOptions): string {
+  const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
+  const { priorWeight, includeWeights, excludeWeights, effort = "default" } = options;
+  // What is not asked for is left out, whether it was given as empty or not at all.
+  const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
+  return JSON.stringify({
+    effort,
+    tensorTypes: asked(tensorTypes),
+    tokenEmbeddingType,
+    outputTensorType,
+    pure: pure || undefined,
+    leaveOutputTensor: leaveOutputTensor || undefined,
+    keepSplit: keepSplit || undefined,
+    priorWeight,
+    includeWeights: asked(includeWeights),
+    excludeWeights: asked(excludeWeights),
+  });
+}
+
+function resultOf(
+  plan: TypePlan,
+  output: { readonly output: string; readonly bytes: number },
+  written: WrittenModel | undefined,
+  started: number,
+): QuantizeResult {
+  const tensors = plan.tensors.map((tensor, index): QuantizedTensor => {
+    const { name, role, shape, from, to, reason } = tensor;
+    const bytes = rowCount(shape) * rowBytes(to, shape[0] ?? 1);
+    const relativeError = written?.relativeErrors[index];
+    return {
+      name,
+      role,
+      shape,
+      from,
+      to,
+      bytes,
+      reason,
+      ...(relativeError !== undefined && { relativeError }),
+    };
+  });
+  const parameters = tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
+  const tensorBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  const seconds = (performance.now() - started) / 1000;
+  return {
+    output: output.output,
+    bytes: output.bytes,
+    ...(written && { files: written.files }),
+    tensorBytes,
+    bpw: (8 * tensorBytes) / parameters,
+    parameters,
+    tensors,
+    ...(written?.sha256 !== undefined && { sha256: written.sha256 }),
+    seconds,
+    ...(written && { weightsPerSecond: written.weights / seconds }),
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+  };
+}

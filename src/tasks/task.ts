@@ -1,0 +1,117 @@
+/**
+ * Tasks with answers that can be checked: a JSONL file, one task per line.
+ *
+ *     {"kind": "arithmetic", "prompt": "What is 17 * 23?", "answer": 391}
+ *     {"kind": "puzzle", "prompt": "... 35 heads and 94 legs ...", "answer": [23, 12]}
+ *     {"kind": "code", "prompt": "Write a Python function gcd(a, b) ...", "name": "gcd",
+ *      "tests": [{"args": [12, 18], "result": 6}]}
+ */
+import { z } from "zod";
+import { isJsonArray, isJsonObject, type JsonValue, parseJson } from "../bytes/json.js";
+import { MalformedInputError } from "../errors.js";
+import { knownFunctions } from "./known-functions.js";
+
+const text = z.string().min(1);
+const expected = z.union([text, z.number()]);
+
+const taskSchema = z
+  .object({
+    prompt: text,
+    /** Label under which passes are counted. */
+    kind: text,
+    /** A number; a text that the answer ends with; or several of them, in order. */
+    answer: z.union([expected, z.array(expected).min(1)]).optional(),
+    /** Name of the Python function asked for. */
+    name: z
+      .string()
+      .regex(/^[A-Za-z_]\w*$/, "must be the name of a Python function")
+      .optional(),
+    /** Calls of the function and what they must return. */
+    tests: z
+      .array(z.object({ args: z.array(z.unknown()), result: z.unknown() }).strict())
+      .min(1)
+      .optional(),
+    /** A right answer, for readers. */
+    reference: z.string().optional(),
+    /** System message before the prompt. */
+    system: z.string().optional(),
+    maxTokens: z.number().int().min(1).optional(),
+    id: z.union([z.string(), z.number()]).optional(),
+  })
+  .strict();
+
+/** A call of the function asked for, and what it must return. */
+export interface FunctionTest {
+  readonly args: readonly unknown[];
+  readonly result: unknown;
+}
+
+export type Expected = string | number;
+
+/** What is right: texts or numbers, or a function that does what it should. */
+export type Criterion =
+  | { readonly type: "answer"; readonly expected: readonly Expected[] }
+  | { readonly type: "function"; readonly name: string; readonly tests: readonly FunctionTest[] };
+
+export interface Task {
+  /** Where it stands in its file, counted from 1. */
+  readonly line: number;
+  readonly kind: string;
+  readonly prompt: string;
+  readonly system: string | undefined;
+  readonly maxTokens: number | undefined;
+  readonly criterion: Criterion;
+  readonly reference: string | undefined;
+}
+
+/**
+ * Reads the tasks of a JSONL file; empty lines are skipped.
+ * @throws MalformedInputError that names the line, if one is no task, or if there are none
+ */
+export function parseTasks(content: string, file: string): Task[] {
+  const tasks = content
+    .split("\n")
+    .flatMap((line, index) => (line.trim() === "" ? [] : [parseTask(line, index + 1, file)]));
+  if (tasks.length === 0)
+    throw new MalformedInputError(`${file}: has no task; write one JSON object per line.`, { file });
+  return tasks;
+}
+
+function parseTask(content: string, line: number, file: string): Task {
+  const where = `${file}: line ${line}`;
+  const malformed = (problem: string) => new MalformedInputError(`${where}: ${problem}`, { file, line });
+  const parsed = taskSchema.safeParse(plain(parseJson(content, where)));
+  if (!parsed.success)
+    throw malformed(`${describeIssue(parsed.error)}; see the task files that ship with Lopsided.`);
+  const { answer, name, tests, prompt, kind, system, maxTokens, reference } = parsed.data;
+  return { line, kind, prompt, system, maxTokens, reference, criterion: criterion() };
+
+  function criterion(): Criterion {
+    if (answer !== undefined && (name !== undefined || tests !== undefined))
+      throw malformed(`has "answer" besides "name" or "tests"; a task is checked in one way only.`);
+    if (answer !== undefined) return { type: "answer", expected: Array.isArray(answer) ? answer : [answer] };
+    if (name === undefined)
+      throw malformed(`says nothing to check; give it an "answer", or the "name" of a function and "tests".`);
+    const calls = tests ?? knownFunctions.get(name);
+    if (calls === undefined)
+      throw malformed(
+        `has no "tests" for the function "${name}"; give calls as {"args": [...], "result": ...}.`,
+      );
+    return { type: "function", name, tests: calls as readonly FunctionTest[] };
+  }
+}
+
+function describeIssue(error: z.ZodError): string {
+  const [issue] = error.issues;
+  if (issue === undefined) return "is no task";
+  if (issue.code === "unrecognized_keys") return `has a field "${issue.keys[0]}" that tasks do not have`;
+  const path = issue.path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
+  return `"${path.replace(/^\./, "") || "the line"}" is wrong: ${issue.message}`;
+}
+
+/** JSON as plain objects; `fromEntries` makes own properties of all names. */
+function plain(value: JsonValue): unknown {
+  if (isJsonArray(value)) return value.map(plain);
+  if (isJsonObject(value)) return Object.fromEntries([...value].map(([name, item]) => [name, plain(item)]));
+  return value;
+}
