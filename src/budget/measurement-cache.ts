@@ -18,10 +18,13 @@ export function defaultCachePath(fingerprint: string): string {
 }
 
 export class ErrorCache {
-  private constructor(
-    private readonly entries: Map<string, number>,
-    private readonly file: FileHandle,
-  ) {}
+  readonly #entries: Map<string, number>;
+  readonly #file: FileHandle;
+
+  private constructor(entries: Map<string, number>, file: FileHandle) {
+    this.#entries = entries;
+    this.#file = file;
+  }
 
   /** Opens the cache at `path`, or begins it. Lines that are damaged are left out. */
   static async open(path: string): Promise<ErrorCache> {
@@ -42,20 +45,20 @@ export class ErrorCache {
   }
 
   get(key: string): number | undefined {
-    return this.entries.get(key);
+    return this.#entries.get(key);
   }
 
   /** Keeps some errors, on the disk before it returns to the caller's loop. */
   async add(entries: ReadonlyMap<string, number>): Promise<void> {
     if (entries.size === 0) return;
-    for (const [key, error] of entries) this.entries.set(key, error);
+    for (const [key, error] of entries) this.#entries.set(key, error);
     const lines = [...entries].map((entry) => `${JSON.stringify(entry)}\n`);
     // A line cut off by a kill must not swallow the next one, so that each batch begins on a line of its own.
-    await this.file.appendFile(`\n${lines.join("")}`);
+    await this.#file.appendFile(`\n${lines.join("")}`);
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    await this.#file.close();
   }
 }
 

@@ -66,119 +66,122 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
 }
 
 class Parser {
-  private position = 0;
+  #position = 0;
 
-  constructor(
-    private readonly text: string,
-    private readonly name: string,
-  ) {}
+  readonly #text: string;
+  readonly #name: string;
+
+  constructor(text: string, name: string) {
+    this.#text = text;
+    this.#name = name;
+  }
 
   document(): JsonValue {
-    const value = this.value(0);
-    this.skipSpace();
-    if (this.position < this.text.length) this.fail("more text after the end of the document");
+    const value = this.#value(0);
+    this.#skipSpace();
+    if (this.#position < this.#text.length) this.#fail("more text after the end of the document");
     return value;
   }
 
-  private value(depth: number): JsonValue {
-    if (depth > maxDepth) this.fail(`nested deeper than ${maxDepth} levels`);
-    this.skipSpace();
-    const start = this.text[this.position];
-    if (start === '"') return this.string();
-    if (start === "{") return this.object(depth);
-    if (start === "[") return this.array(depth);
-    return this.literal();
+  #value(depth: number): JsonValue {
+    if (depth > maxDepth) this.#fail(`nested deeper than ${maxDepth} levels`);
+    this.#skipSpace();
+    const start = this.#text[this.#position];
+    if (start === '"') return this.#string();
+    if (start === "{") return this.#object(depth);
+    if (start === "[") return this.#array(depth);
+    return this.#literal();
   }
 
-  private object(depth: number): JsonObject {
+  #object(depth: number): JsonObject {
     const entries = new Map<string, JsonValue>();
-    this.position++;
-    if (this.next("}")) return entries;
+    this.#position++;
+    if (this.#next("}")) return entries;
     do {
-      this.skipSpace();
-      if (this.text[this.position] !== '"') this.fail("a name in double quotes was expected");
-      const key = this.string();
-      if (entries.has(key)) this.fail(`${JSON.stringify(key)} stands twice in one object`);
-      if (!this.next(":")) this.fail('":" was expected');
-      entries.set(key, this.value(depth + 1));
-    } while (this.next(","));
-    if (!this.next("}")) this.fail('"," or "}" was expected');
+      this.#skipSpace();
+      if (this.#text[this.#position] !== '"') this.#fail("a name in double quotes was expected");
+      const key = this.#string();
+      if (entries.has(key)) this.#fail(`${JSON.stringify(key)} stands twice in one object`);
+      if (!this.#next(":")) this.#fail('":" was expected');
+      entries.set(key, this.#value(depth + 1));
+    } while (this.#next(","));
+    if (!this.#next("}")) this.#fail('"," or "}" was expected');
     return entries;
   }
 
-  private array(depth: number): JsonArray {
+  #array(depth: number): JsonArray {
     const items: JsonValue[] = [];
-    this.position++;
-    if (this.next("]")) return items;
-    do items.push(this.value(depth + 1));
-    while (this.next(","));
-    if (!this.next("]")) this.fail('"," or "]" was expected');
+    this.#position++;
+    if (this.#next("]")) return items;
+    do items.push(this.#value(depth + 1));
+    while (this.#next(","));
+    if (!this.#next("]")) this.#fail('"," or "]" was expected');
     return items;
   }
 
-  private string(): string {
-    const start = this.position;
-    const literal = this.text.slice(start, this.endOfString(start));
+  #string(): string {
+    const start = this.#position;
+    const literal = this.#text.slice(start, this.#endOfString(start));
     let value: string;
     try {
       value = JSON.parse(literal);
     } catch {
-      this.fail("a string with an invalid character or escape");
+      this.#fail("a string with an invalid character or escape");
     }
     // Half of a surrogate pair cannot be written as UTF-8, so it could not be kept.
     if (literal.includes("\\") && /\p{Surrogate}/u.test(value))
-      this.fail("a string with half of a surrogate pair");
-    this.position = start + literal.length;
+      this.#fail("a string with half of a surrogate pair");
+    this.#position = start + literal.length;
     return value;
   }
 
   /** Place after the quote that ends the string begun at `start`: the next one not behind an odd run of backslashes. */
-  private endOfString(start: number): number {
+  #endOfString(start: number): number {
     for (let quote = start + 1; ; quote++) {
-      quote = this.text.indexOf('"', quote);
-      if (quote < 0) this.fail("a string without an end");
+      quote = this.#text.indexOf('"', quote);
+      if (quote < 0) this.#fail("a string without an end");
       let slashes = 0;
-      while (this.text[quote - 1 - slashes] === "\\") slashes++;
+      while (this.#text[quote - 1 - slashes] === "\\") slashes++;
       if (slashes % 2 === 0) return quote + 1;
     }
   }
 
-  private literal(): JsonValue {
-    const word = this.match(/true|false|null/y);
+  #literal(): JsonValue {
+    const word = this.#match(/true|false|null/y);
     if (word !== undefined) return word === "null" ? null : word === "true";
-    const digits = this.match(/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y);
-    if (digits === undefined) this.fail("a value was expected");
+    const digits = this.#match(/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y);
+    if (digits === undefined) this.#fail("a value was expected");
     const value = Number(digits);
-    if (!Number.isFinite(value)) this.fail("a number too large for float64");
+    if (!Number.isFinite(value)) this.#fail("a number too large for float64");
     return value;
   }
 
-  private match(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.position;
-    const found = pattern.exec(this.text)?.[0];
-    if (found !== undefined) this.position += found.length;
+  #match(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#position;
+    const found = pattern.exec(this.#text)?.[0];
+    if (found !== undefined) this.#position += found.length;
     return found;
   }
 
-  private next(symbol: string): boolean {
-    this.skipSpace();
-    if (this.text[this.position] !== symbol) return false;
-    this.position++;
+  #next(symbol: string): boolean {
+    this.#skipSpace();
+    if (this.#text[this.#position] !== symbol) return false;
+    this.#position++;
     return true;
   }
 
-  private skipSpace(): void {
+  #skipSpace(): void {
     for (;;) {
-      const code = this.text.charCodeAt(this.position);
+      const code = this.#text.charCodeAt(this.#position);
       if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
-      this.position++;
+      this.#position++;
     }
   }
 
-  private fail(problem: string): never {
+  #fail(problem: string): never {
     throw new MalformedInputError(
-      `${this.name}: is not valid JSON at character ${this.position}: ${problem}. Download it again.`,
-      { file: this.name, offset: this.position },
+      `${this.#name}: is not valid JSON at character ${this.#position}: ${problem}. Download it again.`,
+      { file: this.#name, offset: this.#position },
     );
   }
 }

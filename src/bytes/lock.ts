@@ -15,7 +15,11 @@ import { hiddenPath } from "./output.js";
 const own = new Set<string>();
 
 export class FileLock {
-  private constructor(private readonly path: string) {}
+  readonly #path: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
 
   /**
    * Locks `target` for this process. Throws a UsageError if another process, or another call in this one, has it
@@ -46,8 +50,8 @@ export class FileLock {
   }
 
   async release(): Promise<void> {
-    own.delete(this.path);
-    await rm(this.path, { force: true });
+    own.delete(this.#path);
+    await rm(this.#path, { force: true });
   }
 }
 

@@ -15,20 +15,26 @@ const largestWrite = 2 ** 30;
 const longestName = 180;
 
 export class OutputFile {
-  private written = 0;
-  private underWay = 0;
-  private state: "open" | "committed" | "discarded" | "kept" = "open";
+  #written = 0;
+  #underWay = 0;
+  #state: "open" | "committed" | "discarded" | "kept" = "open";
+
+  /** The final place, symbolic links followed. */
+  readonly #target: string;
+  readonly #handle: FileHandle;
 
   private constructor(
     /** The path asked for, for messages. */
     readonly path: string,
-    /** The final place, symbolic links followed. */
-    private readonly target: string,
+    target: string,
     /** Where the bytes are until `commit`. */
     readonly partialPath: string,
     readonly byteLength: number,
-    private readonly handle: FileHandle,
-  ) {}
+    handle: FileHandle,
+  ) {
+    this.#target = target;
+    this.#handle = handle;
+  }
 
   /**
    * Prepares to write `byteLength` bytes to `path`, which may exist and stays untouched until `commit`. The new
@@ -40,7 +46,7 @@ export class OutputFile {
     const target = await finalPlace(path);
     await checkRoom(path, dirname(target), byteLength);
     const suffix = `partial-${randomBytes(6).toString("hex")}`;
-    return OutputFile.open(path, target, hiddenPath(target, suffix), byteLength, "wx+");
+    return OutputFile.#open(path, target, hiddenPath(target, suffix), byteLength, "wx+");
   }
 
   /**
@@ -51,10 +57,10 @@ export class OutputFile {
     const target = await finalPlace(path);
     const partialPath = partialPathOf(target);
     const flags = (await exists(partialPath)) ? "r+" : "wx+";
-    return OutputFile.open(path, target, partialPath, byteLength, flags);
+    return OutputFile.#open(path, target, partialPath, byteLength, flags);
   }
 
-  private static async open(
+  static async #open(
     path: string,
     target: string,
     partialPath: string,
@@ -80,45 +86,45 @@ export class OutputFile {
 
   /** Bytes written so far; what was written twice counts twice. */
   get bytesWritten(): number {
-    return this.written;
+    return this.#written;
   }
 
   /** Writes all of `bytes` at `offset`. Writes may run side by side; each byte should be written once. */
   async write(offset: number, bytes: Uint8Array): Promise<void> {
-    this.mustBeOpen("written to");
+    this.#mustBeOpen("written to");
     if (!Number.isSafeInteger(offset) || offset < 0 || offset + bytes.byteLength > this.byteLength) {
       throw new InternalError(
         `${this.path}: ${bytes.byteLength} bytes at ${offset} lie outside the ${this.byteLength} bytes of the file.`,
       );
     }
-    this.underWay++;
+    this.#underWay++;
     try {
-      await writeFully(this.handle, bytes, offset);
-      this.written += bytes.byteLength;
+      await writeFully(this.#handle, bytes, offset);
+      this.#written += bytes.byteLength;
     } catch (cause) {
-      throw await this.problem(cause);
+      throw await this.#problem(cause);
     } finally {
-      this.underWay--;
+      this.#underWay--;
     }
   }
 
   /** Returns when all that was written before the call is safely on the disk. */
   async sync(): Promise<void> {
-    this.mustBeOpen("synced");
+    this.#mustBeOpen("synced");
     try {
-      await this.handle.datasync();
+      await this.#handle.datasync();
     } catch (cause) {
-      throw await this.problem(cause);
+      throw await this.#problem(cause);
     }
   }
 
   /** Puts the file in its place, replacing what was there, once its bytes are safely on the disk. */
   async commit(): Promise<void> {
-    this.mustBeOpen("committed");
-    if (this.underWay > 0) {
-      throw new InternalError(`${this.path}: committed with ${this.underWay} writes under way.`);
+    this.#mustBeOpen("committed");
+    if (this.#underWay > 0) {
+      throw new InternalError(`${this.path}: committed with ${this.#underWay} writes under way.`);
     }
-    const { size } = await this.handle.stat();
+    const { size } = await this.#handle.stat();
     if (size !== this.byteLength) {
       throw new EnvironmentError(
         `${this.path}: the file under way has ${size} bytes instead of ${this.byteLength}; something else changed ${this.partialPath}.`,
@@ -126,38 +132,39 @@ export class OutputFile {
       );
     }
     try {
-      await this.handle.sync();
-      await rename(this.partialPath, this.target);
+      await this.#handle.sync();
+      await rename(this.partialPath, this.#target);
     } catch (cause) {
-      throw await this.problem(cause);
+      throw await this.#problem(cause);
     }
-    this.state = "committed";
-    await this.handle.close();
-    await syncFolder(dirname(this.target));
+    this.#state = "committed";
+    await this.#handle.close();
+    await syncFolder(dirname(this.#target));
   }
 
   /** Removes the file under way. Does nothing after `commit` or a second time, so it may stand in a `finally`. */
   async discard(): Promise<void> {
-    if (this.state !== "open") return;
-    this.state = "discarded";
-    await this.handle.close();
+    if (this.#state !== "open") return;
+    this.#state = "discarded";
+    await this.#handle.close();
     await rm(this.partialPath, { force: true });
   }
 
   /** Closes the file under way and leaves it for `continue`. Does nothing once it is committed or discarded. */
   async keep(): Promise<void> {
-    if (this.state !== "open") return;
-    this.state = "kept";
-    await this.handle.close();
+    if (this.#state !== "open") return;
+    this.#state = "kept";
+    await this.#handle.close();
   }
 
-  private mustBeOpen(action: string): void {
-    if (this.state !== "open") throw new InternalError(`${this.path}: ${action} after it was ${this.state}.`);
+  #mustBeOpen(action: string): void {
+    if (this.#state !== "open")
+      throw new InternalError(`${this.path}: ${action} after it was ${this.#state}.`);
   }
 
-  private async problem(cause: unknown): Promise<EnvironmentError> {
+  async #problem(cause: unknown): Promise<EnvironmentError> {
     const needed = this.byteLength - (await allocatedBytes(this.partialPath));
-    return await writeProblem(this.path, dirname(this.target), needed, cause);
+    return await writeProblem(this.path, dirname(this.#target), needed, cause);
   }
 }
 

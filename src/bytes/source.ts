@@ -47,17 +47,20 @@ export function checkRange(source: ByteSource, offset: number, length: number): 
 export class MemorySource implements ByteSource {
   readonly byteLength: number;
 
+  readonly #bytes: Uint8Array;
+
   constructor(
     readonly name: string,
-    private readonly bytes: Uint8Array,
+    bytes: Uint8Array,
   ) {
+    this.#bytes = bytes;
     this.byteLength = bytes.byteLength;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkRange(this, offset, length);
     // Not slice(): of a Buffer it would share the memory.
-    return new Uint8Array(this.bytes.subarray(offset, offset + length));
+    return new Uint8Array(this.#bytes.subarray(offset, offset + length));
   }
 
   async close(): Promise<void> {}
@@ -68,11 +71,15 @@ const largestRead = 2 ** 30;
 
 /** A local file as a source. Short reads are continued; a file that shrinks meanwhile is an error. */
 export class FileSource implements ByteSource {
+  readonly #handle: FileHandle;
+
   private constructor(
     readonly name: string,
     readonly byteLength: number,
-    private readonly handle: FileHandle,
-  ) {}
+    handle: FileHandle,
+  ) {
+    this.#handle = handle;
+  }
 
   /** Opens `path` for reading. Throws an EnvironmentError that names the path if it cannot be opened. */
   static async open(path: string): Promise<FileSource> {
@@ -95,7 +102,7 @@ export class FileSource implements ByteSource {
     const bytes = new Uint8Array(length);
     let done = 0;
     while (done < length) {
-      const bytesRead = await this.readSome(bytes, done, offset + done);
+      const bytesRead = await this.#readSome(bytes, done, offset + done);
       if (bytesRead === 0) {
         throw new MalformedInputError(
           `${this.name}: ended at byte ${offset + done} while reading ${length} bytes at ${offset}; it became shorter since it was opened.`,
@@ -108,13 +115,13 @@ export class FileSource implements ByteSource {
   }
 
   async close(): Promise<void> {
-    await this.handle.close();
+    await this.#handle.close();
   }
 
-  private async readSome(bytes: Uint8Array, done: number, offset: number): Promise<number> {
+  async #readSome(bytes: Uint8Array, done: number, offset: number): Promise<number> {
     const length = Math.min(bytes.byteLength - done, largestRead);
     try {
-      return (await this.handle.read(bytes, done, length, offset)).bytesRead;
+      return (await this.#handle.read(bytes, done, length, offset)).bytesRead;
     } catch (cause) {
       const code = systemErrorCode(cause) ?? String(cause);
       throw new EnvironmentError(

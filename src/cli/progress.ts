@@ -4,18 +4,18 @@ import { formatCount, formatDuration } from "../units.js";
 
 /** A progress bar on the terminal; nothing at all when stderr is a pipe or a file. */
 export class ProgressBar {
-  private bar: SingleBar | undefined;
-  private step = "";
-  private started = 0;
+  #bar: SingleBar | undefined;
+  #step = "";
+  #started = 0;
 
   /** Shows one event; a new step starts a new bar. */
   readonly update: OnProgress = (progress) => {
     if (!process.stderr.isTTY) return;
-    if (!this.bar || this.step !== progress.step) this.start(progress);
-    const seconds = (performance.now() - this.started) / 1000;
+    if (!this.#bar || this.#step !== progress.step) this.#start(progress);
+    const seconds = (performance.now() - this.#started) / 1000;
     const rate = seconds > 0 ? progress.done / seconds : 0;
     const { secondsLeft } = progress;
-    this.bar?.update(progress.done, {
+    this.#bar?.update(progress.done, {
       rate: `${formatCount(rate)} ${progress.unit}/s`,
       left: secondsLeft === undefined ? "" : formatDuration(Math.round(secondsLeft)),
       detail: progress.detail ?? "",
@@ -24,21 +24,21 @@ export class ProgressBar {
 
   /** Leaves the last state on the screen and ends the line. */
   stop(): void {
-    this.bar?.stop();
-    this.bar = undefined;
+    this.#bar?.stop();
+    this.#bar = undefined;
   }
 
-  private start(progress: Progress): void {
+  #start(progress: Progress): void {
     this.stop();
-    this.step = progress.step;
-    this.started = performance.now();
-    this.bar = new SingleBar({
+    this.#step = progress.step;
+    this.#started = performance.now();
+    this.#bar = new SingleBar({
       format: `${progress.step} {bar} {percentage}% | ${progress.secondsLeft === undefined ? "{rate} | {eta_formatted}" : "{left}"} left | {detail}`,
       stream: process.stderr,
       barsize: 24,
       etaBuffer: 200,
       hideCursor: true,
     });
-    this.bar.start(progress.total, 0, { rate: "", left: "", detail: "" });
+    this.#bar.start(progress.total, 0, { rate: "", left: "", detail: "" });
   }
 }

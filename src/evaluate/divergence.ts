@@ -58,59 +58,59 @@ export interface Divergence extends Perplexity {
 
 /** Collects positions; eight bytes each. */
 export class DivergenceStatistics {
-  private readonly nll = new Moments();
-  private readonly referenceNll = new Moments();
-  private readonly difference = new Moments();
-  private readonly kld = new Moments();
-  private readonly deltaP = new Moments();
-  private readonly squaredDeltaP = new Moments();
-  private sameTop = 0;
-  private readonly divergences: Float32Array;
-  private readonly deltas: Float32Array;
+  readonly #nll = new Moments();
+  readonly #referenceNll = new Moments();
+  readonly #difference = new Moments();
+  readonly #kld = new Moments();
+  readonly #deltaP = new Moments();
+  readonly #squaredDeltaP = new Moments();
+  #sameTop = 0;
+  readonly #divergences: Float32Array;
+  readonly #deltas: Float32Array;
 
   /** For at most `positions` positions. */
   constructor(positions: number) {
-    this.divergences = new Float32Array(positions);
-    this.deltas = new Float32Array(positions);
+    this.#divergences = new Float32Array(positions);
+    this.#deltas = new Float32Array(positions);
   }
 
   add({ nll, referenceNll, divergence, sameTop }: PositionComparison): void {
     const deltaP = Math.exp(-nll) - Math.exp(-referenceNll);
-    this.divergences[this.nll.count] = divergence;
-    this.deltas[this.nll.count] = deltaP;
-    this.nll.add(nll);
-    this.referenceNll.add(referenceNll);
-    this.difference.add(nll - referenceNll);
-    this.kld.add(divergence);
-    this.deltaP.add(deltaP);
-    this.squaredDeltaP.add(deltaP * deltaP);
-    if (sameTop) this.sameTop++;
+    this.#divergences[this.#nll.count] = divergence;
+    this.#deltas[this.#nll.count] = deltaP;
+    this.#nll.add(nll);
+    this.#referenceNll.add(referenceNll);
+    this.#difference.add(nll - referenceNll);
+    this.#kld.add(divergence);
+    this.#deltaP.add(deltaP);
+    this.#squaredDeltaP.add(deltaP * deltaP);
+    if (sameTop) this.#sameTop++;
   }
 
   /** Perplexity so far. */
   perplexity(): Perplexity {
-    return perplexityOf(this.nll);
+    return perplexityOf(this.#nll);
   }
 
   result(): Divergence {
-    const count = this.nll.count;
-    const topAgreement = this.sameTop / count;
+    const count = this.#nll.count;
+    const topAgreement = this.#sameTop / count;
     return {
-      ...perplexityOf(this.nll),
-      reference: perplexityOf(this.referenceNll),
-      ...this.ratios(),
-      kld: this.divergenceSummary(),
+      ...perplexityOf(this.#nll),
+      reference: perplexityOf(this.#referenceNll),
+      ...this.#ratios(),
+      kld: this.#divergenceSummary(),
       topAgreement,
       topAgreementError: Math.sqrt((topAgreement * (1 - topAgreement)) / (count - 1)),
-      deltaP: this.deltaSummary(),
+      deltaP: this.#deltaSummary(),
     };
   }
 
   /** The errors come from the paired differences: both models are surprised by the same tokens. */
-  private ratios() {
-    const own = this.nll.estimate();
-    const reference = this.referenceNll.estimate();
-    const difference = this.difference.estimate();
+  #ratios() {
+    const own = this.#nll.estimate();
+    const reference = this.#referenceNll.estimate();
+    const difference = this.#difference.estimate();
     const [ppl, referencePpl] = [Math.exp(own.mean), Math.exp(reference.mean)];
     const pplRatio = Math.exp(difference.mean);
     // Twice the covariance is own.error^2 + reference.error^2 - difference.error^2; written without cancellation.
@@ -125,9 +125,9 @@ export class DivergenceStatistics {
     };
   }
 
-  private divergenceSummary(): Divergence["kld"] {
-    const sorted = this.divergences.slice(0, this.kld.count).sort();
-    const { mean, error } = this.kld.estimate();
+  #divergenceSummary(): Divergence["kld"] {
+    const sorted = this.#divergences.slice(0, this.#kld.count).sort();
+    const { mean, error } = this.#kld.estimate();
     return {
       mean,
       meanError: error,
@@ -141,10 +141,10 @@ export class DivergenceStatistics {
     };
   }
 
-  private deltaSummary(): Divergence["deltaP"] {
-    const sorted = this.deltas.slice(0, this.deltaP.count).sort();
-    const { mean, error } = this.deltaP.estimate();
-    const square = this.squaredDeltaP.estimate();
+  #deltaSummary(): Divergence["deltaP"] {
+    const sorted = this.#deltas.slice(0, this.#deltaP.count).sort();
+    const { mean, error } = this.#deltaP.estimate();
+    const square = this.#squaredDeltaP.estimate();
     const rms = Math.sqrt(square.mean);
     return {
       mean,

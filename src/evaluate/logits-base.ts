@@ -58,14 +58,18 @@ export function fileByteLength(header: Omit<LogitsBaseHeader, "tokens">): number
 /** A base file open for reading; only about a megabyte of its rows is in memory. */
 export class LogitsBase {
   /** Bytes of the rows [stretchStart, stretchEnd). */
-  private stretch: Uint8Array = new Uint8Array(0);
-  private stretchStart = 0;
-  private stretchEnd = 0;
+  #stretch: Uint8Array = new Uint8Array(0);
+  #stretchStart = 0;
+  #stretchEnd = 0;
+
+  readonly #source: ByteSource;
 
   private constructor(
     readonly header: LogitsBaseHeader,
-    private readonly source: ByteSource,
-  ) {}
+    source: ByteSource,
+  ) {
+    this.#source = source;
+  }
 
   /** Reads the header. Throws a MalformedInputError if it is not a base file, or not all of one. */
   static async open(source: ByteSource): Promise<LogitsBase> {
@@ -93,34 +97,34 @@ export class LogitsBase {
   /** The row of scored position `position` (0 is the first one scored) of a chunk; fastest in their order. */
   async row(chunk: number, position: number): Promise<LogitsBaseRow> {
     const { context, vocabulary } = this.header;
-    const view = await this.rowBytes(chunk * scoredPerChunk(context) + position);
+    const view = await this.#rowBytes(chunk * scoredPerChunk(context) + position);
     const [scale, lowest] = [view.getFloat32(0, true), view.getFloat32(4, true)];
     if (!(scale >= 0 && scale <= 1 && lowest <= 0 && lowest > -Infinity)) {
       throw new MalformedInputError(
-        `${this.source.name}: position ${position} of chunk ${chunk + 1} has scale ${scale} and lowest log-probability ${lowest}. The file is damaged, or the model that wrote it gives no numbers; write it again.`,
-        { file: this.source.name },
+        `${this.#source.name}: position ${position} of chunk ${chunk + 1} has scale ${scale} and lowest log-probability ${lowest}. The file is damaged, or the model that wrote it gives no numbers; write it again.`,
+        { file: this.#source.name },
       );
     }
     return { scale, lowest, codes: new Uint16Array(view.buffer, view.byteOffset + 8, vocabulary) };
   }
 
   /** Rows are read several at a time, as those of a small vocabulary are short. */
-  private async rowBytes(index: number): Promise<DataView> {
+  async #rowBytes(index: number): Promise<DataView> {
     const { context, vocabulary, chunks, tokens } = this.header;
     const length = rowByteLength(vocabulary);
-    if (index < this.stretchStart || index >= this.stretchEnd) {
+    if (index < this.#stretchStart || index >= this.#stretchEnd) {
       const rows = chunks * scoredPerChunk(context);
       const end = Math.min(rows, index + Math.ceil(stretchBytes / length));
       const start = headerBytes + tokens.byteLength + index * length;
-      this.stretch = await this.source.read(start, (end - index) * length);
-      [this.stretchStart, this.stretchEnd] = [index, end];
+      this.#stretch = await this.#source.read(start, (end - index) * length);
+      [this.#stretchStart, this.#stretchEnd] = [index, end];
     }
-    const at = (index - this.stretchStart) * length;
-    return new DataView(this.stretch.buffer, this.stretch.byteOffset + at, length);
+    const at = (index - this.#stretchStart) * length;
+    return new DataView(this.#stretch.buffer, this.#stretch.byteOffset + at, length);
   }
 
   async close(): Promise<void> {
-    await this.source.close();
+    await this.#source.close();
   }
 }
 

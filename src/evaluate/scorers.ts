@@ -39,9 +39,13 @@ export interface Scorer {
 
 /** Perplexity alone; writes the base file if asked to. */
 export class PlainScorer implements Scorer {
-  private readonly nll = new Moments();
+  readonly #nll = new Moments();
 
-  private constructor(private readonly writer: LogitsBaseWriter | undefined) {}
+  readonly #writer: LogitsBaseWriter | undefined;
+
+  private constructor(writer: LogitsBaseWriter | undefined) {
+    this.#writer = writer;
+  }
 
   /** `save` is the path of the base file. */
   static async create(save: string | undefined, text: TextChunks, vocabulary: number): Promise<PlainScorer> {
@@ -53,57 +57,57 @@ export class PlainScorer implements Scorer {
 
   async score({ values, target }: Position): Promise<RowScore> {
     const score = scoreRow(values);
-    this.nll.add(score.logSumExp - (values[target] ?? Number.NaN));
-    await this.writer?.add(values, score);
+    this.#nll.add(score.logSumExp - (values[target] ?? Number.NaN));
+    await this.#writer?.add(values, score);
     return score;
   }
 
   soFar(): number {
-    return perplexityOf(this.nll).ppl;
+    return perplexityOf(this.#nll).ppl;
   }
 
   async finish(): Promise<void> {
-    await this.writer?.commit();
+    await this.#writer?.commit();
   }
 
   result(): Perplexity {
-    return perplexityOf(this.nll);
+    return perplexityOf(this.#nll);
   }
 
   async close(): Promise<void> {
-    await this.writer?.discard();
+    await this.#writer?.discard();
   }
 }
 
 /** Comparison with a base file. */
 export class BaseScorer implements Scorer {
-  private readonly statistics: DivergenceStatistics;
+  readonly #statistics: DivergenceStatistics;
 
-  constructor(
-    { chunks, context }: TextChunks,
-    private readonly base: LogitsBase,
-  ) {
-    this.statistics = new DivergenceStatistics(chunks * scoredPerChunk(context));
+  readonly #base: LogitsBase;
+
+  constructor({ chunks, context }: TextChunks, base: LogitsBase) {
+    this.#base = base;
+    this.#statistics = new DivergenceStatistics(chunks * scoredPerChunk(context));
   }
 
   decode(): void {}
 
   async score({ chunk, scored, target, values }: Position): Promise<RowScore> {
-    const row = await this.base.row(chunk, scored);
+    const row = await this.#base.row(chunk, scored);
     const { score, divergence, sameTop } = compareWithBase(row, values);
     const nll = score.logSumExp - (values[target] ?? Number.NaN);
-    this.statistics.add({ nll, referenceNll: -logProbability(row, target), divergence, sameTop });
+    this.#statistics.add({ nll, referenceNll: -logProbability(row, target), divergence, sameTop });
     return score;
   }
 
   soFar(): number {
-    return this.statistics.perplexity().ppl;
+    return this.#statistics.perplexity().ppl;
   }
 
   async finish(): Promise<void> {}
 
   result(): Divergence {
-    return this.statistics.result();
+    return this.#statistics.result();
   }
 
   async close(): Promise<void> {}
@@ -111,27 +115,27 @@ export class BaseScorer implements Scorer {
 
 /** Comparison with a reference model that computes the same batches. */
 export class ReferenceScorer implements Scorer {
-  private readonly statistics: DivergenceStatistics;
-  private logits: Float32Array = new Float32Array(0);
+  readonly #statistics: DivergenceStatistics;
+  #logits: Float32Array = new Float32Array(0);
+
+  readonly #context: ModelContext;
 
   /** `context` is the reference model's. */
-  constructor(
-    { chunks, context: chunkSize }: TextChunks,
-    private readonly context: ModelContext,
-  ) {
-    this.statistics = new DivergenceStatistics(chunks * scoredPerChunk(chunkSize));
+  constructor({ chunks, context: chunkSize }: TextChunks, context: ModelContext) {
+    this.#context = context;
+    this.#statistics = new DivergenceStatistics(chunks * scoredPerChunk(chunkSize));
   }
 
   decode(batch: ChunkBatch): void {
-    decodeChunks(this.context, batch);
-    this.logits = this.context.logits();
+    decodeChunks(this.#context, batch);
+    this.#logits = this.#context.logits();
   }
 
   score({ row, chunk, position, target, values }: Position): RowScore {
-    const expected = this.logits.subarray(row * values.length, (row + 1) * values.length);
+    const expected = this.#logits.subarray(row * values.length, (row + 1) * values.length);
     const { reference, score, divergence } = compareRows(expected, values);
-    if (Number.isNaN(reference.logSumExp)) throw noNumbers(this.context.model.path, chunk, position);
-    this.statistics.add({
+    if (Number.isNaN(reference.logSumExp)) throw noNumbers(this.#context.model.path, chunk, position);
+    this.#statistics.add({
       nll: score.logSumExp - (values[target] ?? Number.NaN),
       referenceNll: reference.logSumExp - (expected[target] ?? Number.NaN),
       divergence,
@@ -141,17 +145,17 @@ export class ReferenceScorer implements Scorer {
   }
 
   soFar(): number {
-    return this.statistics.perplexity().ppl;
+    return this.#statistics.perplexity().ppl;
   }
 
   async finish(): Promise<void> {}
 
   result(): Divergence {
-    return this.statistics.result();
+    return this.#statistics.result();
   }
 
   async close(): Promise<void> {
-    this.context.close();
+    this.#context.close();
   }
 }
 

@@ -21,13 +21,13 @@ export interface CollectorOptions {
 export class ImatrixCollector implements Observer {
   readonly operations = ["MUL_MAT", "MUL_MAT_ID"];
   readonly entries: Map<string, ImatrixEntry>;
-  private readonly reducer = loadReducer();
+  readonly #reducer = loadReducer();
+
+  readonly #options: CollectorOptions;
 
   /** `entries` are added to: those of a run that is continued. */
-  constructor(
-    private readonly options: CollectorOptions,
-    entries: ReadonlyMap<string, ImatrixEntry> = new Map(),
-  ) {
+  constructor(options: CollectorOptions, entries: ReadonlyMap<string, ImatrixEntry> = new Map()) {
+    this.#options = options;
     this.entries = new Map(
       [...entries].map(([name, { sums, counts }]) => [name, { sums: sums.slice(), counts: counts.slice() }]),
     );
@@ -38,12 +38,12 @@ export class ImatrixCollector implements Observer {
     const input = operandOf(node, 1);
     if (input.shape[1] < fewestRows || input.type !== "F32") return false;
     const name = weightName(operandOf(node, 0));
-    return name.startsWith("blk.") || (this.options.processOutput && name === "output.weight");
+    return name.startsWith("blk.") || (this.#options.processOutput && name === "output.weight");
   }
 
   observe(node: NativeTensor): void {
-    if (node.operation === "MUL_MAT_ID") this.addRouted(node);
-    else this.addDense(node);
+    if (node.operation === "MUL_MAT_ID") this.#addRouted(node);
+    else this.#addDense(node);
   }
 
   /**
@@ -63,12 +63,12 @@ export class ImatrixCollector implements Observer {
   }
 
   /** A product with one matrix per expert: weight [in, out, experts], input [in, slots or 1, tokens], choice [slots, tokens]. */
-  private addRouted(node: NativeTensor): void {
+  #addRouted(node: NativeTensor): void {
     const [weight, input, choice] = [operandOf(node, 0), operandOf(node, 1), operandOf(node, 2)];
     const [columns, inputSlots, tokens] = input.shape;
     const experts = weight.shape[2];
     const [slots] = choice.shape;
-    const { sums, counts } = this.entryOf(weight, columns, experts, experts);
+    const { sums, counts } = this.#entryOf(weight, columns, experts, experts);
     const choices = choice.int32();
     const [slotStride, tokenStride] = [input.strides[1] / 4, input.strides[2] / 4];
     const [choiceStride, choiceTokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
@@ -86,15 +86,15 @@ export class ImatrixCollector implements Observer {
         additions[at++] = expert * columns;
       }
     }
-    this.reducer.addSquares(sums, input.float32(), columns, additions);
+    this.#reducer.addSquares(sums, input.float32(), columns, additions);
   }
 
   /** A product with a matrix, or with several that the input's outer dimensions go through in turn. */
-  private addDense(node: NativeTensor): void {
+  #addDense(node: NativeTensor): void {
     const [weight, input] = [operandOf(node, 0), operandOf(node, 1)];
     const [columns, rowCount, outer, outermost] = input.shape;
     const [, , matrices, matrixGroups] = weight.shape;
-    const { sums, counts } = this.entryOf(weight, columns, matrices * matrixGroups, 1);
+    const { sums, counts } = this.#entryOf(weight, columns, matrices * matrixGroups, 1);
     const [, rowStride, outerStride, outermostStride] = input.strides.map((bytes) => bytes / 4) as [
       number,
       number,
@@ -113,17 +113,12 @@ export class ImatrixCollector implements Observer {
         }
       }
     }
-    this.reducer.addSquares(sums, input.float32(), columns, additions);
+    this.#reducer.addSquares(sums, input.float32(), columns, additions);
     const rowsPerMatrix = Math.floor((rowCount * outer * outermost) / (matrices * matrixGroups));
     for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + rowsPerMatrix;
   }
 
-  private entryOf(
-    weight: NativeTensor,
-    columns: number,
-    matrices: number,
-    countsLength: number,
-  ): ImatrixEntry {
+  #entryOf(weight: NativeTensor, columns: number, matrices: number, countsLength: number): ImatrixEntry {
     const name = weightName(weight);
     let entry = this.entries.get(name);
     if (entry === undefined) {

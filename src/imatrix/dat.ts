@@ -113,18 +113,22 @@ function int32s(...values: number[]): Uint8Array {
 
 /** Reads one thing after another, each checked against what is left of the source. */
 class Cursor {
-  private offset = 0;
+  #offset = 0;
 
-  constructor(private readonly source: ByteSource) {}
+  readonly #source: ByteSource;
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
 
   get remaining(): number {
-    return this.source.byteLength - this.offset;
+    return this.#source.byteLength - this.#offset;
   }
 
   async bytes(length: number): Promise<Uint8Array> {
-    checkRange(this.source, this.offset, length);
-    const bytes = await this.source.read(this.offset, length);
-    this.offset += length;
+    checkRange(this.#source, this.#offset, length);
+    const bytes = await this.#source.read(this.#offset, length);
+    this.#offset += length;
     return bytes;
   }
 
@@ -136,8 +140,8 @@ class Cursor {
   async text(length: number, what: string): Promise<string> {
     if (length < 0 || length > longestText) {
       throw new MalformedInputError(
-        `${this.source.name}: ${what} would be ${length} bytes long. The file is damaged or is not an importance matrix.`,
-        { file: this.source.name, offset: this.offset },
+        `${this.#source.name}: ${what} would be ${length} bytes long. The file is damaged or is not an importance matrix.`,
+        { file: this.#source.name, offset: this.#offset },
       );
     }
     return new TextDecoder().decode(await this.bytes(length));

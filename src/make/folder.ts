@@ -9,13 +9,17 @@ import { MakeState } from "./state.js";
 const leftover = /^\..+\.partial-[0-9a-f]{12}$/;
 
 export class MakeFolder {
+  readonly #lock: FileLock;
+
   private constructor(
     readonly path: string,
     /** Where work under way lies. */
     readonly work: string,
     readonly state: MakeState,
-    private readonly lock: FileLock,
-  ) {}
+    lock: FileLock,
+  ) {
+    this.#lock = lock;
+  }
 
   /**
    * Opens a folder for one run, creating it. Throws a UsageError if another process works in it, an
@@ -73,7 +77,7 @@ export class MakeFolder {
   }
 
   async close(): Promise<void> {
-    await this.lock.release();
+    await this.#lock.release();
   }
 }
 

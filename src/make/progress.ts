@@ -15,67 +15,72 @@ const preludes: ReadonlySet<string> = new Set(["load"]);
 const trust = 0.02;
 
 export class MakeProgress {
-  private readonly weights: Map<string, number>;
-  private readonly total: number;
+  readonly #weights: Map<string, number>;
+  readonly #total: number;
   /** Weight of the stages that are over, and of those that were done in this run. */
-  private over = 0;
-  private worked = 0;
-  private workedSeconds = 0;
-  private current:
-    | { readonly name: string; readonly weight: number; fraction: number; begun: number }
-    | undefined;
-  private number = 0;
+  #over = 0;
+  #worked = 0;
+  #workedSeconds = 0;
+  #current: { readonly name: string; readonly weight: number; fraction: number; begun: number } | undefined;
+  #number = 0;
+
+  readonly #emit: OnProgress;
+  readonly #now: () => number;
 
   constructor(
     stages: readonly PlannedStage[],
-    private readonly emit: OnProgress,
-    private readonly now: () => number = () => performance.now() / 1000,
+    emit: OnProgress,
+    now: () => number = () => performance.now() / 1000,
   ) {
-    this.weights = new Map(stages.map(({ name, weight }) => [name, weight]));
-    this.total = stages.reduce((sum, { weight }) => sum + weight, 0);
+    this.#emit = emit;
+    this.#now = now;
+    this.#weights = new Map(stages.map(({ name, weight }) => [name, weight]));
+    this.#total = stages.reduce((sum, { weight }) => sum + weight, 0);
   }
 
   /** Takes note of a stage's begin or end. */
   stage(event: StageEvent): void {
-    const weight = this.weights.get(event.stage) ?? 0;
+    const weight = this.#weights.get(event.stage) ?? 0;
     if (event.event === "begins") {
-      this.number++;
-      this.current = { name: event.stage, weight, fraction: 0, begun: this.now() };
+      this.#number++;
+      this.#current = { name: event.stage, weight, fraction: 0, begun: this.#now() };
     } else {
-      if (event.event === "skipped") this.number++;
-      else this.takeStock(weight);
-      this.over += weight;
-      this.current = undefined;
+      if (event.event === "skipped") this.#number++;
+      else this.#takeStock(weight);
+      this.#over += weight;
+      this.#current = undefined;
     }
-    this.report(event.stage);
+    this.#report(event.stage);
   }
 
   /** Takes note of how far the stage under way is. */
   readonly update = ({ step, done, total, unit, detail }: Progress): void => {
-    const { current } = this;
+    const current = this.#current;
     if (current === undefined) return;
     const fraction = preludes.has(step) || total <= 0 ? 0 : Math.min(1, done / total);
     current.fraction = Math.max(current.fraction, fraction);
     const what = step === current.name ? step : `${current.name}: ${step}`;
-    this.report(`${what} ${countOf(done, total, unit)}${detail === undefined ? "" : `, ${detail}`}`);
+    this.#report(`${what} ${countOf(done, total, unit)}${detail === undefined ? "" : `, ${detail}`}`);
   };
 
-  private takeStock(weight: number): void {
-    if (this.current === undefined) return;
-    this.worked += weight;
-    this.workedSeconds += this.now() - this.current.begun;
+  #takeStock(weight: number): void {
+    if (this.#current === undefined) return;
+    this.#worked += weight;
+    this.#workedSeconds += this.#now() - this.#current.begun;
   }
 
-  private report(detail: string): void {
-    const { current, total, over } = this;
+  #report(detail: string): void {
+    const current = this.#current;
+    const total = this.#total;
+    const over = this.#over;
     const underWay = (current?.weight ?? 0) * (current?.fraction ?? 0);
     const done = Math.min(total, over + underWay);
-    const seconds = this.workedSeconds + (current === undefined ? 0 : this.now() - current.begun);
+    const seconds = this.#workedSeconds + (current === undefined ? 0 : this.#now() - current.begun);
     // Seconds for each unit of weight: 1 as long as nothing is known of this machine.
     const guess = trust * total;
-    const pace = (guess + seconds) / (guess + this.worked + underWay);
-    const place = `${Math.min(this.number, this.weights.size)}/${this.weights.size}`;
-    this.emit({
+    const pace = (guess + seconds) / (guess + this.#worked + underWay);
+    const place = `${Math.min(this.#number, this.#weights.size)}/${this.#weights.size}`;
+    this.#emit({
       step: "make",
       done: Math.round((1000 * done) / Math.max(total, 1e-9)),
       total: 1000,

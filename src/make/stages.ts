@@ -55,80 +55,85 @@ export interface StageListener {
 }
 
 export class Stages {
-  constructor(
-    private readonly folder: MakeFolder,
-    private readonly listener: StageListener,
-    private readonly signal: AbortSignal | undefined,
-  ) {}
+  readonly #folder: MakeFolder;
+  readonly #listener: StageListener;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(folder: MakeFolder, listener: StageListener, signal: AbortSignal | undefined) {
+    this.#folder = folder;
+    this.#listener = listener;
+    this.#signal = signal;
+  }
 
   /** Does a stage, or finds it done. What it throws passes on; a stop says that the same command goes on. */
   async run<T>(stage: Stage<T>): Promise<StageDone<T>> {
     const { name, inputs } = stage;
-    if (this.signal?.aborted) throw stopped(name);
-    const { state } = this.folder;
+    if (this.#signal?.aborted) throw stopped(name);
+    const { state } = this.#folder;
     const fingerprint = Object.fromEntries(fingerprintOf(asTexts({ ...inputs, version })));
     const earlier = state.finished(name);
     const changed =
       earlier &&
-      (differences(earlier.fingerprint, fingerprint) ?? (await this.changedFile(earlier, stage.mayBeEdited)));
+      (differences(earlier.fingerprint, fingerprint) ??
+        (await this.#changedFile(earlier, stage.mayBeEdited)));
     if (earlier !== undefined && changed === undefined) {
-      this.listener.onStage({ stage: name, event: "skipped" });
+      this.#listener.onStage({ stage: name, event: "skipped" });
       return doneOf<T>(earlier);
     }
     const begun = state.underWay(name);
     const continues = begun !== undefined && differences(begun, fingerprint) === undefined;
     if (!continues) await state.begin(name, fingerprint);
-    this.listener.onStage({ stage: name, event: "begins", because: changed });
+    this.#listener.onStage({ stage: name, event: "begins", because: changed });
     const started = performance.now();
-    const result = await this.work(stage, continues);
+    const result = await this.#work(stage, continues);
     const files: StageFile[] = [];
-    for (const file of stage.files?.(result) ?? []) files.push(await this.describe(file));
-    await this.removeOutdated(earlier, files);
+    for (const file of stage.files?.(result) ?? []) files.push(await this.#describe(file));
+    await this.#removeOutdated(earlier, files);
     const seconds = (performance.now() - started) / 1000;
     const record = { fingerprint, files, seconds, result: JSON.parse(JSON.stringify(result ?? null)) };
     await state.finish(name, record);
-    this.listener.onStage({ stage: name, event: "finished", seconds });
+    this.#listener.onStage({ stage: name, event: "finished", seconds });
     return doneOf<T>(record);
   }
 
   /** Whether a stage with these inputs would be skipped, whatever its files. */
   isFinished(name: string, inputs: Stage<unknown>["inputs"]): boolean {
-    const earlier = this.folder.state.finished(name);
+    const earlier = this.#folder.state.finished(name);
     const fingerprint = Object.fromEntries(fingerprintOf(asTexts({ ...inputs, version })));
     return earlier !== undefined && differences(earlier.fingerprint, fingerprint) === undefined;
   }
 
-  private async work<T>({ name, run }: Stage<T>, continues: boolean): Promise<T> {
+  async #work<T>({ name, run }: Stage<T>, continues: boolean): Promise<T> {
     try {
-      return await run({ continues, onProgress: this.listener.onProgress });
+      return await run({ continues, onProgress: this.#listener.onProgress });
     } catch (error) {
       throw error instanceof CancelledError ? stopped(name, error) : error;
     }
   }
 
   /** Why a file that a stage left is not as it was; undefined if all are. */
-  private async changedFile({ files }: StageRecord, mayBeEdited = false): Promise<string | undefined> {
+  async #changedFile({ files }: StageRecord, mayBeEdited = false): Promise<string | undefined> {
     for (const { path, bytes, mtimeMs, sha256 } of files) {
-      const absolute = join(this.folder.path, path);
+      const absolute = join(this.#folder.path, path);
       const found = await stat(absolute).catch(() => undefined);
       if (found === undefined) return `${path} is missing`;
       if (mayBeEdited || (found.size === bytes && found.mtimeMs === mtimeMs)) continue;
-      if (found.size !== bytes || (await sha256OfFile(absolute, this.signal)) !== sha256)
+      if (found.size !== bytes || (await sha256OfFile(absolute, this.#signal)) !== sha256)
         return `${path} was changed`;
     }
     return undefined;
   }
 
-  private async describe({ path, sha256: known }: FileLeft): Promise<StageFile> {
-    const sha256 = known ?? (await sha256OfFile(path, this.signal));
+  async #describe({ path, sha256: known }: FileLeft): Promise<StageFile> {
+    const sha256 = known ?? (await sha256OfFile(path, this.#signal));
     const { size, mtimeMs } = await stat(path);
-    return { path: relative(this.folder.path, path), bytes: size, mtimeMs, sha256 };
+    return { path: relative(this.#folder.path, path), bytes: size, mtimeMs, sha256 };
   }
 
   /** Files of the stage's last result that the new one does not have (another name, fewer parts). */
-  private async removeOutdated(earlier: StageRecord | undefined, files: readonly StageFile[]): Promise<void> {
+  async #removeOutdated(earlier: StageRecord | undefined, files: readonly StageFile[]): Promise<void> {
     for (const { path } of earlier?.files ?? []) {
-      if (!files.some((file) => file.path === path)) await rm(join(this.folder.path, path), { force: true });
+      if (!files.some((file) => file.path === path)) await rm(join(this.#folder.path, path), { force: true });
     }
   }
 }

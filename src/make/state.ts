@@ -30,10 +30,13 @@ export type StageFile = StageRecord["files"][number];
 type State = z.infer<typeof stateSchema>;
 
 export class MakeState {
-  private constructor(
-    private readonly path: string,
-    private readonly state: State,
-  ) {}
+  readonly #path: string;
+  readonly #state: State;
+
+  private constructor(path: string, state: State) {
+    this.#path = path;
+    this.#state = state;
+  }
 
   /** Reads the state; one that is missing or damaged is that of a new folder: everything is then done again. */
   static async open(path: string): Promise<MakeState> {
@@ -43,52 +46,52 @@ export class MakeState {
 
   /** What is known of a stage that was finished. */
   finished(stage: string): StageRecord | undefined {
-    return this.state.stages[stage];
+    return this.#state.stages[stage];
   }
 
   /** Files of all finished stages, relative to the folder. */
   files(): string[] {
-    return Object.values(this.state.stages).flatMap(({ files }) => files.map(({ path }) => path));
+    return Object.values(this.#state.stages).flatMap(({ files }) => files.map(({ path }) => path));
   }
 
   /** What a stage that was begun and not finished depended on. */
   underWay(stage: string): Readonly<Record<string, string>> | undefined {
-    return this.state.underWay[stage];
+    return this.#state.underWay[stage];
   }
 
   /** Names of the stages that were begun and not finished. */
   stagesUnderWay(): string[] {
-    return Object.keys(this.state.underWay);
+    return Object.keys(this.#state.underWay);
   }
 
   /** Notes that a stage begins: what it leaves when it is interrupted belongs to this fingerprint. */
   async begin(stage: string, fingerprint: Readonly<Record<string, string>>): Promise<void> {
-    this.state.underWay[stage] = { ...fingerprint };
-    await this.save();
+    this.#state.underWay[stage] = { ...fingerprint };
+    await this.#save();
   }
 
   async finish(stage: string, record: StageRecord): Promise<void> {
-    delete this.state.underWay[stage];
-    this.state.stages[stage] = record;
-    await this.save();
+    delete this.#state.underWay[stage];
+    this.#state.stages[stage] = record;
+    await this.#save();
   }
 
   /** Forgets the stages that were begun, never finished, and are no longer part of what is made. */
   async forgetUnderWay(): Promise<void> {
     if (this.stagesUnderWay().length === 0) return;
-    this.state.underWay = {};
-    await this.save();
+    this.#state.underWay = {};
+    await this.#save();
   }
 
   /** Forgets a stage, as if it had never been done. */
   async forget(stage: string): Promise<void> {
-    delete this.state.stages[stage];
-    await this.save();
+    delete this.#state.stages[stage];
+    await this.#save();
   }
 
-  private async save(): Promise<void> {
-    const bytes = Buffer.from(`${JSON.stringify(this.state)}\n`);
-    const output = await OutputFile.continue(this.path, bytes.byteLength);
+  async #save(): Promise<void> {
+    const bytes = Buffer.from(`${JSON.stringify(this.#state)}\n`);
+    const output = await OutputFile.continue(this.#path, bytes.byteLength);
     try {
       await output.write(0, bytes);
       await output.commit();

@@ -40,10 +40,15 @@ export class PlannedModel {
   #skeleton: Promise<{ folder: string; path: string }> | undefined;
   #unavailable: string | undefined;
 
+  readonly #model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] };
+  readonly #engine: Engine | undefined;
+
   constructor(
-    private readonly model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] },
-    private readonly engine: Engine | undefined,
+    model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] },
+    engine: Engine | undefined,
   ) {
+    this.#model = model;
+    this.#engine = engine;
     this.architecture = new Architecture(model.metadata);
   }
 
@@ -66,12 +71,12 @@ export class PlannedModel {
   }
 
   async #ask(options: CacheOptions): Promise<PlannedMemory | undefined> {
-    if (this.engine === undefined || this.#unavailable !== undefined) return undefined;
+    if (this.#engine === undefined || this.#unavailable !== undefined) return undefined;
     const { contextLength, sequences = 1, keyType = "F16", valueType = "F16", microBatch = 512 } = options;
     try {
-      this.#skeleton ??= writeSkeleton(this.model);
+      this.#skeleton ??= writeSkeleton(this.#model);
       const { path } = await this.#skeleton;
-      return await this.engine.run(measureMemory, {
+      return await this.#engine.run(measureMemory, {
         model: { path },
         context: {
           contextLength,

@@ -36,27 +36,26 @@ interface Thread {
 export class AccumulatorPool {
   /** Sums and counts by the input's name; the sums are whole once `finish` has returned. */
   readonly entries = new Map<string, MomentsEntry>();
-  private readonly threads: Thread[];
-  private readonly pending: Int32Array;
-  private readonly inputs: ReadonlyMap<string, number>;
-  private readonly owners = new Map<string, Thread>();
-  private failure: Error | undefined;
-  private current: { readonly thread: Thread; readonly columns: number } | undefined;
+  readonly #threads: Thread[];
+  readonly #pending: Int32Array;
+  readonly #inputs: ReadonlyMap<string, number>;
+  readonly #owners = new Map<string, Thread>();
+  #failure: Error | undefined;
+  #current: { readonly thread: Thread; readonly columns: number } | undefined;
 
-  private constructor(
-    planned: readonly PlannedInput[],
-    threadCount: number,
-    private readonly isCancelled: () => boolean,
-  ) {
-    this.inputs = new Map(planned.map(({ name }, index) => [name, index]));
+  readonly #isCancelled: () => boolean;
+
+  private constructor(planned: readonly PlannedInput[], threadCount: number, isCancelled: () => boolean) {
+    this.#isCancelled = isCancelled;
+    this.#inputs = new Map(planned.map(({ name }, index) => [name, index]));
     const sums = planned.map(({ columns, matrices }) =>
       Array.from({ length: matrices }, () => sharedFloats(packedLength(columns))),
     );
     for (const [index, { name, columns, matrices }] of planned.entries())
       this.entries.set(name, { columns, sums: sums[index] ?? [], counts: new Float64Array(matrices) });
-    this.pending = new Int32Array(new SharedArrayBuffer(4 * threadCount));
+    this.#pending = new Int32Array(new SharedArrayBuffer(4 * threadCount));
     const inputs = planned.map(({ name, columns }, index) => ({ name, columns, sums: sums[index] ?? [] }));
-    this.threads = Array.from({ length: threadCount }, (_, index) => this.start(index, inputs));
+    this.#threads = Array.from({ length: threadCount }, (_, index) => this.#start(index, inputs));
   }
 
   /**
@@ -70,7 +69,7 @@ export class AccumulatorPool {
   ): Promise<AccumulatorPool> {
     const pool = new AccumulatorPool(inputs, threads, isCancelled);
     try {
-      await Promise.all(pool.threads.map(({ worker }) => once(worker, "message")));
+      await Promise.all(pool.#threads.map(({ worker }) => once(worker, "message")));
     } catch (error) {
       await pool.close();
       throw error;
@@ -84,22 +83,22 @@ export class AccumulatorPool {
    */
   begin(name: string, matrix: number, vectors: number): void {
     const entry = this.entries.get(name);
-    const input = this.inputs.get(name);
+    const input = this.#inputs.get(name);
     if (entry === undefined || input === undefined) throw new InternalError(`no sums for ${name}.`);
     const { columns, counts } = entry;
-    const thread = this.ownerOf(`${matrix} ${name}`);
-    if (thread.batches.length === 0) this.waitForBuffer(thread);
+    const thread = this.#ownerOf(`${matrix} ${name}`);
+    if (thread.batches.length === 0) this.#waitForBuffer(thread);
     reserve(thread, columns * vectors);
     thread.batches.push({ input, matrix, vectors });
     thread.load += columns * columns * vectors;
     counts[matrix] = (counts[matrix] ?? 0) + vectors;
-    this.current = { thread, columns };
+    this.#current = { thread, columns };
   }
 
   /** Adds `factor` times the vector at `values[start]` to the batch. */
   add(values: Float32Array, start: number, factor: number): void {
-    if (this.current === undefined) throw new InternalError("a vector came before its batch.");
-    const { thread, columns } = this.current;
+    if (this.#current === undefined) throw new InternalError("a vector came before its batch.");
+    const { thread, columns } = this.#current;
     const buffer = bufferOf(thread);
     const at = thread.filled;
     for (let i = 0; i < columns; i++) buffer[at + i] = factor * (values[start + i] as number);
@@ -108,10 +107,10 @@ export class AccumulatorPool {
 
   /** Hands the batches begun since the last call to their threads. */
   deliver(): void {
-    this.current = undefined;
-    for (const thread of this.threads) {
+    this.#current = undefined;
+    for (const thread of this.#threads) {
       if (thread.batches.length === 0) continue;
-      Atomics.add(this.pending, thread.index, 1);
+      Atomics.add(this.#pending, thread.index, 1);
       const delivery: Delivery = { batches: thread.batches, vectors: bufferOf(thread) };
       thread.worker.postMessage(delivery);
       thread.deliveries++;
@@ -122,29 +121,29 @@ export class AccumulatorPool {
 
   /** Waits until all is added up, and ends the threads. Throws the error of a thread that failed. */
   async finish(): Promise<void> {
-    const ends = this.threads.map(({ worker }) => once(worker, "exit"));
-    for (const { worker } of this.threads) worker.postMessage("end");
+    const ends = this.#threads.map(({ worker }) => once(worker, "exit"));
+    for (const { worker } of this.#threads) worker.postMessage("end");
     await Promise.all(ends);
-    this.throwFailure();
-    if (this.pending.some((count) => count > 0))
+    this.#throwFailure();
+    if (this.#pending.some((count) => count > 0))
       throw new InternalError("a thread that adds up moments ended before its work was done.");
   }
 
   /** Ends the threads, whatever they are doing. */
   async close(): Promise<void> {
-    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
-  private start(index: number, inputs: AccumulatorSetup["inputs"]): Thread {
+  #start(index: number, inputs: AccumulatorSetup["inputs"]): Thread {
     const { port1: failures, port2 } = new MessageChannel();
-    const setup: AccumulatorSetup = { index, inputs, pending: this.pending, failures: port2 };
+    const setup: AccumulatorSetup = { index, inputs, pending: this.#pending, failures: port2 };
     const worker = new Worker(new URL("./accumulator-worker.js", import.meta.url), {
       workerData: setup,
       transferList: [port2],
       execArgv: [],
     });
     worker.on("error", (cause) => {
-      this.failure ??= new InternalError(
+      this.#failure ??= new InternalError(
         `a thread that adds up moments broke down: ${cause}.`,
         {},
         { cause },
@@ -155,30 +154,30 @@ export class AccumulatorPool {
   }
 
   /** A matrix goes to the thread that has had the least to do when its first vectors come, and stays with it. */
-  private ownerOf(matrix: string): Thread {
+  #ownerOf(matrix: string): Thread {
     const owner =
-      this.owners.get(matrix) ??
-      this.threads.reduce((least, next) => (next.load < least.load ? next : least));
-    this.owners.set(matrix, owner);
+      this.#owners.get(matrix) ??
+      this.#threads.reduce((least, next) => (next.load < least.load ? next : least));
+    this.#owners.set(matrix, owner);
     return owner;
   }
 
-  private waitForBuffer({ index }: Thread): void {
+  #waitForBuffer({ index }: Thread): void {
     for (;;) {
-      this.throwFailure();
-      const waiting = Atomics.load(this.pending, index);
+      this.#throwFailure();
+      const waiting = Atomics.load(this.#pending, index);
       if (waiting < buffersPerThread) return;
-      if (this.isCancelled()) throw new CancelledError("the work was stopped.");
-      Atomics.wait(this.pending, index, waiting, lookEvery);
+      if (this.#isCancelled()) throw new CancelledError("the work was stopped.");
+      Atomics.wait(this.#pending, index, waiting, lookEvery);
     }
   }
 
-  private throwFailure(): void {
-    for (const { failures } of this.threads) {
+  #throwFailure(): void {
+    for (const { failures } of this.#threads) {
       const received = receiveMessageOnPort(failures);
-      if (received) this.failure ??= deserializeError(received.message as SerializedError);
+      if (received) this.#failure ??= deserializeError(received.message as SerializedError);
     }
-    if (this.failure) throw this.failure;
+    if (this.#failure) throw this.#failure;
   }
 }
 

@@ -27,37 +27,37 @@ interface RouterWeights {
  */
 export class MomentsCollector implements Observer {
   readonly operations = ["MUL_MAT", "MUL_MAT_ID", "GET_ROWS", "RESHAPE", "DIV", "SCALE"];
-  private readonly byWeight: ReadonlyMap<string, PlannedInput>;
-  private router: RouterWeights | undefined;
+  readonly #byWeight: ReadonlyMap<string, PlannedInput>;
+  #router: RouterWeights | undefined;
 
-  constructor(
-    inputs: readonly PlannedInput[],
-    private readonly pool: Pick<AccumulatorPool, "begin" | "add" | "deliver">,
-  ) {
-    this.byWeight = new Map(inputs.map((input) => [input.weight, input]));
+  readonly #pool: Pick<AccumulatorPool, "begin" | "add" | "deliver">;
+
+  constructor(inputs: readonly PlannedInput[], pool: Pick<AccumulatorPool, "begin" | "add" | "deliver">) {
+    this.#pool = pool;
+    this.#byWeight = new Map(inputs.map((input) => [input.weight, input]));
   }
 
   wants(node: NativeTensor): boolean {
     if (node.operation !== "MUL_MAT" && node.operation !== "MUL_MAT_ID") return routerWeights.test(node.name);
-    return this.byWeight.has(weightName(operandOf(node, 0)));
+    return this.#byWeight.has(weightName(operandOf(node, 0)));
   }
 
   observe(node: NativeTensor): void {
-    if (node.operation === "MUL_MAT_ID") this.addRouted(node);
-    else if (node.operation === "MUL_MAT") this.addDense(node);
-    else this.noteRouter(node);
-    this.pool.deliver();
+    if (node.operation === "MUL_MAT_ID") this.#addRouted(node);
+    else if (node.operation === "MUL_MAT") this.#addDense(node);
+    else this.#noteRouter(node);
+    this.#pool.deliver();
   }
 
-  private noteRouter(node: NativeTensor): void {
+  #noteRouter(node: NativeTensor): void {
     const layer = `blk.${routerWeights.exec(node.name)?.[1]}.`;
-    this.router = { layer, values: node.float32().slice() };
+    this.#router = { layer, values: node.float32().slice() };
   }
 
   /** A product with one matrix per expert: input [in, slots or 1, tokens], choice [slots, tokens]. */
-  private addRouted(node: NativeTensor): void {
+  #addRouted(node: NativeTensor): void {
     const [input, choice] = [operandOf(node, 1), operandOf(node, 2)];
-    const planned = this.plannedFor(node);
+    const planned = this.#plannedFor(node);
     const { name, matrices } = planned;
     const [, inputSlots, tokens] = input.shape;
     const [slots] = choice.shape;
@@ -65,17 +65,17 @@ export class MomentsCollector implements Observer {
     const choices = choice.int32();
     const [slotStride, tokenStride] = [input.strides[1] / 4, input.strides[2] / 4];
     const [choiceStride, choiceTokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
-    const weights = this.weightsFor(planned, slots * tokens);
+    const weights = this.#weightsFor(planned, slots * tokens);
     const weightOf = (token: number, slot: number) => weights?.[token * slots + slot] ?? 1;
 
     if (matrices === 1) {
       if (inputSlots !== 1)
         throw new InternalError(`"${node.name}" has an input per expert, which was not planned.`);
-      this.pool.begin(name, 0, tokens);
+      this.#pool.begin(name, 0, tokens);
       for (let token = 0; token < tokens; token++) {
         let square = 0;
         for (let slot = 0; slot < slots; slot++) square += weightOf(token, slot) ** 2;
-        this.pool.add(rows, token * tokenStride, Math.sqrt(square));
+        this.#pool.add(rows, token * tokenStride, Math.sqrt(square));
       }
       return;
     }
@@ -91,39 +91,39 @@ export class MomentsCollector implements Observer {
     }
     for (const [expert, chosen] of places.entries()) {
       if (chosen.length === 0) continue;
-      this.pool.begin(name, expert, chosen.length);
+      this.#pool.begin(name, expert, chosen.length);
       for (const { token, slot } of chosen) {
         const start = token * tokenStride + (slot % inputSlots) * slotStride;
-        this.pool.add(rows, start, weightOf(token, slot));
+        this.#pool.add(rows, start, weightOf(token, slot));
       }
     }
   }
 
-  private addDense(node: NativeTensor): void {
-    const planned = this.plannedFor(node);
+  #addDense(node: NativeTensor): void {
+    const planned = this.#plannedFor(node);
     const input = operandOf(node, 1);
     const [, rowCount, outer, outermost] = input.shape;
     const rows = input.float32();
     const [, rowStride, outerStride, outermostStride] = input.strides;
-    this.pool.begin(planned.name, 0, rowCount * outer * outermost);
+    this.#pool.begin(planned.name, 0, rowCount * outer * outermost);
     for (let l = 0; l < outermost; l++) {
       for (let k = 0; k < outer; k++) {
         for (let row = 0; row < rowCount; row++) {
-          this.pool.add(rows, (row * rowStride + k * outerStride + l * outermostStride) / 4, 1);
+          this.#pool.add(rows, (row * rowStride + k * outerStride + l * outermostStride) / 4, 1);
         }
       }
     }
   }
 
-  private plannedFor(node: NativeTensor): PlannedInput {
+  #plannedFor(node: NativeTensor): PlannedInput {
     const name = weightName(operandOf(node, 0));
-    const planned = this.byWeight.get(name);
+    const planned = this.#byWeight.get(name);
     if (planned === undefined) throw new InternalError(`the input of "${name}" was not asked for.`);
     return planned;
   }
 
-  private weightsFor({ weight }: PlannedInput, count: number): Float32Array | undefined {
-    const { router } = this;
+  #weightsFor({ weight }: PlannedInput, count: number): Float32Array | undefined {
+    const router = this.#router;
     return router && weight.startsWith(router.layer) && router.values.length === count
       ? router.values
       : undefined;

@@ -36,16 +36,22 @@ export interface StoredMoments {
 
 /** An open moments file; matrices are read one at a time. */
 export class MomentsFile implements MomentsFacts {
+  readonly #source: ByteSource;
+  readonly #tensors: ReadonlyMap<string, GgufTensor>;
+
   private constructor(
-    private readonly source: ByteSource,
+    source: ByteSource,
     /** By the input's name. */
     readonly inputs: ReadonlyMap<string, StoredMoments>,
-    private readonly tensors: ReadonlyMap<string, GgufTensor>,
+    tensors: ReadonlyMap<string, GgufTensor>,
     readonly datasets: readonly string[],
     readonly chunkCount: number,
     readonly chunkSize: number,
     readonly run: string | undefined,
-  ) {}
+  ) {
+    this.#source = source;
+    this.#tensors = tensors;
+  }
 
   /** Opens a file. Throws a MalformedInputError that names the file and the input. */
   static async open(path: string): Promise<MomentsFile> {
@@ -78,7 +84,7 @@ export class MomentsFile implements MomentsFacts {
   }
 
   get name(): string {
-    return this.source.name;
+    return this.#source.name;
   }
 
   /**
@@ -86,19 +92,19 @@ export class MomentsFile implements MomentsFacts {
    * that is negative: sums of squares.
    */
   async matrix(input: string, index: number): Promise<Float32Array> {
-    const tensor = this.tensors.get(input);
+    const tensor = this.#tensors.get(input);
     const stored = this.inputs.get(input);
     if (tensor === undefined || stored === undefined) {
       throw new RangeError(`${this.name} has no moments of ${input}`);
     }
     const byteLength = 4 * packedLength(stored.columns);
-    const sums = floatsOf(await this.source.read(tensor.offset + index * byteLength, byteLength));
+    const sums = floatsOf(await this.#source.read(tensor.offset + index * byteLength, byteLength));
     checkSums(this.name, input, index, sums, stored.columns);
     return sums;
   }
 
   async close(): Promise<void> {
-    await this.source.close();
+    await this.#source.close();
   }
 }
 

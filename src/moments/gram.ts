@@ -13,50 +13,53 @@ type GramKernel = (x: number, tokens: number, panels: number, panel: number, out
 
 /** Sums of outer products, a batch at a time. */
 export class Gram {
-  private readonly memory: WebAssembly.Memory | undefined;
-  private readonly base: number = 0;
-  private readonly kernel: GramKernel | undefined;
-  private x = new Float32Array();
-  private out = new Float32Array();
-  private columns = 0;
-  private capacity = 0;
-  private count = 0;
+  readonly #memory: WebAssembly.Memory | undefined;
+  readonly #base: number = 0;
+  readonly #kernel: GramKernel | undefined;
+  #x = new Float32Array();
+  #out = new Float32Array();
+  #columns = 0;
+  #capacity = 0;
+  #count = 0;
 
   /** Without SIMD (`simd` false, or where there is none) the sums are the same. */
   constructor(simd = true) {
     const { kernels } = loadKernels();
     if (!simd || kernels === undefined) return;
     const { exports } = new WebAssembly.Instance(kernels.module);
-    this.memory = exports.memory as WebAssembly.Memory;
-    this.base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
-    this.kernel = exports.gram as GramKernel | undefined;
+    this.#memory = exports.memory as WebAssembly.Memory;
+    this.#base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
+    this.#kernel = exports.gram as GramKernel | undefined;
   }
 
   /** Starts a batch of exactly `capacity` vectors of `columns` values, a multiple of 8. */
   begin(columns: number, capacity: number): void {
-    this.columns = columns;
-    this.capacity = capacity;
-    this.count = 0;
-    const memory = this.room(4 * columns * (capacity + panel));
-    this.x = new Float32Array(memory, this.base, columns * capacity);
-    this.out = new Float32Array(memory, this.base + 4 * this.x.length, columns * panel);
+    this.#columns = columns;
+    this.#capacity = capacity;
+    this.#count = 0;
+    const memory = this.#room(4 * columns * (capacity + panel));
+    this.#x = new Float32Array(memory, this.#base, columns * capacity);
+    this.#out = new Float32Array(memory, this.#base + 4 * this.#x.length, columns * panel);
   }
 
   /** Adds `factor` times the vector at `values[start]` to the batch. */
   add(values: Float32Array, start: number, factor: number): void {
-    const { x, columns, capacity } = this;
+    const x = this.#x;
+    const columns = this.#columns;
+    const capacity = this.#capacity;
     const stride = capacity * panel;
-    for (let i = 0, at = this.count * panel; i < columns; i += panel, at += stride) {
+    for (let i = 0, at = this.#count * panel; i < columns; i += panel, at += stride) {
       for (let k = 0; k < panel; k++) x[at + k] = factor * (values[start + i + k] as number);
     }
-    this.count++;
+    this.#count++;
   }
 
   /** Adds the batch's products to a packed matrix (`packed.ts`), and ends the batch. */
   addTo(sums: Float32Array): void {
-    const { columns, out } = this;
+    const columns = this.#columns;
+    const out = this.#out;
     for (let i = 0; i < columns; i += panel) {
-      this.products(i / panel);
+      this.#products(i / panel);
       const width = columns - i;
       for (let k = 0; k < panel; k++) {
         const row = packedRow(columns, i + k) - k;
@@ -67,19 +70,19 @@ export class Gram {
     }
   }
 
-  private room(bytes: number): ArrayBuffer {
-    if (this.memory === undefined) return new ArrayBuffer(bytes);
-    const missing = this.base + bytes - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / 65536));
-    return this.memory.buffer;
+  #room(bytes: number): ArrayBuffer {
+    if (this.#memory === undefined) return new ArrayBuffer(bytes);
+    const missing = this.#base + bytes - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / 65536));
+    return this.#memory.buffer;
   }
 
-  private products(first: number): void {
-    const panels = this.columns / panel;
-    if (this.kernel) {
-      this.kernel(this.x.byteOffset, this.count, panels, first, this.out.byteOffset);
+  #products(first: number): void {
+    const panels = this.#columns / panel;
+    if (this.#kernel) {
+      this.#kernel(this.#x.byteOffset, this.#count, panels, first, this.#out.byteOffset);
     } else {
-      gramReference(this.x, this.count, panels, first, this.out);
+      gramReference(this.#x, this.#count, panels, first, this.#out);
     }
   }
 }

@@ -13,9 +13,13 @@ export type ReadMoments = (expert: number) => Promise<InputMoments | undefined>;
 /** Moments of the inputs of a model's tensors. */
 export class ModelMoments {
   /** The matrix read last, which the next slice is likely to want again. */
-  private latest: { readonly name: string; readonly moments: Promise<InputMoments> } | undefined;
+  #latest: { readonly name: string; readonly moments: Promise<InputMoments> } | undefined;
 
-  private constructor(private readonly file: MomentsFile) {}
+  readonly #file: MomentsFile;
+
+  private constructor(file: MomentsFile) {
+    this.#file = file;
+  }
 
   /** Opens a moments file. Throws a UsageError if it is another model's. */
   static async open(path: string, tensors: readonly SourceTensor[]): Promise<ModelMoments> {
@@ -38,31 +42,26 @@ export class ModelMoments {
   /** The moments of a tensor's input whatever its type will be, as `of` has them. */
   forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadMoments } | undefined {
     const input = inputOf(tensor.name)?.name;
-    const stored = input === undefined ? undefined : this.file.inputs.get(input);
+    const stored = input === undefined ? undefined : this.#file.inputs.get(input);
     if (input === undefined || stored === undefined) return undefined;
     const isPerExpert = stored.counts.length > 1;
-    return { isPerExpert, read: (expert) => this.read(input, stored, isPerExpert ? expert : 0) };
+    return { isPerExpert, read: (expert) => this.#read(input, stored, isPerExpert ? expert : 0) };
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    await this.#file.close();
   }
 
-  private async read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
+  async #read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
     if (stored.counts[index] === 0) return undefined;
-    const name = `${this.file.name}: "${input}", matrix ${index}`;
-    if (this.latest?.name !== name) this.latest = { name, moments: this.load(name, input, stored, index) };
-    return this.latest.moments;
+    const name = `${this.#file.name}: "${input}", matrix ${index}`;
+    if (this.#latest?.name !== name) this.#latest = { name, moments: this.#load(name, input, stored, index) };
+    return this.#latest.moments;
   }
 
-  private async load(
-    name: string,
-    input: string,
-    { counts }: StoredMoments,
-    index: number,
-  ): Promise<InputMoments> {
+  async #load(name: string, input: string, { counts }: StoredMoments, index: number): Promise<InputMoments> {
     const vectors = counts[index] ?? 0;
-    const sums = await this.file.matrix(input, index);
+    const sums = await this.#file.matrix(input, index);
     const shared = new Float32Array(new SharedArrayBuffer(sums.byteLength));
     shared.set(sums);
     return { name, sums: shared, vectors };

@@ -89,61 +89,67 @@ export function gridEncoder(format: GridFormat): RowEncoder {
 
 /** Working memory of the encoder, for one superblock at a time. */
 class GridEncoder {
-  private readonly grid: Grid;
-  private readonly blocks: number;
-  private readonly groupsPerBlock: number;
+  readonly #grid: Grid;
+  readonly #blocks: number;
+  readonly #groupsPerBlock: number;
   /** Importance, with mean 1 over the row, and what the search uses: raised for larger weights. */
-  private readonly importance = new Float64Array(SUPERBLOCK);
-  private readonly weights = new Float64Array(SUPERBLOCK);
+  readonly #importance = new Float64Array(SUPERBLOCK);
+  readonly #weights = new Float64Array(SUPERBLOCK);
   /** Magnitudes; negative where the sign bit will be wrong because of parity. */
-  private readonly x = new Float64Array(SUPERBLOCK);
-  private readonly codes: Codes;
+  readonly #x = new Float64Array(SUPERBLOCK);
+  readonly #codes: Codes;
   /** Best scale of each block as far as known. */
-  private readonly blockScales: Float64Array;
+  readonly #blockScales: Float64Array;
   /** Pool: points, and the cost q2 scale^2 - 2 qx scale (plus a constant of the block), of each entry. */
-  private readonly poolSizes: Uint8Array;
-  private readonly poolPoints: Uint16Array;
-  private readonly poolQx: Float64Array;
-  private readonly poolQ2: Float64Array;
-  private readonly bounds = new Float64Array(RANKED);
-  private readonly nearest: Nearest = { point: 0, cost: 0, least: 0 };
+  readonly #poolSizes: Uint8Array;
+  readonly #poolPoints: Uint16Array;
+  readonly #poolQx: Float64Array;
+  readonly #poolQ2: Float64Array;
+  readonly #bounds = new Float64Array(RANKED);
+  readonly #nearest: Nearest = { point: 0, cost: 0, least: 0 };
 
-  constructor(private readonly format: GridFormat) {
-    this.grid = buildGrid(format.grid);
-    this.blocks = SUPERBLOCK / format.block;
-    this.groupsPerBlock = format.block / this.grid.group;
-    this.codes = {
-      points: new Uint16Array(SUPERBLOCK / this.grid.group),
+  readonly #format: GridFormat;
+
+  constructor(format: GridFormat) {
+    this.#format = format;
+    this.#grid = buildGrid(format.grid);
+    this.#blocks = SUPERBLOCK / format.block;
+    this.#groupsPerBlock = format.block / this.#grid.group;
+    this.#codes = {
+      points: new Uint16Array(SUPERBLOCK / this.#grid.group),
       signs: new Uint8Array(SUPERBLOCK / 8),
-      subscales: new Uint8Array(this.blocks),
+      subscales: new Uint8Array(this.#blocks),
     };
-    this.blockScales = new Float64Array(this.blocks);
-    this.poolSizes = new Uint8Array(this.blocks);
-    this.poolPoints = new Uint16Array(this.blocks * POOL * this.groupsPerBlock);
-    this.poolQx = new Float64Array(this.blocks * POOL);
-    this.poolQ2 = new Float64Array(this.blocks * POOL);
+    this.#blockScales = new Float64Array(this.#blocks);
+    this.#poolSizes = new Uint8Array(this.#blocks);
+    this.#poolPoints = new Uint16Array(this.#blocks * POOL * this.#groupsPerBlock);
+    this.#poolQx = new Float64Array(this.#blocks * POOL);
+    this.#poolQ2 = new Float64Array(this.#blocks * POOL);
   }
 
   encodeRow(row: Float32Array, importance: Float32Array | undefined, effort: Effort, out: Uint8Array): void {
-    const { bytes, pack } = this.format;
+    const { bytes, pack } = this.#format;
     const superblocks = row.length / SUPERBLOCK;
     const scales = new Float64Array(superblocks);
     const products = new Float64Array(superblocks);
     const mean = importance ? importance.reduce((sum, value) => sum + value, 0) / row.length : 0;
     let square = 0;
     for (let k = 0; k < superblocks; k++) {
-      this.load(row, importance, mean, k * SUPERBLOCK);
-      scales[k] = this.encodeSuperblock(effort);
-      for (let i = 0; i < SUPERBLOCK; i++) square += this.importance[i]! * this.x[i]! ** 2;
-      products[k] = this.product();
-      pack(this.codes, out, k * bytes);
+      this.#load(row, importance, mean, k * SUPERBLOCK);
+      scales[k] = this.#encodeSuperblock(effort);
+      for (let i = 0; i < SUPERBLOCK; i++) square += this.#importance[i]! * this.#x[i]! ** 2;
+      products[k] = this.#product();
+      pack(this.#codes, out, k * bytes);
     }
     writeUnbiasedScales(scales, products, square, out, bytes, 0);
   }
 
   /** Reads a superblock: importance, search weights, magnitudes and signs. */
-  private load(row: Float32Array, importance: Float32Array | undefined, mean: number, at: number): void {
-    const { importance: own, weights, x, codes } = this;
+  #load(row: Float32Array, importance: Float32Array | undefined, mean: number, at: number): void {
+    const own = this.#importance;
+    const weights = this.#weights;
+    const x = this.#x;
+    const codes = this.#codes;
     let square = 0;
     for (let i = 0; i < SUPERBLOCK; i++) square += row[at + i]! ** 2;
     const spread = (2 * square) / SUPERBLOCK;
@@ -156,9 +162,9 @@ class GridEncoder {
       x[i] = Math.abs(value);
       if (value < 0) codes.signs[i >> 3]! |= 1 << (i & 7);
     }
-    if (this.format.evenSigns) {
-      const step = Math.sqrt(square / SUPERBLOCK) / this.grid.levels.length;
-      for (let eight = 0; eight < SUPERBLOCK / 8; eight++) this.makeSignsEven(eight, step);
+    if (this.#format.evenSigns) {
+      const step = Math.sqrt(square / SUPERBLOCK) / this.#grid.levels.length;
+      for (let eight = 0; eight < SUPERBLOCK / 8; eight++) this.#makeSignsEven(eight, step);
     }
   }
 
@@ -166,8 +172,10 @@ class GridEncoder {
    * Where the number of minus signs is odd, one weight must get the wrong sign. With scale s its cost rises from
    * about zero to about weight (s + x)^2, so by about weight x (x + 2 s): the cheapest one it is.
    */
-  private makeSignsEven(eight: number, step: number): void {
-    const { x, weights, codes } = this;
+  #makeSignsEven(eight: number, step: number): void {
+    const x = this.#x;
+    const weights = this.#weights;
+    const codes = this.#codes;
     let minus = 0;
     for (let bits = codes.signs[eight]!; bits !== 0; bits &= bits - 1) minus++;
     if (minus % 2 === 0) return;
@@ -186,19 +194,19 @@ class GridEncoder {
   }
 
   /** Finds points and sub-scales; returns the superblock's scale. */
-  private encodeSuperblock(effort: Effort): number {
-    this.poolSizes.fill(0);
-    let scale = this.firstScales();
+  #encodeSuperblock(effort: Effort): number {
+    this.#poolSizes.fill(0);
+    let scale = this.#firstScales();
     if (scale === 0) {
-      this.codes.points.fill(0);
-      this.codes.subscales.fill(0);
+      this.#codes.points.fill(0);
+      this.#codes.subscales.fill(0);
       return 0;
     }
-    for (const round of roundsOf(effort, this.format.grid)) {
-      for (let block = 0; block < this.blocks; block++) this.searchBlock(block, scale, round);
-      scale = this.bestScale(scale, round.scales);
+    for (const round of roundsOf(effort, this.#format.grid)) {
+      for (let block = 0; block < this.#blocks; block++) this.#searchBlock(block, scale, round);
+      scale = this.#bestScale(scale, round.scales);
     }
-    this.choosePoints(scale);
+    this.#choosePoints(scale);
     return scale;
   }
 
@@ -206,17 +214,20 @@ class GridEncoder {
    * Scale of each block for the nearest levels, grid or not: rounding at a start, then least squares. Returns the
    * superblock scale that makes the largest of them the largest sub-scale.
    */
-  private firstScales(): number {
-    const { x, weights, grid, blockScales } = this;
+  #firstScales(): number {
+    const x = this.#x;
+    const weights = this.#weights;
+    const grid = this.#grid;
+    const blockScales = this.#blockScales;
     let largest = 0;
-    for (let block = 0; block < this.blocks; block++) {
-      const from = block * this.format.block;
-      const to = from + this.format.block;
+    for (let block = 0; block < this.#blocks; block++) {
+      const from = block * this.#format.block;
+      const to = from + this.#format.block;
       let maximum = 0;
       for (let i = from; i < to; i++) maximum = Math.max(maximum, x[i]!);
       blockScales[block] = 0;
       let best = 0;
-      for (const start of maximum > 0 ? this.format.starts : []) {
+      for (const start of maximum > 0 ? this.#format.starts : []) {
         const scale = maximum / start;
         let qx = 0;
         let q2 = 0;
@@ -236,37 +247,40 @@ class GridEncoder {
   }
 
   /** Searches the grid at the sub-scales that look best, near the block's scale, and adds the results to the pool. */
-  private searchBlock(block: number, scale: number, { searches, margin }: Round): void {
-    const { bounds } = this;
-    const centre = Math.floor((this.blockScales[block]! / scale - 1) / 2);
+  #searchBlock(block: number, scale: number, { searches, margin }: Round): void {
+    const bounds = this.#bounds;
+    const centre = Math.floor((this.#blockScales[block]! / scale - 1) / 2);
     const low = Math.min(MAX_SUBSCALE + 1 - RANKED, Math.max(0, centre - 3));
-    for (let i = 0; i < RANKED; i++) bounds[i] = this.costWithoutGrid(block, scale * (2 * (low + i) + 1));
-    const energy = this.energy(block);
-    let limit = this.poolSizes[block]! > 0 ? this.entryCost(this.bestEntry(block, scale), scale) : Infinity;
+    for (let i = 0; i < RANKED; i++) bounds[i] = this.#costWithoutGrid(block, scale * (2 * (low + i) + 1));
+    const energy = this.#energy(block);
+    let limit =
+      this.#poolSizes[block]! > 0 ? this.#entryCost(this.#bestEntry(block, scale), scale) : Infinity;
     for (let search = 0; search < searches; search++) {
       let next = 0;
       for (let i = 1; i < RANKED; i++) if (bounds[i]! < bounds[next]!) next = i;
       if (bounds[next]! >= limit) break;
-      const cost = this.addToPool(block, scale * (2 * (low + next) + 1), limit);
+      const cost = this.#addToPool(block, scale * (2 * (low + next) + 1), limit);
       limit = Math.min(limit, cost + margin * (cost + energy));
       bounds[next] = Infinity;
     }
   }
 
   /** Squared error of a block whose weights were all encoded as zero. */
-  private energy(block: number): number {
+  #energy(block: number): number {
     let sum = 0;
-    for (let i = block * this.format.block; i < (block + 1) * this.format.block; i++) {
-      sum += this.weights[i]! * this.x[i]! ** 2;
+    for (let i = block * this.#format.block; i < (block + 1) * this.#format.block; i++) {
+      sum += this.#weights[i]! * this.#x[i]! ** 2;
     }
     return sum;
   }
 
   /** Cost of a block when every weight takes its nearest level. */
-  private costWithoutGrid(block: number, scale: number): number {
-    const { x, weights, grid } = this;
+  #costWithoutGrid(block: number, scale: number): number {
+    const x = this.#x;
+    const weights = this.#weights;
+    const grid = this.#grid;
     let cost = 0;
-    for (let i = block * this.format.block; i < (block + 1) * this.format.block; i++) {
+    for (let i = block * this.#format.block; i < (block + 1) * this.#format.block; i++) {
       const q = scale * grid.levels[nearestLevel(grid.bounds, x[i]! / scale)]!;
       cost += weights[i]! * q * (q - 2 * x[i]!);
     }
@@ -277,15 +291,19 @@ class GridEncoder {
    * Adds the nearest points of a block's groups at a scale to its pool, unless they cost `limit` or more. Returns the
    * cost, or Infinity.
    */
-  private addToPool(block: number, scale: number, limit: number): number {
-    const { x, weights, grid, groupsPerBlock, nearest } = this;
-    const entry = block * POOL + this.poolSizes[block]!;
-    let cost = this.costWithoutGrid(block, scale);
+  #addToPool(block: number, scale: number, limit: number): number {
+    const x = this.#x;
+    const weights = this.#weights;
+    const grid = this.#grid;
+    const groupsPerBlock = this.#groupsPerBlock;
+    const nearest = this.#nearest;
+    const entry = block * POOL + this.#poolSizes[block]!;
+    let cost = this.#costWithoutGrid(block, scale);
     let qx = 0;
     let q2 = 0;
-    for (let group = 0, at = block * this.format.block; group < groupsPerBlock; group++, at += grid.group) {
+    for (let group = 0, at = block * this.#format.block; group < groupsPerBlock; group++, at += grid.group) {
       findNearest(grid, x, weights, at, scale, nearest);
-      this.poolPoints[entry * groupsPerBlock + group] = nearest.point;
+      this.#poolPoints[entry * groupsPerBlock + group] = nearest.point;
       for (let i = 0; i < grid.group; i++) {
         const q = grid.magnitudes[nearest.point * grid.group + i]!;
         qx += weights[at + i]! * q * x[at + i]!;
@@ -294,21 +312,21 @@ class GridEncoder {
       cost += nearest.cost - nearest.least;
       if (cost >= limit) return Infinity;
     }
-    this.poolQx[entry] = qx;
-    this.poolQ2[entry] = q2;
-    this.poolSizes[block]!++;
+    this.#poolQx[entry] = qx;
+    this.#poolQ2[entry] = q2;
+    this.#poolSizes[block]!++;
     return cost;
   }
 
   /** The best superblock scale for the pool, near the given one. */
-  private bestScale(start: number, scales: number): number {
+  #bestScale(start: number, scales: number): number {
     let scale = start;
     let least = Infinity;
     for (let k = 0; k < scales; k++) {
       const candidate = start * (1 + 0.02 * (k - (scales - 1) / 2));
       let cost = 0;
-      for (let block = 0; block < this.blocks; block++) {
-        cost += this.entryCost(this.bestEntry(block, candidate), candidate);
+      for (let block = 0; block < this.#blocks; block++) {
+        cost += this.#entryCost(this.#bestEntry(block, candidate), candidate);
       }
       if (cost < least) {
         least = cost;
@@ -317,22 +335,22 @@ class GridEncoder {
     }
     let qx = 0;
     let q2 = 0;
-    for (let block = 0; block < this.blocks; block++) {
-      const entry = this.bestEntry(block, scale);
-      const factor = 2 * this.entrySubscale(entry, scale) + 1;
-      qx += factor * this.poolQx[entry]!;
-      q2 += factor * factor * this.poolQ2[entry]!;
-      this.blockScales[block] = this.poolQx[entry]! / this.poolQ2[entry]!;
+    for (let block = 0; block < this.#blocks; block++) {
+      const entry = this.#bestEntry(block, scale);
+      const factor = 2 * this.#entrySubscale(entry, scale) + 1;
+      qx += factor * this.#poolQx[entry]!;
+      q2 += factor * factor * this.#poolQ2[entry]!;
+      this.#blockScales[block] = this.#poolQx[entry]! / this.#poolQ2[entry]!;
     }
     return qx > 0 ? qx / q2 : scale;
   }
 
   /** The pool entry of a block that costs least with a superblock scale. */
-  private bestEntry(block: number, scale: number): number {
+  #bestEntry(block: number, scale: number): number {
     let best = block * POOL;
     let least = Infinity;
-    for (let entry = block * POOL; entry < block * POOL + this.poolSizes[block]!; entry++) {
-      const cost = this.entryCost(entry, scale);
+    for (let entry = block * POOL; entry < block * POOL + this.#poolSizes[block]!; entry++) {
+      const cost = this.#entryCost(entry, scale);
       if (cost < least) {
         least = cost;
         best = entry;
@@ -341,33 +359,37 @@ class GridEncoder {
     return best;
   }
 
-  private entrySubscale(entry: number, scale: number): number {
-    return nearestSubscale(this.poolQx[entry]! / this.poolQ2[entry]! / scale);
+  #entrySubscale(entry: number, scale: number): number {
+    return nearestSubscale(this.#poolQx[entry]! / this.#poolQ2[entry]! / scale);
   }
 
-  private entryCost(entry: number, scale: number): number {
-    const blockScale = scale * (2 * this.entrySubscale(entry, scale) + 1);
-    return blockScale * (blockScale * this.poolQ2[entry]! - 2 * this.poolQx[entry]!);
+  #entryCost(entry: number, scale: number): number {
+    const blockScale = scale * (2 * this.#entrySubscale(entry, scale) + 1);
+    return blockScale * (blockScale * this.#poolQ2[entry]! - 2 * this.#poolQx[entry]!);
   }
 
-  private choosePoints(scale: number): void {
-    const { codes, groupsPerBlock } = this;
-    for (let block = 0; block < this.blocks; block++) {
-      const entry = this.bestEntry(block, scale);
-      codes.subscales[block] = this.entrySubscale(entry, scale);
-      const points = this.poolPoints.subarray(entry * groupsPerBlock, (entry + 1) * groupsPerBlock);
+  #choosePoints(scale: number): void {
+    const codes = this.#codes;
+    const groupsPerBlock = this.#groupsPerBlock;
+    for (let block = 0; block < this.#blocks; block++) {
+      const entry = this.#bestEntry(block, scale);
+      codes.subscales[block] = this.#entrySubscale(entry, scale);
+      const points = this.#poolPoints.subarray(entry * groupsPerBlock, (entry + 1) * groupsPerBlock);
       codes.points.set(points, block * groupsPerBlock);
     }
   }
 
   /** <W, Q> of the superblock with scale 1, weighted by importance. */
-  private product(): number {
-    const { x, importance, codes, grid } = this;
+  #product(): number {
+    const x = this.#x;
+    const importance = this.#importance;
+    const codes = this.#codes;
+    const grid = this.#grid;
     let product = 0;
     for (let i = 0; i < SUPERBLOCK; i++) {
       const group = Math.floor(i / grid.group);
       const q = grid.magnitudes[codes.points[group]! * grid.group + (i % grid.group)]!;
-      const factor = 2 * codes.subscales[Math.floor(i / this.format.block)]! + 1;
+      const factor = 2 * codes.subscales[Math.floor(i / this.#format.block)]! + 1;
       product += importance[i]! * x[i]! * q * factor;
     }
     return product;

@@ -64,29 +64,36 @@ function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
 
 /** A row in work: weights x, their importance w, and what was found for the superblock at hand. */
 class RangeRow {
-  private readonly codes: Float32Array;
-  private readonly fits: RangeFit[];
+  readonly #codes: Float32Array;
+  readonly #fits: RangeFit[];
   /** Integer scales and minima of the blocks. */
-  private readonly scales: Float32Array;
-  private readonly minima: Float32Array;
-  private d = 0;
-  private dmin = 0;
+  readonly #scales: Float32Array;
+  readonly #minima: Float32Array;
+  #d = 0;
+  #dmin = 0;
 
-  constructor(
-    private readonly format: RangeFormat,
-    private readonly x: Float32Array,
-    private readonly w: Float32Array,
-  ) {
+  readonly #format: RangeFormat;
+  readonly #x: Float32Array;
+  readonly #w: Float32Array;
+
+  constructor(format: RangeFormat, x: Float32Array, w: Float32Array) {
+    this.#format = format;
+    this.#x = x;
+    this.#w = w;
     const blocks = 256 / format.block;
-    this.codes = new Float32Array(x.length);
-    this.fits = Array.from({ length: blocks }, newRangeFit);
-    this.scales = new Float32Array(blocks);
-    this.minima = new Float32Array(blocks);
+    this.#codes = new Float32Array(x.length);
+    this.#fits = Array.from({ length: blocks }, newRangeFit);
+    this.#scales = new Float32Array(blocks);
+    this.#minima = new Float32Array(blocks);
   }
 
   encode(steps: number, out: Uint8Array): void {
-    const { x, w, codes, scales, minima } = this;
-    const { blockBytes, dAt, pack } = this.format;
+    const x = this.#x;
+    const w = this.#w;
+    const codes = this.#codes;
+    const scales = this.#scales;
+    const minima = this.#minima;
+    const { blockBytes, dAt, pack } = this.#format;
     const superblocks = x.length / 256;
     const ds = new Float64Array(superblocks);
     const dmins = new Float64Array(superblocks);
@@ -94,13 +101,13 @@ class RangeRow {
     let square = 0;
     for (let superblock = 0; superblock < superblocks; superblock++) {
       const start = 256 * superblock;
-      this.searchBlocks(start, steps);
-      this.searchUnits();
-      this.chooseCodes(start);
-      product += this.fitUnits(start);
+      this.#searchBlocks(start, steps);
+      this.#searchUnits();
+      this.#chooseCodes(start);
+      product += this.#fitUnits(start);
       square += weightedDot(w, x, x, start, 256);
-      ds[superblock] = this.d;
-      dmins[superblock] = this.dmin;
+      ds[superblock] = this.#d;
+      dmins[superblock] = this.#dmin;
       pack(codes.subarray(start, start + 256), scales, minima, out, blockBytes * superblock);
     }
     const correction = gainCorrection(square, product);
@@ -112,42 +119,45 @@ class RangeRow {
   }
 
   /** Finds each block's best scale and offset. */
-  private searchBlocks(start: number, steps: number): void {
-    const { block: size, top, candidates } = this.format;
-    for (const [block, fit] of this.fits.entries()) {
-      searchRange(this.x, this.w, start + size * block, size, top, candidates, steps, false, fit);
+  #searchBlocks(start: number, steps: number): void {
+    const { block: size, top, candidates } = this.#format;
+    for (const [block, fit] of this.#fits.entries()) {
+      searchRange(this.#x, this.#w, start + size * block, size, top, candidates, steps, false, fit);
     }
   }
 
   /** Finds the d and dmin whose multiples come nearest to the blocks' scales and minima, as F16 holds them. */
-  private searchUnits(): void {
-    const { fits } = this;
-    const { topScale, scaleCandidates } = this.format;
+  #searchUnits(): void {
+    const fits = this.#fits;
+    const { topScale, scaleCandidates } = this.#format;
     const quantize = integers(0, topScale);
     const unitOf = (values: Float32Array, weights: Float32Array): number => {
       const fit: ScaleFit = { scale: 0, curvature: 0 };
       searchScale(values, weights, 0, fits.length, quantize, scaleCandidates, UNIT_STEPS, fit);
       return superblockScale(fit.scale, topScale);
     };
-    this.d = unitOf(
+    this.#d = unitOf(
       Float32Array.from(fits, ({ scale }) => scale),
       Float32Array.from(fits, ({ curvature }) => curvature),
     );
-    this.dmin = unitOf(
+    this.#dmin = unitOf(
       Float32Array.from(fits, ({ offset }) => max(-offset, 0)),
       Float32Array.from(fits, ({ importance }) => importance),
     );
   }
 
   /** Chooses integer scales and minima, and the nearest codes for them. */
-  private chooseCodes(start: number): void {
-    const { x, codes, d, dmin } = this;
-    const { block: size, top } = this.format;
-    for (const [block, fit] of this.fits.entries()) {
+  #chooseCodes(start: number): void {
+    const x = this.#x;
+    const codes = this.#codes;
+    const d = this.#d;
+    const dmin = this.#dmin;
+    const { block: size, top } = this.#format;
+    for (const [block, fit] of this.#fits.entries()) {
       const at = start + size * block;
-      this.searchIntegers(at, block, fit);
-      const inverse = invert(fround(d * this.scales[block]!));
-      const minimum = fround(dmin * this.minima[block]!);
+      this.#searchIntegers(at, block, fit);
+      const inverse = invert(fround(d * this.#scales[block]!));
+      const minimum = fround(dmin * this.#minima[block]!);
       for (let i = at; i < at + size; i++) {
         codes[i] = clamp(nearest(fround(fround(x[i]! + minimum) * inverse)), 0, top);
       }
@@ -155,9 +165,12 @@ class RangeRow {
   }
 
   /** Finds a block's integer scale and minimum among the ones around its fit. */
-  private searchIntegers(at: number, block: number, fit: RangeFit): void {
-    const { x, w, d, dmin } = this;
-    const { block: size, top, topScale } = this.format;
+  #searchIntegers(at: number, block: number, fit: RangeFit): void {
+    const x = this.#x;
+    const w = this.#w;
+    const d = this.#d;
+    const dmin = this.#dmin;
+    const { block: size, top, topScale } = this.#format;
     const center = nearest(fround(fit.scale * invert(d)));
     let best = Infinity;
     for (const step of SCALE_STEPS) {
@@ -185,8 +198,8 @@ class RangeRow {
       );
       if (error < best) {
         best = error;
-        this.scales[block] = integer;
-        this.minima[block] = minimum;
+        this.#scales[block] = integer;
+        this.#minima[block] = minimum;
       }
     }
   }
@@ -194,14 +207,16 @@ class RangeRow {
   /**
    * Least squares of x - d A + dmin B, where A = scale code and B = minimum, for d and dmin. Returns <W, Q>.
    */
-  private fitUnits(start: number): number {
-    const { x, w, codes } = this;
-    const size = this.format.block;
+  #fitUnits(start: number): number {
+    const x = this.#x;
+    const w = this.#w;
+    const codes = this.#codes;
+    const size = this.#format.block;
     let [aa, ab, bb, xa, xb] = [0, 0, 0, 0, 0];
-    for (const [block, fit] of this.fits.entries()) {
+    for (const [block, fit] of this.#fits.entries()) {
       const at = start + size * block;
-      const scale = this.scales[block]!;
-      const minimum = this.minima[block]!;
+      const scale = this.#scales[block]!;
+      const minimum = this.#minima[block]!;
       aa += scale * scale * weightedDot(w, codes, codes, at, size);
       ab += scale * minimum * weightedSum(w, codes, at, size);
       bb += minimum * minimum * fit.importance;
@@ -210,12 +225,12 @@ class RangeRow {
     }
     const determinant = aa * bb - ab * ab;
     if (determinant > 1e-6 * aa * bb) {
-      this.d = (xa * bb - xb * ab) / determinant;
-      this.dmin = (xa * ab - xb * aa) / determinant;
+      this.#d = (xa * bb - xb * ab) / determinant;
+      this.#dmin = (xa * ab - xb * aa) / determinant;
     } else {
-      this.d = aa > 0 ? (xa + this.dmin * ab) / aa : 0;
+      this.#d = aa > 0 ? (xa + this.#dmin * ab) / aa : 0;
     }
-    return this.d * xa - this.dmin * xb;
+    return this.#d * xa - this.#dmin * xb;
   }
 }
 

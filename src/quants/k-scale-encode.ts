@@ -66,37 +66,43 @@ function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
 
 /** A row in work: weights x, their importance w, and what was found for the superblock at hand. */
 class ScaleRow {
-  private readonly codes: Float32Array;
-  private readonly fits: ScaleFit[];
+  readonly #codes: Float32Array;
+  readonly #fits: ScaleFit[];
   /** Integer scales of the blocks. */
-  private readonly scales: Float32Array;
-  private d = 0;
+  readonly #scales: Float32Array;
+  #d = 0;
 
-  constructor(
-    private readonly format: ScaleFormat,
-    private readonly x: Float32Array,
-    private readonly w: Float32Array,
-  ) {
+  readonly #format: ScaleFormat;
+  readonly #x: Float32Array;
+  readonly #w: Float32Array;
+
+  constructor(format: ScaleFormat, x: Float32Array, w: Float32Array) {
+    this.#format = format;
+    this.#x = x;
+    this.#w = w;
     const blocks = 256 / format.block;
-    this.codes = new Float32Array(x.length);
-    this.fits = Array.from({ length: blocks }, () => ({ scale: 0, curvature: 0 }));
-    this.scales = new Float32Array(blocks);
+    this.#codes = new Float32Array(x.length);
+    this.#fits = Array.from({ length: blocks }, () => ({ scale: 0, curvature: 0 }));
+    this.#scales = new Float32Array(blocks);
   }
 
   encode(steps: number, out: Uint8Array): void {
-    const { x, w, codes, scales } = this;
-    const { blockBytes, dAt, pack } = this.format;
+    const x = this.#x;
+    const w = this.#w;
+    const codes = this.#codes;
+    const scales = this.#scales;
+    const { blockBytes, dAt, pack } = this.#format;
     const ds = new Float64Array(x.length / 256);
     let product = 0;
     let square = 0;
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
-      this.searchBlocks(start, steps);
-      this.searchUnit();
-      this.chooseCodes(start);
-      product += this.fitUnit(start);
+      this.#searchBlocks(start, steps);
+      this.#searchUnit();
+      this.#chooseCodes(start);
+      product += this.#fitUnit(start);
       square += weightedDot(w, x, x, start, 256);
-      ds[superblock] = this.d;
+      ds[superblock] = this.#d;
       pack(codes.subarray(start, start + 256), scales, out, blockBytes * superblock);
     }
     const correction = gainCorrection(square, product);
@@ -106,40 +112,44 @@ class ScaleRow {
   }
 
   /** Finds each block's best scale. */
-  private searchBlocks(start: number, steps: number): void {
-    const { block: size, quantize, candidates } = this.format;
-    for (const [block, fit] of this.fits.entries()) {
-      searchScale(this.x, this.w, start + size * block, size, quantize, candidates, steps, fit);
+  #searchBlocks(start: number, steps: number): void {
+    const { block: size, quantize, candidates } = this.#format;
+    for (const [block, fit] of this.#fits.entries()) {
+      searchScale(this.#x, this.#w, start + size * block, size, quantize, candidates, steps, fit);
     }
   }
 
   /** Finds the d whose multiples come nearest to the blocks' scales, as F16 holds it. */
-  private searchUnit(): void {
-    const { quantizeScale, scaleCandidates, topScale } = this.format;
-    const exact = Float32Array.from(this.fits, ({ scale }) => scale);
-    const curvatures = Float32Array.from(this.fits, ({ curvature }) => curvature);
+  #searchUnit(): void {
+    const { quantizeScale, scaleCandidates, topScale } = this.#format;
+    const exact = Float32Array.from(this.#fits, ({ scale }) => scale);
+    const curvatures = Float32Array.from(this.#fits, ({ curvature }) => curvature);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
     searchScale(exact, curvatures, 0, exact.length, quantizeScale, scaleCandidates, UNIT_STEPS, fit);
-    this.d = superblockScale(fit.scale, topScale);
+    this.#d = superblockScale(fit.scale, topScale);
   }
 
   /** Chooses integer scales, and the nearest codes for them. */
-  private chooseCodes(start: number): void {
-    const { x, codes, d } = this;
-    const { block: size, quantize } = this.format;
-    for (const [block, fit] of this.fits.entries()) {
+  #chooseCodes(start: number): void {
+    const x = this.#x;
+    const codes = this.#codes;
+    const d = this.#d;
+    const { block: size, quantize } = this.#format;
+    for (const [block, fit] of this.#fits.entries()) {
       const at = start + size * block;
-      const scale = this.searchInteger(at, fit.scale);
+      const scale = this.#searchInteger(at, fit.scale);
       const inverse = invert(fround(d * scale));
       for (let i = at; i < at + size; i++) codes[i] = quantize(fround(x[i]! * inverse));
-      this.scales[block] = scale;
+      this.#scales[block] = scale;
     }
   }
 
   /** The best integer scale of a block among the ones around its exact scale. */
-  private searchInteger(at: number, exact: number): number {
-    const { x, w, d } = this;
-    const { block: size, quantize, quantizeScale } = this.format;
+  #searchInteger(at: number, exact: number): number {
+    const x = this.#x;
+    const w = this.#w;
+    const d = this.#d;
+    const { block: size, quantize, quantizeScale } = this.#format;
     const center = nearest(fround(exact * invert(d)));
     const away = center < 0 ? -1 : 1;
     let best = Infinity;
@@ -167,17 +177,20 @@ class ScaleRow {
   }
 
   /** Fits d to all codes by least squares. Returns <W, Q>. */
-  private fitUnit(start: number): number {
-    const { x, w, codes, scales } = this;
-    const size = this.format.block;
+  #fitUnit(start: number): number {
+    const x = this.#x;
+    const w = this.#w;
+    const codes = this.#codes;
+    const scales = this.#scales;
+    const size = this.#format.block;
     let c = 0;
     let v = 0;
     for (const [block, scale] of scales.entries()) {
       c += scale * weightedDot(w, codes, x, start + size * block, size);
       v += scale * scale * weightedDot(w, codes, codes, start + size * block, size);
     }
-    this.d = v > 0 ? c / v : 0;
-    return this.d * c;
+    this.#d = v > 0 ? c / v : 0;
+    return this.#d * c;
   }
 }
 

@@ -34,22 +34,25 @@ export class EncoderPool {
   /** Why the pool is slower than it could be, for the user to read; undefined if it is not. */
   readonly warning: string | undefined;
 
-  private readonly threads: Thread[] = [];
-  private readonly queue: Waiting[] = [];
-  private readonly workspace: Workspace | undefined;
-  private outstanding = 0;
-  private nextId = 0;
-  private failure: Error | undefined;
-  private wakeWaiters: () => void = () => {};
-  private change: Promise<void>;
+  readonly #threads: Thread[] = [];
+  readonly #queue: Waiting[] = [];
+  readonly #workspace: Workspace | undefined;
+  #outstanding = 0;
+  #nextId = 0;
+  #failure: Error | undefined;
+  #wakeWaiters: () => void = () => {};
+  #change: Promise<void>;
+
+  readonly #threadCount: number;
 
   /** Starts `threads` threads; with 0, slices are transcoded in the calling thread. */
-  constructor(private readonly threadCount: number) {
-    this.change = this.nextChange();
+  constructor(threadCount: number) {
+    this.#threadCount = threadCount;
+    this.#change = this.#nextChange();
     const { kernels, warning } = loadKernels();
     this.warning = warning;
-    if (threadCount === 0) this.workspace = new Workspace(kernels && new Kernels(kernels));
-    for (let i = 0; i < threadCount; i++) this.threads.push(this.start({ kernels }));
+    if (threadCount === 0) this.#workspace = new Workspace(kernels && new Kernels(kernels));
+    for (let i = 0; i < threadCount; i++) this.#threads.push(this.#start({ kernels }));
   }
 
   /**
@@ -58,12 +61,12 @@ export class EncoderPool {
    * see `ready`.
    */
   async transcode(slice: Slice): Promise<Transcoded> {
-    return (await this.submit({ kind: "transcode", slice })) as Transcoded;
+    return (await this.#submit({ kind: "transcode", slice })) as Transcoded;
   }
 
   /** Surveys a slice; see `survey` for the errors that reject the promise, else as `transcode`. */
   async survey(slice: StoredSlice): Promise<Survey> {
-    return (await this.submit({ kind: "survey", slice })) as Survey;
+    return (await this.#submit({ kind: "survey", slice })) as Survey;
   }
 
   /**
@@ -71,18 +74,18 @@ export class EncoderPool {
    * slice keeps memory bounded: about three slices and three results per thread.
    */
   async ready(): Promise<void> {
-    const enough = Math.max(1, this.threadCount) * (slicesPerThread + 1);
-    while (this.outstanding >= enough && !this.failure) await this.change;
+    const enough = Math.max(1, this.#threadCount) * (slicesPerThread + 1);
+    while (this.#outstanding >= enough && !this.#failure) await this.#change;
   }
 
   /** Ends all threads. Slices that are not done are rejected with a CancelledError. */
   async close(): Promise<void> {
-    this.fail(new CancelledError("The encoder pool was closed before all slices were done."));
-    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+    this.#fail(new CancelledError("The encoder pool was closed before all slices were done."));
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
-  private submit(work: Work): Promise<Done> {
-    if (this.failure) return Promise.reject(this.failure);
+  #submit(work: Work): Promise<Done> {
+    if (this.#failure) return Promise.reject(this.#failure);
     // A thread never sees a message with a buffer that was moved before.
     if (work.slice.source.byteLength === 0) {
       return Promise.reject(
@@ -90,84 +93,84 @@ export class EncoderPool {
       );
     }
     return new Promise((resolve, reject) => {
-      this.outstanding++;
-      this.queue.push({ work, resolve, reject });
-      this.distribute();
+      this.#outstanding++;
+      this.#queue.push({ work, resolve, reject });
+      this.#distribute();
     });
   }
 
-  private start(setup: WorkerSetup): Thread {
+  #start(setup: WorkerSetup): Thread {
     // Without the process's own Node options: `--input-type`, for one, would keep the thread from starting.
     const worker = new Worker(new URL("./pool-worker.js", import.meta.url), {
       workerData: setup,
       execArgv: [],
     });
     const thread: Thread = { worker, tasks: new Map() };
-    worker.on("message", (reply: Reply) => this.receive(thread, reply));
-    worker.on("messageerror", (cause) => this.fail(brokenThread("sent a reply that cannot be read", cause)));
-    worker.on("error", (cause) => this.fail(brokenThread(cause.message, cause)));
-    worker.on("exit", (code) => this.fail(brokenThread(`ended with exit code ${code}`)));
+    worker.on("message", (reply: Reply) => this.#receive(thread, reply));
+    worker.on("messageerror", (cause) => this.#fail(brokenThread("sent a reply that cannot be read", cause)));
+    worker.on("error", (cause) => this.#fail(brokenThread(cause.message, cause)));
+    worker.on("exit", (code) => this.#fail(brokenThread(`ended with exit code ${code}`)));
     return thread;
   }
 
-  private distribute(): void {
-    while (this.queue.length > 0) {
-      if (this.workspace) {
-        this.performHere(this.queue.shift()!, this.workspace);
+  #distribute(): void {
+    while (this.#queue.length > 0) {
+      if (this.#workspace) {
+        this.#performHere(this.#queue.shift()!, this.#workspace);
         continue;
       }
-      const thread = this.threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
+      const thread = this.#threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
       if (thread.tasks.size >= slicesPerThread) return;
-      this.send(thread, this.queue.shift()!);
+      this.#send(thread, this.#queue.shift()!);
     }
   }
 
-  private performHere(task: Waiting, workspace: Workspace): void {
+  #performHere(task: Waiting, workspace: Workspace): void {
     try {
       task.resolve(perform(task.work, workspace));
     } catch (error) {
       task.reject(error as Error);
     }
-    this.finished();
+    this.#finished();
   }
 
-  private send(thread: Thread, task: Waiting): void {
-    const id = this.nextId++;
+  #send(thread: Thread, task: Waiting): void {
+    const id = this.#nextId++;
     const work = ownBytes(task.work);
     thread.tasks.set(id, task);
     thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
   }
 
-  private receive(thread: Thread, reply: Reply): void {
+  #receive(thread: Thread, reply: Reply): void {
     const task = thread.tasks.get(reply.id);
     if (!task) return;
     thread.tasks.delete(reply.id);
     if ("done" in reply) task.resolve(reply.done);
     else task.reject(deserializeError(reply.error));
-    this.finished();
-    this.distribute();
+    this.#finished();
+    this.#distribute();
   }
 
-  private finished(): void {
-    this.outstanding--;
-    this.wakeWaiters();
-    this.change = this.nextChange();
+  #finished(): void {
+    this.#outstanding--;
+    this.#wakeWaiters();
+    this.#change = this.#nextChange();
   }
 
-  private nextChange(): Promise<void> {
+  #nextChange(): Promise<void> {
     return new Promise((resolve) => {
-      this.wakeWaiters = resolve;
+      this.#wakeWaiters = resolve;
     });
   }
 
-  private fail(error: Error): void {
-    if (this.failure) return;
-    this.failure = error;
-    const tasks = [...this.threads.flatMap(({ tasks }) => [...tasks.values()]), ...this.queue];
-    for (const { tasks } of this.threads) tasks.clear();
-    this.queue.length = 0;
+  #fail(error: Error): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    const tasks = [...this.#threads.flatMap(({ tasks }) => [...tasks.values()]), ...this.#queue];
+    for (const { tasks } of this.#threads) tasks.clear();
+    this.#queue.length = 0;
     for (const task of tasks) task.reject(error);
-    this.wakeWaiters();
+    this.#wakeWaiters();
   }
 }
 

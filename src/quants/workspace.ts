@@ -27,10 +27,14 @@ export class Workspace {
   /** Per row: energy, loss and error, as in `Statistics`. */
   sums = new Float64Array();
 
-  private own = new ArrayBuffer(0);
-  private latestRefiner: Refiner | undefined;
+  #own = new ArrayBuffer(0);
+  #latestRefiner: Refiner | undefined;
 
-  constructor(private readonly kernels?: Kernels) {}
+  readonly #kernels?: Kernels;
+
+  constructor(kernels?: Kernels) {
+    this.#kernels = kernels;
+  }
 
   /** Makes room for batches of `rows` rows. Earlier contents are lost, earlier views invalid. */
   arrange(columns: number, rows: number, sourceRow: number, targetRow: number): void {
@@ -43,7 +47,7 @@ export class Workspace {
       24 * rows,
     ].map((size) => Math.ceil(size / alignment) * alignment);
     const total = sizes.reduce((sum, size) => sum + size, 0);
-    const [memory, base] = this.room(total, columns);
+    const [memory, base] = this.#room(total, columns);
 
     const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + size, base));
     this.source = new Uint8Array(memory, starts[0], rows * sourceRow);
@@ -56,7 +60,7 @@ export class Workspace {
 
   /** Decodes whole blocks. All arrays given to this and the other steps are views of the buffers above. */
   decode(type: TypeName, bytes: Uint8Array, out: Float32Array): void {
-    const kernel = this.kernels?.decoder(type);
+    const kernel = this.#kernels?.decoder(type);
     if (kernel) kernel(bytes.byteOffset, out.byteOffset, out.length);
     else decodeRows(type, bytes, out);
   }
@@ -70,7 +74,7 @@ export class Workspace {
     effort: Effort,
     out: Uint8Array,
   ): void {
-    const kernel = this.kernels?.encoder(type);
+    const kernel = this.#kernels?.encoder(type);
     if (kernel) {
       const rows = weights.length / columns;
       kernel(weights.byteOffset, importance?.byteOffset ?? 0, out.byteOffset, rows, columns, effort);
@@ -81,24 +85,24 @@ export class Workspace {
 
   /** Encodes rows again with the inputs' second moments. */
   get refiner(): Refiner {
-    this.latestRefiner ??= new Refiner();
-    return this.latestRefiner;
+    this.#latestRefiner ??= new Refiner();
+    return this.#latestRefiner;
   }
 
   /** Whether no weight is infinite or NaN. */
   isFinite(weights: Float32Array): boolean {
-    return this.kernels?.isFinite(weights) ?? isFiniteRows(weights);
+    return this.#kernels?.isFinite(weights) ?? isFiniteRows(weights);
   }
 
   /** Compares rows with what was decoded from their encoding, weighted by `this.importance`; fills `sums`. */
   measure(weights: Float32Array, decoded: Float32Array, columns: number): void {
-    if (this.kernels?.measure(weights, decoded, this.importance, columns, this.sums)) return;
+    if (this.#kernels?.measure(weights, decoded, this.importance, columns, this.sums)) return;
     measureRows(weights, decoded, this.importance, columns, this.sums);
   }
 
-  private room(bytes: number, columns: number): [ArrayBuffer, base: number] {
-    if (this.kernels) return this.kernels.room(bytes, columns);
-    if (this.own.byteLength < bytes) this.own = new ArrayBuffer(bytes);
-    return [this.own, 0];
+  #room(bytes: number, columns: number): [ArrayBuffer, base: number] {
+    if (this.#kernels) return this.#kernels.room(bytes, columns);
+    if (this.#own.byteLength < bytes) this.#own = new ArrayBuffer(bytes);
+    return [this.#own, 0];
   }
 }

@@ -10,54 +10,57 @@ import { createHash } from "node:crypto";
 const pieceBytes = 1 << 22;
 
 export class RunningChecksum {
-  private readonly hash = createHash("sha256");
+  readonly #hash = createHash("sha256");
   /** Up to here all is hashed. */
-  private hashed = 0;
+  #hashed = 0;
   /** Up to here all is hashed, kept, or being fetched. */
-  private claimed = 0;
-  private readonly early = new Map<number, Uint8Array>();
+  #claimed = 0;
+  readonly #early = new Map<number, Uint8Array>();
 
-  constructor(
-    private readonly byteLength: number,
-    private readonly fetchRange: (offset: number, length: number) => Promise<Uint8Array>,
-  ) {}
+  readonly #byteLength: number;
+  readonly #fetchRange: (offset: number, length: number) => Promise<Uint8Array>;
+
+  constructor(byteLength: number, fetchRange: (offset: number, length: number) => Promise<Uint8Array>) {
+    this.#byteLength = byteLength;
+    this.#fetchRange = fetchRange;
+  }
 
   /** Fetches a range and hashes what is new of it, and all before it. */
   async read(offset: number, length: number): Promise<Uint8Array> {
-    const start = this.claimed;
+    const start = this.#claimed;
     const end = offset + length;
-    if (end <= start) return await this.fetchRange(offset, length);
-    this.claimed = end;
-    if (start < offset) await this.fetchAndHash(start, offset);
-    const bytes = await this.fetchRange(offset, length);
+    if (end <= start) return await this.#fetchRange(offset, length);
+    this.#claimed = end;
+    if (start < offset) await this.#fetchAndHash(start, offset);
+    const bytes = await this.#fetchRange(offset, length);
     const isNewFrom = Math.max(start, offset);
-    this.take(isNewFrom, bytes.subarray(isNewFrom - offset));
+    this.#take(isNewFrom, bytes.subarray(isNewFrom - offset));
     return bytes;
   }
 
   /** Fetches what nobody has read and returns the SHA-256 of all, in hexadecimal. To be called once, at the end. */
   async digest(): Promise<string> {
-    this.early.clear(); // left only by a read that failed
-    await this.fetchAndHash(this.hashed, this.byteLength);
-    return this.hash.digest("hex");
+    this.#early.clear(); // left only by a read that failed
+    await this.#fetchAndHash(this.#hashed, this.#byteLength);
+    return this.#hash.digest("hex");
   }
 
-  private async fetchAndHash(start: number, end: number): Promise<void> {
+  async #fetchAndHash(start: number, end: number): Promise<void> {
     for (let offset = start; offset < end; offset += pieceBytes) {
-      this.take(offset, await this.fetchRange(offset, Math.min(pieceBytes, end - offset)));
+      this.#take(offset, await this.#fetchRange(offset, Math.min(pieceBytes, end - offset)));
     }
   }
 
-  private take(offset: number, bytes: Uint8Array): void {
-    if (offset !== this.hashed) {
-      this.early.set(offset, bytes.slice()); // the original is the reader's, who may give it to another thread
+  #take(offset: number, bytes: Uint8Array): void {
+    if (offset !== this.#hashed) {
+      this.#early.set(offset, bytes.slice()); // the original is the reader's, who may give it to another thread
       return;
     }
-    this.hash.update(bytes);
-    this.hashed += bytes.byteLength;
-    const next = this.early.get(this.hashed);
+    this.#hash.update(bytes);
+    this.#hashed += bytes.byteLength;
+    const next = this.#early.get(this.#hashed);
     if (next === undefined) return;
-    this.early.delete(this.hashed);
-    this.take(this.hashed, next);
+    this.#early.delete(this.#hashed);
+    this.#take(this.#hashed, next);
   }
 }

@@ -34,14 +34,16 @@ export class HttpSource implements ByteSource {
   readonly name: string;
   readonly byteLength: number;
   readonly remote: RemoteFile;
-  private checksum: RunningChecksum | undefined;
+  #checksum: RunningChecksum | undefined;
   /** Where the last answer came from: saves the way over the redirect. */
-  private direct: string | undefined;
+  #direct: string | undefined;
 
-  constructor(
-    private readonly file: HttpFile,
-    private readonly options: HttpOptions = {},
-  ) {
+  readonly #file: HttpFile;
+  readonly #options: HttpOptions;
+
+  constructor(file: HttpFile, options: HttpOptions = {}) {
+    this.#file = file;
+    this.#options = options;
     this.name = file.name;
     this.byteLength = file.byteLength;
     const { version, sha256 } = file;
@@ -49,9 +51,9 @@ export class HttpSource implements ByteSource {
       version,
       beginChecksum: () => {
         if (sha256 !== undefined) return;
-        this.checksum = this.newChecksum();
+        this.#checksum = this.#newChecksum();
       },
-      sha256: async () => sha256 ?? (await (this.checksum ?? this.newChecksum()).digest()),
+      sha256: async () => sha256 ?? (await (this.#checksum ?? this.#newChecksum()).digest()),
     };
   }
 
@@ -82,36 +84,36 @@ export class HttpSource implements ByteSource {
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkRange(this, offset, length);
     if (length === 0) return new Uint8Array(0);
-    return this.checksum ? await this.checksum.read(offset, length) : await this.fetch(offset, length);
+    return this.#checksum ? await this.#checksum.read(offset, length) : await this.#fetch(offset, length);
   }
 
   async close(): Promise<void> {}
 
-  private newChecksum(): RunningChecksum {
-    return new RunningChecksum(this.byteLength, (offset, length) => this.fetch(offset, length));
+  #newChecksum(): RunningChecksum {
+    return new RunningChecksum(this.byteLength, (offset, length) => this.#fetch(offset, length));
   }
 
-  private async fetch(offset: number, length: number): Promise<Uint8Array> {
-    if (length <= largestRange) return await this.fetchRange(offset, length);
+  async #fetch(offset: number, length: number): Promise<Uint8Array> {
+    if (length <= largestRange) return await this.#fetchRange(offset, length);
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; done += largestRange) {
-      bytes.set(await this.fetchRange(offset + done, Math.min(largestRange, length - done)), done);
+      bytes.set(await this.#fetchRange(offset + done, Math.min(largestRange, length - done)), done);
     }
     return bytes;
   }
 
-  private async fetchRange(offset: number, length: number): Promise<Uint8Array> {
-    const { name, accessHint } = this.file;
+  async #fetchRange(offset: number, length: number): Promise<Uint8Array> {
+    const { name, accessHint } = this.#file;
     const last = offset + length - 1;
     const request: HttpRequest = {
       name,
       accessHint,
       mostBytes: length,
-      target: () => this.target(`bytes=${offset}-${last}`),
-      check: (response) => this.check(request, response, offset, last),
+      target: () => this.#target(`bytes=${offset}-${last}`),
+      check: (response) => this.#check(request, response, offset, last),
     };
-    const { body, url } = await httpGet(request, this.options);
-    if (url !== "" && url !== this.file.url) this.direct = url;
+    const { body, url } = await httpGet(request, this.#options);
+    if (url !== "" && url !== this.#file.url) this.#direct = url;
     if (body.byteLength !== length) {
       throw new EnvironmentError(
         `${name}: the server sent ${body.byteLength} of ${length} bytes at ${offset}; download the file.`,
@@ -121,19 +123,19 @@ export class HttpSource implements ByteSource {
     return body;
   }
 
-  private target(range: string): HttpTarget {
-    const { url, headers } = this.file;
-    if (this.direct === undefined) return { url, headers: { ...headers, range } };
+  #target(range: string): HttpTarget {
+    const { url, headers } = this.#file;
+    if (this.#direct === undefined) return { url, headers: { ...headers, range } };
     // A signed address needs no token, and another server must not see it.
-    const isSameServer = new URL(this.direct).origin === new URL(url).origin;
-    return { url: this.direct, headers: { ...(isSameServer && headers), range } };
+    const isSameServer = new URL(this.#direct).origin === new URL(url).origin;
+    return { url: this.#direct, headers: { ...(isSameServer && headers), range } };
   }
 
   /** Throws unless the answer is the wanted range of the file that was opened. */
-  private check(request: HttpRequest, response: Response, first: number, last: number): void {
-    const { name, byteLength, version, isPinned } = this.file;
-    if (this.direct !== undefined && expired.has(response.status)) {
-      this.direct = undefined;
+  #check(request: HttpRequest, response: Response, first: number, last: number): void {
+    const { name, byteLength, version, isPinned } = this.#file;
+    if (this.#direct !== undefined && expired.has(response.status)) {
+      this.#direct = undefined;
       throw new TransientError(`the redirected address has expired (status ${response.status})`);
     }
     checkPartial(request, response);

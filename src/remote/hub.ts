@@ -42,15 +42,23 @@ const mostAnswerBytes = 1 << 24;
 
 /** One commit of a repository. */
 export class HubRepository implements Folder {
-  private readonly listings = new Map<string, Promise<readonly ListFileEntry[]>>();
+  readonly #listings = new Map<string, Promise<readonly ListFileEntry[]>>();
+
+  readonly #repository: string;
+  readonly #commit: string;
+  readonly #hub: Hub;
 
   private constructor(
     /** Without the revision: the last part names the model. */
     readonly name: string,
-    private readonly repository: string,
-    private readonly commit: string,
-    private readonly hub: Hub,
-  ) {}
+    repository: string,
+    commit: string,
+    hub: Hub,
+  ) {
+    this.#repository = repository;
+    this.#commit = commit;
+    this.#hub = hub;
+  }
 
   /**
    * Finds the commit that the revision (default: main) stands for, once; all that follows is read from it. Throws an
@@ -70,56 +78,56 @@ export class HubRepository implements Folder {
   }
 
   async list(subfolder = ""): Promise<readonly string[]> {
-    if (subfolder !== "" && !(await this.hasFolder(subfolder))) return [];
+    if (subfolder !== "" && !(await this.#hasFolder(subfolder))) return [];
     const prefix = subfolder === "" ? "" : `${subfolder}/`;
-    const files = (await this.entries(subfolder)).filter(({ type }) => type === "file");
+    const files = (await this.#entries(subfolder)).filter(({ type }) => type === "file");
     return files.map(({ path }) => path.slice(prefix.length)).sort();
   }
 
   async open(file: string): Promise<HttpSource | undefined> {
     const folder = file.slice(0, Math.max(0, file.lastIndexOf("/")));
-    if (folder !== "" && !(await this.hasFolder(folder))) return undefined;
-    const entry = (await this.entries(folder)).find(({ path, type }) => path === file && type === "file");
-    return entry && this.source(entry);
+    if (folder !== "" && !(await this.#hasFolder(folder))) return undefined;
+    const entry = (await this.#entries(folder)).find(({ path, type }) => path === file && type === "file");
+    return entry && this.#source(entry);
   }
 
-  private source({ path, size, oid, lfs }: ListFileEntry): HttpSource {
+  #source({ path, size, oid, lfs }: ListFileEntry): HttpSource {
     const sha256 = lfs && /^[0-9a-f]{64}$/.test(lfs.oid) ? lfs.oid : undefined;
-    const place = [...this.repository.split("/"), "resolve", this.commit, ...path.split("/")];
+    const place = [...this.#repository.split("/"), "resolve", this.#commit, ...path.split("/")];
     return new HttpSource(
       {
         name: `${this.name}/${path}`,
-        url: `${this.hub.endpoint}/${place.map(encodeURIComponent).join("/")}`,
+        url: `${this.#hub.endpoint}/${place.map(encodeURIComponent).join("/")}`,
         byteLength: lfs?.size ?? size,
-        version: sha256 ?? oid ?? `${this.commit}/${path}`,
+        version: sha256 ?? oid ?? `${this.#commit}/${path}`,
         isPinned: true,
         sha256,
-        headers: this.hub.headers,
+        headers: this.#hub.headers,
         accessHint,
       },
-      this.hub.options,
+      this.#hub.options,
     );
   }
 
   /** Whether there is such a folder, known from the listings of those above it. */
-  private async hasFolder(folder: string): Promise<boolean> {
+  async #hasFolder(folder: string): Promise<boolean> {
     const parent = folder.slice(0, Math.max(0, folder.lastIndexOf("/")));
-    if (parent !== "" && !(await this.hasFolder(parent))) return false;
-    return (await this.entries(parent)).some(({ path, type }) => path === folder && type === "directory");
+    if (parent !== "" && !(await this.#hasFolder(parent))) return false;
+    return (await this.#entries(parent)).some(({ path, type }) => path === folder && type === "directory");
   }
 
-  private entries(folder: string): Promise<readonly ListFileEntry[]> {
-    const known = this.listings.get(folder) ?? this.fetchEntries(folder);
-    this.listings.set(folder, known);
+  #entries(folder: string): Promise<readonly ListFileEntry[]> {
+    const known = this.#listings.get(folder) ?? this.#fetchEntries(folder);
+    this.#listings.set(folder, known);
     return known;
   }
 
-  private async fetchEntries(folder: string): Promise<readonly ListFileEntry[]> {
-    const repo = { type: "model", name: this.repository } as const;
+  async #fetchEntries(folder: string): Promise<readonly ListFileEntry[]> {
+    const repo = { type: "model", name: this.#repository } as const;
     const path = folder.split("/").map(encodeURIComponent).join("/");
-    return await this.hub.call(this.name, async (common) => {
+    return await this.#hub.call(this.name, async (common) => {
       const entries: ListFileEntry[] = [];
-      for await (const entry of listFiles({ ...common, repo, path, revision: this.commit })) {
+      for await (const entry of listFiles({ ...common, repo, path, revision: this.#commit })) {
         entries.push(checkEntry(this.name, folder, entry));
       }
       return entries;
@@ -167,7 +175,7 @@ export class Hub {
     run: (common: { hubUrl: string; fetch: typeof fetch }) => Promise<T>,
   ): Promise<T> {
     try {
-      return await run({ hubUrl: this.endpoint, fetch: (url) => this.fetch(name, String(url)) });
+      return await run({ hubUrl: this.endpoint, fetch: (url) => this.#fetch(name, String(url)) });
     } catch (error) {
       if (error instanceof LopsidedError) throw error;
       throw new EnvironmentError(
@@ -178,7 +186,7 @@ export class Hub {
     }
   }
 
-  private async fetch(name: string, url: string): Promise<Response> {
+  async #fetch(name: string, url: string): Promise<Response> {
     // The next page of a list is an address that the server gives: the token is for the hub alone.
     const isHub = URL.canParse(url) && new URL(url).origin === new URL(this.endpoint).origin;
     const target = () => ({ url, headers: isHub ? this.headers : {} });

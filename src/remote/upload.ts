@@ -80,19 +80,19 @@ export async function uploadFiles(request: UploadRequest, options: HubOptions = 
 
 /** Counts the bytes of files that have arrived. */
 class UploadProgress {
-  private done = 0;
-  private readonly total: number;
+  #done = 0;
+  readonly #total: number;
 
-  constructor(
-    files: readonly UploadedFile[],
-    private readonly onProgress: OnProgress | undefined,
-  ) {
-    this.total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  readonly #onProgress: OnProgress | undefined;
+
+  constructor(files: readonly UploadedFile[], onProgress: OnProgress | undefined) {
+    this.#onProgress = onProgress;
+    this.#total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   readonly sent = (bytes: number): void => {
-    this.done = Math.min(this.total, this.done + bytes);
-    this.onProgress?.({ step: "publish", done: this.done, total: this.total, unit: "bytes" });
+    this.#done = Math.min(this.#total, this.#done + bytes);
+    this.#onProgress?.({ step: "publish", done: this.#done, total: this.#total, unit: "bytes" });
   };
 }
 

@@ -28,7 +28,7 @@ export class FileServer {
   bytesSent = 0;
   fault: (request: ServedRequest) => Fault | undefined = () => undefined;
   etag: (path: string, bytes: Uint8Array) => string | undefined = (_, bytes) => `"${sha256(bytes)}"`;
-  private readonly server = createServer((request, response) => this.answer(request, response));
+  readonly #server = createServer((request, response) => this.#answer(request, response));
 
   /** Starts a server that ends with the test `t`. */
   static async start(
@@ -37,21 +37,21 @@ export class FileServer {
   ): Promise<FileServer> {
     const server = new FileServer();
     for (const [path, content] of Object.entries(files)) server.files.set(path, Buffer.from(content));
-    await new Promise<void>((resolve) => server.server.listen(0, "127.0.0.1", resolve));
-    t.after(() => server.stop());
+    await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.#stop());
     return server;
   }
 
   get address(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  private async stop(): Promise<void> {
-    this.server.closeAllConnections();
-    await new Promise((resolve) => this.server.close(resolve));
+  async #stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  private answer(request: IncomingMessage, response: ServerResponse): void {
+  #answer(request: IncomingMessage, response: ServerResponse): void {
     const { pathname, search } = new URL(request.url ?? "/", this.address);
     const served: ServedRequest = {
       path: decodeURIComponent(pathname),
@@ -64,10 +64,10 @@ export class FileServer {
     const fault = this.fault(served);
     if (fault === "drop") response.destroy();
     else if (typeof fault === "object") response.writeHead(fault.status, fault.headers).end(fault.body);
-    else if (fault !== "stall") this.sendFile(served, fault, response);
+    else if (fault !== "stall") this.#sendFile(served, fault, response);
   }
 
-  private sendFile({ path, range }: ServedRequest, fault: Fault | undefined, response: ServerResponse): void {
+  #sendFile({ path, range }: ServedRequest, fault: Fault | undefined, response: ServerResponse): void {
     const bytes = this.files.get(path);
     if (bytes === undefined) {
       response.writeHead(404, { "content-type": "text/html" }).end("<h1>not found</h1>");

@@ -9,21 +9,25 @@ export class MemoryFolder implements Folder {
   /** Sources opened and not yet closed. */
   readonly opened: Set<ByteSource> = new Set();
 
+  readonly #files: Files;
+
   constructor(
     readonly name: string,
-    private readonly files: Files,
-  ) {}
+    files: Files,
+  ) {
+    this.#files = files;
+  }
 
   async list(subfolder?: string): Promise<readonly string[]> {
     const prefix = subfolder === undefined ? "" : `${subfolder}/`;
-    return Object.keys(this.files)
+    return Object.keys(this.#files)
       .filter((file) => file.startsWith(prefix) && !file.slice(prefix.length).includes("/"))
       .map((file) => file.slice(prefix.length))
       .sort();
   }
 
   async open(file: string): Promise<ByteSource | undefined> {
-    const content = this.files[file];
+    const content = this.#files[file];
     if (content === undefined) return undefined;
     const source = new MemorySource(`${this.name}/${file}`, toBytes(content));
     this.opened.add(source);

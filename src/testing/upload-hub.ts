@@ -27,30 +27,34 @@ export class UploadHub {
   /** Answers a request with this status instead. */
   fault: (request: string, index: number) => number | undefined = () => undefined;
   /** Large files by SHA-256. */
-  private readonly storage = new Map<string, Buffer>();
-  private readonly parts = new Map<string, Buffer>();
-  private readonly server = createServer((request, response) => {
-    void this.answer(request, response).catch((error) => response.writeHead(500).end(String(error)));
+  readonly #storage = new Map<string, Buffer>();
+  readonly #parts = new Map<string, Buffer>();
+  readonly #server = createServer((request, response) => {
+    void this.#answer(request, response).catch((error) => response.writeHead(500).end(String(error)));
   });
 
-  private constructor(private readonly token: string) {}
+  readonly #token: string;
+
+  private constructor(token: string) {
+    this.#token = token;
+  }
 
   /** Starts a hub that ends with the test `t` and lets in whoever has the token. */
   static async start(t: { after(cleanUp: () => Promise<void>): void }, token: string): Promise<UploadHub> {
     const hub = new UploadHub(token);
-    await new Promise<void>((resolve) => hub.server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => hub.#server.listen(0, "127.0.0.1", resolve));
     t.after(async () => {
-      hub.server.closeAllConnections();
-      await new Promise((resolve) => hub.server.close(resolve));
+      hub.#server.closeAllConnections();
+      await new Promise((resolve) => hub.#server.close(resolve));
     });
     return hub;
   }
 
   get address(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
@@ -63,40 +67,40 @@ export class UploadHub {
     if (status !== undefined) return send(status, { error: "as the test wants" });
     if (path.startsWith("/storage/")) {
       if (request.headers.authorization !== undefined) this.leakedTokens++;
-      return this.store(path, body, send);
+      return this.#store(path, body, send);
     }
-    if (request.headers.authorization !== `Bearer ${this.token}`) {
+    if (request.headers.authorization !== `Bearer ${this.#token}`) {
       return send(401, { error: "Invalid credentials" });
     }
-    return this.call(path, body, send);
+    return this.#call(path, body, send);
   }
 
-  private store(path: string, body: Buffer, send: Send): unknown {
+  #store(path: string, body: Buffer, send: Send): unknown {
     const [, , kind, oid = "", part] = path.split("/");
-    if (kind === "basic") this.keep(oid, body);
-    else if (kind === "part") this.parts.set(`${oid}/${part}`, body);
+    if (kind === "basic") this.#keep(oid, body);
+    else if (kind === "part") this.#parts.set(`${oid}/${part}`, body);
     else {
       const { parts } = JSON.parse(body.toString()) as { parts: { partNumber: number; etag: string }[] };
       if (parts.some(({ partNumber, etag }) => etag !== `"part-${partNumber}"`)) return send(400);
-      this.keep(oid, Buffer.concat(parts.map(({ partNumber }) => this.parts.get(`${oid}/${partNumber}`)!)));
+      this.#keep(oid, Buffer.concat(parts.map(({ partNumber }) => this.#parts.get(`${oid}/${partNumber}`)!)));
     }
     return send(200, {}, kind === "part" ? { etag: `"part-${part}"` } : {});
   }
 
-  private keep(oid: string, bytes: Buffer): void {
+  #keep(oid: string, bytes: Buffer): void {
     if (sha256(bytes) !== oid) throw new Error(`${oid} is not the checksum of what came`);
-    this.storage.set(oid, bytes);
+    this.#storage.set(oid, bytes);
   }
 
-  private call(path: string, body: Buffer, send: Send): unknown {
-    if (path === "/api/repos/create") return this.create(JSON.parse(body.toString()), send);
+  #call(path: string, body: Buffer, send: Send): unknown {
+    if (path === "/api/repos/create") return this.#create(JSON.parse(body.toString()), send);
     const [, name = "", action, revision = ""] =
       /^\/(?:api\/models\/)?([^/]+\/[^/]+?)(?:\.git\/info\/lfs\/objects)?\/(branch|preupload|batch|commit)(?:\/(.*))?$/.exec(
         path,
       ) ?? [];
     const repository = this.repositories.get(name);
     if (repository === undefined) return send(404, { error: "Repository not found" });
-    if (action === "batch") return send(200, this.batch(JSON.parse(body.toString())));
+    if (action === "batch") return send(200, this.#batch(JSON.parse(body.toString())));
     if (action === "branch") {
       if (repository.branches.has(revision)) return send(409, { error: "Reference already exists" });
       repository.branches.set(revision, { files: new Map(), title: "" });
@@ -112,10 +116,10 @@ export class UploadHub {
       }));
       return send(200, { files: modes });
     }
-    return this.commit(branch, body.toString(), send);
+    return this.#commit(branch, body.toString(), send);
   }
 
-  private create({ name, organization, visibility }: Record<string, string>, send: Send): unknown {
+  #create({ name, organization, visibility }: Record<string, string>, send: Send): unknown {
     const full = `${organization}/${name}`;
     if (this.repositories.has(full)) return send(409, { error: "You already created this model repo" });
     const branches = new Map([["main", { files: new Map<string, Buffer>(), title: "" }]]);
@@ -123,11 +127,11 @@ export class UploadHub {
     return send(200, { url: `${this.address}/${full}`, id: full });
   }
 
-  private batch({ objects }: { objects: { oid: string; size: number }[] }) {
+  #batch({ objects }: { objects: { oid: string; size: number }[] }) {
     return {
       transfer: "multipart",
       objects: objects.map(({ oid, size }) => {
-        if (this.storage.has(oid)) return { oid, size };
+        if (this.#storage.has(oid)) return { oid, size };
         const storage = `${this.address}/storage`;
         if (size < multipartBytes)
           return { oid, size, actions: { upload: { href: `${storage}/basic/${oid}` } } };
@@ -142,12 +146,12 @@ export class UploadHub {
     };
   }
 
-  private commit(branch: Branch, body: string, send: Send): unknown {
+  #commit(branch: Branch, body: string, send: Send): unknown {
     for (const line of body.split("\n")) {
       const { key, value } = JSON.parse(line) as { key: string; value: Record<string, string> };
       if (key === "header") branch.title = value.summary ?? "";
       else if (key === "file") branch.files.set(value.path!, Buffer.from(value.content!, "base64"));
-      else branch.files.set(value.path!, this.storage.get(value.oid!)!);
+      else branch.files.set(value.path!, this.#storage.get(value.oid!)!);
     }
     return send(200, { commitOid: "c".repeat(40), commitUrl: `${this.address}/commit`, hookOutput: "" });
   }

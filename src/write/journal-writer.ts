@@ -12,49 +12,53 @@ const groupMs = 200;
 const mostWaiting = 64;
 
 export class SliceRecorder {
-  private waiting: SliceRecord[] = [];
-  private touched = new Set<OutputFile>();
-  private underWay: Promise<void> | undefined;
-  private lastBegun = performance.now();
-  private failure: unknown;
+  #waiting: SliceRecord[] = [];
+  #touched = new Set<OutputFile>();
+  #underWay: Promise<void> | undefined;
+  #lastBegun = performance.now();
+  #failure: unknown;
 
-  constructor(private readonly journal: Journal) {}
+  readonly #journal: Journal;
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
 
   /** Takes the next slice, whose bytes were written to `file`. Throws if an earlier one could not be recorded. */
   async add(file: OutputFile, record: SliceRecord): Promise<void> {
-    this.waiting.push(record);
-    this.touched.add(file);
-    const isLarge = this.waiting.length >= mostWaiting;
-    if (isLarge) await this.underWay;
-    if (!this.underWay && (isLarge || performance.now() - this.lastBegun >= groupMs)) this.begin();
-    if (this.failure) throw this.failure;
+    this.#waiting.push(record);
+    this.#touched.add(file);
+    const isLarge = this.#waiting.length >= mostWaiting;
+    if (isLarge) await this.#underWay;
+    if (!this.#underWay && (isLarge || performance.now() - this.#lastBegun >= groupMs)) this.#begin();
+    if (this.#failure) throw this.#failure;
   }
 
   /** Returns when everything taken so far is recorded. */
   async flush(): Promise<void> {
-    await this.underWay;
-    if (this.waiting.length > 0 && !this.failure) this.begin();
-    await this.underWay;
-    if (this.failure) throw this.failure;
+    await this.#underWay;
+    if (this.#waiting.length > 0 && !this.#failure) this.#begin();
+    await this.#underWay;
+    if (this.#failure) throw this.#failure;
   }
 
-  private begin(): void {
-    const records = this.waiting;
-    const files = [...this.touched];
-    this.waiting = [];
-    this.touched = new Set();
-    this.lastBegun = performance.now();
-    this.underWay = this.record(files, records)
+  #begin(): void {
+    const records = this.#waiting;
+    const files = [...this.#touched];
+    this.#waiting = [];
+    this.#touched = new Set();
+    this.#lastBegun = performance.now();
+    this.#underWay = this.#record(files, records)
       .catch((error) => {
-        this.failure = error;
+        this.#failure = error;
       })
       .finally(() => {
-        this.underWay = undefined;
+        this.#underWay = undefined;
       });
   }
 
-  private async record(files: readonly OutputFile[], records: readonly SliceRecord[]): Promise<void> {
+  async #record(files: readonly OutputFile[], records: readonly SliceRecord[]): Promise<void> {
     await Promise.all(files.map((file) => file.sync()));
-    await this.journal.append(records);
+    await this.#journal.append(records);
   }
 }

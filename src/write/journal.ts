@@ -53,14 +53,20 @@ const startSchema = z.strictObject({
 });
 
 export class Journal {
-  private count = 0;
+  #count = 0;
+
+  readonly #recordsOffset: number;
+  readonly #handle: FileHandle;
 
   private constructor(
     readonly path: string,
     readonly start: JournalStart,
-    private readonly recordsOffset: number,
-    private readonly handle: FileHandle,
-  ) {}
+    recordsOffset: number,
+    handle: FileHandle,
+  ) {
+    this.#recordsOffset = recordsOffset;
+    this.#handle = handle;
+  }
 
   /** Begins a journal, which lasts when this returns. What was at `path` is lost. */
   static async create(path: string, start: JournalStart): Promise<Journal> {
@@ -101,14 +107,14 @@ export class Journal {
 
   /** How many records this run knows of: those kept by `cutAfter` and those it added. */
   get length(): number {
-    return this.count;
+    return this.#count;
   }
 
   /** The records up to the first that is missing or damaged. */
   async *records(): AsyncGenerator<SliceRecord> {
     const source = await FileSource.open(this.path);
     try {
-      yield* readJournalRecords(source, this.recordsOffset, this.start.slices);
+      yield* readJournalRecords(source, this.#recordsOffset, this.start.slices);
     } finally {
       await source.close();
     }
@@ -116,24 +122,24 @@ export class Journal {
 
   /** Forgets all records after the first `count`; `append` goes on there. */
   async cutAfter(count: number): Promise<void> {
-    await this.handle.truncate(this.recordsOffset + count * recordBytes);
-    this.count = count;
+    await this.#handle.truncate(this.#recordsOffset + count * recordBytes);
+    this.#count = count;
   }
 
   /** Adds records; they last when this returns. Throws an EnvironmentError if they cannot be written. */
   async append(records: readonly SliceRecord[]): Promise<void> {
-    const bytes = Buffer.concat(records.map((record, index) => encodeRecord(record, this.count + index)));
+    const bytes = Buffer.concat(records.map((record, index) => encodeRecord(record, this.#count + index)));
     try {
-      await writeFully(this.handle, bytes, this.recordsOffset + this.count * recordBytes);
-      await this.handle.datasync();
+      await writeFully(this.#handle, bytes, this.#recordsOffset + this.#count * recordBytes);
+      await this.#handle.datasync();
     } catch (cause) {
       throw await writeProblem(this.path, dirname(this.path), bytes.byteLength, cause);
     }
-    this.count += records.length;
+    this.#count += records.length;
   }
 
   async close(): Promise<void> {
-    await this.handle.close();
+    await this.#handle.close();
   }
 
   async remove(): Promise<void> {

@@ -54,14 +54,14 @@ export async function findFinishedSlices(
 
 /** Reads back what was written to files that have not got their names yet. */
 export class PartialReader {
-  private readonly sources = new Map<OutputFile, FileSource>();
+  readonly #sources = new Map<OutputFile, FileSource>();
 
   /** A file as a source. */
   async source(file: OutputFile): Promise<FileSource> {
-    const open = this.sources.get(file);
+    const open = this.#sources.get(file);
     if (open) return open;
     const source = await FileSource.open(file.partialPath);
-    this.sources.set(file, source);
+    this.#sources.set(file, source);
     return source;
   }
 
@@ -71,6 +71,6 @@ export class PartialReader {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.sources.values()].map((source) => source.close()));
+    await Promise.all([...this.#sources.values()].map((source) => source.close()));
   }
 }

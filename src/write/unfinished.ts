@@ -29,14 +29,18 @@ interface Place {
 }
 
 export class Unfinished {
+  readonly #lock: FileLock;
+
   private constructor(
     /** In the plan's order. */
     readonly files: readonly OutputFile[],
     readonly journal: Journal,
     /** Whether there may be slices from an earlier run. */
     readonly resumed: boolean,
-    private readonly lock: FileLock,
-  ) {}
+    lock: FileLock,
+  ) {
+    this.#lock = lock;
+  }
 
   /**
    * Opens the output for writing. Throws a UsageError if there is an unfinished run that is not to be touched,
@@ -73,21 +77,21 @@ export class Unfinished {
   async commit(): Promise<void> {
     for (const file of this.files.toReversed()) await file.commit();
     await this.journal.remove();
-    await this.lock.release();
+    await this.#lock.release();
   }
 
   /** Leaves everything for a later run. */
   async keep(): Promise<void> {
     await Promise.all(this.files.map((file) => file.keep()));
     await this.journal.close();
-    await this.lock.release();
+    await this.#lock.release();
   }
 
   /** Removes everything. */
   async discard(): Promise<void> {
     await Promise.all(this.files.map((file) => file.discard()));
     await this.journal.remove();
-    await this.lock.release();
+    await this.#lock.release();
   }
 }
 

@@ -142,15 +142,15 @@ function* skip<T>(items: Iterable<T>, count: number): Generator<T> {
 
 /** Computes a tensor's importance when its first slice comes, and keeps it until the next tensor's. */
 export class LatestImportance {
-  private task: TensorTask | undefined;
-  private importance: readonly Float32Array[] | undefined;
+  #task: TensorTask | undefined;
+  #importance: readonly Float32Array[] | undefined;
 
   of(task: TensorTask): readonly Float32Array[] | undefined {
-    if (task !== this.task) {
-      this.task = task;
-      this.importance = task.importance?.();
+    if (task !== this.#task) {
+      this.#task = task;
+      this.#importance = task.importance?.();
     }
-    return this.importance;
+    return this.#importance;
   }
 }
 

@@ -209,11 +209,12 @@ class Probe {
   /** Every so-many-th scored position is compared. */
   readonly #stride: number;
 
-  constructor(
-    private readonly model: Model,
-    private readonly text: TextChunks,
-    threads: number | undefined,
-  ) {
+  readonly #model: Model;
+  readonly #text: TextChunks;
+
+  constructor(model: Model, text: TextChunks, threads: number | undefined) {
+    this.#model = model;
+    this.#text = text;
     const { vocabularySize } = model.facts;
     const scored = (text.context - firstCompared(text.context)) * text.chunks;
     this.#stride = Math.max(1, Math.ceil((4 * vocabularySize * scored) / keptLogitsBytes));
@@ -238,7 +239,7 @@ class Probe {
     let count = 0;
     this.#eachRow((logits, place) => {
       const { divergence } = compareRows(this.#reference[count] ?? logits, logits);
-      if (!Number.isFinite(divergence)) throw noNumbers(this.model.path, place.chunk, place.position);
+      if (!Number.isFinite(divergence)) throw noNumbers(this.#model.path, place.chunk, place.position);
       // Rounding can leave less than nothing of a divergence near zero.
       divergences[count++] = Math.max(0, divergence);
     }, beforeGroup);
@@ -246,17 +247,17 @@ class Probe {
   }
 
   get #together(): number {
-    const { context } = this.text;
-    return sequencesTogether(context, context - firstCompared(context), this.model.facts.vocabularySize);
+    const { context } = this.#text;
+    return sequencesTogether(context, context - firstCompared(context), this.#model.facts.vocabularySize);
   }
 
   #eachRow(
     visit: (logits: Float32Array, place: { chunk: number; position: number }) => void,
     beforeGroup?: () => void,
   ): void {
-    const { addsBos, bosToken, vocabularySize } = this.model.facts;
-    const first = firstCompared(this.text.context);
-    const batches = batchesOf(this.text, {
+    const { addsBos, bosToken, vocabularySize } = this.#model.facts;
+    const first = firstCompared(this.#text.context);
+    const batches = batchesOf(this.#text, {
       sequences: this.#together,
       batchSize: this.#context.batchSize,
       logitsFrom: first,

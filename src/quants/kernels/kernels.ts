@@ -47,23 +47,23 @@ function scratchBytes(columns: number): number {
 
 /** An instance of the kernels. Not for use by two threads at once. */
 export class Kernels {
-  private readonly exports: Record<string, unknown>;
-  private readonly memory: WebAssembly.Memory;
+  readonly #exports: Record<string, unknown>;
+  readonly #memory: WebAssembly.Memory;
   /** First byte behind the module's own tables. */
-  private readonly base: number;
-  private scratch = 0;
+  readonly #base: number;
+  #scratch = 0;
 
   constructor({ module, faulty }: KernelModule) {
     const instance = new WebAssembly.Instance(module);
-    this.exports = Object.fromEntries(
+    this.#exports = Object.fromEntries(
       Object.entries(instance.exports).filter(([name]) => !faulty.includes(name)),
     );
-    this.memory = instance.exports.memory as WebAssembly.Memory;
-    this.base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
+    this.#memory = instance.exports.memory as WebAssembly.Memory;
+    this.#base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
     for (const [name, table] of Object.entries(tables)) {
       const address = (instance.exports[name] as { value: number }).value;
       const bytes = new Uint8Array(table.buffer, table.byteOffset, table.byteLength);
-      new Uint8Array(this.memory.buffer).set(bytes, address);
+      new Uint8Array(this.#memory.buffer).set(bytes, address);
     }
     for (const [name, prepare] of Object.entries(instance.exports)) {
       if (name.startsWith("prepare_")) (prepare as () => void)();
@@ -72,7 +72,7 @@ export class Kernels {
 
   /** Names of the exported kernels, in alphabetical order. */
   names(): string[] {
-    return Object.keys(this.exports)
+    return Object.keys(this.#exports)
       .filter((name) => /^(decode|encode)_|^(is_finite|measure)$/.test(name))
       .sort();
   }
@@ -82,28 +82,28 @@ export class Kernels {
    * given earlier is no longer valid.
    */
   room(bytes: number, columns: number): [memory: ArrayBuffer, base: number] {
-    this.scratch = Math.ceil((this.base + bytes) / 64) * 64;
-    const missing = this.scratch + scratchBytes(columns) - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / pageBytes));
-    return [this.memory.buffer, this.base];
+    this.#scratch = Math.ceil((this.#base + bytes) / 64) * 64;
+    const missing = this.#scratch + scratchBytes(columns) - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes));
+    return [this.#memory.buffer, this.#base];
   }
 
   decoder(type: TypeName): DecodeKernel | undefined {
-    return this.exports[`decode_${type.toLowerCase()}`] as DecodeKernel | undefined;
+    return this.#exports[`decode_${type.toLowerCase()}`] as DecodeKernel | undefined;
   }
 
   encoder(type: TypeName): Encoder | undefined {
-    const kernel = this.exports[`encode_${type.toLowerCase()}`] as EncodeKernel | undefined;
+    const kernel = this.#exports[`encode_${type.toLowerCase()}`] as EncodeKernel | undefined;
     return (
       kernel &&
       ((source, importance, out, rows, columns, effort) =>
-        kernel(source, importance, out, rows, columns, efforts.indexOf(effort), this.scratch))
+        kernel(source, importance, out, rows, columns, efforts.indexOf(effort), this.#scratch))
     );
   }
 
   /** Whether all of the weights, which lie in the kernels' memory, are finite; undefined without such a kernel. */
   isFinite(weights: Float32Array): boolean | undefined {
-    const kernel = this.exports.is_finite as ((weights: number, count: number) => number) | undefined;
+    const kernel = this.#exports.is_finite as ((weights: number, count: number) => number) | undefined;
     return kernel && kernel(weights.byteOffset, weights.length) !== 0;
   }
 
@@ -115,7 +115,7 @@ export class Kernels {
     columns: number,
     sums: Float64Array,
   ): boolean {
-    const kernel = this.exports.measure as ((...addressesAndSizes: number[]) => void) | undefined;
+    const kernel = this.#exports.measure as ((...addressesAndSizes: number[]) => void) | undefined;
     if (!kernel || columns % 4 !== 0) return false;
     const rows = weights.length / columns;
     kernel(weights.byteOffset, decoded.byteOffset, importance.byteOffset, rows, columns, sums.byteOffset);

@@ -21,57 +21,57 @@ type AddProduct = (
 
 /** Square matrices of one size in the memory of an instance of its own; n is a multiple of 64. */
 export class Dense {
-  private readonly packRows: PackRows;
-  private readonly addProduct: AddProduct;
-  private readonly buffer: ArrayBuffer;
-  private readonly first: number;
+  readonly #packRows: PackRows;
+  readonly #addProduct: AddProduct;
+  readonly #buffer: ArrayBuffer;
+  readonly #first: number;
   /** Where four rows are packed. */
-  private readonly rows: number;
+  readonly #rows: number;
   /** The block of columns that products are with, in tiles of eight columns. */
-  private readonly tiles: Float32Array;
+  readonly #tiles: Float32Array;
   /** Columns of a block, n rows. */
-  private readonly column: Float32Array;
+  readonly #column: Float32Array;
 
-  constructor(
-    module: WebAssembly.Module,
-    private readonly n: number,
-    matrices: number,
-  ) {
+  readonly #n: number;
+
+  constructor(module: WebAssembly.Module, n: number, matrices: number) {
+    this.#n = n;
     const { exports } = new WebAssembly.Instance(module);
     const memory = exports.memory as WebAssembly.Memory;
-    this.packRows = exports.pack_rows as PackRows;
-    this.addProduct = exports.add_product as AddProduct;
+    this.#packRows = exports.pack_rows as PackRows;
+    this.#addProduct = exports.add_product as AddProduct;
     const base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
     const bytes = base + 4 * n * (n * matrices + 2 * BLOCK + 4);
     memory.grow(Math.ceil((bytes - memory.buffer.byteLength) / 65536));
-    this.buffer = memory.buffer;
-    this.tiles = new Float32Array(this.buffer, base, n * BLOCK);
-    this.column = new Float32Array(this.buffer, base + 4 * n * BLOCK, n * BLOCK);
-    this.rows = base + 8 * n * BLOCK;
-    this.first = this.rows + 16 * n;
+    this.#buffer = memory.buffer;
+    this.#tiles = new Float32Array(this.#buffer, base, n * BLOCK);
+    this.#column = new Float32Array(this.#buffer, base + 4 * n * BLOCK, n * BLOCK);
+    this.#rows = base + 8 * n * BLOCK;
+    this.#first = this.#rows + 16 * n;
   }
 
   /** Matrix number i, row after row. */
   matrix(i: number): Float32Array {
-    return new Float32Array(this.buffer, this.first + 4 * i * this.n * this.n, this.n * this.n);
+    return new Float32Array(this.#buffer, this.#first + 4 * i * this.#n * this.#n, this.#n * this.#n);
   }
 
   /** Replaces a by R, upper triangular with R R^T = a. Below the diagonal a keeps what it had. */
   choleskyReversed(a: Float32Array): void {
-    const { n, column } = this;
+    const n = this.#n;
+    const column = this.#column;
     for (let from = n - BLOCK; from >= 0; from -= BLOCK) {
       const to = from + BLOCK;
-      this.pack(n - to, (k, j) => -a[(from + j) * n + to + k]!);
-      this.multiply({ a, aStride: n, to, start: to, count: n - to, out: a, at: from, outStride: n });
-      const triangle = choleskyReversed(this.diagonal(a, from), BLOCK);
+      this.#pack(n - to, (k, j) => -a[(from + j) * n + to + k]!);
+      this.#multiply({ a, aStride: n, to, start: to, count: n - to, out: a, at: from, outStride: n });
+      const triangle = choleskyReversed(this.#diagonal(a, from), BLOCK);
       const inverse = invertUpper(triangle, BLOCK);
       for (let i = 0; i < from; i++) {
         const part = a.subarray(i * n + from, i * n + to);
         column.set(part, i * BLOCK);
         part.fill(0);
       }
-      this.pack(BLOCK, (k, j) => inverse[j * BLOCK + k]!);
-      this.multiply({
+      this.#pack(BLOCK, (k, j) => inverse[j * BLOCK + k]!);
+      this.#multiply({
         a: column,
         aStride: BLOCK,
         to: from,
@@ -89,24 +89,25 @@ export class Dense {
 
   /** Writes the inverse of an upper triangular matrix to `out`, which is all zero. */
   invertUpper(r: Float32Array, out: Float32Array): void {
-    const { n, column } = this;
+    const n = this.#n;
+    const column = this.#column;
     for (let from = 0; from < n; from += BLOCK) {
-      const diagonal = this.diagonal(r, from);
+      const diagonal = this.#diagonal(r, from);
       for (let i = 0; i < BLOCK; i++) diagonal.fill(0, i * BLOCK, i * BLOCK + i);
       const inverse = invertUpper(diagonal, BLOCK);
       for (let i = 0; i < BLOCK; i++) {
         for (let j = i; j < BLOCK; j++) out[(from + i) * n + from + j] = inverse[i * BLOCK + j]!;
       }
       if (from === 0) continue;
-      this.pack(from, (k, j) => r[k * n + from + j]!);
+      this.#pack(from, (k, j) => r[k * n + from + j]!);
       column.fill(0);
       for (let row = 0; row < from; row += BLOCK) {
         // Row by row of blocks, as what is left of the diagonal is zero.
         const part = { from: row, to: row + BLOCK, start: row, count: from - row, packed: from, skip: row };
-        this.multiply({ a: out, aStride: n, ...part, out: column, at: 0, outStride: BLOCK });
+        this.#multiply({ a: out, aStride: n, ...part, out: column, at: 0, outStride: BLOCK });
       }
-      this.pack(BLOCK, (k, j) => -inverse[k * BLOCK + j]!);
-      this.multiply({
+      this.#pack(BLOCK, (k, j) => -inverse[k * BLOCK + j]!);
+      this.#multiply({
         a: column,
         aStride: BLOCK,
         to: from,
@@ -125,30 +126,30 @@ export class Dense {
    * @param out all zero
    */
   square(t: Float32Array, transposed: Float32Array, out: Float32Array): void {
-    const { n } = this;
+    const n = this.#n;
     for (let i = 0; i < n; i++) for (let k = 0; k < n; k++) transposed[i * n + k] = t[k * n + i]!;
     for (let from = 0; from < n; from += BLOCK) {
-      this.pack(from + BLOCK, (k, j) => t[k * n + from + j]!);
+      this.#pack(from + BLOCK, (k, j) => t[k * n + from + j]!);
       for (let row = 0; row < from + BLOCK; row += BLOCK) {
         // Column k of t^T is zero for rows above k.
         const part = { from: row, to: row + BLOCK, start: 0, count: row + BLOCK, packed: from + BLOCK };
-        this.multiply({ a: transposed, aStride: n, ...part, out, at: from, outStride: n });
+        this.#multiply({ a: transposed, aStride: n, ...part, out, at: from, outStride: n });
       }
     }
   }
 
-  private diagonal(a: Float32Array, from: number): Float64Array {
+  #diagonal(a: Float32Array, from: number): Float64Array {
     const block = new Float64Array(BLOCK * BLOCK);
     for (let i = 0; i < BLOCK; i++) {
       for (let j = 0; j < BLOCK; j++)
-        block[i * BLOCK + j] = a[(from + Math.min(i, j)) * this.n + from + Math.max(i, j)]!;
+        block[i * BLOCK + j] = a[(from + Math.min(i, j)) * this.#n + from + Math.max(i, j)]!;
     }
     return block;
   }
 
   /** Puts a block of 64 columns and `rows` rows into tiles. */
-  private pack(rows: number, value: (row: number, column: number) => number): void {
-    const { tiles } = this;
+  #pack(rows: number, value: (row: number, column: number) => number): void {
+    const tiles = this.#tiles;
     for (let tile = 0; tile < BLOCK / 8; tile++) {
       for (let k = 0; k < rows; k++) {
         const at = 8 * (tile * rows + k);
@@ -158,7 +159,7 @@ export class Dense {
   }
 
   /** Rows [from, to) of out += those of a x tiles. */
-  private multiply({
+  #multiply({
     a,
     aStride,
     from = 0,
@@ -173,11 +174,11 @@ export class Dense {
   }: Product): void {
     if (count === 0) return;
     for (let row = from; row < to; row += 4) {
-      this.packRows(a.byteOffset + 4 * (row * aStride + start), 4 * aStride, count, this.rows);
-      this.addProduct(
-        this.rows,
+      this.#packRows(a.byteOffset + 4 * (row * aStride + start), 4 * aStride, count, this.#rows);
+      this.#addProduct(
+        this.#rows,
         count,
-        this.tiles.byteOffset + 32 * skip,
+        this.#tiles.byteOffset + 32 * skip,
         32 * packed,
         BLOCK,
         out.byteOffset + 4 * (row * outStride + at),

@@ -29,66 +29,69 @@ export const defaultOptions: OutputAwareOptions = { passes: 4, inflation: 0.12 }
 
 /** Encodes rows of one type and input. */
 export class OutputAwareEncoder {
-  private readonly format: BlockFormat;
-  private readonly n: number;
-  private readonly superblocks: Scales[];
-  private readonly start: Float32Array;
+  readonly #format: BlockFormat;
+  readonly #n: number;
+  readonly #superblocks: Scales[];
+  readonly #start: Float32Array;
   /** The inflated row. */
-  private readonly target: Float64Array;
+  readonly #target: Float64Array;
   /** Target of the next units: with feedback of all errors so far. */
-  private readonly fed: Float64Array;
+  readonly #fed: Float64Array;
   /** target - encoded. */
-  private readonly error: Float64Array;
+  readonly #error: Float64Array;
   /** error x H. */
-  private readonly gradient: Float64Array;
-  private readonly values: Float64Array;
+  readonly #gradient: Float64Array;
+  readonly #values: Float64Array;
   /** The best of a block so far, and the one being tried. */
-  private readonly best: Float64Array;
-  private readonly bestError: Float64Array;
-  private readonly trial: Float64Array;
-  private readonly trialError: Float64Array;
-  private readonly trialTarget: Float64Array;
-  private readonly trialGradient: Float64Array;
-  private readonly others: Float64Array;
-  private readonly weights: Float64Array;
+  readonly #best: Float64Array;
+  readonly #bestError: Float64Array;
+  readonly #trial: Float64Array;
+  readonly #trialError: Float64Array;
+  readonly #trialTarget: Float64Array;
+  readonly #trialGradient: Float64Array;
+  readonly #others: Float64Array;
+  readonly #weights: Float64Array;
 
-  constructor(
-    private readonly type: TypeName,
-    private readonly factor: Factor,
-    private readonly options: OutputAwareOptions = defaultOptions,
-  ) {
+  readonly #type: TypeName;
+  readonly #factor: Factor;
+  readonly #options: OutputAwareOptions;
+
+  constructor(type: TypeName, factor: Factor, options: OutputAwareOptions = defaultOptions) {
+    this.#type = type;
+    this.#factor = factor;
+    this.#options = options;
     const format = formats[type];
     if (format === undefined) throw new RangeError(`${type} has no output-aware encoder`);
-    this.format = format;
+    this.#format = format;
     const n = factor.columns;
-    this.n = n;
+    this.#n = n;
     const blocks = SUPERBLOCK / format.block;
-    this.superblocks = Array.from({ length: n / SUPERBLOCK }, () => ({
+    this.#superblocks = Array.from({ length: n / SUPERBLOCK }, () => ({
       d: 0,
       dmin: 0,
       scales: new Int32Array(blocks),
       minima: new Int32Array(blocks),
     }));
-    this.start = new Float32Array(n);
-    this.target = new Float64Array(n);
-    this.fed = new Float64Array(n);
-    this.error = new Float64Array(n);
-    this.gradient = new Float64Array(n);
-    this.values = new Float64Array(n);
-    this.best = new Float64Array(format.block);
-    this.bestError = new Float64Array(format.block);
-    this.trial = new Float64Array(format.block);
-    this.trialError = new Float64Array(format.block);
-    this.trialTarget = new Float64Array(format.block);
-    this.trialGradient = new Float64Array(format.block);
-    this.others = new Float64Array(format.block);
-    this.weights = new Float64Array(format.unit);
+    this.#start = new Float32Array(n);
+    this.#target = new Float64Array(n);
+    this.#fed = new Float64Array(n);
+    this.#error = new Float64Array(n);
+    this.#gradient = new Float64Array(n);
+    this.#values = new Float64Array(n);
+    this.#best = new Float64Array(format.block);
+    this.#bestError = new Float64Array(format.block);
+    this.#trial = new Float64Array(format.block);
+    this.#trialError = new Float64Array(format.block);
+    this.#trialTarget = new Float64Array(format.block);
+    this.#trialGradient = new Float64Array(format.block);
+    this.#others = new Float64Array(format.block);
+    this.#weights = new Float64Array(format.unit);
   }
 
   /** Encodes rows, one after another; `out` holds the diagonal encoder's results and gets the better ones. */
   encodeRows(rows: Float32Array, out: Uint8Array): void {
-    const { n } = this;
-    const stride = (n / SUPERBLOCK) * this.format.bytes;
+    const n = this.#n;
+    const stride = (n / SUPERBLOCK) * this.#format.bytes;
     for (let row = 0; row < rows.length / n; row++) {
       this.encodeRow(rows.subarray(row * n, (row + 1) * n), out.subarray(row * stride, (row + 1) * stride));
     }
@@ -96,30 +99,34 @@ export class OutputAwareEncoder {
 
   /** Encodes a row; `out` holds the diagonal encoder's result and gets the better one. */
   encodeRow(row: Float32Array, out: Uint8Array): void {
-    const { format, superblocks } = this;
-    decodeRows(this.type, out, this.start);
+    const format = this.#format;
+    const superblocks = this.#superblocks;
+    decodeRows(this.#type, out, this.#start);
     for (const [k, scales] of superblocks.entries()) format.read(out, k * format.bytes, scales);
-    this.inflate(row);
-    this.feedForward();
-    for (let pass = 0; pass < this.options.passes; pass++) this.descend();
+    this.#inflate(row);
+    this.#feedForward();
+    for (let pass = 0; pass < this.#options.passes; pass++) this.#descend();
     for (const [k, scales] of superblocks.entries()) {
-      format.write(scales, this.values, k * SUPERBLOCK, out, k * format.bytes);
+      format.write(scales, this.#values, k * SUPERBLOCK, out, k * format.bytes);
     }
   }
 
   /** e H e^T of what was encoded last, for the inflated row. */
   cost(): number {
-    this.computeGradient();
+    this.#computeGradient();
     let sum = 0;
-    for (let i = 0; i < this.n; i++) sum += this.error[i]! * this.gradient[i]!;
+    for (let i = 0; i < this.#n; i++) sum += this.#error[i]! * this.#gradient[i]!;
     return sum;
   }
 
   /** Step 1. c is <W,W> / <W,Q> for the codes of `start` at their least-squares scale. */
-  private inflate(row: Float32Array): void {
-    const { n, target, start, factor } = this;
+  #inflate(row: Float32Array): void {
+    const n = this.#n;
+    const target = this.#target;
+    const start = this.#start;
+    const factor = this.#factor;
     const diagonal = Float32Array.from({ length: n }, (_, i) => factor.moments[i * n + i]!);
-    const inflation = inflationOf(row, start, diagonal, this.options.inflation);
+    const inflation = inflationOf(row, start, diagonal, this.#options.inflation);
     for (let i = 0; i < n; i++) {
       let faint = 0;
       for (let j = 0; j < n; j++) faint += factor.faint[i * n + j]! * row[j]!;
@@ -128,22 +135,27 @@ export class OutputAwareEncoder {
   }
 
   /** Step 2. */
-  private feedForward(): void {
-    const { format, n, fed, target, error, factor } = this;
+  #feedForward(): void {
+    const format = this.#format;
+    const n = this.#n;
+    const fed = this.#fed;
+    const target = this.#target;
+    const error = this.#error;
+    const factor = this.#factor;
     fed.set(target);
     for (let from = 0; from < n; from += format.block) {
-      const { scales, at } = this.scalesOf(from);
+      const { scales, at } = this.#scalesOf(from);
       let least = Infinity;
       let best = [scales.scales[at]!, scales.minima[at]!] as const;
-      for (const [s, m] of this.candidates(best)) {
-        const cost = this.tryForward(from, scales.d * format.multiple(s), scales.dmin * m);
+      for (const [s, m] of this.#candidates(best)) {
+        const cost = this.#tryForward(from, scales.d * format.multiple(s), scales.dmin * m);
         if (cost >= least) continue;
         least = cost;
         best = [s, m];
-        this.keepTrial();
+        this.#keepTrial();
       }
       [scales.scales[at], scales.minima[at]] = best;
-      this.takeBest(from);
+      this.#takeBest(from);
       for (let i = from; i < from + format.block; i++) {
         const e = error[i]!;
         // Within the block, the later units have to wait for `fed` too: it held the block's targets until now.
@@ -153,8 +165,8 @@ export class OutputAwareEncoder {
   }
 
   /** Integer scale and minimum of a block, and those beside them. */
-  private candidates([s, m]: readonly [number, number]): (readonly [number, number])[] {
-    const { lowest, highest, highestMinimum } = this.format;
+  #candidates([s, m]: readonly [number, number]): (readonly [number, number])[] {
+    const { lowest, highest, highestMinimum } = this.#format;
     const beside = [
       [s, m],
       [s - 1, m],
@@ -166,8 +178,16 @@ export class OutputAwareEncoder {
   }
 
   /** Encodes a block with a scale, unit after unit; returns its conditional cost. */
-  private tryForward(from: number, scale: number, offset: number): number {
-    const { format, n, fed, target, factor, trial, trialError, trialTarget, weights } = this;
+  #tryForward(from: number, scale: number, offset: number): number {
+    const format = this.#format;
+    const n = this.#n;
+    const fed = this.#fed;
+    const target = this.#target;
+    const factor = this.#factor;
+    const trial = this.#trial;
+    const trialError = this.#trialError;
+    const trialTarget = this.#trialTarget;
+    const weights = this.#weights;
     const { unit, block } = format;
     let cost = 0;
     for (let i = 0; i < block; i++) trialTarget[i] = fed[from + i]! + offset;
@@ -190,34 +210,40 @@ export class OutputAwareEncoder {
   }
 
   /** Step 3, one pass. */
-  private descend(): void {
-    const { format, n } = this;
-    this.computeGradient();
+  #descend(): void {
+    const format = this.#format;
+    const n = this.#n;
+    this.#computeGradient();
     for (let from = 0; from < n; from += format.block) {
-      const { scales, at } = this.scalesOf(from);
-      if (at === 0) this.fitScales(from, scales);
-      this.readOthers(from);
-      this.best.set(this.values.subarray(from, from + format.block));
-      this.bestError.set(this.error.subarray(from, from + format.block));
+      const { scales, at } = this.#scalesOf(from);
+      if (at === 0) this.#fitScales(from, scales);
+      this.#readOthers(from);
+      this.#best.set(this.#values.subarray(from, from + format.block));
+      this.#bestError.set(this.#error.subarray(from, from + format.block));
       const chosen = [scales.scales[at]!, scales.minima[at]!] as const;
       let best = chosen;
       let least = Infinity;
-      for (const [s, m] of this.candidates(chosen)) {
+      for (const [s, m] of this.#candidates(chosen)) {
         const same = s === chosen[0] && m === chosen[1];
-        const cost = this.tryAgain(from, scales.d * format.multiple(s), scales.dmin * m, same);
+        const cost = this.#tryAgain(from, scales.d * format.multiple(s), scales.dmin * m, same);
         if (cost >= least) continue;
         least = cost;
         best = [s, m];
-        this.keepTrial();
+        this.#keepTrial();
       }
       [scales.scales[at], scales.minima[at]] = best;
-      this.moveTo(from);
+      this.#moveTo(from);
     }
   }
 
   /** What errors elsewhere contribute to the gradient of a block. */
-  private readOthers(from: number): void {
-    const { format, n, gradient, error, factor, others } = this;
+  #readOthers(from: number): void {
+    const format = this.#format;
+    const n = this.#n;
+    const gradient = this.#gradient;
+    const error = this.#error;
+    const factor = this.#factor;
+    const others = this.#others;
     for (let i = 0; i < format.block; i++) {
       let own = 0;
       for (let j = 0; j < format.block; j++)
@@ -230,14 +256,22 @@ export class OutputAwareEncoder {
    * Chooses the units of a block again with a scale, each given all others as they are now; a unit that would
    * become worse stays if it can (`sameScale`). Returns the block's part of the cost.
    */
-  private tryAgain(from: number, scale: number, offset: number, sameScale: boolean): number {
-    const { format, n, target, factor, trial, trialError, trialTarget, trialGradient, weights } = this;
+  #tryAgain(from: number, scale: number, offset: number, sameScale: boolean): number {
+    const format = this.#format;
+    const n = this.#n;
+    const target = this.#target;
+    const factor = this.#factor;
+    const trial = this.#trial;
+    const trialError = this.#trialError;
+    const trialTarget = this.#trialTarget;
+    const trialGradient = this.#trialGradient;
+    const weights = this.#weights;
     const { unit, block } = format;
     const { moments, inverses } = factor;
-    trial.set(this.values.subarray(from, from + block));
-    trialError.set(this.error.subarray(from, from + block));
+    trial.set(this.#values.subarray(from, from + block));
+    trialError.set(this.#error.subarray(from, from + block));
     for (let i = 0; i < block; i++) {
-      let sum = this.others[i]!;
+      let sum = this.#others[i]!;
       for (let j = 0; j < block; j++) sum += trialError[j]! * moments[(from + j) * n + from + i]!;
       trialGradient[i] = sum;
     }
@@ -261,8 +295,8 @@ export class OutputAwareEncoder {
       for (let i = at; i < at + unit; i++) trialError[i] = target[from + i]! + offset - scale * trial[i]!;
       if (sameScale) {
         const change =
-          this.unitCost(from, at, trialError.subarray(at, at + unit), rest) -
-          this.unitCost(from, at, oldError, rest);
+          this.#unitCost(from, at, trialError.subarray(at, at + unit), rest) -
+          this.#unitCost(from, at, oldError, rest);
         if (change >= 0) {
           trial.set(old, at);
           trialError.set(oldError, at);
@@ -277,13 +311,14 @@ export class OutputAwareEncoder {
       }
     }
     let cost = 0;
-    for (let i = 0; i < block; i++) cost += trialError[i]! * (trialGradient[i]! + this.others[i]!);
+    for (let i = 0; i < block; i++) cost += trialError[i]! * (trialGradient[i]! + this.#others[i]!);
     return cost;
   }
 
   /** e H_uu e^T + 2 e rest. */
-  private unitCost(from: number, at: number, e: Float64Array, rest: Float64Array): number {
-    const { n, factor } = this;
+  #unitCost(from: number, at: number, e: Float64Array, rest: Float64Array): number {
+    const n = this.#n;
+    const factor = this.#factor;
     let cost = 0;
     for (let i = 0; i < e.length; i++) {
       let row = 2 * rest[i]!;
@@ -294,34 +329,43 @@ export class OutputAwareEncoder {
   }
 
   /** Takes the best trial of a block and updates the gradient. */
-  private moveTo(from: number): void {
-    const { format, n, error, gradient, factor, bestError } = this;
+  #moveTo(from: number): void {
+    const format = this.#format;
+    const n = this.#n;
+    const error = this.#error;
+    const gradient = this.#gradient;
+    const factor = this.#factor;
+    const bestError = this.#bestError;
     for (let i = 0; i < format.block; i++) {
       const change = bestError[i]! - error[from + i]!;
       if (change === 0) continue;
       const row = (from + i) * n;
       for (let j = 0; j < n; j++) gradient[j]! += change * factor.moments[row + j]!;
     }
-    this.takeBest(from);
+    this.#takeBest(from);
   }
 
   /** d and dmin of a superblock by least squares of the outputs, one after the other. */
-  private fitScales(from: number, scales: Scales): void {
-    const { format, values } = this;
+  #fitScales(from: number, scales: Scales): void {
+    const format = this.#format;
+    const values = this.#values;
     const step = new Float64Array(SUPERBLOCK);
     const block = (i: number) => Math.floor(i / format.block);
     for (let i = 0; i < SUPERBLOCK; i++) {
       step[i] = format.multiple(scales.scales[block(i)]!) * values[from + i]!;
     }
-    scales.d = this.fitScale(from, step, scales.d);
+    scales.d = this.#fitScale(from, step, scales.d);
     if (format.highestMinimum === 0) return;
     for (let i = 0; i < SUPERBLOCK; i++) step[i] = -scales.minima[block(i)]!;
-    scales.dmin = this.fitScale(from, step, scales.dmin);
+    scales.dmin = this.#fitScale(from, step, scales.dmin);
   }
 
   /** The best F16 for a superblock's `scale`, of which its weights have `step`. */
-  private fitScale(from: number, step: Float64Array, scale: number): number {
-    const { n, error, gradient, factor } = this;
+  #fitScale(from: number, step: Float64Array, scale: number): number {
+    const n = this.#n;
+    const error = this.#error;
+    const gradient = this.#gradient;
+    const factor = this.#factor;
     let [slope, curvature] = [0, 0];
     for (let i = 0; i < SUPERBLOCK; i++) {
       let row = 0;
@@ -341,8 +385,11 @@ export class OutputAwareEncoder {
     return fitted;
   }
 
-  private computeGradient(): void {
-    const { n, error, gradient, factor } = this;
+  #computeGradient(): void {
+    const n = this.#n;
+    const error = this.#error;
+    const gradient = this.#gradient;
+    const factor = this.#factor;
     gradient.fill(0);
     for (let i = 0; i < n; i++) {
       const e = error[i]!;
@@ -350,18 +397,18 @@ export class OutputAwareEncoder {
     }
   }
 
-  private keepTrial(): void {
-    this.best.set(this.trial);
-    this.bestError.set(this.trialError);
+  #keepTrial(): void {
+    this.#best.set(this.#trial);
+    this.#bestError.set(this.#trialError);
   }
 
-  private takeBest(from: number): void {
-    this.values.set(this.best, from);
-    this.error.set(this.bestError, from);
+  #takeBest(from: number): void {
+    this.#values.set(this.#best, from);
+    this.#error.set(this.#bestError, from);
   }
 
-  private scalesOf(column: number): { scales: Scales; at: number } {
-    const scales = this.superblocks[Math.floor(column / SUPERBLOCK)]!;
-    return { scales, at: (column % SUPERBLOCK) / this.format.block };
+  #scalesOf(column: number): { scales: Scales; at: number } {
+    const scales = this.#superblocks[Math.floor(column / SUPERBLOCK)]!;
+    return { scales, at: (column % SUPERBLOCK) / this.#format.block };
   }
 }

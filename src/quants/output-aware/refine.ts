@@ -50,12 +50,15 @@ interface Prepared {
 
 /** Improves encoded rows. One for each thread. */
 export class Refiner {
-  private readonly kernels: OutputAwareKernels | undefined;
-  private key = "";
-  private latest: Prepared | undefined;
+  readonly #kernels: OutputAwareKernels | undefined;
+  #key = "";
+  #latest: Prepared | undefined;
 
-  constructor(private readonly module: WebAssembly.Module | undefined = loadOutputAwareKernels()) {
-    this.kernels = module && new OutputAwareKernels(module);
+  readonly #module: WebAssembly.Module | undefined;
+
+  constructor(module: WebAssembly.Module | undefined = loadOutputAwareKernels()) {
+    this.#module = module;
+    this.#kernels = module && new OutputAwareKernels(module);
   }
 
   /**
@@ -74,32 +77,28 @@ export class Refiner {
     encoded: Uint8Array,
   ): void {
     const key = `${type} ${moments.name}`;
-    if (key !== this.key) {
-      this.latest = undefined;
-      this.latest = this.prepare(type, columns, moments);
-      this.key = key;
+    if (key !== this.#key) {
+      this.#latest = undefined;
+      this.#latest = this.#prepare(type, columns, moments);
+      this.#key = key;
     }
-    this.latest?.refine(rows, start, encoded);
+    this.#latest?.refine(rows, start, encoded);
   }
 
   /** Adds the errors of rows, with the moments that the latest call of `refine` was given. */
   addOutputErrors(sum: OutputErrors, rows: Float32Array, decoded: Float32Array): OutputErrors {
-    const { energy, error } = this.latest?.outputErrors(rows, decoded) ?? noOutputErrors;
+    const { energy, error } = this.#latest?.outputErrors(rows, decoded) ?? noOutputErrors;
     return { energy: sum.energy + energy, error: sum.error + error };
   }
 
-  private prepare(
-    type: TypeName,
-    columns: number,
-    { name, sums, vectors }: InputMoments,
-  ): Prepared | undefined {
+  #prepare(type: TypeName, columns: number, { name, sums, vectors }: InputMoments): Prepared | undefined {
     const format = formats[type];
     if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns))
       return undefined;
     try {
       const ridge = ridgeOf(vectors, columns);
-      const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge, this.module);
-      const { kernels } = this;
+      const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge, this.#module);
+      const kernels = this.#kernels;
       if (kernels === undefined) {
         const encoder = new OutputAwareEncoder(type, factor);
         return {

@@ -19,18 +19,18 @@ type Kernel = (...numbers: number[]) => void;
 
 /** An instance of the module. Not for use by two threads at once. */
 export class OutputAwareKernels {
-  private readonly memory: WebAssembly.Memory;
-  private readonly exports: Record<string, Kernel>;
-  private readonly base: number;
-  private format: BlockFormat | undefined;
-  private columns = 0;
-  private views: Views | undefined;
+  readonly #memory: WebAssembly.Memory;
+  readonly #exports: Record<string, Kernel>;
+  readonly #base: number;
+  #format: BlockFormat | undefined;
+  #columns = 0;
+  #views: Views | undefined;
 
   constructor(module: WebAssembly.Module) {
     const instance = new WebAssembly.Instance(module);
-    this.memory = instance.exports.memory as WebAssembly.Memory;
-    this.exports = instance.exports as unknown as Record<string, Kernel>;
-    this.base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
+    this.#memory = instance.exports.memory as WebAssembly.Memory;
+    this.#exports = instance.exports as unknown as Record<string, Kernel>;
+    this.#base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
   }
 
   /** Brings a factor and a format into memory; the factor's own arrays are not needed afterwards. */
@@ -38,7 +38,7 @@ export class OutputAwareKernels {
     const format = formats[type];
     if (format === undefined) throw new RangeError(`${type} has no output-aware encoder`);
     const n = factor.columns;
-    const views = this.arrange(n, format);
+    const views = this.#arrange(n, format);
     fillTiles(views.feedback, factor.feedback, n);
     fillTiles(views.moments, factor.moments, n);
     fillRoundedTiles(views.faint, factor.faint, n);
@@ -52,10 +52,10 @@ export class OutputAwareKernels {
     }
     views.conditional.set(factor.conditional);
     views.inverses.set(factor.inverses);
-    this.setFormat(format);
-    this.format = format;
-    this.columns = n;
-    this.views = views;
+    this.#setFormat(format);
+    this.#format = format;
+    this.#columns = n;
+    this.#views = views;
   }
 
   /**
@@ -70,7 +70,9 @@ export class OutputAwareKernels {
     encoded: Uint8Array,
     options: OutputAwareOptions,
   ): void {
-    const { views, format, columns: n } = this;
+    const views = this.#views;
+    const format = this.#format;
+    const n = this.#columns;
     if (views === undefined || format === undefined) throw new RangeError("nothing is prepared");
     const stride = (n / SUPERBLOCK) * format.bytes;
     const count = rows.length / n;
@@ -79,16 +81,17 @@ export class OutputAwareKernels {
       const padded = Math.ceil(size / 4) * 4;
       const out = encoded.subarray(first * stride, (first + size) * stride);
       const own = rows.subarray(first * n, (first + size) * n);
-      this.load(views, format, own, start.subarray(first * n), out, options);
-      this.exports.feed_forward?.(padded);
-      for (let pass = 0; pass < options.passes; pass++) this.exports.descend?.(padded);
-      this.store(views, format, out);
+      this.#load(views, format, own, start.subarray(first * n), out, options);
+      this.#exports.feed_forward?.(padded);
+      for (let pass = 0; pass < options.passes; pass++) this.#exports.descend?.(padded);
+      this.#store(views, format, out);
     }
   }
 
   /** What the errors of rows do to their outputs, with the moments of `prepare`. */
   outputErrors(rows: Float32Array, decoded: Float32Array): { energy: number; error: number } {
-    const { views, columns: n } = this;
+    const views = this.#views;
+    const n = this.#columns;
     if (views === undefined) throw new RangeError("nothing is prepared");
     const { errors, targets, moments, momentDiagonal } = views;
     let [energy, error] = [0, 0];
@@ -101,49 +104,57 @@ export class OutputAwareKernels {
         errors[i] = weight - (decoded[first + i] as number);
         energy += (momentDiagonal[i % n] as number) * weight * weight;
       }
-      this.multiply(errors, moments, targets);
+      this.#multiply(errors, moments, targets);
       for (let i = 0; i < count; i++) error += (errors[i] as number) * (targets[i] as number);
     }
     return { energy, error };
   }
 
   /** Adds a batch of rows times a matrix in tiles. */
-  private multiply(rows: Float32Array, tiles: Float32Array, out: Float32Array): void {
-    const { columns: n, views } = this;
+  #multiply(rows: Float32Array, tiles: Float32Array, out: Float32Array): void {
+    const n = this.#columns;
+    const views = this.#views;
     const packed = views?.packed.byteOffset ?? 0;
     for (let row = 0; row < batch; row += 4) {
       const at = 4 * row * n;
-      this.exports.pack_rows?.(rows.byteOffset + at, 4 * n, n, packed);
-      this.exports.add_product?.(packed, n, tiles.byteOffset, 32 * n, n, out.byteOffset + at, 4 * n);
+      this.#exports.pack_rows?.(rows.byteOffset + at, 4 * n, n, packed);
+      this.#exports.add_product?.(packed, n, tiles.byteOffset, 32 * n, n, out.byteOffset + at, 4 * n);
     }
   }
 
-  private setFormat(format: BlockFormat): void {
+  #setFormat(format: BlockFormat): void {
     const { block, unit, lowest, highest, highestMinimum } = format;
-    this.exports.set_format?.(block, unit, lowest, highest, highestMinimum, format.multiple(1) === 3 ? 1 : 0);
+    this.#exports.set_format?.(
+      block,
+      unit,
+      lowest,
+      highest,
+      highestMinimum,
+      format.multiple(1) === 3 ? 1 : 0,
+    );
     const { choice } = format;
     if (choice.kind === "integers") {
-      this.exports.use_integers?.(choice.low, choice.high);
+      this.#exports.use_integers?.(choice.low, choice.high);
       return;
     }
     const { grid, evenSigns } = choice;
-    this.table("MAGNITUDES", Float32Array.from(grid.levels));
-    this.table("STARTS", grid.starts);
-    this.table("SECONDS", grid.seconds);
-    this.table(
+    this.#table("MAGNITUDES", Float32Array.from(grid.levels));
+    this.#table("STARTS", grid.starts);
+    this.#table("SECONDS", grid.seconds);
+    this.#table(
       "IS_POINT",
       Uint8Array.from(grid.pointOf, (point) => (point >= 0 ? 1 : 0)),
     );
-    this.exports.use_grid?.(grid.levels.length, grid.group, evenSigns ? 1 : 0);
+    this.#exports.use_grid?.(grid.levels.length, grid.group, evenSigns ? 1 : 0);
   }
 
-  private table(name: string, values: Float32Array | Uint16Array | Uint8Array): void {
-    const address = (this.exports[name] as unknown as { value: number }).value;
+  #table(name: string, values: Float32Array | Uint16Array | Uint8Array): void {
+    const address = (this.#exports[name] as unknown as { value: number }).value;
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    new Uint8Array(this.memory.buffer).set(bytes, address);
+    new Uint8Array(this.#memory.buffer).set(bytes, address);
   }
 
-  private arrange(n: number, format: BlockFormat): Views {
+  #arrange(n: number, format: BlockFormat): Views {
     const counts = {
       feedback: n * n,
       moments: n * n,
@@ -166,20 +177,20 @@ export class OutputAwareKernels {
       packedSteps: 4 * SUPERBLOCK,
       roundedScales: 8,
     };
-    let end = this.base;
+    let end = this.#base;
     const places = Object.entries(counts).map(([name, count]) => {
       const at = end;
       end += Math.ceil((4 * count) / 64) * 64;
       return [name, at, count] as const;
     });
-    const missing = end - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / pageBytes));
-    const { buffer } = this.memory;
+    const missing = end - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes));
+    const { buffer } = this.#memory;
     const views = Object.fromEntries(
       places.map(([name, at, count]) => [name, new Float32Array(buffer, at, count)]),
     ) as unknown as Views;
     const at = (name: keyof Views) => views[name].byteOffset;
-    this.exports.set_factor?.(
+    this.#exports.set_factor?.(
       n,
       at("feedback"),
       at("moments"),
@@ -190,7 +201,7 @@ export class OutputAwareKernels {
       at("conditionalDiagonal"),
       at("momentDiagonal"),
     );
-    this.exports.set_rows?.(
+    this.#exports.set_rows?.(
       at("targets"),
       at("errors"),
       at("values"),
@@ -206,7 +217,7 @@ export class OutputAwareKernels {
   }
 
   /** Brings a batch into memory: inflated targets, and the scales of the start. */
-  private load(
+  #load(
     views: Views,
     format: BlockFormat,
     rows: Float32Array,
@@ -214,7 +225,7 @@ export class OutputAwareKernels {
     encoded: Uint8Array,
     options: OutputAwareOptions,
   ): void {
-    const n = this.columns;
+    const n = this.#columns;
     const count = rows.length / n;
     // Rows that fill up the batch are zeros, with no scale.
     views.targets.fill(0);
@@ -222,7 +233,7 @@ export class OutputAwareKernels {
     views.errors.fill(0);
     views.scales.fill(0);
     views.integers.fill(0);
-    this.inflate(views, rows, start, options.inflation);
+    this.#inflate(views, rows, start, options.inflation);
     const scales = emptyScales(format);
     const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
     const blocks = SUPERBLOCK / format.block;
@@ -245,8 +256,9 @@ export class OutputAwareKernels {
    * precise enough. Sums of products cannot overflow: by Cauchy and Schwarz they are at most the length of the row,
    * 2^16.5, times that of a column of `faint`, 2^14, as none of its eigenvalues exceeds 1.
    */
-  private inflate(views: Views, rows: Float32Array, start: Float32Array, most: number): void {
-    const { columns: n, exports } = this;
+  #inflate(views: Views, rows: Float32Array, start: Float32Array, most: number): void {
+    const n = this.#columns;
+    const exports = this.#exports;
     const { targets, packed, momentDiagonal, roundedScales } = views;
     for (let first = 0; first < rows.length / n; first += 4) {
       roundedScales.fill(0);
@@ -266,7 +278,7 @@ export class OutputAwareKernels {
     }
   }
 
-  private store(views: Views, format: BlockFormat, encoded: Uint8Array): void {
+  #store(views: Views, format: BlockFormat, encoded: Uint8Array): void {
     const scales = emptyScales(format);
     const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
     const blocks = SUPERBLOCK / format.block;

@@ -56,30 +56,30 @@ async function survives(target: FuzzTarget, bytes: Uint8Array): Promise<boolean>
 /** Refuses reads beyond a small multiple of the file: readers read its beginning and then each byte a few times. */
 class CountingSource implements ByteSource {
   readonly name = "folder";
-  private readonly memory: MemorySource;
-  private bytesRead = 0;
-  private reads = 0;
+  readonly #memory: MemorySource;
+  #bytesRead = 0;
+  #reads = 0;
 
   constructor(bytes: Uint8Array) {
-    this.memory = new MemorySource(this.name, bytes);
+    this.#memory = new MemorySource(this.name, bytes);
   }
 
   get byteLength(): number {
-    return this.memory.byteLength;
+    return this.#memory.byteLength;
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
-    this.bytesRead += length;
-    this.reads++;
-    return await this.memory.read(offset, length);
+    this.#bytesRead += length;
+    this.#reads++;
+    return await this.#memory.read(offset, length);
   }
 
   async close(): Promise<void> {}
 
   check(): void {
-    if (this.bytesRead > 4 * this.byteLength + 1024 || this.reads > this.byteLength / 4 + 64) {
+    if (this.#bytesRead > 4 * this.byteLength + 1024 || this.#reads > this.byteLength / 4 + 64) {
       throw new Error(
-        `${this.bytesRead} bytes were asked for in ${this.reads} reads, of a file of ${this.byteLength} bytes`,
+        `${this.#bytesRead} bytes were asked for in ${this.#reads} reads, of a file of ${this.byteLength} bytes`,
       );
     }
   }
