@@ -48,7 +48,7 @@ export const compareSteps = defineJob(
       scheduler.add(new Answer(id, request, prompt, vocabulary));
     }
     const ours = () => {
-      while (host.receive() !== undefined);
+      while (host.receive() !== undefined) {}
       scheduler.step();
       outbox.flush();
     };
@@ -57,7 +57,9 @@ export const compareSteps = defineJob(
     const timed = (list, step) => {
       const before = process.cpuUsage();
       const begin = performance.now();
-      for (let turn = 0; turn < stepsPerTurn; turn++) step();
+      for (let turn = 0; turn < stepsPerTurn; turn++) {
+        step();
+      }
       const elapsed = performance.now() - begin;
       const { user, system } = process.cpuUsage(before);
       list.push({ elapsed: elapsed / stepsPerTurn, processor: (user + system) / 1000 / stepsPerTurn });
@@ -114,7 +116,9 @@ function nativeLoop({ native, memory }, { path, prompts, contextLength, threads 
     logits: wanted.address,
   };
   const decode = () => {
-    if (native.llama_decode(context, batch) !== 0) throw new Error("llama_decode failed");
+    if (native.llama_decode(context, batch) !== 0) {
+      throw new Error("llama_decode failed");
+    }
     native.llama_synchronize(context);
   };
   let at = 0;
@@ -145,7 +149,9 @@ function nativeLoop({ native, memory }, { path, prompts, contextLength, threads 
     close() {
       native.llama_free(context);
       native.llama_model_free(model);
-      for (const { free } of blocks) free();
+      for (const { free } of blocks) {
+        free();
+      }
       memory.forget();
     },
   };

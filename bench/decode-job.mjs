@@ -19,7 +19,9 @@ export const decodeOnly = defineJob(
     const begin = performance.now();
     try {
       for (const batch of batchesOf(text, { sequences, batchSize: context.batchSize, logitsFrom })) {
-        if (batch.begins) context.clear();
+        if (batch.begins) {
+          context.clear();
+        }
         context.decode(batch.sequences);
         context.synchronize();
       }

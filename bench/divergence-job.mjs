@@ -48,8 +48,9 @@ function eachRow(model, text, { threads }, visit) {
     decodeChunks(context, batch);
     const logits = context.logits();
     for (const [row, { position }] of batch.rows.entries()) {
-      if (position < text.context - 1)
+      if (position < text.context - 1) {
         visit(logits.subarray(row * vocabularySize, (row + 1) * vocabularySize));
+      }
     }
   }
   context.close();

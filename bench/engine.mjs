@@ -61,7 +61,9 @@ try {
       const end = await engine.run(processorSeconds);
       chunks = result.chunks;
       // The first round warms up caches and compilers.
-      if (round < 0) continue;
+      if (round < 0) {
+        continue;
+      }
       elapsed.get(name).push(result.seconds);
       processor.get(name).push(end - begin);
     }

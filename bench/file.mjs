@@ -61,5 +61,7 @@ try {
   mkdirSync(dirname(options.json), { recursive: true });
   writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`);
 } finally {
-  if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+  if (options.folder === undefined) {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

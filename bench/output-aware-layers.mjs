@@ -139,5 +139,7 @@ try {
   mkdirSync(dirname(options.json), { recursive: true });
   writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
 } finally {
-  if (options.keep === undefined) rmSync(folder, { recursive: true, force: true });
+  if (options.keep === undefined) {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

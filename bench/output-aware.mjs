@@ -60,10 +60,14 @@ function recipeFor(name) {
 async function quantizeBy(who, name) {
   const output = join(folder, `${name}-${who === "max" ? `max-${options.moments}` : who}.gguf`);
   const request = { model, output, imatrix, recipe: recipeFor(name), threads, priorWeight: 0 };
-  if (existsSync(output)) return output;
-  if (who === "max") await quantize({ ...request, effort: "max", moments });
-  else if (who === "default") await quantize(request);
-  else {
+  if (existsSync(output)) {
+    return output;
+  }
+  if (who === "max") {
+    await quantize({ ...request, effort: "max", moments });
+  } else if (who === "default") {
+    await quantize(request);
+  } else {
     const script = fileURLToPath(new URL("quantize-once.mjs", import.meta.url));
     execFileSync(process.execPath, [script, who, JSON.stringify(request)], {
       stdio: ["ignore", "ignore", "inherit"],
@@ -73,7 +77,9 @@ async function quantizeBy(who, name) {
 }
 
 try {
-  if (!existsSync(model)) await convert({ folder: fixture("tiny-moe"), output: model, type: "BF16" });
+  if (!existsSync(model)) {
+    await convert({ folder: fixture("tiny-moe"), output: model, type: "BF16" });
+  }
   if (!existsSync(imatrix) || !existsSync(moments)) {
     const all = options.moments === "all";
     await computeImatrix({
@@ -88,7 +94,9 @@ try {
   const results = [];
   for (const recipe of options.recipes.split(",")) {
     const files = {};
-    for (const who of options.contenders.split(",")) files[who] = await quantizeBy(who, recipe);
+    for (const who of options.contenders.split(",")) {
+      files[who] = await quantizeBy(who, recipe);
+    }
     for (const text of options.texts.split(",")) {
       let baseline;
       for (const [who, file] of Object.entries(files)) {
@@ -115,5 +123,7 @@ try {
   mkdirSync(dirname(options.json), { recursive: true });
   writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
 } finally {
-  if (options.keep === undefined) rmSync(folder, { recursive: true, force: true });
+  if (options.keep === undefined) {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

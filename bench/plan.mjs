@@ -129,7 +129,9 @@ async function randomRecipe(tensorBytes, seed) {
   const total = () => items.reduce((sum, { types, at, bytesOf }) => sum + bytesOf(types[at]), fixed);
   while (total() > tensorBytes) {
     const item = items[Math.floor(random() * items.length)];
-    if (item.at > 0) item.at--;
+    if (item.at > 0) {
+      item.at--;
+    }
   }
   for (const item of items.map((item) => ({ item, key: random() })).sort((a, b) => a.key - b.key)) {
     const { item: chosen } = item;
@@ -154,11 +156,15 @@ async function contest(size, all, sensitivityFile) {
   const output = join(folder, `planned-${size}.yaml`);
   const planned = await plan({ ...common, ...budget, output, sensitivity: sensitivityFile, engine });
   const ours = await made(output, `plan for ${size}`);
-  if (ours.bytes !== planned.bytes) throw new Error(`planned ${planned.bytes} bytes, wrote ${ours.bytes}`);
+  if (ours.bytes !== planned.bytes) {
+    throw new Error(`planned ${planned.bytes} bytes, wrote ${ours.bytes}`);
+  }
   const limit = preset?.bytes ?? planned.budget.bytes;
   const smaller = all.filter(({ bytes, tensorBytes }) => (preset ? bytes : tensorBytes) <= limit);
   const theirs = [];
-  for (const { name } of smaller.slice(0, Number(options.rivals))) theirs.push(await made(name));
+  for (const { name } of smaller.slice(0, Number(options.rivals))) {
+    theirs.push(await made(name));
+  }
   const random = [];
   for (let seed = 1; seed <= Number(options.random); seed++) {
     random.push(await made(await randomRecipe(planned.tensorBytes, seed), `random ${seed}`));
@@ -230,7 +236,9 @@ try {
   }
   const all = await rivals();
   const contests = [];
-  for (const size of options.sizes.split(",")) contests.push(await contest(size, all, sensitivityFile));
+  for (const size of options.sizes.split(",")) {
+    contests.push(await contest(size, all, sensitivityFile));
+  }
   const files = contests.flatMap(({ ours, theirs, random }) => [ours, ...theirs, ...random]);
   const divergences = await compare(files.map(({ output }) => output));
   const rows = contests.map((each) => verdict(each, divergences));

@@ -41,7 +41,9 @@ async function theirs() {
     const found =
       imatrix.entries.has(name) &&
       importanceOf(imatrix, name, { columns: shape[0], experts, priorWeight: 0 });
-    if (found) importance.set(name, Float32Array.from(found.experts.flatMap((row) => [...row])));
+    if (found) {
+      importance.set(name, Float32Array.from(found.experts.flatMap((row) => [...row])));
+    }
   }
   const quantized = tensors.filter(({ from, to }) => from !== to);
   const typeOf = (wanted) => tensors.find(({ name }) => name === wanted)?.to;

@@ -66,7 +66,9 @@ function randomRows(type, columns) {
     const weights = new Float32Array(columns);
     for (let row = 0; row < storedRows; row++) {
       const from = Math.floor(random() * numbers.length);
-      for (let i = 0; i < columns; i++) weights[i] = numbers[(from + i) % numbers.length];
+      for (let i = 0; i < columns; i++) {
+        weights[i] = numbers[(from + i) % numbers.length];
+      }
       encodeRows(
         type,
         weights,
@@ -86,7 +88,9 @@ export async function writeRandomImatrix(path, layers) {
   const next = gaussian(99);
   for (const { name, shape, type } of referenceTensors("Q8_0")) {
     const layer = /^blk\.(\d+)\./.exec(name)?.[1];
-    if (type !== "Q8_0" || layer === undefined || Number(layer) >= layers) continue;
+    if (type !== "Q8_0" || layer === undefined || Number(layer) >= layers) {
+      continue;
+    }
     const matrices = shape[2] ?? 1;
     entries.set(name, {
       sums: fill(shape[0] * matrices, () => 1000 * Math.exp(next())),

@@ -95,14 +95,18 @@ async function request(url, index, { question }) {
     body: JSON.stringify(body),
   });
   const received = await response.text();
-  if (!response.ok) throw new Error(`status ${response.status}: ${received}`);
+  if (!response.ok) {
+    throw new Error(`status ${response.status}: ${received}`);
+  }
   const events = stream
     ? received
         .split("\n\n")
         .filter((event) => event.startsWith("data: {"))
         .map((event) => JSON.parse(event.slice(6)))
     : [JSON.parse(received)];
-  if (stream && !received.endsWith("data: [DONE]\n\n")) throw new Error("the stream has no end");
+  if (stream && !received.endsWith("data: [DONE]\n\n")) {
+    throw new Error("the stream has no end");
+  }
   const text = events
     .flatMap(({ choices }) => choices)
     .map((choice) => choice.text ?? choice.message?.content ?? choice.delta?.content ?? "")
@@ -193,14 +197,17 @@ async function measureLoad() {
   const client = async () => {
     for (let index = next++; index < requests; index = next++) {
       const started = performance.now();
-      if (index % Math.ceil(requests / 20) === 0) memory.push(residentBytes(server.processId));
+      if (index % Math.ceil(requests / 20) === 0) {
+        memory.push(residentBytes(server.processId));
+      }
       try {
         const task = tasks[index % tasks.length];
         const { begins, contains } = task;
         const { text, tokens } = await request(server.url, index, task);
         const isOurs = text.startsWith(begins) && text.includes(contains);
-        if (isOurs) outcome.answered++;
-        else {
+        if (isOurs) {
+          outcome.answered++;
+        } else {
           outcome.mixedUp++;
           outcome.problems.push(`${begins}, ${contains}: ${text}`);
         }
@@ -271,8 +278,11 @@ async function measureSpeed() {
 
 const parts = { load: measureLoad, speed: measureSpeed, kill: measureKill };
 const result = {};
-for (const [name, measure] of Object.entries(parts))
-  if (values.only === undefined || values.only === name) result[name] = await measure();
+for (const [name, measure] of Object.entries(parts)) {
+  if (values.only === undefined || values.only === name) {
+    result[name] = await measure();
+  }
+}
 mkdirSync(`${root}out`, { recursive: true });
 writeFileSync(`${root}out/serve.json`, `${JSON.stringify(result, undefined, 2)}\n`);
 console.log(JSON.stringify(result, undefined, 2));

@@ -33,7 +33,9 @@ const wantedTypes = options.types
 const wantedEfforts = options.efforts.split(",").filter((effort) => efforts.includes(effort));
 
 const { kernels: kernelModule, warning } = loadKernels();
-if (warning) console.warn(warning);
+if (warning) {
+  console.warn(warning);
+}
 const kernels = kernelModule && new Kernels(kernelModule);
 const workspace = new Workspace(kernels);
 
@@ -62,7 +64,9 @@ function encodeAlone(type, { weights, columns, importance }, effort) {
   const rows = weights.length / columns;
   workspace.arrange(columns, rows, 0, rowBytes(type, columns));
   workspace.weights.set(weights);
-  if (importance) workspace.importance.set(scaled(importance));
+  if (importance) {
+    workspace.importance.set(scaled(importance));
+  }
   return timed(() => {
     workspace.encode(
       type,
@@ -113,8 +117,9 @@ function measure(type, effort, { name, pieces }) {
     const [ggmlSeconds, theirs] = timed(() => ggmlEncode(type, rows.weights, rows.columns, rows.importance));
     const [encodeSeconds, ours] = encodeAlone(type, rows, effort);
     const [wholeSeconds, whole] = encodeWhole(type, rows, effort);
-    if (Buffer.compare(ours, whole) !== 0)
+    if (Buffer.compare(ours, whole) !== 0) {
       throw new Error(`${type}: encoding gives different bytes in a slice`);
+    }
     seconds.ggml += ggmlSeconds;
     seconds.encode += encodeSeconds;
     seconds.whole += wholeSeconds;

@@ -22,13 +22,18 @@ function run(command, ...args) {
     stdio: "inherit",
     shell: process.platform === "win32",
   });
-  if (result.status !== 0) process.exit(result.status ?? 1);
+  if (result.status !== 0) {
+    process.exit(result.status ?? 1);
+  }
 }
 
-if (process.argv.includes("--if-stale") && !isStale()) process.exit(0);
+if (process.argv.includes("--if-stale") && !isStale()) {
+  process.exit(0);
+}
 rmSync(stamp, { force: true });
-if (process.argv.includes("--clean"))
+if (process.argv.includes("--clean")) {
   rmSync(new URL("../dist", import.meta.url), { recursive: true, force: true });
+}
 run("npx", "--no-install", "tsc", "-p", ".");
 
 // stub: nothing is allocated; abort: no imports, kernels never trap on purpose.

@@ -48,7 +48,9 @@ async function main() {
   });
   const targets = values.target === undefined ? [...fuzzTargets.keys()] : [values.target];
   for (const target of targets) {
-    if (!fuzzTargets.has(target)) throw new Error(`--target: one of ${[...fuzzTargets.keys()].join(", ")}`);
+    if (!fuzzTargets.has(target)) {
+      throw new Error(`--target: one of ${[...fuzzTargets.keys()].join(", ")}`);
+    }
     const started = performance.now();
     const outcome = await fuzzInThread({ target, runs: Number(values.runs), seed: Number(values.seed) });
     const seconds = ((performance.now() - started) / 1000).toFixed(0);

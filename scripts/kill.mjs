@@ -50,26 +50,34 @@ function run(extra, seconds) {
         : setTimeout(() => process.kill(-child.pid, "SIGKILL"), 1000 * seconds);
     child.on("exit", (code, signal) => {
       clearTimeout(timer);
-      if (signal === null && code !== 0) reject(new Error(`exit code ${code}: ${complaint.trim()}`));
-      else resolve(signal === null);
+      if (signal === null && code !== 0) {
+        reject(new Error(`exit code ${code}: ${complaint.trim()}`));
+      } else {
+        resolve(signal === null);
+      }
     });
   });
 }
 
 async function sha256(path) {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  for await (const chunk of createReadStream(path)) {
+    hash.update(chunk);
+  }
   return hash.digest("hex");
 }
 
 const checksums = () => Promise.all(outputs.map(sha256)).then((all) => all.join(" "));
 
 function remove() {
-  for (const path of outputs) rmSync(path, { force: true });
+  for (const path of outputs) {
+    rmSync(path, { force: true });
+  }
 }
 
-if (outputs.some(existsSync))
+if (outputs.some(existsSync)) {
   throw new Error(`${values.outputs} exists; the outputs are removed and made again`);
+}
 const started = performance.now();
 await run([]);
 const whole = (performance.now() - started) / 1000;
@@ -90,7 +98,9 @@ while (kills < Number(values.kills) || !fresh) {
   }
   ends++;
   const found = await checksums();
-  if (found !== expected) throw new Error(`after ${kills} kills: ${found}, not ${expected}`);
+  if (found !== expected) {
+    throw new Error(`after ${kills} kills: ${found}, not ${expected}`);
+  }
   remove();
 }
 console.log(`${kills} kills, ${ends} runs that came to their end, always the same bytes`);

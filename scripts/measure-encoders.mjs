@@ -22,10 +22,14 @@ function quality(type, rows, encoded) {
 }
 
 for (const { name: type, quantized, canEncode } of types.values()) {
-  if (!quantized || !canEncode || (wanted.length > 0 && !wanted.includes(type))) continue;
+  if (!quantized || !canEncode || (wanted.length > 0 && !wanted.includes(type))) {
+    continue;
+  }
   for (const rows of samples) {
     const { label, weights, columns, importance } = rows;
-    if (!importance && /^IQ[23]/.test(type)) continue;
+    if (!importance && /^IQ[23]/.test(type)) {
+      continue;
+    }
     const encoded = new Uint8Array((weights.length / columns) * rowBytes(type, columns));
     encodeRows(type, weights, columns, importance, encoded);
     const ours = quality(type, rows, encoded);

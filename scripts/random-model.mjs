@@ -18,4 +18,6 @@ if (path === undefined || !(layers >= 1 && layers <= 48)) {
 }
 const weights = await writeRandomModel(path, layers);
 console.log(`${path}: ${layers} layers, ${(weights / 1e9).toFixed(2)} B weights`);
-if (values.imatrix !== undefined) await writeRandomImatrix(values.imatrix, layers);
+if (values.imatrix !== undefined) {
+  await writeRandomImatrix(values.imatrix, layers);
+}

@@ -14,10 +14,14 @@ function versions(url) {
 }
 
 function upToDate() {
-  if (!existsSync(installed)) return false;
+  if (!existsSync(installed)) {
+    return false;
+  }
   const have = versions(installed);
   for (const [path, wanted] of versions(new URL("package-lock.json", root))) {
-    if (have.get(path)?.version !== wanted.version && !wanted.optional) return false;
+    if (have.get(path)?.version !== wanted.version && !wanted.optional) {
+      return false;
+    }
   }
   return true;
 }

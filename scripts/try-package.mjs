@@ -55,7 +55,9 @@ console.log(`${filename}: ${megabytes(size)}, unpacked ${megabytes(unpackedSize)
 const unwanted = files.filter(
   ({ path }) => /\.(map|tsx?)$|\.test\.|(^|\/)testing\//.test(path) && !path.endsWith(".d.ts"),
 );
-if (unwanted.length > 0) throw new Error(`not needed: ${unwanted.map(({ path }) => path).join(", ")}`);
+if (unwanted.length > 0) {
+  throw new Error(`not needed: ${unwanted.map(({ path }) => path).join(", ")}`);
+}
 
 // Whoever calls a compiler gets an error.
 const noCompiler = { CC: "false", CXX: "false", MAKE: "false" };

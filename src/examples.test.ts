@@ -22,8 +22,9 @@ async function folderWithModel(folder: string): Promise<string> {
   await symlink(root, join(folder, "node_modules", "lopsided"), "junction");
   await copyFile(fixture("tiny-moe-q8_0.gguf"), join(folder, "model-Q8_0.gguf"));
   await copyFile(fixture("reference/imatrix.gguf"), join(folder, "imatrix.gguf"));
-  for (const text of ["calibration.txt", "eval.txt"])
+  for (const text of ["calibration.txt", "eval.txt"]) {
     await copyFile(fixture(join("text", text)), join(folder, text));
+  }
   return folder;
 }
 

@@ -18,8 +18,9 @@ export interface SerializedError {
 
 /** An error in a form that survives the way. */
 export function serializeError(error: unknown): SerializedError {
-  if (error instanceof LopsidedError)
+  if (error instanceof LopsidedError) {
     return { name: error.name, message: error.message, stack: error.stack, details: error.details };
+  }
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   return { name: "InternalError", message, stack, details: {} };
 }
@@ -34,6 +35,8 @@ const classes = new Map(
 /** The error again, of the same class; one that is not of ours becomes an InternalError. */
 export function deserializeError({ name, message, stack, details }: SerializedError): LopsidedError {
   const error = new (classes.get(name) ?? InternalError)(message, details);
-  if (stack !== undefined) error.stack = stack;
+  if (stack !== undefined) {
+    error.stack = stack;
+  }
   return error;
 }

@@ -31,14 +31,18 @@ export function formatCount(count: number): string {
     [1e6, "M"],
     [1e3, "k"],
   ] as const) {
-    if (count >= limit) return `${(count / limit).toFixed(count / limit < 100 ? 2 : 1)} ${suffix}`;
+    if (count >= limit) {
+      return `${(count / limit).toFixed(count / limit < 100 ? 2 : 1)} ${suffix}`;
+    }
   }
   return Number.isInteger(count) ? String(count) : count.toFixed(1);
 }
 
 /** `1:02:03`, `2:03`, `3.4 s`. */
 export function formatDuration(seconds: number): string {
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) {
+    return `${seconds.toFixed(1)} s`;
+  }
   const whole = Math.round(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const tail = `${String(minutes).padStart(hours > 0 ? 2 : 1, "0")}:${String(rest).padStart(2, "0")}`;

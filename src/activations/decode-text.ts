@@ -73,9 +73,13 @@ export async function decodeText(
     // Logits everywhere: otherwise the last layer computes only the tokens whose logits are wanted.
     const options = { sequences, batchSize: context.batchSize, logitsFrom: 0, startToken, from };
     for (const batch of batchesOf(text, options)) {
-      if (batch.begins) context.clear();
+      if (batch.begins) {
+        context.clear();
+      }
       context.decode(batch.sequences);
-      if (!batch.ends) continue;
+      if (!batch.ends) {
+        continue;
+      }
       context.synchronize();
       await onDone?.(batch.end);
       host.emit({ done: batch.end, total: text.chunks });

@@ -5,7 +5,9 @@ import { InternalError } from "../errors.js";
 /** An operand of a node. */
 export function operandOf(node: NativeTensor, index: number): NativeTensor {
   const source = node.source(index);
-  if (source === undefined) throw new InternalError(`the product "${node.name}" has no operand ${index}.`);
+  if (source === undefined) {
+    throw new InternalError(`the product "${node.name}" has no operand ${index}.`);
+  }
   return source;
 }
 

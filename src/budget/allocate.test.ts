@@ -20,13 +20,17 @@ function randomItems(seed: number, count: number, options: number): Option[][] {
 function exhaustive(items: readonly (readonly Option[])[], budget: number): number {
   let least = Infinity;
   const visit = (item: number, bytes: number, cost: number) => {
-    if (bytes > budget) return;
+    if (bytes > budget) {
+      return;
+    }
     const options = items[item];
     if (options === undefined) {
       least = Math.min(least, cost);
       return;
     }
-    for (const option of options) visit(item + 1, bytes + option.bytes, cost + option.cost);
+    for (const option of options) {
+      visit(item + 1, bytes + option.bytes, cost + option.cost);
+    }
   };
   visit(0, 0, 0);
   return least;

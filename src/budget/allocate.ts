@@ -54,7 +54,9 @@ export async function allocate(
 ): Promise<Allocation | undefined> {
   const candidates = items.map(undominated);
   const room = budget - smallestBytes(items);
-  if (room < 0) return undefined;
+  if (room < 0) {
+    return undefined;
+  }
   const highs = await loadHighs();
   // Sums are exact here and not in the solver: what it finds may be too large by its tolerance.
   for (let tightened = room; tightened >= 0; ) {
@@ -92,7 +94,9 @@ function undominated(options: readonly Option[]): Candidate[] {
   const kept: Candidate[] = [];
   for (const candidate of sorted) {
     const last = kept.at(-1);
-    if (last === undefined || candidate.cost < last.cost) kept.push(candidate);
+    if (last === undefined || candidate.cost < last.cost) {
+      kept.push(candidate);
+    }
   }
   return kept;
 }
@@ -101,7 +105,9 @@ function undominated(options: readonly Option[]): Candidate[] {
 function unitOf(candidates: readonly (readonly Candidate[])[]): number {
   let unit = 0;
   for (const [smallest, ...others] of candidates) {
-    for (const { bytes } of others) unit = greatestCommonDivisor(unit, bytes - (smallest?.bytes ?? 0));
+    for (const { bytes } of others) {
+      unit = greatestCommonDivisor(unit, bytes - (smallest?.bytes ?? 0));
+    }
   }
   return Math.max(1, unit);
 }
@@ -121,11 +127,16 @@ function groupsOf(candidates: readonly (readonly Candidate[])[]): Group[] {
   const groups = new Map<string, Group & { readonly items: number[] }>();
   for (const [item, options] of candidates.entries()) {
     const [smallest, ...others] = options;
-    if (smallest === undefined) throw new InternalError("an item without options cannot be allocated.");
+    if (smallest === undefined) {
+      throw new InternalError("an item without options cannot be allocated.");
+    }
     const key = JSON.stringify(options.map(({ bytes, cost, index }) => [bytes, cost, index]));
     const group = groups.get(key);
-    if (group) group.items.push(item);
-    else groups.set(key, { items: [item], smallest, others });
+    if (group) {
+      group.items.push(item);
+    } else {
+      groups.set(key, { items: [item], smallest, others });
+    }
   }
   return [...groups.values()];
 }
@@ -146,8 +157,9 @@ function solve(
   const unit = unitOf(candidates);
   const variables = groups.flatMap((group, row) => group.others.map((option) => ({ group, row, option })));
   const columns = variables.length;
-  if (columns === 0)
+  if (columns === 0) {
     return { chosen: groups.flatMap(({ items, smallest }) => items.map(() => smallest)), bound: base };
+  }
   const rows = 1 + groups.length;
   const model = highs.createModel({
     numCols: columns,
@@ -186,7 +198,9 @@ function solve(
     for (const [column, { group, option }] of [...variables.entries()].reverse()) {
       const from = next.get(group) ?? 0;
       const count = Math.round(colValue[column] ?? 0);
-      for (const item of group.items.slice(from, from + count)) chosen[item] = option;
+      for (const item of group.items.slice(from, from + count)) {
+        chosen[item] = option;
+      }
       next.set(group, from + count);
     }
     return { chosen, bound: Number(model.info.get("mip_dual_bound")) / scale };

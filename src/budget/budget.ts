@@ -48,13 +48,17 @@ export async function budgetFor(source: ModelSource, options: BudgetOptions): Pr
       'a plan needs one budget: --memory (like "16GB GPU"), --size (of the file, like 11.4GB) or --bpw (bits per weight).',
     );
   }
-  if (memory !== undefined) return memoryBudget(source, memory, options);
+  if (memory !== undefined) {
+    return memoryBudget(source, memory, options);
+  }
   if (size !== undefined) {
     return { title: `a file of ${size} bytes`, bytes: size, isFile: true, isMemory: false, copies: () => 1 };
   }
   const parameters = source.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
   const bits = bpw ?? 0;
-  if (!(bits > 0 && bits <= 32)) throw new UsageError(`--bpw ${bits}: must be above 0 and at most 32.`);
+  if (!(bits > 0 && bits <= 32)) {
+    throw new UsageError(`--bpw ${bits}: must be above 0 and at most 32.`);
+  }
   return {
     title: `${bits} bits per weight`,
     bytes: Math.floor((bits * parameters) / 8),

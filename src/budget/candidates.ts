@@ -42,7 +42,9 @@ export const quantizedTypes: readonly TypeName[] = [...types.values()]
  */
 export function candidateTypes(tensor: CandidateTensor, rules: CandidateRules): TypeName[] {
   const { name, shape, type: own } = tensor;
-  if (!isQuantizable(name, shape) || !traitsOf(own).canDecode) return [own];
+  if (!isQuantizable(name, shape) || !traitsOf(own).canDecode) {
+    return [own];
+  }
   const role = roleOf(name);
   const limits = rules.limits.filter((limit) => roleMatches(limit.role, role));
   const ownBits = bitsPerWeight(own);
@@ -59,7 +61,9 @@ export function candidateTypes(tensor: CandidateTensor, rules: CandidateRules): 
       (rules.backend === undefined || isFastOn(rules.backend, type)) &&
       limits.every((limit) => obeys(type, limit)),
   );
-  if (wanted.length > 0) return wanted;
+  if (wanted.length > 0) {
+    return wanted;
+  }
   throw new UsageError(
     `no type is left for ${name} (${role}): of ${possible.join(", ")} the limits exclude all. Allow another type for it.`,
     { tensor: name },
@@ -104,7 +108,9 @@ export function parseRoleLimit(
 /** Reads a role or a group of roles; throws a UsageError that suggests the nearest. */
 export function parseRoleSelector(text: string): RoleSelector {
   const selector = roleSelectors.find((name) => name === text);
-  if (selector !== undefined) return selector;
+  if (selector !== undefined) {
+    return selector;
+  }
   throw new UsageError(`"${text}" is not a role of tensors${suggestion(text, roleSelectors)}`, {
     value: text,
   });

@@ -49,7 +49,9 @@ async function encodeFixedRows(
 function fixedMoments(): Float32Array {
   const sums = new Float32Array(packedLength(columns));
   for (let i = 0; i < columns; i++) {
-    for (let j = i; j < columns; j++) sums[packedRow(columns, i) + j - i] = 0.75 ** Math.min(j - i, 64);
+    for (let j = i; j < columns; j++) {
+      sums[packedRow(columns, i) + j - i] = 0.75 ** Math.min(j - i, 64);
+    }
   }
   return sums;
 }

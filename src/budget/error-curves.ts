@@ -63,7 +63,9 @@ export async function measureCurves(
 ): Promise<MeasuredCurves> {
   const curves = new Map<string, ErrorCurve>();
   if (await isHeaderOnly(tasks)) {
-    for (const { tensor, types } of tasks) curves.set(tensor.name, typicalCurve(types, tensor.type));
+    for (const { tensor, types } of tasks) {
+      curves.set(tensor.name, typicalCurve(types, tensor.type));
+    }
     return { curves, isMeasured: false };
   }
   for (const [done, { tensor, types }] of tasks.entries()) {
@@ -90,7 +92,9 @@ export async function measureCurves(
 async function isHeaderOnly(tasks: readonly CurveTask[]): Promise<boolean> {
   for (const { tensor } of tasks) {
     const row = await tensor.readRows(Math.floor(rowCount(tensor.shape) / 2), 1);
-    if (row.some((byte) => byte !== 0)) return false;
+    if (row.some((byte) => byte !== 0)) {
+      return false;
+    }
   }
   return true;
 }
@@ -145,7 +149,9 @@ async function measureCurve(
   const measured = new Map<string, number>();
   const errors = await Promise.all(
     types.map(async (type): Promise<[TypeName, number]> => {
-      if (type === tensor.type) return [type, 0];
+      if (type === tensor.type) {
+        return [type, 0];
+      }
       const signature = await encoderSignature(
         pool,
         type,
@@ -154,7 +160,9 @@ async function measureCurve(
       );
       const key = createHash("sha256").update(`${content} ${signature}`).digest("hex").slice(0, 40);
       const known = cache.get(key);
-      if (known !== undefined) return [type, known];
+      if (known !== undefined) {
+        return [type, known];
+      }
       const error = await measureType(tensor, type, sample, pool, effort);
       measured.set(key, error);
       return [type, error];
@@ -207,7 +215,9 @@ function sampleHash({ type, shape }: SourceTensor, parts: readonly SamplePart[])
   for (const { rows, importance, moments, share } of parts) {
     hash.update(`${share} `).update(rows);
     for (const values of [importance, moments?.sums]) {
-      if (values) hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      if (values) {
+        hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      }
     }
   }
   return hash.digest("hex");

@@ -33,7 +33,9 @@ export class ErrorCache {
       await mkdir(dirname(path), { recursive: true });
       const file = await open(path, "a+");
       const { size } = await file.stat();
-      if (size <= largestFile) readLines(await readFile(path, "utf8"), entries);
+      if (size <= largestFile) {
+        readLines(await readFile(path, "utf8"), entries);
+      }
       return new ErrorCache(entries, file);
     } catch (cause) {
       throw new EnvironmentError(
@@ -50,8 +52,12 @@ export class ErrorCache {
 
   /** Keeps some errors, on the disk before it returns to the caller's loop. */
   async add(entries: ReadonlyMap<string, number>): Promise<void> {
-    if (entries.size === 0) return;
-    for (const [key, error] of entries) this.#entries.set(key, error);
+    if (entries.size === 0) {
+      return;
+    }
+    for (const [key, error] of entries) {
+      this.#entries.set(key, error);
+    }
     const lines = [...entries].map((entry) => `${JSON.stringify(entry)}\n`);
     // A line cut off by a kill must not swallow the next one, so that each batch begins on a line of its own.
     await this.#file.appendFile(`\n${lines.join("")}`);
@@ -66,6 +72,8 @@ function readLines(text: string, entries: Map<string, number>): void {
   for (const line of text.split("\n")) {
     const [, key, error] = /^\["([0-9a-f]{40})",([0-9.e+-]+)\]$/.exec(line) ?? [];
     const value = Number(error);
-    if (key !== undefined && value >= 0 && Number.isFinite(value)) entries.set(key, value);
+    if (key !== undefined && value >= 0 && Number.isFinite(value)) {
+      entries.set(key, value);
+    }
   }
 }

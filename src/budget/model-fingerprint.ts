@@ -18,7 +18,9 @@ export async function modelFingerprint(source: ModelSource): Promise<string> {
   for (const tensor of sorted) {
     hash.update(`${tensor.name}[${tensor.shape.join(",")}]\n`);
     const weights = weightCount(tensor.shape);
-    if (rowCount(tensor.shape) > 1 || !traitsOf(tensor.type).canDecode || weights > room) continue;
+    if (rowCount(tensor.shape) > 1 || !traitsOf(tensor.type).canDecode || weights > room) {
+      continue;
+    }
     room -= weights;
     hash.update(await valuesOf(tensor, weights));
   }

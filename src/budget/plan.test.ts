@@ -54,7 +54,9 @@ describe("plan", () => {
       const tensor = written.tensors[i]!;
       assert.deepEqual([name, type, bytes], [tensor.name, tensor.to, tensor.bytes]);
       // The sample's error is the whole tensor's, but for what its experts' shares of the tokens weigh.
-      if (error > 0) assert.ok(Math.abs(error / tensor.relativeError! - 1) < 0.25, `${name}: ${error}`);
+      if (error > 0) {
+        assert.ok(Math.abs(error / tensor.relativeError! - 1) < 0.25, `${name}: ${error}`);
+      }
     }
   });
 
@@ -103,12 +105,18 @@ describe("plan", () => {
     });
     const typesOf = (role: string) =>
       planned.tensors.filter(({ name }) => roleOf(name).startsWith(role)).map(({ type }) => type);
-    for (const type of typesOf("attention")) assert.ok(bitsPerWeight(type) >= bitsPerWeight("Q5_K"));
-    for (const type of typesOf("routed.down")) assert.ok(type === "Q2_K" || type === "Q4_K");
+    for (const type of typesOf("attention")) {
+      assert.ok(bitsPerWeight(type) >= bitsPerWeight("Q5_K"));
+    }
+    for (const type of typesOf("routed.down")) {
+      assert.ok(type === "Q2_K" || type === "Q4_K");
+    }
     assert.equal(new Set(typesOf("routed.down")).size, 1);
     assert.equal(new Set(typesOf("routed.up")).size, 1);
     assert.ok(bitsPerWeight(typesOf("embedding")[0]!) <= bitsPerWeight("Q4_K"));
-    for (const { type } of planned.tensors) assert.ok(isFastOn("cpu", type), type);
+    for (const { type } of planned.tensors) {
+      assert.ok(isFastOn("cpu", type), type);
+    }
     assert.ok(planned.bpw <= 4);
   });
 

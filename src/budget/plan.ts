@@ -112,7 +112,9 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     await writeTextFile(options.output, commentsOf(result, options) + renderRecipe(solved.recipe));
     return result;
   } finally {
-    if (options.engine === undefined) await engine.close();
+    if (options.engine === undefined) {
+      await engine.close();
+    }
     await source.close();
   }
 }
@@ -125,7 +127,9 @@ async function sensitivityFor(
   const names = source.tensors
     .filter(({ name, shape }) => isQuantizable(name, shape))
     .map(({ name }) => name);
-  if (sensitivity === undefined) return defaultSensitivity(names);
+  if (sensitivity === undefined) {
+    return defaultSensitivity(names);
+  }
   return readSensitivity(sensitivity, { fingerprint, names });
 }
 
@@ -171,7 +175,9 @@ async function curvesFor(
     options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
   const cache = await ErrorCache.open(options.errors ?? defaultCachePath(fingerprint));
   const pool = new EncoderPool(options.threads ?? availableParallelism());
-  if (pool.warning) options.onWarning?.(pool.warning);
+  if (pool.warning) {
+    options.onWarning?.(pool.warning);
+  }
   try {
     return await measureCurves(open, imatrix, pool, cache, {
       ...options,
@@ -225,10 +231,14 @@ async function solve(problem: Problem, options: PlanOptions): Promise<Solved> {
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     options.onProgress?.({ step: "solve", done: attempt, total: mostAttempts, unit: "attempts" });
     const allocation = await allocate(choices, room);
-    if (allocation === undefined) break;
+    if (allocation === undefined) {
+      break;
+    }
     const laidOut = await layOut(problem, allocation.choice, options);
     const excess = allocation.bytes + overhead(laidOut.output, allocation.bytes) - budget.bytes;
-    if (excess <= 0) return { ...laidOut, allocation };
+    if (excess <= 0) {
+      return { ...laidOut, allocation };
+    }
     room -= excess;
   }
   // Nothing but the smallest is left between a header that grows with the recipe and the budget.
@@ -276,7 +286,9 @@ async function layOut(
 ): Promise<Omit<Solved, "allocation">> {
   const types = new Map<string, TypeName>();
   for (const [i, { tensors, types: candidates }] of items.entries()) {
-    for (const { name, type } of tensors) types.set(name, candidates[choice[i] ?? 0] ?? type);
+    for (const { name, type } of tensors) {
+      types.set(name, candidates[choice[i] ?? 0] ?? type);
+    }
   }
   const quantizable = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
   const recipe = recipeOf(

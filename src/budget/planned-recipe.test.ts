@@ -21,7 +21,9 @@ describe("a planned recipe", () => {
     const recipe = parseRecipe(renderRecipe(recipeOf("random", "any", wanted)), "planned.yaml");
     const planned = chooseTypes({ tensors, metadata, recipe, hasImportance: () => true });
     const got = new Map(planned.tensors.map(({ name, to }) => [name, to]));
-    for (const { name, type } of wanted) assert.equal(got.get(name), type, name);
+    for (const { name, type } of wanted) {
+      assert.equal(got.get(name), type, name);
+    }
     assert.deepEqual(planned.warnings, []);
   });
 

@@ -26,8 +26,12 @@ export function recipeOf(name: string, description: string, tensors: readonly Ty
 function familiesOf(tensors: readonly TypedTensor[]): Family[] {
   return roles.flatMap((role): Family[] => {
     const members = tensors.filter(({ name }) => roleOf(name) === role);
-    if (members.length === 0) return [];
-    if (hasOneTypePerLayer(members)) return [{ role, match: undefined, members }];
+    if (members.length === 0) {
+      return [];
+    }
+    if (hasOneTypePerLayer(members)) {
+      return [{ role, match: undefined, members }];
+    }
     // Several tensors of a layer have this role, and not the same type: they are told apart by name.
     const stems = groupBy(members, ({ name }) => name.replace(/^blk\.\d+\./, ""));
     return [...stems].map(([stem, ofStem]) => ({
@@ -70,8 +74,11 @@ function rangesOf(layers: readonly number[]): LayerRange[] {
   const ranges: [number, number][] = [];
   for (const layer of [...new Set(layers)].sort((a, b) => a - b)) {
     const last = ranges.at(-1);
-    if (last !== undefined && layer === last[1] + 1) last[1] = layer;
-    else ranges.push([layer, layer]);
+    if (last !== undefined && layer === last[1] + 1) {
+      last[1] = layer;
+    } else {
+      ranges.push([layer, layer]);
+    }
   }
   return ranges;
 }
@@ -81,8 +88,11 @@ function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> 
   for (const item of items) {
     const key = keyOf(item);
     const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
+    if (group) {
+      group.push(item);
+    } else {
+      groups.set(key, [item]);
+    }
   }
   return groups;
 }

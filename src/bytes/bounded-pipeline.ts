@@ -15,17 +15,25 @@ export async function inOrder<Item, Result>(
   const underWay: { readonly item: Item; readonly result: Promise<Result> }[] = [];
   const finishOldest = async () => {
     const oldest = underWay.shift();
-    if (oldest) await finish(oldest.item, await oldest.result);
+    if (oldest) {
+      await finish(oldest.item, await oldest.result);
+    }
   };
   try {
     for await (const item of items) {
-      if (options.signal?.aborted) throw new CancelledError("stopped");
+      if (options.signal?.aborted) {
+        throw new CancelledError("stopped");
+      }
       const result = begin(item);
       result.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
       underWay.push({ item, result });
-      while (underWay.length >= options.limit) await finishOldest();
+      while (underWay.length >= options.limit) {
+        await finishOldest();
+      }
     }
-    while (underWay.length > 0) await finishOldest();
+    while (underWay.length > 0) {
+      await finishOldest();
+    }
   } finally {
     await Promise.allSettled(underWay.map(({ result }) => result));
   }

@@ -24,7 +24,9 @@ export async function finalPlace(path: string): Promise<string> {
   }
   try {
     await access(folder, constants.W_OK);
-    if (targetStat?.isFile()) await access(target, constants.W_OK);
+    if (targetStat?.isFile()) {
+      await access(target, constants.W_OK);
+    }
   } catch (cause) {
     throw new EnvironmentError(
       `${path}: cannot be written; check the permissions of the file and of ${folder}.`,
@@ -41,7 +43,9 @@ export async function finalPlace(path: string): Promise<string> {
  */
 export async function checkRoom(path: string, folder: string, neededBytes: number): Promise<void> {
   const free = await freeBytes(folder);
-  if (free !== undefined && free < neededBytes) throw noRoom(path, neededBytes, free);
+  if (free !== undefined && free < neededBytes) {
+    throw noRoom(path, neededBytes, free);
+  }
 }
 
 async function freeBytes(folder: string): Promise<number | undefined> {

@@ -21,7 +21,9 @@ export class LocalFolder implements Folder {
   static async open(path: string): Promise<LocalFolder> {
     try {
       const found = await stat(path);
-      if (found.isDirectory()) return new LocalFolder(path);
+      if (found.isDirectory()) {
+        return new LocalFolder(path);
+      }
     } catch (cause) {
       const problem = systemErrorCode(cause) === "ENOENT" ? "no such folder" : `unreadable (${cause})`;
       throw new EnvironmentError(`${path}: ${problem}; check the path.`, { file: path }, { cause });
@@ -40,7 +42,9 @@ export class LocalFolder implements Folder {
         .map((entry) => entry.name)
         .sort();
     } catch (cause) {
-      if (systemErrorCode(cause) === "ENOENT") return [];
+      if (systemErrorCode(cause) === "ENOENT") {
+        return [];
+      }
       throw new EnvironmentError(
         `${this.name}: cannot be listed (${cause}).`,
         { file: this.name },
@@ -58,7 +62,9 @@ export class LocalFolder implements Folder {
     try {
       return await FileSource.open(join(this.name, file));
     } catch (error) {
-      if (error instanceof EnvironmentError && systemErrorCode(error.cause) === "ENOENT") return undefined;
+      if (error instanceof EnvironmentError && systemErrorCode(error.cause) === "ENOENT") {
+        return undefined;
+      }
       throw error;
     }
   }

@@ -6,7 +6,9 @@ import { MemorySource } from "./source.js";
 
 /** The value as `JSON.parse` gives it. */
 function plain(value: JsonValue): unknown {
-  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
+  if (value instanceof Map) {
+    return Object.fromEntries([...value].map(([key, item]) => [key, plain(item)]));
+  }
   return Array.isArray(value) ? value.map(plain) : value;
 }
 

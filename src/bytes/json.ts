@@ -79,43 +79,68 @@ class Parser {
   document(): JsonValue {
     const value = this.#value(0);
     this.#skipSpace();
-    if (this.#position < this.#text.length) this.#fail("more text after the end of the document");
+    if (this.#position < this.#text.length) {
+      this.#fail("more text after the end of the document");
+    }
     return value;
   }
 
   #value(depth: number): JsonValue {
-    if (depth > maxDepth) this.#fail(`nested deeper than ${maxDepth} levels`);
+    if (depth > maxDepth) {
+      this.#fail(`nested deeper than ${maxDepth} levels`);
+    }
     this.#skipSpace();
     const start = this.#text[this.#position];
-    if (start === '"') return this.#string();
-    if (start === "{") return this.#object(depth);
-    if (start === "[") return this.#array(depth);
+    if (start === '"') {
+      return this.#string();
+    }
+    if (start === "{") {
+      return this.#object(depth);
+    }
+    if (start === "[") {
+      return this.#array(depth);
+    }
     return this.#literal();
   }
 
   #object(depth: number): JsonObject {
     const entries = new Map<string, JsonValue>();
     this.#position++;
-    if (this.#next("}")) return entries;
+    if (this.#next("}")) {
+      return entries;
+    }
     do {
       this.#skipSpace();
-      if (this.#text[this.#position] !== '"') this.#fail("a name in double quotes was expected");
+      if (this.#text[this.#position] !== '"') {
+        this.#fail("a name in double quotes was expected");
+      }
       const key = this.#string();
-      if (entries.has(key)) this.#fail(`${JSON.stringify(key)} stands twice in one object`);
-      if (!this.#next(":")) this.#fail('":" was expected');
+      if (entries.has(key)) {
+        this.#fail(`${JSON.stringify(key)} stands twice in one object`);
+      }
+      if (!this.#next(":")) {
+        this.#fail('":" was expected');
+      }
       entries.set(key, this.#value(depth + 1));
     } while (this.#next(","));
-    if (!this.#next("}")) this.#fail('"," or "}" was expected');
+    if (!this.#next("}")) {
+      this.#fail('"," or "}" was expected');
+    }
     return entries;
   }
 
   #array(depth: number): JsonArray {
     const items: JsonValue[] = [];
     this.#position++;
-    if (this.#next("]")) return items;
-    do items.push(this.#value(depth + 1));
-    while (this.#next(","));
-    if (!this.#next("]")) this.#fail('"," or "]" was expected');
+    if (this.#next("]")) {
+      return items;
+    }
+    do {
+      items.push(this.#value(depth + 1));
+    } while (this.#next(","));
+    if (!this.#next("]")) {
+      this.#fail('"," or "]" was expected');
+    }
     return items;
   }
 
@@ -129,8 +154,9 @@ class Parser {
       this.#fail("a string with an invalid character or escape");
     }
     // Half of a surrogate pair cannot be written as UTF-8, so it could not be kept.
-    if (literal.includes("\\") && /\p{Surrogate}/u.test(value))
+    if (literal.includes("\\") && /\p{Surrogate}/u.test(value)) {
       this.#fail("a string with half of a surrogate pair");
+    }
     this.#position = start + literal.length;
     return value;
   }
@@ -139,33 +165,49 @@ class Parser {
   #endOfString(start: number): number {
     for (let quote = start + 1; ; quote++) {
       quote = this.#text.indexOf('"', quote);
-      if (quote < 0) this.#fail("a string without an end");
+      if (quote < 0) {
+        this.#fail("a string without an end");
+      }
       let slashes = 0;
-      while (this.#text[quote - 1 - slashes] === "\\") slashes++;
-      if (slashes % 2 === 0) return quote + 1;
+      while (this.#text[quote - 1 - slashes] === "\\") {
+        slashes++;
+      }
+      if (slashes % 2 === 0) {
+        return quote + 1;
+      }
     }
   }
 
   #literal(): JsonValue {
     const word = this.#match(/true|false|null/y);
-    if (word !== undefined) return word === "null" ? null : word === "true";
+    if (word !== undefined) {
+      return word === "null" ? null : word === "true";
+    }
     const digits = this.#match(/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y);
-    if (digits === undefined) this.#fail("a value was expected");
+    if (digits === undefined) {
+      this.#fail("a value was expected");
+    }
     const value = Number(digits);
-    if (!Number.isFinite(value)) this.#fail("a number too large for float64");
+    if (!Number.isFinite(value)) {
+      this.#fail("a number too large for float64");
+    }
     return value;
   }
 
   #match(pattern: RegExp): string | undefined {
     pattern.lastIndex = this.#position;
     const found = pattern.exec(this.#text)?.[0];
-    if (found !== undefined) this.#position += found.length;
+    if (found !== undefined) {
+      this.#position += found.length;
+    }
     return found;
   }
 
   #next(symbol: string): boolean {
     this.#skipSpace();
-    if (this.#text[this.#position] !== symbol) return false;
+    if (this.#text[this.#position] !== symbol) {
+      return false;
+    }
     this.#position++;
     return true;
   }
@@ -173,7 +215,9 @@ class Parser {
   #skipSpace(): void {
     for (;;) {
       const code = this.#text.charCodeAt(this.#position);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) {
+        return;
+      }
       this.#position++;
     }
   }

@@ -31,7 +31,9 @@ export class FileLock {
       .replace(/[^A-Za-z0-9.]/g, "_")
       .slice(0, 60);
     const path = `${prefix}${host}-${process.pid}`;
-    if (own.has(path)) throw locked(target, path, process.pid, undefined);
+    if (own.has(path)) {
+      throw locked(target, path, process.pid, undefined);
+    }
     own.add(path);
     const lock = new FileLock(path);
     try {
@@ -39,7 +41,9 @@ export class FileLock {
       await refuseOthers(target, prefix, host, path);
     } catch (error) {
       await lock.release();
-      if (systemErrorCode(error) === undefined) throw error;
+      if (systemErrorCode(error) === undefined) {
+        throw error;
+      }
       throw new EnvironmentError(
         `${target}: cannot be locked (${systemErrorCode(error)}); check the permissions of its folder.`,
         { file: target },
@@ -59,11 +63,16 @@ async function refuseOthers(target: string, prefix: string, host: string, mine: 
   const folder = dirname(target);
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
-    if (!name.startsWith(basename(prefix)) || path === mine) continue;
+    if (!name.startsWith(basename(prefix)) || path === mine) {
+      continue;
+    }
     const [, otherHost, digits] = /^(.*)-(\d+)$/s.exec(name.slice(basename(prefix).length)) ?? [];
     const pid = Number(digits);
-    if (otherHost === host && !isAlive(pid)) await rm(path, { force: true });
-    else throw locked(target, path, pid, otherHost === host ? undefined : otherHost);
+    if (otherHost === host && !isAlive(pid)) {
+      await rm(path, { force: true });
+    } else {
+      throw locked(target, path, pid, otherHost === host ? undefined : otherHost);
+    }
   }
 }
 

@@ -144,7 +144,9 @@ export class OutputFile {
 
   /** Removes the file under way. Does nothing after `commit` or a second time, so it may stand in a `finally`. */
   async discard(): Promise<void> {
-    if (this.#state !== "open") return;
+    if (this.#state !== "open") {
+      return;
+    }
     this.#state = "discarded";
     await this.#handle.close();
     await rm(this.partialPath, { force: true });
@@ -152,14 +154,17 @@ export class OutputFile {
 
   /** Closes the file under way and leaves it for `continue`. Does nothing once it is committed or discarded. */
   async keep(): Promise<void> {
-    if (this.#state !== "open") return;
+    if (this.#state !== "open") {
+      return;
+    }
     this.#state = "kept";
     await this.#handle.close();
   }
 
   #mustBeOpen(action: string): void {
-    if (this.#state !== "open")
+    if (this.#state !== "open") {
       throw new InternalError(`${this.path}: ${action} after it was ${this.#state}.`);
+    }
   }
 
   async #problem(cause: unknown): Promise<EnvironmentError> {
@@ -201,7 +206,9 @@ export async function writeFully(
   while (done < bytes.byteLength) {
     const length = Math.min(bytes.byteLength - done, largestWrite);
     const { bytesWritten } = await handle.write(bytes, done, length, offset + done);
-    if (bytesWritten === 0) throw new Error("the system wrote nothing");
+    if (bytesWritten === 0) {
+      throw new Error("the system wrote nothing");
+    }
     done += bytesWritten;
   }
 }

@@ -49,14 +49,18 @@ export function beginChecksum(source: ByteSource, signal?: AbortSignal): () => P
 export async function sha256Of(source: FileSource, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
   for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
-    if (signal?.aborted) throw new CancelledError("stopped");
+    if (signal?.aborted) {
+      throw new CancelledError("stopped");
+    }
     hash.update(await source.read(offset, Math.min(pieceBytes, source.byteLength - offset)));
   }
   return hash.digest("hex");
 }
 
 async function sha256InThread(path: string, signal: AbortSignal | undefined): Promise<string> {
-  if (signal?.aborted) throw new CancelledError("stopped");
+  if (signal?.aborted) {
+    throw new CancelledError("stopped");
+  }
   const worker = new Worker(new URL("./sha256-worker.js", import.meta.url), {
     workerData: path,
     execArgv: [],
@@ -74,7 +78,9 @@ async function sha256InThread(path: string, signal: AbortSignal | undefined): Pr
   });
   try {
     const result = await Promise.race([reply, stopped]);
-    if ("error" in result) throw deserializeError(result.error);
+    if ("error" in result) {
+      throw deserializeError(result.error);
+    }
     return result.sha256;
   } finally {
     await worker.terminate();

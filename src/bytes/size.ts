@@ -27,7 +27,9 @@ export function parseSize(text: string): number {
     );
   }
   const bytes = Math.floor(Number(number) * factor);
-  if (bytes > 0 && Number.isSafeInteger(bytes)) return bytes;
+  if (bytes > 0 && Number.isSafeInteger(bytes)) {
+    return bytes;
+  }
   throw new UsageError(`a size of ${text} is not possible; it must be above 0 and below 9 PB.`, {
     size: text,
   });

@@ -135,7 +135,11 @@ export class FileSource implements ByteSource {
 
 function openProblem(cause: unknown): string {
   const code = systemErrorCode(cause);
-  if (code === "ENOENT") return "no such file; check the path.";
-  if (code === "EACCES" || code === "EPERM") return "not readable; check its permissions.";
+  if (code === "ENOENT") {
+    return "no such file; check the path.";
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return "not readable; check its permissions.";
+  }
   return `cannot be opened (${code ?? String(cause)}).`;
 }

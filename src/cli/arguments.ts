@@ -33,7 +33,9 @@ export function read<T>(parse: (text: string) => T): (text: string) => T {
     try {
       return parse(text);
     } catch (error) {
-      if (error instanceof LopsidedError) throw new InvalidArgumentError(error.message);
+      if (error instanceof LopsidedError) {
+        throw new InvalidArgumentError(error.message);
+      }
       throw error;
     }
   };

@@ -5,7 +5,9 @@ import { readMessages } from "./chat-input.js";
 
 async function messagesOf(...lines: string[]): Promise<string[]> {
   const messages: string[] = [];
-  for await (const message of readMessages(Readable.from(lines))) messages.push(message);
+  for await (const message of readMessages(Readable.from(lines))) {
+    messages.push(message);
+  }
   return messages;
 }
 

@@ -1,6 +1,6 @@
 /** What is typed in a chat, put together to messages. */
 
-const QUOTES = '"""';
+const tripleQuote = '"""';
 
 /**
  * Messages of one line each, unless the line ends with a backslash, which leads on to the next, or the message
@@ -15,21 +15,30 @@ export async function* readMessages(
   let isQuoted = false;
   onWait(false);
   for await (const line of lines) {
-    const opens = !isQuoted && parts.length === 0 && line.trimStart().startsWith(QUOTES);
-    const text = opens ? line.trimStart().slice(QUOTES.length) : line;
-    if (opens) isQuoted = true;
-    const closes = isQuoted && text.trimEnd().endsWith(QUOTES);
+    const opens = !isQuoted && parts.length === 0 && line.trimStart().startsWith(tripleQuote);
+    const text = opens ? line.trimStart().slice(tripleQuote.length) : line;
+    if (opens) {
+      isQuoted = true;
+    }
+    const closes = isQuoted && text.trimEnd().endsWith(tripleQuote);
     const continues = isQuoted ? !closes : text.endsWith("\\");
-    if (closes) parts.push(text.trimEnd().slice(0, -QUOTES.length));
-    else parts.push(!isQuoted && continues ? text.slice(0, -1) : text);
+    if (closes) {
+      parts.push(text.trimEnd().slice(0, -tripleQuote.length));
+    } else {
+      parts.push(!isQuoted && continues ? text.slice(0, -1) : text);
+    }
     if (!continues) {
       const message = parts.join("\n").trim();
       parts = [];
       isQuoted = false;
-      if (message !== "") yield message;
+      if (message !== "") {
+        yield message;
+      }
     }
     onWait(continues);
   }
   const rest = parts.join("\n").trim();
-  if (rest !== "") yield rest;
+  if (rest !== "") {
+    yield rest;
+  }
 }

@@ -9,10 +9,11 @@ const model = fixture("tiny-moe-q8_0.gguf");
 function startChat(...flags: string[]) {
   const child = startLopsided(["chat", model, "-t", "1", "--temp", "0", ...flags]);
   const said = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const)
+  for (const stream of ["stdout", "stderr"] as const) {
     child[stream].setEncoding("utf8").on("data", (text) => {
       said[stream] += text;
     });
+  }
   return { child, said, ended: once(child, "close") };
 }
 
@@ -45,7 +46,9 @@ test("an interrupt stops the answer, and another one the chat", async () => {
   child.stdin.write("Write a Python function that merges overlapping intervals.\n");
   await once(child.stdout, "data");
   child.kill("SIGINT");
-  while (!/\(stopped\)|tokens\/s/.test(said.stderr)) await once(child.stderr, "data");
+  while (!/\(stopped\)|tokens\/s/.test(said.stderr)) {
+    await once(child.stderr, "data");
+  }
   assert.equal(child.exitCode, null);
   child.kill("SIGINT");
   const [status] = await ended;

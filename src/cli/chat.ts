@@ -21,7 +21,7 @@ interface Flags extends GeneratorFlags {
   predict?: number;
 }
 
-const HELP = `/reset forgets what was said, /exit ends, /help shows this.
+const helpText = `/reset forgets what was said, /exit ends, /help shows this.
 A line that ends with \\ goes on in the next; """ begins and ends a message of several lines.
 Ctrl-C stops an answer, and ends the chat when nothing is being answered.`;
 
@@ -90,18 +90,28 @@ async function talk(conversation: Conversation, context: CommandContext): Promis
   // A terminal in raw mode gives Ctrl-C to the reader of lines.
   lines.on("SIGINT", () => process.emit("SIGINT"));
   context.signal.addEventListener("abort", () => lines.close(), { once: true });
-  if (stdin.isTTY) context.say(HELP);
+  if (stdin.isTTY) {
+    context.say(helpText);
+  }
   for await (const message of readMessages(lines, (continues) => prompt(lines, continues))) {
-    if (context.signal.aborted || message === "/exit") break;
-    if (message === "/reset") conversation.reset();
-    else if (message === "/help") context.say(HELP);
-    else await answer(conversation, message, context);
+    if (context.signal.aborted || message === "/exit") {
+      break;
+    }
+    if (message === "/reset") {
+      conversation.reset();
+    } else if (message === "/help") {
+      context.say(helpText);
+    } else {
+      await answer(conversation, message, context);
+    }
   }
   lines.close();
 }
 
 function prompt(lines: Interface, continues: boolean): void {
-  if (!process.stdin.isTTY) return;
+  if (!process.stdin.isTTY) {
+    return;
+  }
   lines.setPrompt(continues ? "... " : "> ");
   lines.prompt();
 }
@@ -121,8 +131,12 @@ async function answer(conversation: Conversation, message: string, context: Comm
     context.say(completion ? summary(completion) : "(stopped)");
   } catch (error) {
     // A conversation that has become too long, or a crash, does not end the chat.
-    if (!(error instanceof LopsidedError)) throw error;
-    if (!context.signal.aborted) context.say(`${error.message}\n(/reset begins a new conversation)`);
+    if (!(error instanceof LopsidedError)) {
+      throw error;
+    }
+    if (!context.signal.aborted) {
+      context.say(`${error.message}\n(/reset begins a new conversation)`);
+    }
   } finally {
     context.onInterrupt(undefined);
   }

@@ -58,7 +58,9 @@ test("check gives a model tasks, runs its code, and keeps the answers", async ()
   assert.match(mergeIntervals?.answer ?? "", /def merge_intervals/);
   assert.equal(mergeIntervals?.passed, true);
   assert.equal(result.tasks.filter(({ passed }) => passed).length, result.passed);
-  for (const { passed, reason } of result.tasks) assert.equal(reason === undefined, passed);
+  for (const { passed, reason } of result.tasks) {
+    assert.equal(reason === undefined, passed);
+  }
 });
 
 test("answers written one at a time are the same every time", async () => {

@@ -38,11 +38,13 @@ export function generatorOptions(
   onProgress: OnProgress,
 ): GeneratorOptions & { model: { path: string } } {
   const path = argument ?? flags.model;
-  if (path === undefined || (argument !== undefined && flags.model !== undefined))
+  if (path === undefined || (argument !== undefined && flags.model !== undefined)) {
     throw new UsageError("name one model: as an argument or with -m.");
+  }
   const { gpuLayers, threads, cacheTypeK, cacheTypeV, ctxSize } = flags;
-  if (ctxSize > 0 && ctxSize < slots)
+  if (ctxSize > 0 && ctxSize < slots) {
     throw new UsageError(`a context of ${ctxSize} tokens cannot be divided among ${slots} answers (-np).`);
+  }
   return {
     model: { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) },
     slots,

@@ -46,14 +46,19 @@ for (const add of [
   addCard,
   addReport,
   addDemo,
-])
+]) {
   add(program);
-for (const command of program.commands) command.exitOverride();
+}
+for (const command of program.commands) {
+  command.exitOverride();
+}
 
 try {
   await program.parseAsync(withLongOptions(process.argv));
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
+  if (!(error instanceof CommanderError)) {
+    throw error;
+  }
   // Commander has printed its message; help and version are no failures.
   process.exitCode = error.exitCode === 0 ? 0 : 2;
 }

@@ -100,9 +100,13 @@ function optionsOf(model: string, flags: Flags): MakeOptions {
 
 /** One line for each stage, when it is over. */
 export function sayStage(event: StageEvent, say: (line: string) => void): void {
-  if (event.event === "skipped") say(`${event.stage}: nothing changed`);
-  else if (event.event === "finished") say(`${event.stage}: done in ${formatDuration(event.seconds)}`);
-  else if (event.because !== undefined) say(`${event.stage}: done again, because ${event.because}`);
+  if (event.event === "skipped") {
+    say(`${event.stage}: nothing changed`);
+  } else if (event.event === "finished") {
+    say(`${event.stage}: done in ${formatDuration(event.seconds)}`);
+  } else if (event.because !== undefined) {
+    say(`${event.stage}: done again, because ${event.because}`);
+  }
 }
 
 /** The result for people: what is in the model, how it compares, where everything is. */

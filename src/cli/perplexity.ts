@@ -49,7 +49,9 @@ function describe(result: PerplexityResult): string {
     `perplexity ${ppl.toFixed(4)} ± ${pplError.toFixed(4)} (${chunks} chunks, ${positions} scored tokens, ${formatDuration(seconds)}, ${formatCount(tokensPerSecond)} tokens/s)`,
   ];
   const rows = comparison(result);
-  if (rows.length > 0) lines.push("", formatTable(["against the reference", "", "±"], rows, [1, 2]));
+  if (rows.length > 0) {
+    lines.push("", formatTable(["against the reference", "", "±"], rows, [1, 2]));
+  }
   return lines.join("\n");
 }
 
@@ -62,7 +64,9 @@ function comparison({
   topAgreementError,
   deltaP,
 }: PerplexityResult): string[][] {
-  if (reference === undefined || kld === undefined || deltaP === undefined) return [];
+  if (reference === undefined || kld === undefined || deltaP === undefined) {
+    return [];
+  }
   const percent = (fraction = Number.NaN) => `${(100 * fraction).toFixed(3)} %`;
   const nats = (value: number) => value.toFixed(6);
   return [

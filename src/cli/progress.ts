@@ -10,8 +10,12 @@ export class ProgressBar {
 
   /** Shows one event; a new step starts a new bar. */
   readonly update: OnProgress = (progress) => {
-    if (!process.stderr.isTTY) return;
-    if (!this.#bar || this.#step !== progress.step) this.#start(progress);
+    if (!process.stderr.isTTY) {
+      return;
+    }
+    if (!this.#bar || this.#step !== progress.step) {
+      this.#start(progress);
+    }
     const seconds = (performance.now() - this.#started) / 1000;
     const rate = seconds > 0 ? progress.done / seconds : 0;
     const { secondsLeft } = progress;

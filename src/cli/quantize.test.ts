@@ -176,7 +176,9 @@ describe("lopsided quantize", () => {
         signal: "SIGKILL",
         when,
       });
-      if (status === 0) break; // done before the signal came
+      if (status === 0) {
+        break; // done before the signal came
+      }
       assert.equal(status, null, stderr);
     }
     assert.ok(kills > 0);
@@ -197,7 +199,9 @@ function journalSize(folder: string): number {
 function journalSeen(folder: string, ms: number): () => boolean {
   let seen: number | undefined;
   return () => {
-    if (seen === undefined && journalSize(folder) > 0) seen = performance.now();
+    if (seen === undefined && journalSize(folder) > 0) {
+      seen = performance.now();
+    }
     return seen !== undefined && performance.now() - seen >= ms;
   };
 }
@@ -404,7 +408,9 @@ describe("lopsided quantize --effort max", () => {
     };
     const withMoments = ["--effort", "max", "--moments", moments, "--threads"];
     const checksums = [];
-    for (const threads of ["1", "2", "5"]) checksums.push(await run(threads, ...withMoments, threads));
+    for (const threads of ["1", "2", "5"]) {
+      checksums.push(await run(threads, ...withMoments, threads));
+    }
     assert.equal(new Set(checksums).size, 1);
     assert.notEqual(await run("plain"), checksums[0]);
   });

@@ -127,11 +127,15 @@ async function run(
 
 async function tensorTypes({ tensorType = [], tensorTypeFile }: Flags): Promise<TensorTypeOverride[]> {
   const given = tensorType.map((text) => parseTensorType(text));
-  if (tensorTypeFile === undefined) return given;
+  if (tensorTypeFile === undefined) {
+    return given;
+  }
   try {
     return [...given, ...parseTensorTypeFile(await readFile(tensorTypeFile, "utf8"), tensorTypeFile)];
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause)) throw cause;
+    if (!(cause instanceof Error && "code" in cause)) {
+      throw cause;
+    }
     throw new EnvironmentError(
       `${tensorTypeFile}: cannot be read (${cause.code}); check the path.`,
       {},

@@ -36,7 +36,9 @@ export async function runCommand(
       handler();
       return;
     }
-    if (abort.signal.aborted) process.exit(130);
+    if (abort.signal.aborted) {
+      process.exit(130);
+    }
     abort.abort();
   };
   process.on("SIGINT", interrupt);
@@ -58,7 +60,9 @@ export async function runCommand(
   try {
     const result = await command({ onProgress: bar.update, signal: abort.signal, say, print, onInterrupt });
     bar.stop();
-    if (result) print(result);
+    if (result) {
+      print(result);
+    }
   } catch (error) {
     bar.stop();
     fail(error, options.json === true && !isPrinted);
@@ -74,7 +78,9 @@ function fail(error: unknown, json: boolean): void {
     ? error
     : new InternalError(`unexpected failure: ${error instanceof Error ? error.message : String(error)}`);
   process.stderr.write(`lopsided: ${problem.message}\n`);
-  if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (!known && error instanceof Error) {
+    process.stderr.write(`${error.stack}\n`);
+  }
   if (json) {
     const { kind, message, details } = problem;
     process.stdout.write(`${JSON.stringify({ error: { kind, message, ...details } })}\n`);

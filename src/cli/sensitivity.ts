@@ -49,7 +49,9 @@ export function addSensitivity(program: Command): void {
 
 function describe({ output, tensors, chunks, seconds }: SensitivityResult): string {
   const roles = new Map<string, number[]>();
-  for (const { role, alpha } of tensors) roles.set(role, [...(roles.get(role) ?? []), alpha]);
+  for (const { role, alpha } of tensors) {
+    roles.set(role, [...(roles.get(role) ?? []), alpha]);
+  }
   const rows = [...roles].map(([role, alphas]) => [
     role,
     `${alphas.length}`,

@@ -45,8 +45,9 @@ test("one interrupt lets the running answer finish, a second does not", async ()
       child.kill("SIGINT");
     }
     try {
-      for (let next = await reader?.read(); next && !next.done; next = await reader?.read())
+      for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
         text += next.value;
+      }
     } catch (error) {
       assert.ok(error instanceof TypeError); // the connection was cut
     }

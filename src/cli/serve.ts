@@ -55,7 +55,9 @@ export function addServe(program: Command): void {
           onWarning: (message) => say(`warning: ${message}`),
         });
         print(await describe(server));
-        if (!signal.aborted) await once(signal, "abort");
+        if (!signal.aborted) {
+          await once(signal, "abort");
+        }
         say("finishing the running answers; interrupt again to stop at once");
         await server.stop();
         return undefined;

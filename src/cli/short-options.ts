@@ -12,7 +12,9 @@ const longNames: ReadonlyMap<string, string> = new Map([
 export function withLongOptions(args: readonly string[]): string[] {
   const end = args.includes("--") ? args.indexOf("--") : args.length;
   return args.map((arg, index) => {
-    if (index >= end) return arg;
+    if (index >= end) {
+      return arg;
+    }
     const [name = "", ...rest] = arg.split("=");
     const long = longNames.get(name);
     return long === undefined ? arg : [long, ...rest].join("=");

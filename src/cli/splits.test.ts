@@ -54,7 +54,9 @@ describe("a model in several files", () => {
       assert.ok(bytes.equals(one.tensors.get(name)!.bytes), name);
       sizes.set(file, (sizes.get(file) ?? 0) + bytes.byteLength);
     }
-    for (const size of sizes.values()) assert.ok(size <= 4_000_000);
+    for (const size of sizes.values()) {
+      assert.ok(size <= 4_000_000);
+    }
 
     const model = Model.load(loadLibrary(), { path: set.output });
     assert.equal(model.facts.parameters, 14437120);
@@ -71,7 +73,9 @@ describe("a model in several files", () => {
     assert.equal(kept.files?.length, 3);
     const before = await contents(t, set.output);
     const after = await contents(t, kept.output);
-    for (const [name, { file }] of before.tensors) assert.equal(after.tensors.get(name)?.file, file, name);
+    for (const [name, { file }] of before.tensors) {
+      assert.equal(after.tensors.get(name)?.file, file, name);
+    }
     const together = await contents(t, joined.output);
     assert.deepEqual([...together.tensors.keys()], [...before.tensors.keys()]);
     assert.equal(Model.load(loadLibrary(), { path: kept.output }).facts.parameters, 14437120);

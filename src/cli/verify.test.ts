@@ -56,8 +56,11 @@ describe("lopsided verify", () => {
       assert.ok(rows > 0, name);
       assert.ok(relativeError < 1e-4 && relativeError >= 0, name);
       assert.ok(Math.abs(gain - 1) < 1e-3, name);
-      if (to === "Q8_0") assert.equal(from, "BF16");
-      else assert.equal(relativeError, 0, name);
+      if (to === "Q8_0") {
+        assert.equal(from, "BF16");
+      } else {
+        assert.equal(relativeError, 0, name);
+      }
     }
   });
 
@@ -94,7 +97,9 @@ describe("lopsided verify", () => {
       const experts = Array.from({ length: 16 }, (_, i) =>
         Buffer.from(tensor.subarray(i * matrixBytes, (i + 1) * matrixBytes)),
       );
-      for (const [i, expert] of experts.entries()) expert.copy(tensor, ((i + 1) % 16) * matrixBytes);
+      for (const [i, expert] of experts.entries()) {
+        expert.copy(tensor, ((i + 1) % 16) * matrixBytes);
+      }
     });
     const { status, stderr } = await lopsided(["verify", path, "--source", tiny]);
     assert.match(

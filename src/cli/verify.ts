@@ -40,8 +40,12 @@ function describe({ model, bytes, tensors, weights, ...result }: VerifyResult): 
   if (result.unchecked.length > 0) {
     lines.push(`not looked into, their types being unknown here: ${result.unchecked.join(", ")}`);
   }
-  if (result.zeroBlocks.length > 0) lines.push("", ...zeroTable(result.zeroBlocks));
-  if (result.compared) lines.push("", ...comparedTable(result.compared));
+  if (result.zeroBlocks.length > 0) {
+    lines.push("", ...zeroTable(result.zeroBlocks));
+  }
+  if (result.compared) {
+    lines.push("", ...comparedTable(result.compared));
+  }
   return lines.join("\n");
 }
 

@@ -56,8 +56,9 @@ export class BatchBuffers {
   /** Writes the sequences one after the other; returns the number of tokens whose logits are wanted. */
   fill(sequences: readonly SequenceTokens[]): number {
     const total = sequences.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    if (total === 0 || total > this.#capacity)
+    if (total === 0 || total > this.#capacity) {
       throw new InternalError(`a decode of ${total} tokens; it must have 1 to ${this.#capacity}.`);
+    }
     let at = 0;
     let rows = 0;
     for (const { sequence, position, tokens, logitsFrom = tokens.length - 1 } of sequences) {
@@ -65,7 +66,9 @@ export class BatchBuffers {
       this.#tokens.set(tokens, at);
       this.#sequences.fill(sequence, at, end);
       this.#logits.fill(0, at, at + logitsFrom).fill(1, at + logitsFrom, end);
-      for (let index = 0; index < tokens.length; index++) this.#positions[at + index] = position + index;
+      for (let index = 0; index < tokens.length; index++) {
+        this.#positions[at + index] = position + index;
+      }
       rows += tokens.length - logitsFrom;
       at = end;
     }
@@ -74,6 +77,8 @@ export class BatchBuffers {
   }
 
   free(): void {
-    for (const block of this.#blocks) block.free();
+    for (const block of this.#blocks) {
+      block.free();
+    }
   }
 }

@@ -4,7 +4,7 @@
  * shared memory, and when the parent is gone the process ends at once, in the middle of a batch if need be.
  */
 import { MessageChannel, Worker } from "node:worker_threads";
-import { CONTROL, type ToChild, type ToParent, type WorkerShare } from "./messages.js";
+import { controlFlag, type ToChild, type ToParent, type WorkerShare } from "./messages.js";
 
 const control = new Int32Array(new SharedArrayBuffer(8));
 const { port1: toJob, port2: messages } = new MessageChannel();
@@ -16,14 +16,17 @@ const worker = new Worker(new URL("./worker.js", import.meta.url), {
 
 process.on("message", (message: ToChild) => {
   if (message.type === "run") {
-    Atomics.store(control, CONTROL.cancelled, 0);
+    Atomics.store(control, controlFlag.cancelled, 0);
     worker.postMessage(message);
     return;
   }
-  if (message.type === "cancel") Atomics.store(control, CONTROL.cancelled, 1);
-  else toJob.postMessage(message);
-  Atomics.add(control, CONTROL.signals, 1);
-  Atomics.notify(control, CONTROL.signals);
+  if (message.type === "cancel") {
+    Atomics.store(control, controlFlag.cancelled, 1);
+  } else {
+    toJob.postMessage(message);
+  }
+  Atomics.add(control, controlFlag.signals, 1);
+  Atomics.notify(control, controlFlag.signals);
 });
 worker.on("message", (message: ToParent) => process.send?.(message));
 worker.on("error", (error) => {

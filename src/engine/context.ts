@@ -108,7 +108,9 @@ export class ModelContext {
     log.step(`making a context of ${tokens} tokens for ${model.path}`);
     this.#address = native.llama_init_from_model(modelAddress, params);
     if (this.#address === 0) {
-      for (const release of this.#release) release();
+      for (const release of this.#release) {
+        release();
+      }
       throw contextFailure(model.path, tokens, log.since(mark));
     }
     this.memoryUse = model.options.measureOnly
@@ -125,26 +127,35 @@ export class ModelContext {
    */
   decode(sequences: readonly SequenceTokens[]): number {
     const { native, log } = this.model.library;
-    if (this.model.isCancelled()) throw new CancelledError(`decoding with ${this.model.path} was stopped.`);
+    if (this.model.isCancelled()) {
+      throw new CancelledError(`decoding with ${this.model.path} was stopped.`);
+    }
     this.#logitsRows = this.#batch.fill(sequences);
     const mark = log.mark;
     log.step(`decoding with ${this.model.path}`);
     const status = native.llama_decode(this.#address, this.#batch.struct);
     const failure = this.#observers?.failure;
-    if (this.#observers) this.#observers.failure = undefined;
-    if (failure) throw failure.error;
+    if (this.#observers) {
+      this.#observers.failure = undefined;
+    }
+    if (failure) {
+      throw failure.error;
+    }
     // An evaluation callback that stops ends a part of the graph only, and the decode still reports success.
-    if (status === C.decode.aborted || this.model.isCancelled())
+    if (status === C.decode.aborted || this.model.isCancelled()) {
       throw new CancelledError(`decoding with ${this.model.path} was stopped.`);
-    if (status === C.decode.noRoom)
+    }
+    if (status === C.decode.noRoom) {
       throw new UsageError(
         `${this.model.path}: ${this.#batch.struct.n_tokens} more tokens do not fit in the context of ${this.contextLength} tokens per sequence; use a longer context.`,
       );
-    if (status !== C.decode.done)
+    }
+    if (status !== C.decode.done) {
       throw new EnvironmentError(
         `${this.model.path}: llama.cpp failed to decode ${this.#batch.struct.n_tokens} tokens (status ${status}): ${explain(log.since(mark)) || "it gave no reason"}.`,
         { file: this.model.path, status },
       );
+    }
     return this.#logitsRows;
   }
 
@@ -155,7 +166,9 @@ export class ModelContext {
   logits(): Float32Array {
     const { native, memory } = this.model.library;
     const values = this.#logitsRows * this.model.facts.vocabularySize;
-    if (values === 0) return new Float32Array(0);
+    if (values === 0) {
+      return new Float32Array(0);
+    }
     return new Float32Array(memory.view(native.llama_get_logits(this.#address), 4 * values));
   }
 
@@ -173,8 +186,9 @@ export class ModelContext {
   /** Forgets a sequence's tokens from a position on. */
   truncate(sequence: number, position: number): void {
     const { native } = this.model.library;
-    if (!native.llama_memory_seq_rm(native.llama_get_memory(this.#address), sequence, position, -1))
+    if (!native.llama_memory_seq_rm(native.llama_get_memory(this.#address), sequence, position, -1)) {
       throw new InternalError(`sequence ${sequence} of ${this.model.path} cannot be cut at ${position}.`);
+    }
   }
 
   /**
@@ -190,7 +204,9 @@ export class ModelContext {
     const windowed = this.model.facts.attentionWindow > 0;
     const isThere =
       count > 0 && (!windowed || native.llama_memory_seq_pos_min(memory, sequence) <= oldestNeeded);
-    if (isThere && native.llama_memory_seq_rm(memory, sequence, count, -1)) return count;
+    if (isThere && native.llama_memory_seq_rm(memory, sequence, count, -1)) {
+      return count;
+    }
     this.truncate(sequence, 0);
     return 0;
   }
@@ -217,17 +233,22 @@ export class ModelContext {
   embedding(sequence: number): Float32Array {
     const { native, memory } = this.model.library;
     const address = native.llama_get_embeddings_seq(this.#address, sequence);
-    if (address === 0)
+    if (address === 0) {
       throw new InternalError(`sequence ${sequence} of ${this.model.path} has no embedding.`);
+    }
     return new Float32Array(memory.view(address, 4 * this.model.facts.outputLength));
   }
 
   /** Releases the context; logits and activations seen in it become invalid. */
   close(): void {
-    if (this.#address === 0) return;
+    if (this.#address === 0) {
+      return;
+    }
     this.model.library.native.llama_free(this.#address);
     this.#address = 0;
-    for (const release of this.#release) release();
+    for (const release of this.#release) {
+      release();
+    }
     this.#batch.free();
     this.model.library.memory.forget();
     this.#onClose();
@@ -241,13 +262,16 @@ export class ModelContext {
 function checkContextLength(model: Model, { contextLength, sequences = 1, beyondTraining }: ContextOptions) {
   const trained = model.facts.trainedContextLength;
   const most = model.library.native.llama_max_parallel_sequences();
-  if (!Number.isInteger(contextLength) || contextLength < 1)
+  if (!Number.isInteger(contextLength) || contextLength < 1) {
     throw new UsageError(`a context of ${contextLength} tokens is not possible; use at least 1.`);
-  if (!Number.isInteger(sequences) || sequences < 1 || sequences > most)
+  }
+  if (!Number.isInteger(sequences) || sequences < 1 || sequences > most) {
     throw new UsageError(`${sequences} sequences at once are not possible; use 1 to ${most}.`);
-  if (contextLength > trained && trained > 0 && !beyondTraining)
+  }
+  if (contextLength > trained && trained > 0 && !beyondTraining) {
     throw new UsageError(
       `${model.path}: a context of ${contextLength} tokens is longer than the ${trained} that the model was trained with; use at most ${trained}.`,
       { contextLength, trained },
     );
+  }
 }

@@ -4,7 +4,7 @@ import { explain } from "./failures.js";
 import type { LogLine } from "./log.js";
 
 /** Signals that native code brings upon itself: assertions, C++ exceptions, wild pointers, bad instructions. */
-const CRASHES: ReadonlyMap<string, string> = new Map([
+const crashes: ReadonlyMap<string, string> = new Map([
   ["SIGABRT", "it found an inconsistency and aborted"],
   ["SIGSEGV", "it read or wrote memory that is not there"],
   ["SIGBUS", "it read a part of a file or of memory that is not there"],
@@ -26,13 +26,14 @@ export function crashError(
   const words = explain(lines);
   const details = { step, code: code ?? undefined, signal: signal ?? undefined, log: words };
   const quote = words === "" ? "" : ` Its last words: ${words}`;
-  if (signal === "SIGKILL")
+  if (signal === "SIGKILL") {
     return new EnvironmentError(
       `llama.cpp's process was killed while ${step}: most likely memory ran out, so use a smaller model, context or batch, or free memory.`,
       details,
     );
+  }
   const reason =
-    signal === null ? `it ended with status ${code}` : (CRASHES.get(signal) ?? `it got ${signal}`);
+    signal === null ? `it ended with status ${code}` : (crashes.get(signal) ?? `it got ${signal}`);
   const message = `llama.cpp crashed while ${step}: ${reason}.${quote}`;
   // What goes wrong while a file is read is the file's fault; later it is a matter of the machine or the library.
   return step.startsWith("loading")

@@ -97,8 +97,12 @@ test("a running job takes messages in their order, also those sent before its tu
     {
       onEvent: (event) => {
         heard.push(event);
-        if (event === "b!") job.send("c");
-        if (event === "c!") job.send("end");
+        if (event === "b!") {
+          job.send("c");
+        }
+        if (event === "c!") {
+          job.send("end");
+        }
       },
     },
   );
@@ -232,8 +236,9 @@ test("unusable model files are told apart", async () => {
   assert.equal((await describe()).message, `${file}: is empty; download or write it again.`);
 
   const unknown = Buffer.from(bytes);
-  for (let at = unknown.indexOf("qwen3moe"); at >= 0; at = unknown.indexOf("qwen3moe"))
+  for (let at = unknown.indexOf("qwen3moe"); at >= 0; at = unknown.indexOf("qwen3moe")) {
     unknown.write("qwen9moe", at);
+  }
   writeFileSync(file, unknown);
   const architecture = await describe();
   assert.ok(architecture instanceof MalformedInputError);
@@ -306,7 +311,9 @@ test("a killed parent takes a working child with it", async () => {
 /** Waits until a process is gone, or dead and only not yet reaped; the test's own time limit is the only clock. */
 async function assertEnds(processId: number): Promise<void> {
   assert.ok(processId > 0);
-  while (isAlive(processId)) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (isAlive(processId)) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 function isAlive(processId: number): boolean {

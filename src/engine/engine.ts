@@ -12,9 +12,9 @@ import type { LogLine } from "./log.js";
 import { deserializeError, parseErrorLine, type ToChild, type ToParent } from "./messages.js";
 
 /** Time a job has to stop by itself when it is cancelled; then the child is killed. Promised: one second. */
-const GRACE_MS = 700;
+const graceMs = 700;
 /** Last lines kept to explain a crash. */
-const KEPT_LINES = 40;
+const keptLines = 40;
 
 export interface EngineOptions {
   /** Hears llama.cpp's log lines. */
@@ -90,9 +90,13 @@ export class Engine {
     const result = this.#queue.then(() => {
       const running = this.#start(id, job, params, options);
       send = (message) => {
-        if (this.#pending?.id === id) this.#send(this.#pending.child, { type: "message", id, message });
+        if (this.#pending?.id === id) {
+          this.#send(this.#pending.child, { type: "message", id, message });
+        }
       };
-      for (const message of early) send(message);
+      for (const message of early) {
+        send(message);
+      }
       return running;
     });
     this.#queue = result.catch(() => {});
@@ -101,7 +105,9 @@ export class Engine {
 
   /** Ends the child process and frees all models; a running job is cancelled. A later job starts it anew. */
   async close(): Promise<void> {
-    if (this.#pending) this.#pending.cancelled = true;
+    if (this.#pending) {
+      this.#pending.cancelled = true;
+    }
     const child = this.#child;
     this.#child = undefined;
     if (child) {
@@ -127,7 +133,9 @@ export class Engine {
     params: Params,
     { onEvent, onLoad, signal }: RunOptions<Event>,
   ): Promise<Result> {
-    if (signal?.aborted) return Promise.reject(new CancelledError("the work was stopped before it began."));
+    if (signal?.aborted) {
+      return Promise.reject(new CancelledError("the work was stopped before it began."));
+    }
     const child = this.#ensureChild();
     keepAlive(child, true);
     const cancel = () => this.#cancel(child, id);
@@ -147,18 +155,24 @@ export class Engine {
       signal?.removeEventListener("abort", cancel);
       this.#pending = undefined;
       // Of a child that is being closed the end is waited for.
-      if (this.#child === child) keepAlive(child, false);
+      if (this.#child === child) {
+        keepAlive(child, false);
+      }
     }) as Promise<Result>;
   }
 
   #cancel(child: ChildProcess, id: number): void {
     const pending = this.#pending;
-    if (pending?.id !== id) return;
+    if (pending?.id !== id) {
+      return;
+    }
     pending.cancelled = true;
     this.#send(child, { type: "cancel", id });
     setTimeout(() => {
-      if (this.#pending === pending) child.kill("SIGKILL");
-    }, GRACE_MS).unref();
+      if (this.#pending === pending) {
+        child.kill("SIGKILL");
+      }
+    }, graceMs).unref();
   }
 
   #send(child: ChildProcess, message: ToChild): void {
@@ -167,7 +181,9 @@ export class Engine {
   }
 
   #ensureChild(): ChildProcess {
-    if (this.#child) return this.#child;
+    if (this.#child) {
+      return this.#child;
+    }
     const child = fork(fileURLToPath(new URL("./child.js", import.meta.url)), [], {
       execArgv: [],
       serialization: "advanced",
@@ -179,8 +195,9 @@ export class Engine {
     this.#step = "starting llama.cpp";
     this.#lines = [];
     child.on("message", (message: ToParent) => this.#receive(message));
-    if (child.stderr)
+    if (child.stderr) {
       createInterface({ input: child.stderr }).on("line", (line) => this.#readErrorLine(line));
+    }
     this.#exited = new Promise((resolve) => {
       child.once("error", (cause) => {
         this.#lose(
@@ -199,9 +216,13 @@ export class Engine {
 
   /** The child is gone. */
   #lose(child: ChildProcess, error: Error): void {
-    if (this.#child === child) this.#child = undefined;
+    if (this.#child === child) {
+      this.#child = undefined;
+    }
     const pending = this.#pending;
-    if (pending?.child !== child) return;
+    if (pending?.child !== child) {
+      return;
+    }
     pending.reject(
       pending.cancelled ? new CancelledError("the work was stopped in the middle of a computation.") : error,
     );
@@ -209,12 +230,20 @@ export class Engine {
 
   #receive(message: ToParent): void {
     const pending = this.#pending;
-    if (pending?.id !== message.id) return;
-    if (message.type === "event") pending.onEvent?.(message.event);
-    else if (message.type === "load") pending.onLoad?.(message.path, message.fraction);
-    else if (message.type === "done") pending.resolve(message.result);
-    else if (message.type === "failed") pending.reject(deserializeError(message.error));
-    else throw new InternalError(`the engine's process sent an unknown message.`);
+    if (pending?.id !== message.id) {
+      return;
+    }
+    if (message.type === "event") {
+      pending.onEvent?.(message.event);
+    } else if (message.type === "load") {
+      pending.onLoad?.(message.path, message.fraction);
+    } else if (message.type === "done") {
+      pending.resolve(message.result);
+    } else if (message.type === "failed") {
+      pending.reject(deserializeError(message.error));
+    } else {
+      throw new InternalError(`the engine's process sent an unknown message.`);
+    }
   }
 
   #readErrorLine(text: string): void {
@@ -225,7 +254,9 @@ export class Engine {
       return;
     }
     this.#lines.push(line);
-    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    if (this.#lines.length > keptLines) {
+      this.#lines.shift();
+    }
     this.#options.onLog?.(line);
   }
 }
@@ -236,5 +267,7 @@ function keepAlive(child: ChildProcess, busy: boolean): void {
   child[method]();
   child.channel?.[method]();
   const stderr = child.stderr;
-  if (stderr && method in stderr) (stderr as unknown as { ref(): void; unref(): void })[method]();
+  if (stderr && method in stderr) {
+    (stderr as unknown as { ref(): void; unref(): void })[method]();
+  }
 }

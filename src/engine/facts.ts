@@ -39,11 +39,12 @@ export function readFacts(
 ): ModelFacts {
   const { native } = library;
   const metadata = readMetadata(library, model);
-  if (native.llama_model_has_encoder(model))
+  if (native.llama_model_has_encoder(model)) {
     throw new MalformedInputError(
       `${path}: its architecture "${metadata.get("general.architecture")}" has an encoder; only models without one can be run.`,
       { file: path },
     );
+  }
   return {
     architecture: metadata.get("general.architecture") ?? "unknown",
     layers: native.llama_model_n_layer(model),

@@ -2,9 +2,9 @@
 import { EnvironmentError, type LopsidedError, MalformedInputError } from "../errors.js";
 import { gigabytes, memoryLimitBytes } from "./limits.js";
 import type { LogLine } from "./log.js";
-import { MIRRORED_VERSION } from "./native.js";
+import { mirroredVersion } from "./native.js";
 
-const OUT_OF_MEMORY =
+const outOfMemoryPattern =
   /unable to allocate|failed to allocate|out of memory|cudaMalloc failed|bad_alloc|ErrorOutOfDeviceMemory/i;
 
 /** The lines that explain a failure: errors and warnings if there are any, otherwise the last ones. */
@@ -22,34 +22,39 @@ export function loadFailure(path: string, byteLength: number, lines: readonly Lo
   const text = lines.map((line) => line.text).join("\n");
   const details = { file: path, log: explain(lines) };
   const architecture = /unknown model architecture: '([^']*)'/.exec(text)?.[1];
-  if (architecture !== undefined)
+  if (architecture !== undefined) {
     return new MalformedInputError(
-      `${path}: llama.cpp ${MIRRORED_VERSION} does not know the architecture "${architecture}"; it can be quantized but not run.`,
+      `${path}: llama.cpp ${mirroredVersion} does not know the architecture "${architecture}"; it can be quantized but not run.`,
       { ...details, architecture },
     );
-  if (/invalid magic/.test(text))
+  }
+  if (/invalid magic/.test(text)) {
     return new MalformedInputError(
       `${path}: is not a GGUF file (it does not begin with "GGUF"); name a GGUF model.`,
       details,
     );
-  if (/failed to read (key-value pairs|tensor info)/.test(text))
+  }
+  if (/failed to read (key-value pairs|tensor info)/.test(text)) {
     return new MalformedInputError(
       `${path}: its header is damaged or truncated (${explain(lines, 1)}); download or write it again.`,
       details,
     );
+  }
   const outside = /tensor '([^']*)' data is not within the file bounds/.exec(text)?.[1];
-  if (outside !== undefined)
+  if (outside !== undefined) {
     return new MalformedInputError(
       `${path}: the tensor "${outside}" ends after the end of the file (${byteLength} bytes). The file is truncated; download or write it again.`,
       { ...details, tensor: outside },
     );
-  if (OUT_OF_MEMORY.test(text))
+  }
+  if (outOfMemoryPattern.test(text)) {
     return new EnvironmentError(
       `${path}: its weights (${gigabytes(byteLength)}) do not fit in memory (${gigabytes(memoryLimitBytes())}): ${explain(lines)}. Use a smaller quantization, fewer GPU layers or a larger machine.`,
       details,
     );
+  }
   return new MalformedInputError(
-    `${path}: llama.cpp ${MIRRORED_VERSION} cannot load it: ${explain(lines) || "it gave no reason"}.`,
+    `${path}: llama.cpp ${mirroredVersion} cannot load it: ${explain(lines) || "it gave no reason"}.`,
     details,
   );
 }
@@ -58,11 +63,12 @@ export function loadFailure(path: string, byteLength: number, lines: readonly Lo
 export function contextFailure(path: string, tokens: number, lines: readonly LogLine[]): LopsidedError {
   const text = lines.map((line) => line.text).join("\n");
   const details = { file: path, tokens, log: explain(lines) };
-  if (OUT_OF_MEMORY.test(text))
+  if (outOfMemoryPattern.test(text)) {
     return new EnvironmentError(
       `${path}: a context of ${tokens} tokens does not fit in memory (${gigabytes(memoryLimitBytes())}): ${explain(lines)}. Use a shorter context or a smaller KV cache type.`,
       details,
     );
+  }
   return new EnvironmentError(
     `${path}: llama.cpp cannot make a context of ${tokens} tokens: ${explain(lines) || "it gave no reason"}.`,
     details,

@@ -12,7 +12,7 @@ import {
   findLibraryFile,
   findPackage,
   loadLibrary,
-  PACKAGE_VERSION,
+  packageVersion,
 } from "./library.js";
 import { bindFunctions, findLayoutMismatch, type NativeFunctions } from "./native.js";
 
@@ -30,7 +30,9 @@ function install(name: string, version: string, files: string[] = []): void {
     join(root, "package.json"),
     JSON.stringify({ name, version, exports: { ".": "./dist/index.js" } }),
   );
-  for (const file of files) writeFileSync(join(bins, file), "");
+  for (const file of files) {
+    writeFileSync(join(bins, file), "");
+  }
 }
 
 const resolve = createRequire(join(folder, "index.js")).resolve;
@@ -65,13 +67,13 @@ test("a package of another version is refused, naming both versions", () => {
     (error) =>
       error instanceof EnvironmentError &&
       error.message ===
-        `@node-llama-cpp/old 3.21.0 is installed, but this version of Lopsided works with ${PACKAGE_VERSION} (llama.cpp 0.5.0): run "npm install --save-exact @node-llama-cpp/old@${PACKAGE_VERSION}".`,
+        `@node-llama-cpp/old 3.21.0 is installed, but this version of Lopsided works with ${packageVersion} (llama.cpp 0.5.0): run "npm install --save-exact @node-llama-cpp/old@${packageVersion}".`,
   );
 });
 
 test("the files of each platform and variant are found by their stem", () => {
   const name = "@node-llama-cpp/any";
-  install(name, PACKAGE_VERSION, [
+  install(name, packageVersion, [
     "libggml-base.so",
     "libggml-cpu-zen4.so",
     "libggml.vulkan.v0.5.0.so",
@@ -107,7 +109,7 @@ test("a library that is another llama.cpp is refused, naming both versions", () 
     (error) =>
       error instanceof EnvironmentError &&
       error.message ===
-        `the llama.cpp library in @node-llama-cpp/x is not llama.cpp 0.5.0: it says it is version 0.6.1. Run "npm install --save-exact @node-llama-cpp/x@${PACKAGE_VERSION}".`,
+        `the llama.cpp library in @node-llama-cpp/x is not llama.cpp 0.5.0: it says it is version 0.6.1. Run "npm install --save-exact @node-llama-cpp/x@${packageVersion}".`,
   );
 });
 

@@ -12,20 +12,20 @@ import {
   bindFunctions,
   findLayoutMismatch,
   type Koffi,
-  MIRRORED_VERSION,
+  mirroredVersion,
   type NativeFunctions,
   registerCallback,
 } from "./native.js";
 import { TensorSpace } from "./tensor.js";
 
 /** Version of the `@node-llama-cpp` packages that contains llama.cpp `MIRRORED_VERSION`. */
-export const PACKAGE_VERSION = "3.22.1";
+export const packageVersion = "3.22.1";
 
 /** Stack of native calls, as large as a main thread's: llama.cpp's tokenizers use recursive regexes. */
-const NATIVE_STACK_BYTES = 8 * 2 ** 20;
+const nativeStackBytes = 8 * 2 ** 20;
 
 /** Builds for graphics processors, in the order of preference. Used when the user has installed one. */
-const ACCELERATED = ["-cuda", "-metal", "-vulkan"];
+const acceleratedSuffixes = ["-cuda", "-metal", "-vulkan"];
 
 /** A processing device that the loaded backends offer. */
 export interface Device {
@@ -60,9 +60,11 @@ export function candidatePackages(
     ["darwin", "mac"],
     ["win32", "win"],
   ]).get(platform);
-  if (!system) return [];
+  if (!system) {
+    return [];
+  }
   const base = `@node-llama-cpp/${system}-${architecture}`;
-  return [...ACCELERATED.map((variant) => base + variant), base];
+  return [...acceleratedSuffixes.map((variant) => base + variant), base];
 }
 
 /**
@@ -75,18 +77,22 @@ export function findPackage(
 ): { name: string; folder: string } {
   for (const name of candidates) {
     const root = packageRoot(name, resolve);
-    if (!root) continue;
+    if (!root) {
+      continue;
+    }
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
-    if (version !== PACKAGE_VERSION)
+    if (version !== packageVersion) {
       throw new EnvironmentError(
-        `${name} ${version} is installed, but this version of Lopsided works with ${PACKAGE_VERSION} (llama.cpp ${MIRRORED_VERSION}): run "npm install --save-exact ${name}@${PACKAGE_VERSION}".`,
-        { package: name, found: version, expected: PACKAGE_VERSION },
+        `${name} ${version} is installed, but this version of Lopsided works with ${packageVersion} (llama.cpp ${mirroredVersion}): run "npm install --save-exact ${name}@${packageVersion}".`,
+        { package: name, found: version, expected: packageVersion },
       );
+    }
     return { name, folder: join(root, "bins", name.slice(name.indexOf("/") + 1)) };
   }
   const platform = `${process.platform} ${process.arch}`;
-  if (candidates.length === 0)
+  if (candidates.length === 0) {
     throw new EnvironmentError(`there is no build of llama.cpp for ${platform}; models cannot be run here.`);
+  }
   throw new EnvironmentError(
     `llama.cpp's library is not installed: none of ${candidates.join(", ")} was found. Run "npm install --include=optional" (${platform}).`,
     { platform },
@@ -103,7 +109,9 @@ function packageRoot(name: string, resolve: (specifier: string) => string): stri
   }
   while (!existsSync(join(folder, "package.json"))) {
     const parent = dirname(folder);
-    if (parent === folder) return undefined;
+    if (parent === folder) {
+      return undefined;
+    }
     folder = parent;
   }
   return folder;
@@ -113,15 +121,16 @@ function packageRoot(name: string, resolve: (specifier: string) => string): stri
 export function findLibraryFile(folder: string, stem: string): string {
   const pattern = new RegExp(`^(lib)?${stem}(\\.[a-z]+)?(\\.v[0-9.]+)?\\.(so|dylib|dll)$`);
   const file = existsSync(folder) ? readdirSync(folder).find((name) => pattern.test(name)) : undefined;
-  if (!file)
+  if (!file) {
     throw new EnvironmentError(
       `${folder} has no library "${stem}"; the package is damaged. Reinstall it: npm install --include=optional.`,
       { folder },
     );
+  }
   return join(folder, file);
 }
 
-const KINDS = ["cpu", "gpu", "integrated gpu", "accelerator"] as const;
+const deviceKinds = ["cpu", "gpu", "integrated gpu", "accelerator"] as const;
 
 function listDevices(native: NativeFunctions): Device[] {
   return Array.from({ length: native.ggml_backend_dev_count() }, (_, index) => {
@@ -132,7 +141,7 @@ function listDevices(native: NativeFunctions): Device[] {
     return {
       name: native.ggml_backend_dev_name(device),
       description: native.ggml_backend_dev_description(device),
-      kind: KINDS[native.ggml_backend_dev_type(device)] ?? "other",
+      kind: deviceKinds[native.ggml_backend_dev_type(device)] ?? "other",
       memoryBytes: total[0],
       freeBytes: free[0],
     };
@@ -193,7 +202,7 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
 
 function enlargeStack(ffi: Koffi): void {
   try {
-    ffi.config({ sync_stack_size: NATIVE_STACK_BYTES });
+    ffi.config({ sync_stack_size: nativeStackBytes });
   } catch {
     // Some other library of this thread was loaded through koffi before; then its 2 MiB must do.
   }
@@ -212,16 +221,18 @@ export function bindChecked(packageName: string, bind: () => NativeFunctions): N
 export function checkVersion(native: NativeFunctions, packageName: string): string {
   const version = native.llama_version();
   const mismatch =
-    version.split("-")[0] === MIRRORED_VERSION
+    version.split("-")[0] === mirroredVersion
       ? findLayoutMismatch(native)
       : `it says it is version ${version}`;
-  if (mismatch) throw wrongLibrary(packageName, mismatch, version);
+  if (mismatch) {
+    throw wrongLibrary(packageName, mismatch, version);
+  }
   return version;
 }
 
 function wrongLibrary(packageName: string, mismatch: string, version: string): EnvironmentError {
   return new EnvironmentError(
-    `the llama.cpp library in ${packageName} is not llama.cpp ${MIRRORED_VERSION}: ${mismatch}. Run "npm install --save-exact ${packageName}@${PACKAGE_VERSION}".`,
-    { package: packageName, found: version, expected: MIRRORED_VERSION },
+    `the llama.cpp library in ${packageName} is not llama.cpp ${mirroredVersion}: ${mismatch}. Run "npm install --save-exact ${packageName}@${packageVersion}".`,
+    { package: packageName, found: version, expected: mirroredVersion },
   );
 }

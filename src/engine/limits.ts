@@ -4,7 +4,7 @@ import { totalmem } from "node:os";
 import { EnvironmentError, MalformedInputError, systemErrorCode, UsageError } from "../errors.js";
 import type { Device } from "./library.js";
 
-const SPLIT = /-(\d{5})-of-(\d{5})\.gguf$/;
+const splitName = /-(\d{5})-of-(\d{5})\.gguf$/;
 
 /**
  * The files of a model: one, or all of a split set.
@@ -12,20 +12,23 @@ const SPLIT = /-(\d{5})-of-(\d{5})\.gguf$/;
  * @throws EnvironmentError if one is missing or unreadable; UsageError if it is not the first of the set
  */
 export function findModelFiles(path: string): { paths: string[]; byteLength: number } {
-  const [, number, total] = SPLIT.exec(path) ?? [];
-  if (number !== undefined && number !== "00001")
+  const [, number, total] = splitName.exec(path) ?? [];
+  if (number !== undefined && number !== "00001") {
     throw new UsageError(`${path}: is part ${Number(number)} of a split model; name its first part.`, {
       file: path,
     });
+  }
   const parts = total === undefined ? 1 : Number(total);
   const paths =
     total === undefined
       ? [path]
       : Array.from({ length: parts }, (_, index) =>
-          path.replace(SPLIT, `-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`),
+          path.replace(splitName, `-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`),
         );
   let byteLength = 0;
-  for (const part of paths) byteLength += fileSize(part);
+  for (const part of paths) {
+    byteLength += fileSize(part);
+  }
   return { paths, byteLength };
 }
 
@@ -38,10 +41,12 @@ function fileSize(path: string): number {
       systemErrorCode(cause) === "ENOENT" ? "no such file; check the path." : `cannot be read (${cause}).`;
     throw new EnvironmentError(`${path}: ${problem}`, { file: path }, { cause });
   }
-  if (!stat.isFile())
+  if (!stat.isFile()) {
     throw new EnvironmentError(`${path}: is not a regular file; name a GGUF file.`, { file: path });
-  if (stat.size === 0)
+  }
+  if (stat.size === 0) {
     throw new MalformedInputError(`${path}: is empty; download or write it again.`, { file: path });
+  }
   return stat.size;
 }
 
@@ -57,7 +62,9 @@ export function memoryLimitBytes(): number {
  */
 export function checkFitsMemory(path: string, byteLength: number, devices: readonly Device[]): void {
   const available = totalMemoryBytes(devices);
-  if (byteLength <= available) return;
+  if (byteLength <= available) {
+    return;
+  }
   throw new EnvironmentError(
     `${path}: its weights take ${gigabytes(byteLength)}, but this machine has ${gigabytes(available)} of memory; use a smaller quantization or a larger machine.`,
     { file: path, needed: byteLength, available },
@@ -72,7 +79,9 @@ export function checkCacheFits(
   const { tokens, bytesPerToken } = need;
   const needed = tokens * bytesPerToken;
   const available = totalMemoryBytes(need.devices);
-  if (needed <= available) return;
+  if (needed <= available) {
+    return;
+  }
   throw new EnvironmentError(
     `${path}: the KV cache of ${tokens} tokens takes ${gigabytes(needed)} (${bytesPerToken} bytes per token), but this machine has ${gigabytes(available)} of memory; use a shorter context, fewer sequences or a smaller KV cache type.`,
     { file: path, tokens, needed, available },

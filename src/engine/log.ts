@@ -9,7 +9,7 @@ export interface LogLine {
 }
 
 /** Lines kept to explain a failure and to read memory sizes from; a model's load writes about a hundred. */
-const KEPT_LINES = 1000;
+const keptLines = 1000;
 
 /** Assembles lines from the parts that llama.cpp logs, keeps the last ones and passes them on. */
 export class NativeLog {
@@ -26,15 +26,21 @@ export class NativeLog {
   /** What `ggml_log_callback` receives: a level, or "continued" for the rest of a line, and text. */
   write(level: number, text: string): void {
     const name = C.logLevels[level];
-    if (name === "debug" || name === "info" || name === "warn" || name === "error") this.#level = name;
+    if (name === "debug" || name === "info" || name === "warn" || name === "error") {
+      this.#level = name;
+    }
     const parts = (this.#partial + text).split("\n");
     this.#partial = parts.pop() ?? "";
-    for (const part of parts) this.#finish(part.trimEnd());
+    for (const part of parts) {
+      this.#finish(part.trimEnd());
+    }
   }
 
   /** Notes what native code is about to do ("loading model.gguf"), to name it should it crash. */
   step(step: string): void {
-    if (step === this.#step) return;
+    if (step === this.#step) {
+      return;
+    }
     this.#step = step;
     this.onStep?.(step);
   }
@@ -51,12 +57,14 @@ export class NativeLog {
 
   #finish(text: string): void {
     // Debug lines describe every node of every graph; llama.cpp's own tools drop them too.
-    if (text === "" || this.#level === "debug") return;
+    if (text === "" || this.#level === "debug") {
+      return;
+    }
     const line = { level: this.#level, text };
     this.#lines.push(line);
-    if (this.#lines.length > 2 * KEPT_LINES) {
-      this.#lines.splice(0, KEPT_LINES);
-      this.#dropped += KEPT_LINES;
+    if (this.#lines.length > 2 * keptLines) {
+      this.#lines.splice(0, keptLines);
+      this.#dropped += keptLines;
     }
     this.onLine?.(line);
   }

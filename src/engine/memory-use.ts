@@ -12,18 +12,20 @@ export interface MemoryUse {
   readonly devices: ReadonlyMap<string, { weightsBytes: number; cacheBytes: number; computeBytes: number }>;
 }
 
-const SIZE = /\s(\S+)\s+(model|KV|RS|DSV4 \S+|compute|output)\s+buffer size\s*=\s*([0-9.]+) MiB/;
-const CACHE_BUFFER = /\s(KV|RS|DSV4 \S+)\s+buffer size/;
-const MEBIBYTE = 2 ** 20;
+const sizeLine = /\s(\S+)\s+(model|KV|RS|DSV4 \S+|compute|output)\s+buffer size\s*=\s*([0-9.]+) MiB/;
+const cacheBuffer = /\s(KV|RS|DSV4 \S+)\s+buffer size/;
+const mebibyte = 2 ** 20;
 
 /** Adds up the buffer sizes in the lines of a load or of a context's creation. */
 export function parseMemoryUse(lines: readonly LogLine[]): MemoryUse {
   const devices = new Map<string, { weightsBytes: number; cacheBytes: number; computeBytes: number }>();
   const total = { weightsBytes: 0, cacheBytes: 0, computeBytes: 0 };
   for (const { text } of lines) {
-    const [, device, purpose, size] = SIZE.exec(text) ?? [];
-    if (device === undefined) continue;
-    const bytes = Math.round(Number(size) * MEBIBYTE);
+    const [, device, purpose, size] = sizeLine.exec(text) ?? [];
+    if (device === undefined) {
+      continue;
+    }
+    const bytes = Math.round(Number(size) * mebibyte);
     const use = devices.get(device) ?? { weightsBytes: 0, cacheBytes: 0, computeBytes: 0 };
     const field =
       purpose === "model"
@@ -38,16 +40,16 @@ export function parseMemoryUse(lines: readonly LogLine[]): MemoryUse {
   return { ...total, devices };
 }
 
-const PLANNED_CACHE = /: size =\s*([0-9.]+) MiB \(\s*\d+ cells,/;
+const plannedCache = /: size =\s*([0-9.]+) MiB \(\s*\d+ cells,/;
 
 /**
  * The same for a context of a model that was loaded to be measured only: compute buffers have their size, but those
  * of caches are not made, so that the sum that each cache reports is taken. It is not known by device.
  */
 export function parsePlannedMemoryUse(lines: readonly LogLine[]): MemoryUse {
-  const use = parseMemoryUse(lines.filter(({ text }) => !CACHE_BUFFER.test(text)));
+  const use = parseMemoryUse(lines.filter(({ text }) => !cacheBuffer.test(text)));
   const cacheBytes = lines
-    .map(({ text }) => PLANNED_CACHE.exec(text)?.[1])
-    .reduce((sum, size) => sum + (size === undefined ? 0 : Math.round(Number(size) * MEBIBYTE)), 0);
+    .map(({ text }) => plannedCache.exec(text)?.[1])
+    .reduce((sum, size) => sum + (size === undefined ? 0 : Math.round(Number(size) * mebibyte)), 0);
   return { ...use, cacheBytes };
 }

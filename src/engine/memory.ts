@@ -9,7 +9,7 @@ import type { Address, Koffi } from "./native.js";
  * Forgotten views cost a few hundred bytes each. A context has some hundred activation addresses, so this limit
  * is only reached when contexts come and go in one process.
  */
-const MAX_CACHED_VIEWS = 4096;
+const maxCachedViews = 4096;
 
 /** Makes and remembers views: a decode loop asks for the same few addresses again and again. */
 export class NativeMemory {
@@ -23,9 +23,13 @@ export class NativeMemory {
   /** `byteLength` bytes at `address`, which must be readable. */
   view(address: Address, byteLength: number): ArrayBuffer {
     const cached = this.#views.get(address);
-    if (cached?.byteLength === byteLength) return cached;
+    if (cached?.byteLength === byteLength) {
+      return cached;
+    }
     const view = this.#ffi.view(BigInt(address), byteLength);
-    if (this.#views.size >= MAX_CACHED_VIEWS) this.#views.clear();
+    if (this.#views.size >= maxCachedViews) {
+      this.#views.clear();
+    }
     this.#views.set(address, view);
     return view;
   }

@@ -22,7 +22,7 @@ export interface WorkerShare {
 }
 
 /** Words of `WorkerShare.control`. */
-export const CONTROL = {
+export const controlFlag = {
   /** 1 while the running job is to stop. */
   cancelled: 0,
   /** Counts messages and cancellations; a waiting job is woken when it changes. */
@@ -40,23 +40,25 @@ export type ToParent =
  * on, so that they are not lost when native code ends the process. What has no mark was written by native code
  * itself (a failed assertion, a C++ exception) and counts as an error.
  */
-const MARK = "\u001e";
-const STEP = "step";
+const recordMark = "\u001e";
+const stepMark = "step";
 
 /** A line of the child's standard error for a log line. */
 export function formatLogLine({ level, text }: LogLine): string {
-  return `${MARK}${level}${MARK}${text}\n`;
+  return `${recordMark}${level}${recordMark}${text}\n`;
 }
 
 /** A line of the child's standard error for the step that begins. */
 export function formatStep(step: string): string {
-  return `${MARK}${STEP}${MARK}${step}\n`;
+  return `${recordMark}${stepMark}${recordMark}${step}\n`;
 }
 
 /** Reads a line of the child's standard error. */
 export function parseErrorLine(line: string): { step: string } | LogLine {
-  const [empty, kind, ...rest] = line.split(MARK);
-  if (empty !== "" || kind === undefined || rest.length === 0) return { level: "error", text: line };
-  const text = rest.join(MARK);
-  return kind === STEP ? { step: text } : { level: kind as LogLevel, text };
+  const [empty, kind, ...rest] = line.split(recordMark);
+  if (empty !== "" || kind === undefined || rest.length === 0) {
+    return { level: "error", text: line };
+  }
+  const text = rest.join(recordMark);
+  return kind === stepMark ? { step: text } : { level: kind as LogLevel, text };
 }

@@ -11,10 +11,10 @@ import { type Address, C, registerCallback } from "./native.js";
 import type { NativeTensor } from "./tensor.js";
 
 /** llama.cpp rounds contexts up to multiples of this. */
-const SMALL_CONTEXT = 256;
+const smallContext = 256;
 
 /** What `llama_tokenize` returns if the number of tokens does not fit in 32 bits. */
-const SIZE_OVERFLOW = -(2 ** 31);
+const sizeOverflow = -(2 ** 31);
 
 /** How to load a model. */
 export interface ModelOptions {
@@ -93,8 +93,9 @@ export class Model {
    */
   static load(library: NativeLibrary, options: ModelOptions, hooks: LoadHooks = {}): Model {
     const files = findModelFiles(options.path);
-    if (!options.vocabularyOnly && !options.measureOnly && !options.ignoreMemoryLimit)
+    if (!options.vocabularyOnly && !options.measureOnly && !options.ignoreMemoryLimit) {
       checkFitsMemory(options.path, files.byteLength, library.devices());
+    }
     const { native, log } = library;
     const isCancelled = hooks.isCancelled ?? (() => false);
     const progress = registerCallback(library.ffi, "progress", (fraction) => {
@@ -117,8 +118,12 @@ export class Model {
       });
       const lines = log.since(mark);
       log.step(`working with ${options.path}`);
-      if (address !== 0) return Model.#adopt(library, options, hooks, address, lines);
-      if (isCancelled()) throw new CancelledError(`loading ${options.path} was stopped.`);
+      if (address !== 0) {
+        return Model.#adopt(library, options, hooks, address, lines);
+      }
+      if (isCancelled()) {
+        throw new CancelledError(`loading ${options.path} was stopped.`);
+      }
       throw loadFailure(options.path, files.byteLength, lines);
     } finally {
       progress.release();
@@ -160,14 +165,15 @@ export class Model {
     // A token nearly always stands for a byte or more; if there are more tokens, llama.cpp returns minus their number.
     let tokens = new Int32Array(bytes.length + 16);
     let count = write(tokens);
-    if (count < 0 && count > SIZE_OVERFLOW) {
+    if (count < 0 && count > sizeOverflow) {
       tokens = new Int32Array(-count);
       count = write(tokens);
     }
-    if (count < 0)
+    if (count < 0) {
       throw new UsageError(
         `a text of ${bytes.length} bytes has more tokens than llama.cpp can count; split it.`,
       );
+    }
     return tokens.slice(0, count);
   }
 
@@ -175,8 +181,9 @@ export class Model {
   detokenize(tokens: ArrayLike<number>, options: { special?: boolean } = {}): string {
     const ids = Int32Array.from(tokens);
     for (const id of ids) {
-      if (id < 0 || id >= this.facts.vocabularySize)
+      if (id < 0 || id >= this.facts.vocabularySize) {
         throw new InternalError(`token ${id} is not in the vocabulary of ${this.facts.vocabularySize}.`);
+      }
     }
     const write = (text: Uint8Array) =>
       this.library.native.llama_detokenize(
@@ -212,7 +219,9 @@ export class Model {
       );
     const bytes = new Uint8Array(64);
     const length = write(bytes);
-    if (length >= 0) return bytes.subarray(0, length);
+    if (length >= 0) {
+      return bytes.subarray(0, length);
+    }
     const longer = new Uint8Array(-length);
     return longer.subarray(0, write(longer));
   }
@@ -227,7 +236,9 @@ export class Model {
    * @throws UsageError for a context longer than the model's; EnvironmentError if memory does not suffice
    */
   createContext(options: ContextOptions): ModelContext {
-    if (!this.options.measureOnly) this.#checkCacheFits(options);
+    if (!this.options.measureOnly) {
+      this.#checkCacheFits(options);
+    }
     return this.#openContext(options);
   }
 
@@ -252,13 +263,17 @@ export class Model {
    */
   writeWeight(name: string, bytes: Uint8Array, offset = 0): void {
     const tensor = this.weights().get(name);
-    if (!tensor) throw new InternalError(`${this.path} has no weight "${name}" in use.`);
-    if (!this.options.plainWeights)
+    if (!tensor) {
+      throw new InternalError(`${this.path} has no weight "${name}" in use.`);
+    }
+    if (!this.options.plainWeights) {
       throw new InternalError(`"${name}" cannot be overwritten: load ${this.path} with plainWeights.`);
-    if (offset + bytes.length > tensor.byteLength)
+    }
+    if (offset + bytes.length > tensor.byteLength) {
       throw new InternalError(
         `"${name}" has ${tensor.byteLength} bytes; ${bytes.length} at ${offset} do not fit.`,
       );
+    }
     this.library.native.ggml_backend_tensor_set(tensor.address, bytes, offset, bytes.length);
   }
 
@@ -268,8 +283,12 @@ export class Model {
 
   /** Releases the model and its contexts. */
   close(): void {
-    if (this.#address === 0) return;
-    for (const context of [...this.#contexts]) context.close();
+    if (this.#address === 0) {
+      return;
+    }
+    for (const context of [...this.#contexts]) {
+      context.close();
+    }
     this.library.native.llama_model_free(this.#address);
     this.#address = 0;
     this.#weights = undefined;
@@ -284,16 +303,18 @@ export class Model {
   #checkCacheFits(options: ContextOptions): void {
     const { contextLength, sequences = 1 } = options;
     const tokens = contextLength * sequences;
-    if (tokens <= SMALL_CONTEXT * 64 || this.options.ignoreMemoryLimit) return;
+    if (tokens <= smallContext * 64 || this.options.ignoreMemoryLimit) {
+      return;
+    }
     const { observers: _, ...unobserved } = options;
     const small = this.#openContext({
       ...unobserved,
-      contextLength: SMALL_CONTEXT,
+      contextLength: smallContext,
       sequences: 1,
       batchSize: 1,
       microBatchSize: 1,
     });
-    const bytesPerToken = small.memoryUse.cacheBytes / SMALL_CONTEXT;
+    const bytesPerToken = small.memoryUse.cacheBytes / smallContext;
     small.close();
     checkCacheFits(this.path, { tokens, bytesPerToken, devices: this.library.devices() });
   }
@@ -305,7 +326,7 @@ export class Model {
   #findWeights(): ReadonlyMap<string, NativeTensor> {
     const weights = new Map<string, NativeTensor>();
     const context = this.#openContext({
-      contextLength: SMALL_CONTEXT,
+      contextLength: smallContext,
       batchSize: 1,
       microBatchSize: 1,
       threads: 1,
@@ -314,7 +335,9 @@ export class Model {
           wants(node) {
             for (let index = 0; index < C.maxSourcesPerTensor; index++) {
               const source = node.source(index);
-              if (source?.isWeight) weights.set(source.name, source);
+              if (source?.isWeight) {
+                weights.set(source.name, source);
+              }
             }
             return false;
           },

@@ -12,7 +12,7 @@ export type Koffi = typeof import("koffi");
 export type Address = number;
 
 /** The llama.cpp release whose headers this file mirrors. */
-export const MIRRORED_VERSION = "0.5.0";
+export const mirroredVersion = "0.5.0";
 
 /** Values of C enumerations and limits that this project names. */
 export const C = {
@@ -26,13 +26,13 @@ export const C = {
 } as const;
 
 /** `ggml_type` of the floating-point and integer types that activations have. */
-export const ACTIVATION_TYPE = { F32: 0, F16: 1, I32: 26 } as const;
+export const activationType = { F32: 0, F16: 1, I32: 26 } as const;
 
 /**
  * `struct ggml_tensor` of ggml.h on a 64-bit machine: byte offsets of the fields that are read through views
  * rather than decoded, because a graph has hundreds of nodes and each is looked at in every evaluation.
  */
-export const TENSOR_LAYOUT = {
+export const tensorLayout = {
   type: 0,
   buffer: 8,
   shape: 16,
@@ -46,7 +46,7 @@ export const TENSOR_LAYOUT = {
 } as const;
 
 /** Bytes of `struct ggml_object`, which precedes every tensor in `ggml_tensor_overhead`. */
-const GGML_OBJECT_BYTES = 32;
+const ggmlObjectBytes = 32;
 
 /** `struct llama_model_params`. */
 export interface ModelParams {
@@ -140,7 +140,7 @@ export interface QuantizeParams {
   max_buf_size: number;
 }
 
-const MODEL_PARAMS = {
+const modelParamsLayout = {
   devices: "uintptr_t",
   tensor_buft_overrides: "uintptr_t",
   n_gpu_layers: "int32_t",
@@ -160,7 +160,7 @@ const MODEL_PARAMS = {
   load_mtp: "bool",
 } satisfies Record<keyof ModelParams, string>;
 
-const CONTEXT_PARAMS = {
+const contextParamsLayout = {
   n_ctx: "uint32_t",
   n_batch: "uint32_t",
   n_ubatch: "uint32_t",
@@ -200,7 +200,7 @@ const CONTEXT_PARAMS = {
   ctx_other: "uintptr_t",
 } satisfies Record<keyof ContextParams, string>;
 
-const BATCH = {
+const batchLayout = {
   n_tokens: "int32_t",
   token: "uintptr_t",
   embd: "uintptr_t",
@@ -210,7 +210,7 @@ const BATCH = {
   logits: "uintptr_t",
 } satisfies Record<keyof Batch, string>;
 
-const QUANTIZE_PARAMS = {
+const quantizeParamsLayout = {
   nthread: "int32_t",
   ftype: "int32_t",
   output_tensor_type: "int32_t",
@@ -232,7 +232,7 @@ const QUANTIZE_PARAMS = {
  * What v0.5.0's `*_default_params` return. The library cannot tell the size of its structures, but a field that
  * was added, removed or moved shows as a default value in the wrong place.
  */
-const DEFAULTS: {
+const defaults: {
   model: Partial<ModelParams>;
   context: Partial<ContextParams>;
   quantize: Partial<QuantizeParams>;
@@ -312,10 +312,10 @@ let declared: ReturnType<typeof declareTypes> | undefined;
 function declareTypes(ffi: Koffi) {
   const callback = (prototype: string) => ffi.pointer(ffi.proto(prototype));
   return {
-    model: ffi.struct("llama_model_params", MODEL_PARAMS),
-    context: ffi.struct("llama_context_params", CONTEXT_PARAMS),
-    batch: ffi.struct("llama_batch", BATCH),
-    quantize: ffi.struct("llama_model_quantize_params", QUANTIZE_PARAMS),
+    model: ffi.struct("llama_model_params", modelParamsLayout),
+    context: ffi.struct("llama_context_params", contextParamsLayout),
+    batch: ffi.struct("llama_batch", batchLayout),
+    quantize: ffi.struct("llama_model_quantize_params", quantizeParamsLayout),
     callbacks: {
       log: callback("void ggml_log_callback(int level, const char *text, uintptr_t user)"),
       progress: callback("bool llama_progress_callback(float progress, uintptr_t user)"),
@@ -566,13 +566,15 @@ export function findLayoutMismatch(native: NativeFunctions): string | undefined 
   };
   for (const structure of ["model", "context", "quantize"] as const) {
     const values: Record<string, unknown> = { ...found[structure] };
-    for (const [field, expected] of Object.entries(DEFAULTS[structure])) {
-      if (values[field] !== expected)
+    for (const [field, expected] of Object.entries(defaults[structure])) {
+      if (values[field] !== expected) {
         return `the ${structure} parameters' default of ${field} is ${values[field]} instead of ${expected}`;
+      }
     }
   }
-  const tensorBytes = native.ggml_tensor_overhead() - GGML_OBJECT_BYTES;
-  if (tensorBytes !== TENSOR_LAYOUT.byteLength)
-    return `a tensor structure has ${tensorBytes} bytes instead of ${TENSOR_LAYOUT.byteLength}`;
+  const tensorBytes = native.ggml_tensor_overhead() - ggmlObjectBytes;
+  if (tensorBytes !== tensorLayout.byteLength) {
+    return `a tensor structure has ${tensorBytes} bytes instead of ${tensorLayout.byteLength}`;
+  }
   return undefined;
 }

@@ -35,11 +35,17 @@ export class Observers {
 
   /** The callback. Asked: whether the node is wanted. Otherwise: whether to go on. */
   evaluate(address: Address, ask: boolean): boolean {
-    if (this.failure) return false;
+    if (this.failure) {
+      return false;
+    }
     try {
       const node = this.#space.at(address);
-      if (ask) return this.#ask(node);
-      for (const observer of this.#interested) observer.observe(node);
+      if (ask) {
+        return this.#ask(node);
+      }
+      for (const observer of this.#interested) {
+        observer.observe(node);
+      }
       return !this.#isCancelled();
     } catch (error) {
       this.failure = { error };
@@ -49,7 +55,9 @@ export class Observers {
 
   #ask(node: NativeTensor): boolean {
     const candidates = this.#candidates(node);
-    if (candidates.length === 0) return false;
+    if (candidates.length === 0) {
+      return false;
+    }
     this.#interested = candidates.filter((observer) => observer.wants(node));
     return this.#interested.length > 0;
   }

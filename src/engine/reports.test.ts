@@ -30,7 +30,9 @@ test("log lines are put together from their parts, without debug lines", () => {
 
 test("a long log is cut at its beginning", () => {
   const log = new NativeLog();
-  for (let index = 0; index < 5000; index++) log.write(2, `line ${index}\n`);
+  for (let index = 0; index < 5000; index++) {
+    log.write(2, `line ${index}\n`);
+  }
   assert.ok(log.since(0).length <= 2000);
   assert.deepEqual(
     log.since(4998).map(({ text }) => text),
@@ -42,7 +44,9 @@ test("steps are told once each", () => {
   const log = new NativeLog();
   const steps: string[] = [];
   log.onStep = (step) => steps.push(step);
-  for (const step of ["loading", "decoding", "decoding", "loading"]) log.step(step);
+  for (const step of ["loading", "decoding", "decoding", "loading"]) {
+    log.step(step);
+  }
   assert.deepEqual(steps, ["loading", "decoding", "loading"]);
 });
 

@@ -2,12 +2,12 @@
 import { InternalError } from "../errors.js";
 import { type TypeName, traitsOfId } from "../quants/types.js";
 import type { NativeMemory } from "./memory.js";
-import { ACTIVATION_TYPE, type Address, C, type NativeFunctions, TENSOR_LAYOUT } from "./native.js";
+import { type Address, activationType, C, type NativeFunctions, tensorLayout } from "./native.js";
 
-const WORD = 4;
-const HIGH_WORD = 2 ** 32;
+const wordBytes = 4;
+const highWord = 2 ** 32;
 /** Buffers in which a CPU backend keeps weights in an order of its own, without a way back. */
-const REARRANGED = /REPACK|AMX|KLEIDIAI/i;
+const rearrangedBuffer = /REPACK|AMX|KLEIDIAI/i;
 const ascii = new TextDecoder();
 
 /** What tensors share: how to reach native functions and memory, and the tensors already met. */
@@ -63,14 +63,14 @@ export class NativeTensor {
     this.#space = space;
     this.address = address;
     // The structure's own view is kept by this object and not among the memory's cached ones.
-    this.#words = new Uint32Array(space.memory.view(address, TENSOR_LAYOUT.byteLength));
+    this.#words = new Uint32Array(space.memory.view(address, tensorLayout.byteLength));
   }
 
   /** Name: a weight's name in the file, or what the graph builder calls the node (`ffn_moe_topk-3`). */
   get name(): string {
     const bytes = new Uint8Array(
       this.#words.buffer,
-      this.#words.byteOffset + TENSOR_LAYOUT.name,
+      this.#words.byteOffset + tensorLayout.name,
       C.maxNameBytes,
     );
     const end = bytes.indexOf(0);
@@ -79,12 +79,12 @@ export class NativeTensor {
 
   /** Type of the elements, or undefined for one this project has no name for. */
   get type(): TypeName | undefined {
-    return traitsOfId(this.#word(TENSOR_LAYOUT.type))?.name;
+    return traitsOfId(this.#word(tensorLayout.type))?.name;
   }
 
   /** Number of the operation that computes it; `operation` gives its name. */
   get operationNumber(): number {
-    return this.#word(TENSOR_LAYOUT.operation);
+    return this.#word(tensorLayout.operation);
   }
 
   /** Operation that computes it: `MUL_MAT`, `MUL_MAT_ID`, ...; `NONE` for weights and inputs. */
@@ -94,12 +94,12 @@ export class NativeTensor {
 
   /** Elements along each of the four dimensions, row length first. */
   get shape(): [number, number, number, number] {
-    return this.#four(TENSOR_LAYOUT.shape);
+    return this.#four(tensorLayout.shape);
   }
 
   /** Bytes from one element (row, matrix, ...) to the next along each dimension. */
   get strides(): [number, number, number, number] {
-    return this.#four(TENSOR_LAYOUT.strides);
+    return this.#four(tensorLayout.strides);
   }
 
   /** Bytes that the tensor spans, gaps between strided rows included. */
@@ -109,21 +109,25 @@ export class NativeTensor {
 
   /** The operation's i-th operand, or undefined if it has fewer. For a product, 0 is the weight, 1 the input. */
   source(index: number): NativeTensor | undefined {
-    if (index >= C.maxSourcesPerTensor) return undefined;
-    const address = this.#pointer(TENSOR_LAYOUT.sources + 8 * index);
+    if (index >= C.maxSourcesPerTensor) {
+      return undefined;
+    }
+    const address = this.#pointer(tensorLayout.sources + 8 * index);
     return address === 0 ? undefined : this.#space.at(address);
   }
 
   /** The tensor that this one is a view of, if it is one. */
   get viewSource(): NativeTensor | undefined {
-    const address = this.#pointer(TENSOR_LAYOUT.viewSource);
+    const address = this.#pointer(tensorLayout.viewSource);
     return address === 0 ? undefined : this.#space.at(address);
   }
 
   /** Address of the `ggml_backend_buffer` that holds the data. */
   get #buffer(): Address {
-    const own = this.#pointer(TENSOR_LAYOUT.buffer);
-    if (own !== 0) return own;
+    const own = this.#pointer(tensorLayout.buffer);
+    if (own !== 0) {
+      return own;
+    }
     const source = this.viewSource;
     return source ? source.#buffer : 0;
   }
@@ -143,7 +147,9 @@ export class NativeTensor {
   /** Whether it is one of the model's weights, rather than an input or a result of the computation. */
   get isWeight(): boolean {
     const buffer = this.#buffer;
-    if (buffer === 0 || this.viewSource) return false;
+    if (buffer === 0 || this.viewSource) {
+      return false;
+    }
     return this.#space.native.ggml_backend_buffer_get_usage(buffer) === C.bufferUsage.weights;
   }
 
@@ -153,13 +159,17 @@ export class NativeTensor {
    */
   bytes(): Uint8Array {
     const byteLength = this.byteLength;
-    if (byteLength === 0) return new Uint8Array(0);
-    if (this.isHost)
-      return new Uint8Array(this.#space.memory.view(this.#pointer(TENSOR_LAYOUT.data), byteLength));
-    if (REARRANGED.test(this.bufferName))
+    if (byteLength === 0) {
+      return new Uint8Array(0);
+    }
+    if (this.isHost) {
+      return new Uint8Array(this.#space.memory.view(this.#pointer(tensorLayout.data), byteLength));
+    }
+    if (rearrangedBuffer.test(this.bufferName)) {
       throw new InternalError(
         `the tensor "${this.name}" lies rearranged in "${this.bufferName}" memory and cannot be read; load the model with plainWeights.`,
       );
+    }
     const copy = new Uint8Array(byteLength);
     this.#space.native.ggml_backend_tensor_get(this.address, copy, 0, byteLength);
     return copy;
@@ -167,21 +177,22 @@ export class NativeTensor {
 
   /** The data as float32, gaps included: element (i, j, k, l) is at the sum of index x `strides` / 4. */
   float32(): Float32Array {
-    this.#expectType(ACTIVATION_TYPE.F32, "F32");
+    this.#expectType(activationType.F32, "F32");
     const bytes = this.bytes();
-    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / WORD);
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / wordBytes);
   }
 
   /** The data as int32 (chosen experts, for example), gaps included, indexed like `float32`. */
   int32(): Int32Array {
-    this.#expectType(ACTIVATION_TYPE.I32, "I32");
+    this.#expectType(activationType.I32, "I32");
     const bytes = this.bytes();
-    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / WORD);
+    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / wordBytes);
   }
 
   #expectType(id: number, name: string): void {
-    if (this.#word(TENSOR_LAYOUT.type) !== id)
+    if (this.#word(tensorLayout.type) !== id) {
       throw new InternalError(`the tensor "${this.name}" is read as ${name} but is ${this.type}.`);
+    }
   }
 
   #four(offset: number): [number, number, number, number] {
@@ -194,11 +205,11 @@ export class NativeTensor {
   }
 
   #word(offset: number): number {
-    return this.#words[offset / WORD] ?? 0;
+    return this.#words[offset / wordBytes] ?? 0;
   }
 
   /** A 64-bit field: pointers and sizes are all below 2^53. */
   #pointer(offset: number): number {
-    return this.#word(offset) + this.#word(offset + WORD) * HIGH_WORD;
+    return this.#word(offset) + this.#word(offset + wordBytes) * highWord;
   }
 }

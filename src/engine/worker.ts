@@ -5,7 +5,7 @@ import { CancelledError, InternalError, systemErrorCode } from "../errors.js";
 import type { Job, JobHost } from "./job.js";
 import { loadLibrary, type NativeLibrary } from "./library.js";
 import {
-  CONTROL,
+  controlFlag,
   formatLogLine,
   formatStep,
   serializeError,
@@ -15,9 +15,9 @@ import {
 } from "./messages.js";
 import { Model, type ModelOptions } from "./model.js";
 
-const STANDARD_ERROR = 2;
+const standardErrorFd = 2;
 const { control, messages } = workerData as WorkerShare;
-const isCancelled = () => Atomics.load(control, CONTROL.cancelled) === 1;
+const isCancelled = () => Atomics.load(control, controlFlag.cancelled) === 1;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 const models = new Map<string, Model>();
 
@@ -27,21 +27,27 @@ function openMailbox(id: number): { receive(): unknown; wait(): void } {
   const collect = () => {
     for (let next = receiveMessageOnPort(messages); next; next = receiveMessageOnPort(messages)) {
       const { id: recipient, message } = next.message as Extract<ToChild, { type: "message" }>;
-      if (recipient === id) waiting.push(message);
+      if (recipient === id) {
+        waiting.push(message);
+      }
     }
   };
   const receive = () => {
-    if (waiting.length === 0) collect();
+    if (waiting.length === 0) {
+      collect();
+    }
     const [first, ...rest] = waiting;
     waiting = rest;
     return first;
   };
   const wait = () => {
     for (;;) {
-      const seen = Atomics.load(control, CONTROL.signals);
+      const seen = Atomics.load(control, controlFlag.signals);
       collect();
-      if (waiting.length > 0 || isCancelled()) return;
-      Atomics.wait(control, CONTROL.signals, seen);
+      if (waiting.length > 0 || isCancelled()) {
+        return;
+      }
+      Atomics.wait(control, controlFlag.signals, seen);
     }
   };
   return { receive, wait };
@@ -63,10 +69,12 @@ function writeNow(text: string): void {
   let bytes: Uint8Array = Buffer.from(text);
   while (bytes.length > 0) {
     try {
-      bytes = bytes.subarray(writeSync(STANDARD_ERROR, bytes));
+      bytes = bytes.subarray(writeSync(standardErrorFd, bytes));
     } catch (error) {
       // A pipe that does not block and is full: wait for the parent. Any other failure: nobody listens.
-      if (systemErrorCode(error) !== "EAGAIN") return;
+      if (systemErrorCode(error) !== "EAGAIN") {
+        return;
+      }
       Atomics.wait(pause, 0, 0, 1);
     }
   }
@@ -75,13 +83,17 @@ function writeNow(text: string): void {
 function loadModel(library: NativeLibrary, id: number, options: ModelOptions): Model {
   const key = JSON.stringify(Object.entries(options).sort());
   const known = models.get(key);
-  if (known && !known.isClosed) return known;
+  if (known && !known.isClosed) {
+    return known;
+  }
   let percent = -1;
   const model = Model.load(library, options, {
     isCancelled,
     onProgress(fraction) {
       const now = Math.floor(100 * fraction);
-      if (now === percent) return;
+      if (now === percent) {
+        return;
+      }
       percent = now;
       send({ type: "load", id, path: options.path, fraction });
     },
@@ -94,8 +106,9 @@ async function run({ id, module, name, params }: Extract<ToChild, { type: "run" 
   const library = openLibrary();
   const exports: Record<string, unknown> = await import(module);
   const job = exports[name] as Job<unknown, unknown, unknown, unknown> | undefined;
-  if (job?.module !== module || job.name !== name)
+  if (job?.module !== module || job.name !== name) {
     throw new InternalError(`${module} exports no job under the name "${name}".`);
+  }
   const mailbox = openMailbox(id);
   const host: JobHost<unknown, unknown> = {
     library,
@@ -106,12 +119,16 @@ async function run({ id, module, name, params }: Extract<ToChild, { type: "run" 
     isCancelled,
   };
   const result = await job.run(params, host);
-  if (isCancelled()) throw new CancelledError("the work was stopped.");
+  if (isCancelled()) {
+    throw new CancelledError("the work was stopped.");
+  }
   return result;
 }
 
 parentPort?.on("message", (message: ToChild) => {
-  if (message.type !== "run") return;
+  if (message.type !== "run") {
+    return;
+  }
   const { id } = message;
   run(message)
     .then((result) => send({ type: "done", id, result }))

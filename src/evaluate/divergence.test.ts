@@ -13,7 +13,9 @@ function positions(count: number): PositionComparison[] {
 
 function resultOf(list: PositionComparison[]): Divergence {
   const statistics = new DivergenceStatistics(list.length);
-  for (const position of list) statistics.add(position);
+  for (const position of list) {
+    statistics.add(position);
+  }
   return statistics.result();
 }
 

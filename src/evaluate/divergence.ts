@@ -84,7 +84,9 @@ export class DivergenceStatistics {
     this.#kld.add(divergence);
     this.#deltaP.add(deltaP);
     this.#squaredDeltaP.add(deltaP * deltaP);
-    if (sameTop) this.#sameTop++;
+    if (sameTop) {
+      this.#sameTop++;
+    }
   }
 
   /** Perplexity so far. */

@@ -35,7 +35,9 @@ export class LogitsBaseWriter {
 
   async add(logits: Float32Array, score: RowScore): Promise<void> {
     this.#waiting.push(encodeRow(logits, score));
-    if (this.#waiting.length >= this.#rowsTogether) await this.#flush();
+    if (this.#waiting.length >= this.#rowsTogether) {
+      await this.#flush();
+    }
   }
 
   async commit(): Promise<void> {

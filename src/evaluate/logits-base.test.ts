@@ -113,8 +113,9 @@ test("hostile headers and rows are refused", async () => {
     return bytes;
   };
   for (const at of [8, 12, 16]) {
-    for (const value of [0, -1, 2 ** 31 - 1])
+    for (const value of [0, -1, 2 ** 31 - 1]) {
       await assert.rejects(open(changed(at, value)), MalformedInputError);
+    }
   }
   await assert.rejects(open(changed(24, 101)), /base: token 1 is 101, outside the vocabulary of 101/);
   await assert.rejects(open(changed(0, 0)), /does not start with "_logits_"/);

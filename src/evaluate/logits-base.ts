@@ -133,7 +133,9 @@ export function encodeHeader({ context, vocabulary, chunks, tokens }: LogitsBase
   const bytes = new Uint8Array(headerBytes + 4 * tokens.length);
   bytes.set(new TextEncoder().encode(magic));
   const view = new DataView(bytes.buffer);
-  for (const [i, value] of [context, vocabulary, chunks].entries()) view.setInt32(8 + 4 * i, value, true);
+  for (const [i, value] of [context, vocabulary, chunks].entries()) {
+    view.setInt32(8 + 4 * i, value, true);
+  }
   tokens.forEach((token, i) => {
     view.setInt32(headerBytes + 4 * i, token, true);
   });
@@ -146,12 +148,16 @@ export function encodeRow(logits: Float32Array, { top, logSumExp }: RowScore): U
   const view = new DataView(bytes.buffer);
   const max = logits[top] as number;
   let min = max;
-  for (let i = 0; i < logits.length; i++) min = Math.min(min, logits[i] as number);
+  for (let i = 0; i < logits.length; i++) {
+    min = Math.min(min, logits[i] as number);
+  }
   const lowest = Math.max(min, Math.fround(max - range));
   const scale = Math.fround(Math.fround(max - lowest) / codes);
   view.setFloat32(0, scale, true);
   view.setFloat32(4, Math.fround(lowest - max) - Math.fround(logSumExp - max), true);
-  if (scale > 0) encodeCodes(logits, lowest, Math.fround(1 / scale), new Uint16Array(bytes.buffer, 8));
+  if (scale > 0) {
+    encodeCodes(logits, lowest, Math.fround(1 / scale), new Uint16Array(bytes.buffer, 8));
+  }
   return bytes;
 }
 

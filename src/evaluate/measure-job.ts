@@ -90,13 +90,19 @@ async function run(
       scorer.decode(batch);
       const logits = context.logits();
       for (const [row, { chunk, position }] of batch.rows.entries()) {
-        if (position === text.context - 1) continue;
+        if (position === text.context - 1) {
+          continue;
+        }
         const target = text.tokens[chunk * text.context + position + 1] ?? 0;
         const values = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize);
         const score = await scorer.score({ row, chunk, position, scored: position - first, target, values });
-        if (Number.isNaN(score.logSumExp)) throw noNumbers(model.path, chunk, position);
+        if (Number.isNaN(score.logSumExp)) {
+          throw noNumbers(model.path, chunk, position);
+        }
       }
-      if (batch.ends) host.emit({ done: batch.end, total: text.chunks, ppl: scorer.soFar() });
+      if (batch.ends) {
+        host.emit({ done: batch.end, total: text.chunks, ppl: scorer.soFar() });
+      }
     }
     await scorer.finish();
   } finally {
@@ -123,9 +129,12 @@ function createScorer(
   reference: Model | undefined,
   base: LogitsBase | undefined,
 ): Promise<Scorer> | Scorer {
-  if (base !== undefined) return new BaseScorer(text, base);
-  if (reference !== undefined)
+  if (base !== undefined) {
+    return new BaseScorer(text, base);
+  }
+  if (reference !== undefined) {
     return new ReferenceScorer(text, createContext(reference, text, params.threads));
+  }
   return PlainScorer.create(params.save, text, model.facts.vocabularySize);
 }
 

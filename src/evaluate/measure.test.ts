@@ -111,7 +111,9 @@ test("what cannot work is said in one sentence", async (t) => {
     [{ reference: fixture("text/eval.txt") }, /is not a GGUF file/],
     [{ saveLogits: join(folder, "no", "x") }, /folder/],
   ];
-  for (const [options, message] of failures) await assert.rejects(measure(options), message);
+  for (const [options, message] of failures) {
+    await assert.rejects(measure(options), message);
+  }
 });
 
 test("the command prints the comparison, or one JSON object", async () => {

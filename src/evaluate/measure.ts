@@ -89,7 +89,9 @@ export async function measurePerplexity(options: PerplexityOptions): Promise<Per
       tokensPerSecond: result.seconds > 0 ? tokens / result.seconds : 0,
     };
   } finally {
-    if (options.engine === undefined) await engine.close();
+    if (options.engine === undefined) {
+      await engine.close();
+    }
   }
 }
 
@@ -185,7 +187,9 @@ function checkOptions({ context, chunks, reference, base, saveLogits }: Perplexi
 /** What can be known to fail is found out before a model is loaded. */
 async function checkPaths({ text, base, saveLogits }: PerplexityOptions): Promise<void> {
   await checkReadable(base ?? text);
-  if (saveLogits === undefined) return;
+  if (saveLogits === undefined) {
+    return;
+  }
   const trial = await OutputFile.create(saveLogits, 0);
   await trial.discard();
 }

@@ -49,7 +49,9 @@ export class PlainScorer implements Scorer {
 
   /** `save` is the path of the base file. */
   static async create(save: string | undefined, text: TextChunks, vocabulary: number): Promise<PlainScorer> {
-    if (save === undefined) return new PlainScorer(undefined);
+    if (save === undefined) {
+      return new PlainScorer(undefined);
+    }
     return new PlainScorer(await LogitsBaseWriter.create(save, { ...text, vocabulary }));
   }
 
@@ -134,7 +136,9 @@ export class ReferenceScorer implements Scorer {
   score({ row, chunk, position, target, values }: Position): RowScore {
     const expected = this.#logits.subarray(row * values.length, (row + 1) * values.length);
     const { reference, score, divergence } = compareRows(expected, values);
-    if (Number.isNaN(reference.logSumExp)) throw noNumbers(this.#context.model.path, chunk, position);
+    if (Number.isNaN(reference.logSumExp)) {
+      throw noNumbers(this.#context.model.path, chunk, position);
+    }
     this.#statistics.add({
       nll: score.logSumExp - (values[target] ?? Number.NaN),
       referenceNll: reference.logSumExp - (expected[target] ?? Number.NaN),
@@ -161,7 +165,9 @@ export class ReferenceScorer implements Scorer {
 
 /** Decodes a batch of chunks. */
 export function decodeChunks(context: ModelContext, batch: ChunkBatch): void {
-  if (batch.begins) context.clear();
+  if (batch.begins) {
+    context.clear();
+  }
   context.decode(batch.sequences);
 }
 

@@ -19,7 +19,9 @@ function row(seed: number, size = 2049, spread = 4): Float32Array {
 }
 
 test("the exponential is that of Math.exp over the whole range of float32's results", () => {
-  for (let x = 0; x > -104; x -= 0.00717) near(expOfNegative(x), Math.exp(x), 1e-10);
+  for (let x = 0; x > -104; x -= 0.00717) {
+    near(expOfNegative(x), Math.exp(x), 1e-10);
+  }
   assert.equal(expOfNegative(0), 1);
   assert.ok(expOfNegative(-1000) < 1e-75);
   assert.ok(expOfNegative(-Infinity) < 1e-75);

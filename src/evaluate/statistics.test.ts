@@ -5,7 +5,9 @@ import { Moments, percentile } from "./statistics.js";
 
 function momentsOf(values: number[]): Moments {
   const moments = new Moments();
-  for (const value of values) moments.add(value);
+  for (const value of values) {
+    moments.add(value);
+  }
   return moments;
 }
 

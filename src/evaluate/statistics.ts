@@ -20,7 +20,9 @@ export class Moments {
 
   /** Mean and sqrt(variance / (count - 1)); no error for ten values or fewer. */
   estimate(): Estimate {
-    if (this.count === 0) return { mean: 0, error: 0 };
+    if (this.count === 0) {
+      return { mean: 0, error: 0 };
+    }
     const mean = this.sum / this.count;
     const variance = this.sumOfSquares / this.count - mean * mean;
     return { mean, error: variance > 0 && this.count > 10 ? Math.sqrt(variance / (this.count - 1)) : 0 };

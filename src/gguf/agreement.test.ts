@@ -24,7 +24,9 @@ async function allFiles(): Promise<Map<string, Uint8Array>> {
   for (const name of ["tiny-moe-q8_0.gguf", "reference/imatrix.gguf"]) {
     files.set(name, await readFile(join(fixtures, name)));
   }
-  for (const [name, file] of Object.entries(sampleFiles)) files.set(name, ggufBytes(file));
+  for (const [name, file] of Object.entries(sampleFiles)) {
+    files.set(name, ggufBytes(file));
+  }
   return files;
 }
 
@@ -46,7 +48,9 @@ describe("llama.cpp", () => {
 
 describe("Hugging Face's parser", () => {
   it("agrees on every key, value, tensor and offset of every file", async (t) => {
-    for (const [name, bytes] of await allFiles()) await compare(t, name, bytes);
+    for (const [name, bytes] of await allFiles()) {
+      await compare(t, name, bytes);
+    }
   });
 
   it("agrees on arrays of arrays", async (t) => {
@@ -82,7 +86,9 @@ describe("Hugging Face's parser", () => {
       name,
     );
     assert.equal(ours.tensors.length, Number(theirs.metadata.tensor_count), name);
-    if (ours.tensors.length > 0) assert.equal(ours.dataOffset, Number(theirs.tensorDataOffset), name);
+    if (ours.tensors.length > 0) {
+      assert.equal(ours.dataOffset, Number(theirs.tensorDataOffset), name);
+    }
     assert.deepEqual(
       ours.tensors.map(({ name, shape, type, offset }) => [name, shape, traitsOf(type).id, offset]),
       theirs.tensorInfos.map((info) => [
@@ -98,7 +104,9 @@ describe("Hugging Face's parser", () => {
 
 /** A value as Hugging Face's parser gives it: arrays of bare values. */
 function plain(value: MetadataValue): unknown {
-  if (value.type !== "array" || value.itemType !== "array") return value.value;
+  if (value.type !== "array" || value.itemType !== "array") {
+    return value.value;
+  }
   return value.value.map((item: MetadataArray) => plain(item));
 }
 

@@ -47,7 +47,9 @@ export class HeaderCursor {
 
   /** Up to `length` bytes from the beginning of the file, to recognize what it is. */
   async peek(length: number): Promise<Buffer> {
-    if (this.#bytes.byteLength === 0) await this.#grow(0);
+    if (this.#bytes.byteLength === 0) {
+      await this.#grow(0);
+    }
     return this.#bytes.subarray(0, length);
   }
 
@@ -58,7 +60,9 @@ export class HeaderCursor {
       try {
         return parse();
       } catch (signal) {
-        if (!(signal instanceof WindowTooSmall)) throw signal;
+        if (!(signal instanceof WindowTooSmall)) {
+          throw signal;
+        }
         this.position = start;
         await this.#grow(signal.needed);
       }

@@ -37,7 +37,9 @@ export function readType(cursor: HeaderCursor): MetadataType {
 
 /** Reads a value of a type; the cursor's subject names its key. */
 export function readValue(cursor: HeaderCursor, type: MetadataType): MetadataValue {
-  if (type === "array") return readArray(cursor, 1);
+  if (type === "array") {
+    return readArray(cursor, 1);
+  }
   return { type, value: readItem(cursor, type) } as MetadataValue;
 }
 
@@ -52,9 +54,13 @@ function readArray(cursor: HeaderCursor, depth: number): MetadataArray {
   cursor.expect(count * leastBytes[itemType]);
   const value = new Array<unknown>(count);
   if (itemType === "array") {
-    for (let i = 0; i < count; i++) value[i] = readArray(cursor, depth + 1);
+    for (let i = 0; i < count; i++) {
+      value[i] = readArray(cursor, depth + 1);
+    }
   } else {
-    for (let i = 0; i < count; i++) value[i] = readItem(cursor, itemType);
+    for (let i = 0; i < count; i++) {
+      value[i] = readItem(cursor, itemType);
+    }
   }
   return { type: "array", itemType, value } as MetadataArray;
 }

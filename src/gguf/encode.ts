@@ -20,13 +20,19 @@ const integerRanges = {
  * that names the key if a number does not fit its type or arrays are nested too deeply.
  */
 export function writeEntry(writer: ByteWriter, key: string, value: MetadataValue): void {
-  if (key === "") throw new UsageError("a metadata key is empty; name it.");
+  if (key === "") {
+    throw new UsageError("a metadata key is empty; name it.");
+  }
   writeString(writer, key);
   writer.uint32(metadataTypeIds[value.type]);
   const verbatim = rememberedBytes(value);
-  if (verbatim) writer.raw(verbatim);
-  else if (value.type === "array") writeArray(writer, key, value, 1);
-  else writeItem(writer, key, value.type, value.value);
+  if (verbatim) {
+    writer.raw(verbatim);
+  } else if (value.type === "array") {
+    writeArray(writer, key, value, 1);
+  } else {
+    writeItem(writer, key, value.type, value.value);
+  }
 }
 
 /** Writes a string: its length in bytes, then UTF-8. */
@@ -43,9 +49,13 @@ function writeArray(writer: ByteWriter, key: string, array: MetadataArray, depth
   writer.uint32(metadataTypeIds[array.itemType]);
   writer.uint64(BigInt(array.value.length));
   if (array.itemType === "array") {
-    for (const item of array.value) writeArray(writer, key, item, depth + 1);
+    for (const item of array.value) {
+      writeArray(writer, key, item, depth + 1);
+    }
   } else {
-    for (const item of array.value) writeItem(writer, key, array.itemType, item);
+    for (const item of array.value) {
+      writeItem(writer, key, array.itemType, item);
+    }
   }
 }
 
@@ -62,7 +72,9 @@ function writeItem(
   } else if (type === "uint64" || type === "int64") {
     const integer = BigInt(value);
     const wrapped = type === "uint64" ? BigInt.asUintN(64, integer) : BigInt.asIntN(64, integer);
-    if (wrapped !== integer) throw outOfRange(key, type, value);
+    if (wrapped !== integer) {
+      throw outOfRange(key, type, value);
+    }
     writer[type](integer);
   } else {
     const number = Number(value);

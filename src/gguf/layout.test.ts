@@ -136,13 +136,17 @@ describe("a plan that llama.cpp could not load is refused:", () => {
       [{ type: "uint64", value: -1n }, 'key "k": -1 does not fit the type uint64.'],
       [{ type: "array", itemType: "int8", value: [0, 128] }, 'key "k": 128 does not fit the type int8.'],
     ];
-    for (const [value, message] of values) refuses({ metadata: new Map([["k", value]]) }, message);
+    for (const [value, message] of values) {
+      refuses({ metadata: new Map([["k", value]]) }, message);
+    }
   });
 
   it("empty keys and arrays nested too deeply", () => {
     refuses({ metadata: plainMetadata({ "": 1 }) }, "a metadata key is empty; name it.");
     let value: MetadataValue = { type: "array", itemType: "uint8", value: [1] };
-    for (let level = 1; level < 5; level++) value = { type: "array", itemType: "array", value: [value] };
+    for (let level = 1; level < 5; level++) {
+      value = { type: "array", itemType: "array", value: [value] };
+    }
     refuses({ metadata: new Map([["k", value]]) }, 'key "k": arrays are nested more than 4 deep.');
   });
 });

@@ -127,11 +127,15 @@ function writeHeader(
   writer.uint32(currentVersion);
   writer.uint64(BigInt(tensors.length));
   writer.uint64(BigInt(metadata.size));
-  for (const [key, value] of metadata) writeEntry(writer, key, value);
+  for (const [key, value] of metadata) {
+    writeEntry(writer, key, value);
+  }
   for (const [index, { name, shape, type }] of tensors.entries()) {
     writeString(writer, name);
     writer.uint32(shape.length);
-    for (const size of shape) writer.uint64(BigInt(size));
+    for (const size of shape) {
+      writer.uint64(BigInt(size));
+    }
     writer.uint32(traitsOf(type).id);
     writer.uint64(BigInt(relativeOffsets[index] as number));
   }
@@ -141,7 +145,9 @@ function writeHeader(
 
 function recordedAlignment(metadata: Metadata): number {
   const recorded = metadata.get(alignmentKey);
-  if (recorded === undefined) return defaultAlignment;
+  if (recorded === undefined) {
+    return defaultAlignment;
+  }
   if (recorded.type !== "uint32") {
     throw new UsageError(`key "${alignmentKey}" is of type ${recorded.type}; it must be uint32.`);
   }
@@ -152,7 +158,9 @@ function recordedAlignment(metadata: Metadata): number {
 function withAlignment(metadata: Metadata, alignment: number): Metadata {
   const recorded = metadata.get(alignmentKey);
   const effective = recorded === undefined ? defaultAlignment : recorded.value;
-  if (effective === alignment) return metadata;
+  if (effective === alignment) {
+    return metadata;
+  }
   const value: MetadataValue = { type: "uint32", value: alignment };
   return new Map(metadata).set(alignmentKey, value);
 }
@@ -160,7 +168,9 @@ function withAlignment(metadata: Metadata, alignment: number): Metadata {
 function checkNames(tensors: readonly PlannedTensor[]): void {
   const seen = new Set<string>();
   for (const { name } of tensors) {
-    if (seen.has(name)) throw new UsageError(`two tensors are named ${quoted(name)}.`, { tensor: name });
+    if (seen.has(name)) {
+      throw new UsageError(`two tensors are named ${quoted(name)}.`, { tensor: name });
+    }
     seen.add(name);
     const length = Buffer.byteLength(name, "utf8");
     if (length === 0 || length > maxNameBytes) {

@@ -53,9 +53,15 @@ export type Metadata = ReadonlyMap<string, MetadataValue>;
 /** A whole number of any integer type, or undefined if the key is absent or not a number. */
 export function metadataNumber(metadata: Metadata, key: string): number | undefined {
   const entry = metadata.get(key);
-  if (entry === undefined) return undefined;
-  if (typeof entry.value === "number") return entry.value;
-  if (typeof entry.value === "bigint") return Number(entry.value);
+  if (entry === undefined) {
+    return undefined;
+  }
+  if (typeof entry.value === "number") {
+    return entry.value;
+  }
+  if (typeof entry.value === "bigint") {
+    return Number(entry.value);
+  }
   return undefined;
 }
 

@@ -30,7 +30,11 @@ const lookAlikes: readonly (readonly [looksLike: (text: string) => boolean, what
 /** The rest of a sentence that begins with the file's name. `start` is the file's beginning. */
 export function describeNotGguf(start: Buffer): string {
   const text = start.toString("latin1");
-  for (const [looksLike, what] of lookAlikes) if (looksLike(text)) return what;
+  for (const [looksLike, what] of lookAlikes) {
+    if (looksLike(text)) {
+      return what;
+    }
+  }
   const bytes = [...start.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
   return `is not a GGUF file: it begins with the bytes ${bytes}, not with 47 47 55 46 ("GGUF"). Name a GGUF file, or download it again.`;
 }

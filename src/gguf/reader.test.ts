@@ -76,7 +76,9 @@ function withTensors(...tensors: RawTensor[]): Uint8Array {
       for (const [index, { name, sizes = [4n], type = 0, offset }] of tensors.entries()) {
         writeString(writer, name ?? `t${index}`);
         writer.uint32(sizes.length);
-        for (const size of sizes) writer.uint64(size);
+        for (const size of sizes) {
+          writer.uint64(size);
+        }
         writer.uint32(type);
         writer.uint64(offset ?? BigInt(32 * index));
       }
@@ -463,7 +465,9 @@ describe("a header longer than any model's", () => {
     source.read = async (offset, length) => {
       source.reads.push({ offset, length });
       const window = new Uint8Array(length);
-      if (offset === 0) window.set(bytes);
+      if (offset === 0) {
+        window.set(bytes);
+      }
       return window;
     };
     await assert.rejects(readGgufHeader(source), {
@@ -490,7 +494,9 @@ describe("a truncated file", () => {
       const sentence = await refusal(bytes.subarray(0, length));
       assert.match(sentence, /^m\.gguf: .*(is empty|truncated|not a GGUF file)/, `${length} bytes`);
     }
-    for (let length = end; length <= bytes.byteLength; length++) await read(bytes.subarray(0, length));
+    for (let length = end; length <= bytes.byteLength; length++) {
+      await read(bytes.subarray(0, length));
+    }
   });
 
   it("is described by what is cut off", async () => {

@@ -68,7 +68,9 @@ async function readCounts(cursor: HeaderCursor, fileLength: number) {
     cursor.fail("is empty: it has 0 bytes. The download or copy failed; do it again.");
   }
   const start = await cursor.peek(512);
-  if (!start.toString("latin1").startsWith(magic)) cursor.fail(describeNotGguf(start));
+  if (!start.toString("latin1").startsWith(magic)) {
+    cursor.fail(describeNotGguf(start));
+  }
   return await cursor.record(() => {
     cursor.position = magic.length;
     const version = cursor.uint32();
@@ -80,7 +82,9 @@ async function readCounts(cursor: HeaderCursor, fileLength: number) {
 }
 
 function checkVersion(cursor: HeaderCursor, version: number): asserts version is 2 | 3 {
-  if (version === 2 || version === 3) return;
+  if (version === 2 || version === 3) {
+    return;
+  }
   if (version === 1) {
     cursor.fail(
       "is GGUF version 1, which llama.cpp no longer reads either. Download a newer file or convert the original model again.",
@@ -114,13 +118,17 @@ async function readMetadata(cursor: HeaderCursor, count: number): Promise<Metada
     spans.push({ value, start, end: cursor.position });
   }
   const header = cursor.consumed();
-  for (const { value, start, end } of spans) rememberBytes(value, header.subarray(start, end));
+  for (const { value, start, end } of spans) {
+    rememberBytes(value, header.subarray(start, end));
+  }
   return metadata;
 }
 
 function readAlignment(cursor: HeaderCursor, metadata: Metadata): number {
   const entry = metadata.get(alignmentKey);
-  if (entry === undefined) return defaultAlignment;
+  if (entry === undefined) {
+    return defaultAlignment;
+  }
   if (entry.type !== "uint32") {
     cursor.fail(`key "${alignmentKey}" is of type ${entry.type}; it must be uint32. Write the file again.`, {
       key: alignmentKey,

@@ -24,7 +24,9 @@ export interface SplitName {
 /** The parts of `PREFIX-00001-of-00003.gguf`, or undefined if the name is not of that form. */
 export function parseSplitName(path: string): SplitName | undefined {
   const match = /^(.*)-(\d{5,})-of-(\d{5,})\.gguf$/s.exec(path);
-  if (!match) return undefined;
+  if (!match) {
+    return undefined;
+  }
   const [, prefix = "", number, count] = match;
   return { prefix, index: Number(number) - 1, count: Number(count) };
 }
@@ -38,7 +40,9 @@ export function splitPath({ prefix, index, count }: SplitName): string {
 /** The metadata without the three keys that belong to one file of a set. */
 export function withoutSplitKeys(metadata: Metadata): Metadata {
   const rest = new Map(metadata);
-  for (const key of [indexKey, countKey, tensorCountKey]) rest.delete(key);
+  for (const key of [indexKey, countKey, tensorCountKey]) {
+    rest.delete(key);
+  }
   return rest;
 }
 
@@ -70,7 +74,9 @@ export async function openShards(path: string, open: OpenSource): Promise<OpenSh
   try {
     const first = await openShard(path, open, shards);
     const count = metadataNumber(first.header.metadata, countKey) ?? 1;
-    if (count <= 1) return shards;
+    if (count <= 1) {
+      return shards;
+    }
     const name = firstOfSet(first, count);
     for (let index = 1; index < count; index++) {
       const shard = await openLater(path, splitPath({ ...name, index }), open, shards);
@@ -107,7 +113,9 @@ async function openLater(
   try {
     return await openShard(path, open, shards);
   } catch (error) {
-    if (!(error instanceof EnvironmentError) || systemErrorCode(error.cause) !== "ENOENT") throw error;
+    if (!(error instanceof EnvironmentError) || systemErrorCode(error.cause) !== "ENOENT") {
+      throw error;
+    }
     throw new EnvironmentError(
       `${path}: is missing; it belongs to the same model as ${first}. Put all files of the set into one folder.`,
       { file: path },
@@ -142,7 +150,9 @@ function firstOfSet({ source, header }: OpenShard, count: number): SplitName {
 function checkMember({ source, header }: OpenShard, index: number, count: number): void {
   const ownIndex = metadataNumber(header.metadata, indexKey);
   const ownCount = metadataNumber(header.metadata, countKey);
-  if (ownIndex === index && ownCount === count) return;
+  if (ownIndex === index && ownCount === count) {
+    return;
+  }
   const own =
     ownIndex === undefined || ownCount === undefined
       ? "no file of a split model"

@@ -25,7 +25,9 @@ export async function readCheckpoint(path: string, run: string): Promise<Imatrix
     const imatrix = await readImatrixFile(path);
     return imatrix.run === run ? imatrix : undefined;
   } catch (error) {
-    if (error instanceof LopsidedError) return undefined;
+    if (error instanceof LopsidedError) {
+      return undefined;
+    }
     throw error;
   }
 }
@@ -39,7 +41,9 @@ export async function writeCheckpoint(path: string, imatrix: Imatrix): Promise<v
   try {
     const file = await open(temporary, "w");
     try {
-      for (const part of ggufParts(imatrix)) await file.writeFile(part);
+      for (const part of ggufParts(imatrix)) {
+        await file.writeFile(part);
+      }
       await file.sync();
     } finally {
       await file.close();
@@ -47,7 +51,9 @@ export async function writeCheckpoint(path: string, imatrix: Imatrix): Promise<v
     await rename(temporary, path);
   } catch (cause) {
     const code = systemErrorCode(cause);
-    if (code === undefined) throw cause;
+    if (code === undefined) {
+      throw cause;
+    }
     await rm(temporary, { force: true }).catch(() => {});
     const reason =
       code === "ENOSPC" || code === "EDQUOT" ? "the disk is full" : `it cannot be written (${code})`;

@@ -5,7 +5,9 @@ import { MalformedInputError } from "../errors.js";
 export function checkSums(file: string, name: string, sums: Float32Array): void {
   for (let i = 0; i < sums.length; i++) {
     const value = sums[i] ?? Number.NaN;
-    if (value >= 0 && value < Infinity) continue;
+    if (value >= 0 && value < Infinity) {
+      continue;
+    }
     throw new MalformedInputError(
       `${file}: entry "${name}" has the value ${value} at position ${i}; sums of squares are finite and not negative. Compute the imatrix again, from a model that is not damaged.`,
       { file, tensor: name },

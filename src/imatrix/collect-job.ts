@@ -70,7 +70,9 @@ async function collect(
       observers,
       from,
       async onDone(done) {
-        if (Math.floor(done / params.saveEvery) === Math.floor(saved / params.saveEvery)) return;
+        if (Math.floor(done / params.saveEvery) === Math.floor(saved / params.saveEvery)) {
+          return;
+        }
         await save(done);
         saved = done;
       },
@@ -79,7 +81,9 @@ async function collect(
   const seconds = await (moments
     ? collectPass(moments, params, host, chunks, (observer) => decode([collector, observer]))
     : decode([collector]));
-  if (saved < chunks) await save(chunks);
+  if (saved < chunks) {
+    await save(chunks);
+  }
   return { chunks, resumedFrom: from, seconds };
 }
 

@@ -44,7 +44,9 @@ function product(weight: Fake, input: Fake, choice?: Fake): NativeTensor {
 
 function collect(nodes: NativeTensor[], processOutput = false) {
   const collector = new ImatrixCollector({ processOutput });
-  for (const node of nodes) collector.observe(node);
+  for (const node of nodes) {
+    collector.observe(node);
+  }
   return Object.fromEntries(
     [...collector.entries].map(([name, { sums, counts }]) => [
       name,

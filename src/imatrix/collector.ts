@@ -34,16 +34,23 @@ export class ImatrixCollector implements Observer {
   }
 
   wants(node: NativeTensor): boolean {
-    if (node.operation === "MUL_MAT_ID") return true;
+    if (node.operation === "MUL_MAT_ID") {
+      return true;
+    }
     const input = operandOf(node, 1);
-    if (input.shape[1] < fewestRows || input.type !== "F32") return false;
+    if (input.shape[1] < fewestRows || input.type !== "F32") {
+      return false;
+    }
     const name = weightName(operandOf(node, 0));
     return name.startsWith("blk.") || (this.#options.processOutput && name === "output.weight");
   }
 
   observe(node: NativeTensor): void {
-    if (node.operation === "MUL_MAT_ID") this.#addRouted(node);
-    else this.#addDense(node);
+    if (node.operation === "MUL_MAT_ID") {
+      this.#addRouted(node);
+    } else {
+      this.#addDense(node);
+    }
   }
 
   /**
@@ -53,7 +60,9 @@ export class ImatrixCollector implements Observer {
   checkFinite(model: string): void {
     for (const [name, { sums, counts }] of this.entries) {
       const bad = sums.findIndex((sum) => !Number.isFinite(sum));
-      if (bad < 0) continue;
+      if (bad < 0) {
+        continue;
+      }
       const expert = counts.length > 1 ? ` of expert ${Math.floor((bad * counts.length) / sums.length)}` : "";
       throw new MalformedInputError(
         `${model}: the inputs of "${name}"${expert} are not finite numbers. The model's weights are damaged, or its activations overflow: check the file, or calibrate with a higher precision.`,
@@ -115,7 +124,9 @@ export class ImatrixCollector implements Observer {
     }
     this.#reducer.addSquares(sums, input.float32(), columns, additions);
     const rowsPerMatrix = Math.floor((rowCount * outer * outermost) / (matrices * matrixGroups));
-    for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + rowsPerMatrix;
+    for (let i = 0; i < counts.length; i++) {
+      counts[i] = (counts[i] ?? 0) + rowsPerMatrix;
+    }
   }
 
   #entryOf(weight: NativeTensor, columns: number, matrices: number, countsLength: number): ImatrixEntry {

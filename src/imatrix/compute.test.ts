@@ -148,7 +148,9 @@ test("a run that was killed goes on where it was, and ends with the same bytes",
   const run = spawn(process.execPath, [main, "imatrix", model, text, "-o", killed, ...options], {
     stdio: "ignore",
   });
-  while (!existsSync(`${killed}.partial`) && run.exitCode === null) await sleep(5);
+  while (!existsSync(`${killed}.partial`) && run.exitCode === null) {
+    await sleep(5);
+  }
   run.kill("SIGKILL");
   await once(run, "exit");
   assert.equal(existsSync(killed), false);
@@ -200,6 +202,8 @@ test("what cannot work is said in one sentence before anything is written", asyn
     [{ model: fixture("text/eval.txt") }, /is not a GGUF file/],
     [{ output: join(folder, "no", "x.gguf") }, /folder/],
   ];
-  for (const [options, message] of failures) await assert.rejects(compute(output, options), message);
+  for (const [options, message] of failures) {
+    await assert.rejects(compute(output, options), message);
+  }
   assert.deepEqual(await readdir(folder), ["short.txt"]);
 });

@@ -100,7 +100,9 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   checkNumbers(options, context);
   await checkPaths(options);
   const oneKind = options.moments && varietyWarning(await readText(options.text));
-  if (oneKind !== undefined) options.onWarning?.(oneKind);
+  if (oneKind !== undefined) {
+    options.onWarning?.(oneKind);
+  }
   const merged = await Promise.all((options.merge ?? []).map(readImatrixFile));
   const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
@@ -112,7 +114,9 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
     const running = runOptions(options, passes.length);
     const collected = await engine.run(collectImatrix, { ...params, moments }, running(1));
     for (const [i, pass] of later.entries()) {
-      if (!(await isDone(pass))) await engine.run(collectMoments, { ...params, pass }, running(i + 2));
+      if (!(await isDone(pass))) {
+        await engine.run(collectMoments, { ...params, pass }, running(i + 2));
+      }
     }
     const momentsCoverage = options.moments && (await joinPasses(passes, options.moments.output));
     const { run: _, ...own } = await readImatrixFile(checkpoint);
@@ -123,7 +127,11 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
     await rm(checkpoint, { force: true });
     const warning = coverageWarning(imatrix);
     const momentsTooThin = momentsCoverage && momentsWarning(momentsCoverage);
-    for (const text of [warning, momentsTooThin]) if (text !== undefined) options.onWarning?.(text);
+    for (const text of [warning, momentsTooThin]) {
+      if (text !== undefined) {
+        options.onWarning?.(text);
+      }
+    }
     const computed = (collected.chunks - collected.resumedFrom) * context;
     return {
       output: options.output,
@@ -142,13 +150,17 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   } catch (error) {
     throw error instanceof CancelledError ? stopped(options.output, checkpoint, error) : error;
   } finally {
-    if (options.engine === undefined) await engine.close();
+    if (options.engine === undefined) {
+      await engine.close();
+    }
   }
 }
 
 /** The error for a run that the user stopped: says whether something was kept. */
 function stopped(output: string, checkpoint: string, cause: CancelledError): CancelledError {
-  if (!existsSync(checkpoint)) return cause;
+  if (!existsSync(checkpoint)) {
+    return cause;
+  }
   return new CancelledError(
     `${output}: stopped. Statistics up to the last saving are in ${checkpoint}; the same command goes on from there.`,
     { file: output, checkpoint },
@@ -159,7 +171,9 @@ function stopped(output: string, checkpoint: string, cause: CancelledError): Can
 /** Passes over the text that the moments take; none without moments. */
 async function momentsPasses(options: ImatrixOptions, params: ReturnType<typeof collectParams>) {
   const { moments, model, maxMemory = momentsShare * memoryLimitBytes() } = options;
-  if (moments === undefined) return [];
+  if (moments === undefined) {
+    return [];
+  }
   const { text, context, chunks, parseSpecial } = params;
   return planPasses({ ...moments, model, text, context, chunks, parseSpecial, memory: maxMemory });
 }

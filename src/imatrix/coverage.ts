@@ -40,7 +40,9 @@ export function expertCoverage(imatrix: Imatrix): ExpertCoverage[] {
 export function coverageWarning(imatrix: Imatrix): string | undefined {
   const coverage = expertCoverage(imatrix);
   const thin = coverage.flatMap(({ tokens }) => tokens.filter((count) => count < thinExpertTokens));
-  if (thin.length === 0) return undefined;
+  if (thin.length === 0) {
+    return undefined;
+  }
   const unseen = thin.filter((count) => count === 0).length;
   const total = coverage.reduce((sum, { experts }) => sum + experts, 0);
   const worst = coverage.reduce((a, b) => (b.fewest < a.fewest ? b : a));

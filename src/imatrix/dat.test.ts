@@ -57,8 +57,11 @@ test("every cut but those before the optional end is an error", async () => {
   const allowed = [whole.length - 9, whole.length - 5];
   for (let length = 0; length < whole.length; length++) {
     const reading = read(whole.subarray(0, length));
-    if (allowed.includes(length)) await reading;
-    else await assert.rejects(reading, MalformedInputError, `cut at ${length}`);
+    if (allowed.includes(length)) {
+      await reading;
+    } else {
+      await assert.rejects(reading, MalformedInputError, `cut at ${length}`);
+    }
   }
 });
 

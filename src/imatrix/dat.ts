@@ -35,7 +35,9 @@ export async function readDat(source: ByteSource): Promise<Imatrix> {
     }
     const calls = await cursor.int32();
     const values = await cursor.int32();
-    if (calls < 0 || values < 1) throw entryError(source.name, name, `has ${calls} calls, ${values} values.`);
+    if (calls < 0 || values < 1) {
+      throw entryError(source.name, name, `has ${calls} calls, ${values} values.`);
+    }
     const sums = floatsOf(await cursor.bytes(4 * values));
     checkSums(source.name, name, sums);
     entries.set(name, { sums, counts: Float64Array.of(calls) });
@@ -72,7 +74,9 @@ export function* datParts(imatrix: Imatrix): Generator<Uint8Array> {
   yield int32s(stored.length);
   for (const name of stored) {
     const entry = imatrix.entries.get(name);
-    if (entry === undefined) continue;
+    if (entry === undefined) {
+      continue;
+    }
     const text = encoder.encode(name);
     const { calls, values } =
       imatrix.format === "dat" ? asRead(entry) : scaledMeans(entry, imatrix.chunkSize);
@@ -107,7 +111,9 @@ function scaledMeans(entry: ImatrixEntry, chunkSize: number): { calls: number; v
 function int32s(...values: number[]): Uint8Array {
   const bytes = new Uint8Array(4 * values.length);
   const view = new DataView(bytes.buffer);
-  for (const [i, value] of values.entries()) view.setInt32(4 * i, value, true);
+  for (const [i, value] of values.entries()) {
+    view.setInt32(4 * i, value, true);
+  }
   return bytes;
 }
 

@@ -27,12 +27,16 @@ export async function readImatrixGguf(source: ByteSource): Promise<Imatrix> {
   const sums = bySuffix(tensors, sumsSuffix);
   const counts = bySuffix(tensors, countsSuffix);
   for (const name of counts.keys()) {
-    if (!sums.has(name)) throw entryError(source.name, name, "has counts but no sums.");
+    if (!sums.has(name)) {
+      throw entryError(source.name, name, "has counts but no sums.");
+    }
   }
   const entries = new Map<string, ImatrixEntry>();
   for (const [name, sumsTensor] of sums) {
     const countsTensor = counts.get(name);
-    if (countsTensor === undefined) throw entryError(source.name, name, "has sums but no counts.");
+    if (countsTensor === undefined) {
+      throw entryError(source.name, name, "has sums but no counts.");
+    }
     entries.set(name, await readEntry(source, name, sumsTensor, countsTensor));
   }
   if (entries.size === 0) {
@@ -133,12 +137,16 @@ async function readEntry(
 }
 
 function wholeCount(file: string, name: string, count: number): number {
-  if (count >= 0 && count <= Number.MAX_SAFE_INTEGER) return Math.round(count);
+  if (count >= 0 && count <= Number.MAX_SAFE_INTEGER) {
+    return Math.round(count);
+  }
   throw entryError(file, name, `counts ${count} tokens.`);
 }
 
 function tensorsOf(name: string, entry: ImatrixEntry | undefined) {
-  if (entry === undefined) return [];
+  if (entry === undefined) {
+    return [];
+  }
   const matrices = entry.counts.length;
   return [
     {
@@ -165,6 +173,8 @@ function metadataOf(imatrix: Imatrix): Metadata {
   if (imatrix.priorWeight !== undefined) {
     metadata.set(priorKey, { type: "float32", value: imatrix.priorWeight });
   }
-  if (imatrix.run !== undefined) metadata.set(runKey, { type: "string", value: imatrix.run });
+  if (imatrix.run !== undefined) {
+    metadata.set(runKey, { type: "string", value: imatrix.run });
+  }
   return metadata;
 }

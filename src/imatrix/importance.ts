@@ -44,14 +44,18 @@ export function importanceOf(
   const { columns, experts } = options;
   const name = [tensorName, ...sameInputs(tensorName)].find((candidate) => imatrix.entries.has(candidate));
   const entry = name === undefined ? undefined : imatrix.entries.get(name);
-  if (name === undefined || entry === undefined) return undefined;
+  if (name === undefined || entry === undefined) {
+    return undefined;
+  }
   checkShape(imatrix, tensorName, name, entry, options);
   const priorWeight = options.priorWeight ?? imatrix.priorWeight ?? defaultPriorWeight;
   const prior = entry.counts.length > 1 && priorWeight > 0 ? averageExpert(entry, columns) : undefined;
   const rows = Array.from({ length: experts }, (_, expert) => {
     const sums = entry.sums.subarray(expert * columns, (expert + 1) * columns);
     const count = entry.counts[entry.counts.length === 1 ? 0 : expert] ?? 0;
-    if (prior !== undefined) return shrunk(sums, count, prior, priorWeight);
+    if (prior !== undefined) {
+      return shrunk(sums, count, prior, priorWeight);
+    }
     return plainMean(sums, count, imatrix.format === "dat" ? sums : undefined);
   });
   return { experts: rows, entry: name, unseen: unseenExperts(entry) };
@@ -70,7 +74,9 @@ export function withPrior(imatrix: Imatrix, weight: number): Imatrix {
 
 function entryWithPrior(entry: ImatrixEntry, weight: number): ImatrixEntry {
   const { sums, counts } = entry;
-  if (counts.length === 1 || weight === 0 || mostTokens(entry) === 0) return entry;
+  if (counts.length === 1 || weight === 0 || mostTokens(entry) === 0) {
+    return entry;
+  }
   const columns = sums.length / counts.length;
   const prior = averageExpert(entry, columns);
   return {
@@ -87,7 +93,9 @@ export function unseenExperts(entry: ImatrixEntry): number[] {
 /** Names of the tensors that see the same inputs: gate, up and gate_up, routed, shared or dense. */
 function sameInputs(tensorName: string): string[] {
   const match = /^(.*\.ffn_)(gate|up|gate_up)((?:_(?:ch)?exps|_shexp)?\.weight)$/.exec(tensorName);
-  if (match === null) return [];
+  if (match === null) {
+    return [];
+  }
   const [, layer, own, rest] = match;
   return ["gate", "up", "gate_up"].filter((part) => part !== own).map((part) => `${layer}${part}${rest}`);
 }
@@ -108,7 +116,9 @@ function shrunk(sums: Float32Array, count: number, prior: Float64Array, weight: 
 function averageExpert(entry: ImatrixEntry, columns: number): Float64Array {
   const tokens = entry.counts.reduce((total, count) => total + count, 0);
   const mean = new Float64Array(columns);
-  if (tokens === 0) return mean.fill(1);
+  if (tokens === 0) {
+    return mean.fill(1);
+  }
   for (let start = 0; start < entry.sums.length; start += columns) {
     for (let column = 0; column < columns; column++) {
       mean[column] = (mean[column] ?? 0) + (entry.sums[start + column] ?? 0);
@@ -126,7 +136,9 @@ function checkShape(
 ): void {
   const matrices = entry.sums.length / columns;
   const countsFit = entry.counts.length === 1 || entry.counts.length === experts;
-  if (matrices === experts && countsFit) return;
+  if (matrices === experts && countsFit) {
+    return;
+  }
   const found =
     entry.counts.length === 1
       ? `${entry.sums.length} values`

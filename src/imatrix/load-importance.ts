@@ -28,7 +28,9 @@ export async function loadImportance(
   if (includeWeights.length > 0 && excludeWeights.length > 0) {
     throw new UsageError("--include-weights and --exclude-weights contradict each other; use one.");
   }
-  if (path === undefined) return undefined;
+  if (path === undefined) {
+    return undefined;
+  }
   const imatrix = await readImatrixFile(path);
   const contains = (name: string, parts: readonly string[]) => parts.some((part) => name.includes(part));
   const kept = [...imatrix.entries].filter(

@@ -14,8 +14,11 @@ export function mergeImatrices(parts: readonly Imatrix[], chunkSize = chunkSizeO
   for (const part of parts) {
     for (const [name, entry] of countedByTokens(part, chunkSize).entries) {
       const known = entries.get(name);
-      if (known === undefined) entries.set(name, { sums: entry.sums.slice(), counts: entry.counts.slice() });
-      else entries.set(name, added(part.name, name, known, entry));
+      if (known === undefined) {
+        entries.set(name, { sums: entry.sums.slice(), counts: entry.counts.slice() });
+      } else {
+        entries.set(name, added(part.name, name, known, entry));
+      }
     }
   }
   const tokens = [...entries.values()].reduce((most, entry) => Math.max(most, mostTokens(entry)), 0);
@@ -35,7 +38,9 @@ export function mergeImatrices(parts: readonly Imatrix[], chunkSize = chunkSizeO
  * tensor, and an expert that saw no token looks like any other.
  */
 export function countedByTokens(imatrix: Imatrix, chunkSize: number): Imatrix {
-  if (imatrix.format === "gguf") return imatrix;
+  if (imatrix.format === "gguf") {
+    return imatrix;
+  }
   const entries = new Map(
     [...imatrix.entries].map(([name, { sums, counts }]) => [
       name,
@@ -47,7 +52,9 @@ export function countedByTokens(imatrix: Imatrix, chunkSize: number): Imatrix {
 
 function chunkSizeOf(parts: readonly Imatrix[]): number {
   const size = parts.find((part) => part.chunkSize > 0)?.chunkSize;
-  if (size !== undefined) return size;
+  if (size !== undefined) {
+    return size;
+  }
   throw new UsageError(
     `${parts.map((part) => part.name).join(", ")}: .dat files do not say how many tokens their chunks have; give the context they were made with (--ctx).`,
   );

@@ -1,7 +1,7 @@
 /** The stage `imatrix`: calibration, and the second moments if they are to be used. */
 import { basename } from "node:path";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { MIRRORED_VERSION } from "../engine/native.js";
+import { mirroredVersion } from "../engine/native.js";
 import { computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { engineOptions, type MakeRun } from "./run.js";
@@ -43,7 +43,7 @@ export async function calibrate(
       "calibration chunks": [context, chunks, parseSpecial],
       moments: moments !== undefined,
       "prior weight": priorWeight,
-      "llama.cpp": MIRRORED_VERSION,
+      "llama.cpp": mirroredVersion,
     },
     run: async (stage) => {
       const result = await computeImatrix({

@@ -39,7 +39,9 @@ export async function describe(run: MakeRun, { sha256 }: Recorded): Promise<Desc
 async function keepEdited({ options, folder }: MakeRun, card: string): Promise<void> {
   const [written] = folder.state.finished("card")?.files ?? [];
   const found = await stat(card).catch(() => undefined);
-  if (found === undefined || (await sha256OfFile(card)) === written?.sha256) return;
+  if (found === undefined || (await sha256OfFile(card)) === written?.sha256) {
+    return;
+  }
   const aside = folder.file("README.edited.md");
   await rename(card, aside);
   options.onWarning?.(`${card} was edited and is now out of date: it was kept as ${aside}.`);

@@ -33,11 +33,15 @@ export async function downloadModel(
 ): Promise<string[]> {
   const source = await openModel(model, { signal: options.signal });
   try {
-    if (!options.continues) await rm(folder, { recursive: true, force: true });
+    if (!options.continues) {
+      await rm(folder, { recursive: true, force: true });
+    }
     await mkdir(folder, { recursive: true });
     const places = source.files.map((file) => ({ file, path: join(folder, basename(file.name)) }));
     let there = 0;
-    for (const { path } of places) there += (await sizeOf(path)) ?? (await sizeOf(partialPathOf(path))) ?? 0;
+    for (const { path } of places) {
+      there += (await sizeOf(path)) ?? (await sizeOf(partialPathOf(path))) ?? 0;
+    }
     await checkRoom(folder, folder, source.byteLength - there);
     let done = 0;
     for (const { file, path } of places) {
@@ -51,7 +55,9 @@ export async function downloadModel(
           detail,
         });
       };
-      if ((await sizeOf(path)) === undefined) await downloadFile(file, path, onBytes, options);
+      if ((await sizeOf(path)) === undefined) {
+        await downloadFile(file, path, onBytes, options);
+      }
       done += file.byteLength;
     }
     await syncFolder(folder);
@@ -119,9 +125,13 @@ async function checkChecksum(
   partial: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (!file.name.startsWith("hf://")) return;
+  if (!file.name.startsWith("hf://")) {
+    return;
+  }
   const [wanted, found] = [await file.remote?.sha256(), await sha256OfFile(partial, signal)];
-  if (wanted === found) return;
+  if (wanted === found) {
+    return;
+  }
   await rm(partial, { force: true });
   throw new EnvironmentError(
     `${file.name}: what was downloaded has the SHA-256 ${found} instead of ${wanted} and was removed; run the command again.`,

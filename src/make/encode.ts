@@ -103,6 +103,8 @@ export async function checkTypes(
       { model: shown },
     );
   }
-  if (hasBudget(options)) return { bytes: options.size };
+  if (hasBudget(options)) {
+    return { bytes: options.size };
+  }
   return await quantize({ model, recipe, output: "planned.gguf", dryRun: true });
 }

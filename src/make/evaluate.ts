@@ -1,7 +1,7 @@
 /** The stages `evaluate` and `baseline`: how far the model, and a common quantization, are from the source. */
 import { rm } from "node:fs/promises";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { MIRRORED_VERSION } from "../engine/native.js";
+import { mirroredVersion } from "../engine/native.js";
 import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
 import { openModel } from "../model/open.js";
 import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
@@ -42,14 +42,16 @@ export async function evaluate(
 ): Promise<Evaluated | undefined> {
   const { options, stages } = run;
   const text = options.evaluate;
-  if (text === undefined) return undefined;
+  if (text === undefined) {
+    return undefined;
+  }
   const textSha256 = await sha256OfFile(text, options.signal);
   const { evaluationContext: context = 512, evaluationChunks: chunks = 200, parseSpecial = false } = options;
   const inputs = {
     source: facts.identity,
     "evaluation text": textSha256,
     "evaluation chunks": [context, chunks, parseSpecial],
-    "llama.cpp": MIRRORED_VERSION,
+    "llama.cpp": mirroredVersion,
   };
   const measure = async (stage: StageContext, model: string) =>
     await measurePerplexity({
@@ -83,7 +85,9 @@ async function evaluateBaseline(
 ): Promise<Evaluated["baseline"]> {
   const { options, folder, stages } = run;
   const baseline = await baselineOf(options);
-  if (baseline.kind === "none") return undefined;
+  if (baseline.kind === "none") {
+    return undefined;
+  }
   const isBuilt = baseline.kind === "mixture";
   const name = isBuilt ? baseline.name : baseline.path;
   const identity = {
@@ -96,7 +100,9 @@ async function evaluateBaseline(
   const checked = await taskCheck(run, { stage: "check baseline", model: path, identity });
   // A baseline that was measured and removed is not built again.
   const isNeeded = !stages.isFinished("baseline", inputs) || checked?.isFinished() === false;
-  if (isBuilt && isNeeded) await buildBaseline(run, source, calibration, name, path, identity);
+  if (isBuilt && isNeeded) {
+    await buildBaseline(run, source, calibration, name, path, identity);
+  }
   const done = await stages.run({
     name: "baseline",
     inputs,

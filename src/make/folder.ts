@@ -83,6 +83,8 @@ export class MakeFolder {
 
 async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (leftover.test(name)) await rm(join(folder, name), { force: true });
+    if (leftover.test(name)) {
+      await rm(join(folder, name), { force: true });
+    }
   }
 }

@@ -94,9 +94,13 @@ describe("lopsided make", () => {
     assert.deepEqual(await checksums(folder), bytes);
 
     const leftovers = [".tiny-moe-asym-Q2_K.gguf.partial", ".lopsided/baseline-Q5_K_M.gguf"];
-    for (const file of leftovers) await writeFile(join(folder, file), "of a run with other options");
+    for (const file of leftovers) {
+      await writeFile(join(folder, file), "of a run with other options");
+    }
     const other = await madeWith(folder, ["--recipe", "Q4_K_M"]);
-    for (const file of leftovers) assert.ok(!existsSync(join(folder, file)), file);
+    for (const file of leftovers) {
+      assert.ok(!existsSync(join(folder, file)), file);
+    }
     assert.deepEqual(other.skipped, ["source", "imatrix"]);
     assert.equal(other.model, join(folder, "tiny-moe-Q4_K_M.gguf"));
     assert.ok(!existsSync(first.model));
@@ -176,7 +180,9 @@ describe("lopsided make", () => {
       "--recipe",
       "Q8_0",
     ];
-    for (const status of [0, 0]) assert.equal((await lopsided(args)).status, status);
+    for (const status of [0, 0]) {
+      assert.equal((await lopsided(args)).status, status);
+    }
     assert.ok(server.bytesSent < 1.2 * file.byteLength);
     const evaluation = await readFile(join(folder, "evaluation.json"), "utf8");
     assert.equal(JSON.parse(evaluation).source.given, address);

@@ -63,7 +63,9 @@ export async function make(options: MakeOptions): Promise<MakeResult> {
     const progress = new MakeProgress(plannedStages(options, facts), (event) => options.onProgress?.(event));
     const skipped: string[] = [];
     const onStage = (event: StageEvent) => {
-      if (event.event === "skipped") skipped.push(event.stage);
+      if (event.event === "skipped") {
+        skipped.push(event.stage);
+      }
       options.onStage?.(event);
       progress.stage(event);
     };
@@ -111,7 +113,9 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
 
 function warnOfSize({ onWarning }: MakeOptions, { bytes, model }: SourceFacts): void {
   const memory = memoryLimitBytes();
-  if (bytes <= memory) return;
+  if (bytes <= memory) {
+    return;
+  }
   onWarning?.(
     `${model}: its ${bytes} bytes are more than the ${memory} bytes of memory; it runs from the disk, which takes long.`,
   );

@@ -11,7 +11,9 @@ describe("the name of a variant", () => {
   it("is the recipe's name and a label that Hugging Face finds, in a set of files too", async () => {
     const recipe = await loadRecipe("asym-2bit-experts");
     for (const { name: type, quantized, canEncode } of types.values()) {
-      if (!quantized || !canEncode) continue;
+      if (!quantized || !canEncode) {
+        continue;
+      }
       const variant = variantName(recipe, type);
       assert.ok(variant.startsWith(`asym-${type}`), variant);
       for (const end of ["", "-00001-of-00003"]) {

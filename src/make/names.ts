@@ -37,7 +37,9 @@ export function baseNameOf(model: string): string {
  */
 export function variantName({ name, base, rules }: Recipe, mainType: TypeName): string {
   const label = labels.get(mainType) ?? mainType;
-  if (rules.length === 0) return isFtype(base) ? base : label;
+  if (rules.length === 0) {
+    return isFtype(base) ? base : label;
+  }
   const words = name.split("-");
   const end = words.findIndex((word) => /\d/.test(word));
   const prefix = words.slice(0, end < 0 ? words.length : end).join("-");
@@ -49,7 +51,9 @@ export function mainTypeOf(
   tensors: readonly { readonly type: TypeName; readonly parameters: number }[],
 ): TypeName {
   const sums = new Map<TypeName, number>();
-  for (const { type, parameters } of tensors) sums.set(type, (sums.get(type) ?? 0) + parameters);
+  for (const { type, parameters } of tensors) {
+    sums.set(type, (sums.get(type) ?? 0) + parameters);
+  }
   const [first] = [...sums].sort((a, b) => b[1] - a[1]);
   return first?.[0] ?? "F32";
 }

@@ -77,7 +77,11 @@ export async function checkMakeOptions(options: MakeOptions): Promise<void> {
   if (context !== undefined && memory === undefined) {
     throw new UsageError("--ctx is the context that --memory makes room for; give --memory too.");
   }
-  for (const path of [calibration, evaluate, tasks]) if (path !== undefined) await checkReadable(path);
+  for (const path of [calibration, evaluate, tasks]) {
+    if (path !== undefined) {
+      await checkReadable(path);
+    }
+  }
   await baselineOf(options);
 }
 
@@ -99,7 +103,9 @@ export type Baseline =
 
 /** Throws a UsageError for a baseline that is neither a file nor a mixture's name. */
 export async function baselineOf({ baseline = "Q4_K_M", evaluate }: MakeOptions): Promise<Baseline> {
-  if (evaluate === undefined || baseline === "none") return { kind: "none" };
+  if (evaluate === undefined || baseline === "none") {
+    return { kind: "none" };
+  }
   const found = await stat(baseline).catch(() => undefined);
   if (found?.isFile() || isPath(baseline)) {
     await checkReadable(baseline);

@@ -45,8 +45,11 @@ export class MakeProgress {
       this.#number++;
       this.#current = { name: event.stage, weight, fraction: 0, begun: this.#now() };
     } else {
-      if (event.event === "skipped") this.#number++;
-      else this.#takeStock(weight);
+      if (event.event === "skipped") {
+        this.#number++;
+      } else {
+        this.#takeStock(weight);
+      }
       this.#over += weight;
       this.#current = undefined;
     }
@@ -56,7 +59,9 @@ export class MakeProgress {
   /** Takes note of how far the stage under way is. */
   readonly update = ({ step, done, total, unit, detail }: Progress): void => {
     const current = this.#current;
-    if (current === undefined) return;
+    if (current === undefined) {
+      return;
+    }
     const fraction = preludes.has(step) || total <= 0 ? 0 : Math.min(1, done / total);
     current.fraction = Math.max(current.fraction, fraction);
     const what = step === current.name ? step : `${current.name}: ${step}`;
@@ -64,7 +69,9 @@ export class MakeProgress {
   };
 
   #takeStock(weight: number): void {
-    if (this.#current === undefined) return;
+    if (this.#current === undefined) {
+      return;
+    }
     this.#worked += weight;
     this.#workedSeconds += this.#now() - this.#current.begun;
   }
@@ -92,8 +99,14 @@ export class MakeProgress {
 }
 
 function countOf(done: number, total: number, unit: string): string {
-  if (unit === "%") return `${done} %`;
-  if (unit === "bytes") return `${(done / 1e9).toFixed(2)}/${(total / 1e9).toFixed(2)} GB`;
-  if (unit === "weights") return `${(done / 1e6).toFixed(1)}/${(total / 1e6).toFixed(1)} M weights`;
+  if (unit === "%") {
+    return `${done} %`;
+  }
+  if (unit === "bytes") {
+    return `${(done / 1e9).toFixed(2)}/${(total / 1e9).toFixed(2)} GB`;
+  }
+  if (unit === "weights") {
+    return `${(done / 1e6).toFixed(1)}/${(total / 1e6).toFixed(1)} M weights`;
+  }
   return `${done}/${total} ${unit}`;
 }

@@ -24,7 +24,9 @@ async function madeFolder(t: TestContext): Promise<string> {
     ".tiny.gguf.partial": "half",
     ".lopsided/moments": "large",
   };
-  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(folder, name), content);
+  }
   return folder;
 }
 
@@ -45,7 +47,9 @@ describe("publish", () => {
     const { files, title } = repository.branches.get("main")!;
     assert.match(title, /^Upload 5 files made by Lopsided/);
     assert.deepEqual([...files.keys()].sort(), published);
-    for (const [name, bytes] of files) assert.ok(bytes.equals(await readFile(join(folder, name))), name);
+    for (const [name, bytes] of files) {
+      assert.ok(bytes.equals(await readFile(join(folder, name))), name);
+    }
     assert.deepEqual(
       result.files.map(({ path }) => path),
       published,
@@ -70,7 +74,9 @@ describe("publish", () => {
     const { hub, options } = await setUp(t);
     const failed = new Set<string>();
     hub.fault = (line) => {
-      if (failed.has(line)) return undefined;
+      if (failed.has(line)) {
+        return undefined;
+      }
       failed.add(line);
       return 503;
     };

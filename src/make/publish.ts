@@ -59,7 +59,9 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
       files: files.map(({ path, bytes }) => ({ path, bytes })),
       bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
     };
-    if (options.dryRun) return plan;
+    if (options.dryRun) {
+      return plan;
+    }
     const { isPrivate, onProgress } = options;
     const title = `Upload ${files.length} files made by Lopsided ${version}`;
     const request = { repository, revision, isPrivate, title, files, onProgress };
@@ -90,7 +92,9 @@ async function checkFolder(folder: string): Promise<void> {
   const hasModel = names.some(
     (name) => publishable.test(name) && name.endsWith(".gguf") && name !== "imatrix.gguf",
   );
-  if (hasModel && names.includes("README.md")) return;
+  if (hasModel && names.includes("README.md")) {
+    return;
+  }
   throw new UsageError(
     `${folder}: has no ${hasModel ? "README.md" : "model"} to publish; run "lopsided make" first.`,
     { folder },
@@ -102,7 +106,9 @@ async function filesOf(folder: string): Promise<UploadedFile[]> {
   for (const path of (await readdir(folder)).filter((name) => publishable.test(name)).sort()) {
     const source = join(folder, path);
     const found = await stat(source);
-    if (found.isFile()) files.push({ path, source, bytes: found.size });
+    if (found.isFile()) {
+      files.push({ path, source, bytes: found.size });
+    }
   }
   return files;
 }

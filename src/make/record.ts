@@ -1,7 +1,7 @@
 /** The stages `memory` and `record`: all that was found, in `evaluation.json`. */
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { MIRRORED_VERSION } from "../engine/native.js";
+import { mirroredVersion } from "../engine/native.js";
 import { measureMemoryTable } from "../memory/memory-table.js";
 import { openModel } from "../model/open.js";
 import { summarize } from "../model/summary.js";
@@ -65,7 +65,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     name: encoded.name,
     variant: encoded.variant,
     command: (options.command ?? "").replaceAll(options.model, facts.model),
-    tools: { lopsided: version, llamaCpp: MIRRORED_VERSION, node: process.versions.node },
+    tools: { lopsided: version, llamaCpp: mirroredVersion, node: process.versions.node },
     source: {
       given: facts.model,
       bytes: facts.bytes,
@@ -152,7 +152,7 @@ async function memoryTable(
 ): Promise<Evaluation["memory"]> {
   const done = await stages.run({
     name: "memory",
-    inputs: { model: sha256, "llama.cpp": MIRRORED_VERSION },
+    inputs: { model: sha256, "llama.cpp": mirroredVersion },
     run: async () => await measureMemoryTable({ model: result.output, engine }),
   });
   return done.result;

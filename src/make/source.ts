@@ -120,8 +120,12 @@ function conversionTarget(groups: ModelSummary["groups"]): ConversionTarget {
 }
 
 async function placeOf(model: string): Promise<SourceFacts["place"]> {
-  if (/^https?:\/\//.test(model)) return "remote gguf";
-  if (model.startsWith("hf://")) return /\.gguf$/i.test(model) ? "remote gguf" : "remote folder";
+  if (/^https?:\/\//.test(model)) {
+    return "remote gguf";
+  }
+  if (model.startsWith("hf://")) {
+    return /\.gguf$/i.test(model) ? "remote gguf" : "remote folder";
+  }
   return (await stat(model)).isDirectory() ? "folder" : "gguf";
 }
 

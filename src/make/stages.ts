@@ -68,7 +68,9 @@ export class Stages {
   /** Does a stage, or finds it done. What it throws passes on; a stop says that the same command goes on. */
   async run<T>(stage: Stage<T>): Promise<StageDone<T>> {
     const { name, inputs } = stage;
-    if (this.#signal?.aborted) throw stopped(name);
+    if (this.#signal?.aborted) {
+      throw stopped(name);
+    }
     const { state } = this.#folder;
     const fingerprint = Object.fromEntries(fingerprintOf(asTexts({ ...inputs, version })));
     const earlier = state.finished(name);
@@ -82,12 +84,16 @@ export class Stages {
     }
     const begun = state.underWay(name);
     const continues = begun !== undefined && differences(begun, fingerprint) === undefined;
-    if (!continues) await state.begin(name, fingerprint);
+    if (!continues) {
+      await state.begin(name, fingerprint);
+    }
     this.#listener.onStage({ stage: name, event: "begins", because: changed });
     const started = performance.now();
     const result = await this.#work(stage, continues);
     const files: StageFile[] = [];
-    for (const file of stage.files?.(result) ?? []) files.push(await this.#describe(file));
+    for (const file of stage.files?.(result) ?? []) {
+      files.push(await this.#describe(file));
+    }
     await this.#removeOutdated(earlier, files);
     const seconds = (performance.now() - started) / 1000;
     const record = { fingerprint, files, seconds, result: JSON.parse(JSON.stringify(result ?? null)) };
@@ -116,10 +122,15 @@ export class Stages {
     for (const { path, bytes, mtimeMs, sha256 } of files) {
       const absolute = join(this.#folder.path, path);
       const found = await stat(absolute).catch(() => undefined);
-      if (found === undefined) return `${path} is missing`;
-      if (mayBeEdited || (found.size === bytes && found.mtimeMs === mtimeMs)) continue;
-      if (found.size !== bytes || (await sha256OfFile(absolute, this.#signal)) !== sha256)
+      if (found === undefined) {
+        return `${path} is missing`;
+      }
+      if (mayBeEdited || (found.size === bytes && found.mtimeMs === mtimeMs)) {
+        continue;
+      }
+      if (found.size !== bytes || (await sha256OfFile(absolute, this.#signal)) !== sha256) {
         return `${path} was changed`;
+      }
     }
     return undefined;
   }
@@ -133,7 +144,9 @@ export class Stages {
   /** Files of the stage's last result that the new one does not have (another name, fewer parts). */
   async #removeOutdated(earlier: StageRecord | undefined, files: readonly StageFile[]): Promise<void> {
     for (const { path } of earlier?.files ?? []) {
-      if (!files.some((file) => file.path === path)) await rm(join(this.#folder.path, path), { force: true });
+      if (!files.some((file) => file.path === path)) {
+        await rm(join(this.#folder.path, path), { force: true });
+      }
     }
   }
 }

@@ -78,7 +78,9 @@ export class MakeState {
 
   /** Forgets the stages that were begun, never finished, and are no longer part of what is made. */
   async forgetUnderWay(): Promise<void> {
-    if (this.stagesUnderWay().length === 0) return;
+    if (this.stagesUnderWay().length === 0) {
+      return;
+    }
     this.#state.underWay = {};
     await this.#save();
   }

@@ -1,6 +1,6 @@
 /** The stages `check`, `check baseline` and `check source`: do the models still solve tasks? */
 import { memoryLimitBytes } from "../engine/limits.js";
-import { MIRRORED_VERSION } from "../engine/native.js";
+import { mirroredVersion } from "../engine/native.js";
 import { type CheckResult, check } from "../tasks/check.js";
 import { loadTasks } from "../tasks/load.js";
 import type { Encoded } from "./encode.js";
@@ -24,10 +24,12 @@ export interface CheckedModel {
 export async function taskCheck(run: MakeRun, checked: CheckedModel): Promise<TaskCheck | undefined> {
   const { options, stages } = run;
   const { tasks } = options;
-  if (options.check === false) return undefined;
+  if (options.check === false) {
+    return undefined;
+  }
   const { stage: name, model, identity } = checked;
   const { sha256 } = await loadTasks(tasks);
-  const inputs = { ...identity, tasks: sha256, "llama.cpp": MIRRORED_VERSION };
+  const inputs = { ...identity, tasks: sha256, "llama.cpp": mirroredVersion };
   return {
     isFinished: () => stages.isFinished(name, inputs),
     run: async () => {
@@ -62,9 +64,13 @@ export async function checkTasks(
     model: encoded.result.output,
     identity: { model: encoded.sha256 },
   });
-  if (ours === undefined) return undefined;
+  if (ours === undefined) {
+    return undefined;
+  }
   const model = await ours.run();
-  if (facts.bytes > memoryLimitBytes()) return { model, source: undefined };
+  if (facts.bytes > memoryLimitBytes()) {
+    return { model, source: undefined };
+  }
   const theirs = await taskCheck(run, {
     stage: "check source",
     model: source.runnable,

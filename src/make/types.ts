@@ -4,7 +4,7 @@ import { type PlanResult, plan } from "../budget/plan.js";
 import { canPerturb } from "../budget/sensitivity/job.js";
 import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { MIRRORED_VERSION } from "../engine/native.js";
+import { mirroredVersion } from "../engine/native.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { renderRecipe } from "../recipe/render.js";
 import type { Calibration } from "./calibrate.js";
@@ -94,7 +94,9 @@ async function measureSensitivity(
   { imatrix, imatrixSha256 }: Calibration,
 ): Promise<{ result: SensitivityResult; sha256: string } | undefined> {
   const { options, folder, stages } = run;
-  if (options.sensitivity === false) return undefined;
+  if (options.sensitivity === false) {
+    return undefined;
+  }
   const fixed = facts.groups.find(({ type }) => !canPerturb(type));
   if (fixed !== undefined) {
     options.onWarning?.(
@@ -113,7 +115,7 @@ async function measureSensitivity(
       "calibration text": await sha256OfFile(text, options.signal),
       chunks: [context, sensitivityChunks, parseSpecial],
       "prior weight": priorWeight,
-      "llama.cpp": MIRRORED_VERSION,
+      "llama.cpp": mirroredVersion,
     },
     run: async (stage): Promise<SensitivityResult> => {
       const { onWarning: _, ...common } = engineOptions(run, stage);

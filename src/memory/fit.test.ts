@@ -20,9 +20,15 @@ after(() => engine.close());
 function writeReferenceHeader(folder: string): Promise<string> {
   const tensors = referenceTensors().map((tensor) => {
     const { name, type } = tensor;
-    if (type === "F32") return tensor;
-    if (/_(gate|up)_exps/.test(name)) return { ...tensor, type: "IQ2_S" as const };
-    if (/_down_exps/.test(name)) return { ...tensor, type: "IQ3_S" as const };
+    if (type === "F32") {
+      return tensor;
+    }
+    if (/_(gate|up)_exps/.test(name)) {
+      return { ...tensor, type: "IQ2_S" as const };
+    }
+    if (/_down_exps/.test(name)) {
+      return { ...tensor, type: "IQ3_S" as const };
+    }
     return { ...tensor, type: /attn/.test(name) ? ("Q4_K" as const) : ("Q6_K" as const) };
   });
   return writeHeader(folder, "reference.gguf", tensors);

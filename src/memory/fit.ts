@@ -124,7 +124,9 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     };
   } finally {
     await planned.close();
-    if (options.engine === undefined) await engine?.close();
+    if (options.engine === undefined) {
+      await engine?.close();
+    }
   }
 }
 
@@ -159,8 +161,11 @@ async function longestContext(
   while (tooLong - fitting > 1) {
     const middle = Math.floor((fitting + tooLong) / 2);
     const { kvBytes, computeBytes } = await needOf(middle * contextStep);
-    if (kvBytes + computeBytes <= room) fitting = middle;
-    else tooLong = middle;
+    if (kvBytes + computeBytes <= room) {
+      fitting = middle;
+    } else {
+      tooLong = middle;
+    }
   }
   return fitting * contextStep;
 }
@@ -171,7 +176,9 @@ function notesOn(
   { context, trainedContext }: { context: number; trainedContext: number },
 ): string[] {
   const notes: string[] = [];
-  if (planned.note !== undefined) notes.push(`llama.cpp could not be asked: ${planned.note}`);
+  if (planned.note !== undefined) {
+    notes.push(`llama.cpp could not be asked: ${planned.note}`);
+  }
   if (need.source === "formula") {
     notes.push("the compute buffers are an estimate; llama.cpp's library would tell their size.");
     if (!isFormulaComplete(planned.architecture)) {
@@ -192,12 +199,20 @@ function notesOn(
 
 /** How llama-server is told of a model; it downloads remote ones itself. */
 function modelWords(model: string): string[] {
-  if (/^https?:/.test(model)) return ["-mu", quoted(model)];
-  if (!model.startsWith("hf://")) return ["-m", quoted(model)];
+  if (/^https?:/.test(model)) {
+    return ["-mu", quoted(model)];
+  }
+  if (!model.startsWith("hf://")) {
+    return ["-m", quoted(model)];
+  }
   const { repository, revision, path } = parseHubAddress(model);
   // What is not GGUF is converted first; llama-server knows no revisions but by address.
-  if (path === undefined) return ["-m", "converted.gguf"];
-  if (revision === undefined) return ["-hfr", quoted(repository), "-hff", quoted(path)];
+  if (path === undefined) {
+    return ["-m", "converted.gguf"];
+  }
+  if (revision === undefined) {
+    return ["-hfr", quoted(repository), "-hff", quoted(path)];
+  }
   return ["-mu", quoted(`https://huggingface.co/${repository}/resolve/${revision}/${path}`)];
 }
 

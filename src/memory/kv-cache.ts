@@ -56,7 +56,9 @@ export interface CacheSize {
 /** Reads a cache type in any case; throws a UsageError that lists the types. */
 export function parseCacheType(text: string): CacheType {
   const type = cacheTypes.find((name) => name === text.toUpperCase());
-  if (type !== undefined) return type;
+  if (type !== undefined) {
+    return type;
+  }
   throw new UsageError(
     `"${text}" is not a type of KV cache; llama-server has ${cacheTypes.join(", ").toLowerCase()}.`,
     {
@@ -95,9 +97,12 @@ function cacheLayer(architecture: Architecture, layer: number): CacheLayer {
 
 /** Gemma's last layers use the keys of earlier ones. */
 function hasOwnKeys(architecture: Architecture, layer: number): boolean {
-  if (architecture.name === "gemma3n") return layer < 20;
-  if (architecture.name === "gemma4")
+  if (architecture.name === "gemma3n") {
+    return layer < 20;
+  }
+  if (architecture.name === "gemma4") {
     return layer < architecture.layers - (architecture.number("attention.shared_kv_layers") ?? 0);
+  }
   return true;
 }
 

@@ -44,9 +44,13 @@ const windowPatterns: ReadonlyMap<string, WindowPattern> = new Map([
 /** Tokens that an attention layer looks back; undefined if it sees the whole context. */
 export function attentionWindow(architecture: Architecture, layer: number): number | undefined {
   const pattern = windowPatterns.get(architecture.name);
-  if (pattern === undefined) return undefined;
+  if (pattern === undefined) {
+    return undefined;
+  }
   const declared = architecture.number("attention.sliding_window");
-  if (declared === 0 || (declared === undefined && !pattern.always)) return undefined;
+  if (declared === 0 || (declared === undefined && !pattern.always)) {
+    return undefined;
+  }
   // llama.cpp fixes the windows of Llama 4 and SmallThinker; for others its value is a default.
   const isFixed = architecture.name === "llama4" || architecture.name === "smallthinker";
   const window = isFixed ? pattern.window : (declared ?? pattern.window);
@@ -55,10 +59,16 @@ export function attentionWindow(architecture: Architecture, layer: number): numb
 
 function isWindowed(architecture: Architecture, layer: number, pattern: WindowPattern): boolean {
   const key = "attention.sliding_window_pattern";
-  if (architecture.isPerLayer(key)) return architecture.layerNumber(key, layer) !== 0;
+  if (architecture.isPerLayer(key)) {
+    return architecture.layerNumber(key, layer) !== 0;
+  }
   const period = architecture.number(key) ?? pattern.period;
-  if (period === undefined) return false;
-  if (period === 0) return true;
+  if (period === undefined) {
+    return false;
+  }
+  if (period === 0) {
+    return true;
+  }
   return pattern.wholeFirst ? layer % period !== 0 : layer % period < period - 1;
 }
 
@@ -91,16 +101,24 @@ const hybridByInterval: ReadonlyMap<string, number> = new Map([
 /** Whether a layer has a recurrent state: instead of keys and values (true), or besides them. */
 export function isRecurrent(architecture: Architecture, layer: number): boolean | "besides" {
   const { name } = architecture;
-  if (recurrentArchitectures.has(name)) return true;
-  if (name === "falcon-h1") return "besides";
+  if (recurrentArchitectures.has(name)) {
+    return true;
+  }
+  if (name === "falcon-h1") {
+    return "besides";
+  }
   if (hybridByHeads.has(name)) {
     const hasFeedForward = name.startsWith("nemotron_h") && architecture.feedForwardLength(layer) > 0;
     return architecture.keyValueHeads(layer) === 0 && !hasFeedForward;
   }
   const defaultInterval = hybridByInterval.get(name);
-  if (defaultInterval === undefined) return false;
+  if (defaultInterval === undefined) {
+    return false;
+  }
   const list = architecture.layerNumber("attention.recurrent_layers", layer);
-  if (list !== undefined) return list !== 0;
+  if (list !== undefined) {
+    return list !== 0;
+  }
   const interval = architecture.number("full_attention_interval") ?? defaultInterval;
   return (layer + 1) % interval !== 0;
 }
@@ -113,13 +131,17 @@ export function recurrentState(architecture: Architecture): number {
   if (get("wkv.head_size") > 0) {
     return (architecture.number("token_shift_count") ?? 2) * width + width * get("wkv.head_size");
   }
-  if (get("shortconv.l_cache") > 0) return width * (get("shortconv.l_cache") - 1);
+  if (get("shortconv.l_cache") > 0) {
+    return width * (get("shortconv.l_cache") - 1);
+  }
   const deltaHead = get("kda.head_dim");
   if (deltaHead > 0) {
     const heads = architecture.heads();
     return 3 * (convolution || 3) * heads * deltaHead + deltaHead * deltaHead * heads;
   }
-  if (architecture.name === "minimax-01") return architecture.keyLength ** 2 * architecture.heads();
+  if (architecture.name === "minimax-01") {
+    return architecture.keyLength ** 2 * architecture.heads();
+  }
   const [inner, state] = [get("ssm.inner_size"), get("ssm.state_size")];
   return convolution * (inner + 2 * get("ssm.group_count") * state) + state * inner;
 }

@@ -43,8 +43,9 @@ export function parseMachine(text: string, hostBytes: number, marginBytes = defa
     isCard,
     basis,
   });
-  if (/^(this )?host( ram| memory)?$/i.test(name))
+  if (/^(this )?host( ram| memory)?$/i.test(name)) {
     return machine(hostBytes, false, "memory of this computer");
+  }
   const [, amount, kind] = /^(\d+(?:\.\d+)?) ?G(?:i?B)? (GPU|card|Mac|RAM|host RAM)$/i.exec(name) ?? [];
   if (amount === undefined || kind === undefined) {
     return machine(plainSize(text), false, "as given");

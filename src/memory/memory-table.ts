@@ -55,8 +55,12 @@ export async function measureMemoryTable({ model, engine }: MemoryTableOptions):
     for (const type of cacheTypes) {
       for (const context of contextsUpTo(planned.architecture.contextLength)) {
         const need = await needOf(planned, { contextLength: context, keyType: type, valueType: type });
-        if (need === undefined) break;
-        if (need.source === "formula") asked = "formula";
+        if (need === undefined) {
+          break;
+        }
+        if (need.source === "formula") {
+          asked = "formula";
+        }
         const besides = need.kvBytes + need.computeBytes;
         rows.push({
           context,
@@ -84,7 +88,9 @@ async function needOf(planned: PlannedModel, options: CacheOptions): Promise<Mem
   try {
     return await planned.need(options);
   } catch (error) {
-    if (error instanceof UsageError) return undefined;
+    if (error instanceof UsageError) {
+      return undefined;
+    }
     throw error;
   }
 }

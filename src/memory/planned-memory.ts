@@ -71,7 +71,9 @@ export class PlannedModel {
   }
 
   async #ask(options: CacheOptions): Promise<PlannedMemory | undefined> {
-    if (this.#engine === undefined || this.#unavailable !== undefined) return undefined;
+    if (this.#engine === undefined || this.#unavailable !== undefined) {
+      return undefined;
+    }
     const { contextLength, sequences = 1, keyType = "F16", valueType = "F16", microBatch = 512 } = options;
     try {
       this.#skeleton ??= writeSkeleton(this.#model);
@@ -90,7 +92,9 @@ export class PlannedModel {
         },
       });
     } catch (error) {
-      if (!(error instanceof LopsidedError)) throw error;
+      if (!(error instanceof LopsidedError)) {
+        throw error;
+      }
       this.#unavailable = error.message;
       return undefined;
     }
@@ -98,7 +102,9 @@ export class PlannedModel {
 
   async close(): Promise<void> {
     const skeleton = await this.#skeleton?.catch(() => undefined);
-    if (skeleton !== undefined) await rm(skeleton.folder, { recursive: true, force: true });
+    if (skeleton !== undefined) {
+      await rm(skeleton.folder, { recursive: true, force: true });
+    }
   }
 }
 

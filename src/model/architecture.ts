@@ -16,7 +16,9 @@ export class Architecture {
   /** `general.architecture`, e.g. `qwen3moe`. */
   get name(): string {
     const name = metadataString(this.#metadata, "general.architecture");
-    if (name === undefined) throw missing("general.architecture", "the model's architecture");
+    if (name === undefined) {
+      throw missing("general.architecture", "the model's architecture");
+    }
     return name;
   }
 
@@ -42,7 +44,9 @@ export class Architecture {
 
   /** Routed experts that see a token. */
   get expertsUsed(): number {
-    if (this.experts === 0) return 0;
+    if (this.experts === 0) {
+      return 0;
+    }
     return this.#perLayer("expert_used_count", 0) ?? this.#fail("expert_used_count", "experts per token");
   }
 
@@ -87,7 +91,9 @@ export class Architecture {
    * (`llama_hparams::n_gqa`).
    */
   headsPerKeyValueHead(layer = 0): number {
-    if (!this.hasHeads) return 0;
+    if (!this.hasHeads) {
+      return 0;
+    }
     const keyValueHeads = this.keyValueHeads(layer);
     return keyValueHeads === 0 ? 0 : Math.floor(this.heads(layer) / keyValueHeads);
   }
@@ -152,10 +158,16 @@ export class Architecture {
   /** A value that is one number for all layers, or an array with one per layer. */
   #perLayer(key: string, layer: number): number | undefined {
     const entry = this.#metadata.get(this.#key(key));
-    if (entry === undefined) return undefined;
+    if (entry === undefined) {
+      return undefined;
+    }
     const value = entry.type === "array" ? entry.value[layer] : entry.value;
-    if (typeof value === "number") return value;
-    if (typeof value === "bigint" || typeof value === "boolean") return Number(value);
+    if (typeof value === "number") {
+      return value;
+    }
+    if (typeof value === "bigint" || typeof value === "boolean") {
+      return Number(value);
+    }
     throw new MalformedInputError(
       `metadata key "${this.#key(key)}" has no number for layer ${layer}; the file is damaged or was written by another tool.`,
       { key: this.#key(key), layer },

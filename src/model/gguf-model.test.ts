@@ -78,7 +78,9 @@ describe("a GGUF file as a model", () => {
       name: "large.gguf",
       byteLength,
       async read(offset, length) {
-        if (offset === 0) return Buffer.concat([header], length);
+        if (offset === 0) {
+          return Buffer.concat([header], length);
+        }
         const place = new Uint8Array(length);
         new DataView(place.buffer).setBigUint64(0, BigInt(offset));
         return place;

@@ -12,7 +12,9 @@ import { type ModelSource, rowCount, type SourceTensor } from "./source.js";
 export async function openGguf(path: string, open: OpenSource = FileSource.open): Promise<ModelSource> {
   const shards = await openShards(path, open);
   const [first] = shards;
-  if (first === undefined) throw new InternalError(`${path}: opened no file.`);
+  if (first === undefined) {
+    throw new InternalError(`${path}: opened no file.`);
+  }
   return {
     name: path,
     metadata: withoutSplitKeys(first.header.metadata),

@@ -16,8 +16,12 @@ export type OpenOptions = HubOptions;
  * MalformedInputError if it is damaged. Once `signal` is aborted, reads of remote models throw a CancelledError.
  */
 export async function openModel(model: string, options: OpenOptions = {}): Promise<ModelSource> {
-  if (isHub(model) && parseHubAddress(model).path !== undefined) return await openHubGguf(model, options);
-  if (/^https?:\/\//.test(model)) return await openWebGguf(model, options);
+  if (isHub(model) && parseHubAddress(model).path !== undefined) {
+    return await openHubGguf(model, options);
+  }
+  if (/^https?:\/\//.test(model)) {
+    return await openWebGguf(model, options);
+  }
   return (await isFolder(model)) ? await openFolder(model, options) : await openGguf(model);
 }
 
@@ -28,7 +32,9 @@ export async function openFolder(model: string, options: OpenOptions = {}): Prom
       model,
     });
   }
-  if (!isHub(model)) return await openHuggingFaceFolder(model);
+  if (!isHub(model)) {
+    return await openHuggingFaceFolder(model);
+  }
   const address = parseHubAddress(model);
   if (address.path !== undefined) {
     throw new UsageError(
@@ -44,7 +50,9 @@ function isHub(model: string): boolean {
 }
 
 async function isFolder(model: string): Promise<boolean> {
-  if (isHub(model)) return true;
+  if (isHub(model)) {
+    return true;
+  }
   return await stat(model).then(
     (entry) => entry.isDirectory(),
     () => false,
@@ -58,7 +66,9 @@ async function openHubGguf(model: string, options: OpenOptions): Promise<ModelSo
   // The files of a set are named after the first, in the same folder of the same commit.
   return await openGguf(`${prefix}${address.path}`, async (name) => {
     const source = await repository.open(name.slice(prefix.length));
-    if (source) return source;
+    if (source) {
+      return source;
+    }
     throw new EnvironmentError(
       `${name}: there is no such file in the repository; check the path, and the revision.`,
       { file: name },

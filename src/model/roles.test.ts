@@ -67,7 +67,9 @@ const examples: Readonly<Record<string, Role>> = {
 };
 
 test("each name that llama.cpp writes has its role", () => {
-  for (const [name, role] of Object.entries(examples)) assert.equal(roleOf(name), role, name);
+  for (const [name, role] of Object.entries(examples)) {
+    assert.equal(roleOf(name), role, name);
+  }
 });
 
 test("a group selects all its roles and no other", () => {

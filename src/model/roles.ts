@@ -163,11 +163,19 @@ const normStem = /(^|[._])(norm|enorm|hnorm|ln)([._\d]|$)/;
 export function roleOf(name: string): Role {
   const [, layerPart, stem = "", ending] =
     /^(?:(?:enc\.|dec\.)?(blk\.\d+)\.)?(.*?)(?:\.(weight|bias))?$/.exec(name) ?? [];
-  if (normStem.test(stem)) return "norm";
+  if (normStem.test(stem)) {
+    return "norm";
+  }
   const exact = (layerPart === undefined ? globalStems : layerStems).get(stem);
-  if (ending === "bias" && exact !== "router") return "bias";
-  if (exact !== undefined) return exact;
-  if (layerPart === undefined) return "other";
+  if (ending === "bias" && exact !== "router") {
+    return "bias";
+  }
+  if (exact !== undefined) {
+    return exact;
+  }
+  if (layerPart === undefined) {
+    return "other";
+  }
   return layerFamilies.find(([pattern]) => pattern.test(stem))?.[1] ?? "other";
 }
 
@@ -179,7 +187,11 @@ export function layerOf(name: string): number | undefined {
 
 /** Whether the token embedding also serves as the output projection: there is no `output.weight`. */
 export function isTied(names: Iterable<string>): boolean {
-  for (const name of names) if (name === "output.weight") return false;
+  for (const name of names) {
+    if (name === "output.weight") {
+      return false;
+    }
+  }
   return true;
 }
 

@@ -35,8 +35,12 @@ async function pooled(threads: number): Promise<Map<string, readonly Float32Arra
   try {
     for (const { name, columns, matrix, vectors, factor } of batches()) {
       pool.begin(name, matrix, vectors);
-      for (let i = 0; i < vectors; i++) pool.add(values, i * columns + matrix, factor);
-      if (matrix % 4 === 0) pool.deliver();
+      for (let i = 0; i < vectors; i++) {
+        pool.add(values, i * columns + matrix, factor);
+      }
+      if (matrix % 4 === 0) {
+        pool.deliver();
+      }
     }
     pool.deliver();
     await pool.finish();
@@ -56,7 +60,9 @@ test("sums are the same to the bit for any number of threads as without any", as
   const gram = new Gram();
   for (const { name, columns, matrix, vectors, factor } of batches()) {
     gram.begin(columns, vectors);
-    for (let i = 0; i < vectors; i++) gram.add(values, i * columns + matrix, factor);
+    for (let i = 0; i < vectors; i++) {
+      gram.add(values, i * columns + matrix, factor);
+    }
     gram.addTo(expected.get(name)![matrix]!);
   }
   for (const threads of [1, 2, 5]) {
@@ -87,7 +93,9 @@ test("a cancelled run does not wait for its threads, and closing ends them", asy
   assert.throws(() => {
     for (;;) {
       pool.begin("in", 0, 512);
-      for (let i = 0; i < 512; i++) pool.add(values, 0, 1);
+      for (let i = 0; i < 512; i++) {
+        pool.add(values, 0, 1);
+      }
       pool.deliver();
     }
   }, CancelledError);

@@ -51,8 +51,9 @@ export class AccumulatorPool {
     const sums = planned.map(({ columns, matrices }) =>
       Array.from({ length: matrices }, () => sharedFloats(packedLength(columns))),
     );
-    for (const [index, { name, columns, matrices }] of planned.entries())
+    for (const [index, { name, columns, matrices }] of planned.entries()) {
       this.entries.set(name, { columns, sums: sums[index] ?? [], counts: new Float64Array(matrices) });
+    }
     this.#pending = new Int32Array(new SharedArrayBuffer(4 * threadCount));
     const inputs = planned.map(({ name, columns }, index) => ({ name, columns, sums: sums[index] ?? [] }));
     this.#threads = Array.from({ length: threadCount }, (_, index) => this.#start(index, inputs));
@@ -84,10 +85,14 @@ export class AccumulatorPool {
   begin(name: string, matrix: number, vectors: number): void {
     const entry = this.entries.get(name);
     const input = this.#inputs.get(name);
-    if (entry === undefined || input === undefined) throw new InternalError(`no sums for ${name}.`);
+    if (entry === undefined || input === undefined) {
+      throw new InternalError(`no sums for ${name}.`);
+    }
     const { columns, counts } = entry;
     const thread = this.#ownerOf(`${matrix} ${name}`);
-    if (thread.batches.length === 0) this.#waitForBuffer(thread);
+    if (thread.batches.length === 0) {
+      this.#waitForBuffer(thread);
+    }
     reserve(thread, columns * vectors);
     thread.batches.push({ input, matrix, vectors });
     thread.load += columns * columns * vectors;
@@ -97,11 +102,15 @@ export class AccumulatorPool {
 
   /** Adds `factor` times the vector at `values[start]` to the batch. */
   add(values: Float32Array, start: number, factor: number): void {
-    if (this.#current === undefined) throw new InternalError("a vector came before its batch.");
+    if (this.#current === undefined) {
+      throw new InternalError("a vector came before its batch.");
+    }
     const { thread, columns } = this.#current;
     const buffer = bufferOf(thread);
     const at = thread.filled;
-    for (let i = 0; i < columns; i++) buffer[at + i] = factor * (values[start + i] as number);
+    for (let i = 0; i < columns; i++) {
+      buffer[at + i] = factor * (values[start + i] as number);
+    }
     thread.filled += columns;
   }
 
@@ -109,7 +118,9 @@ export class AccumulatorPool {
   deliver(): void {
     this.#current = undefined;
     for (const thread of this.#threads) {
-      if (thread.batches.length === 0) continue;
+      if (thread.batches.length === 0) {
+        continue;
+      }
       Atomics.add(this.#pending, thread.index, 1);
       const delivery: Delivery = { batches: thread.batches, vectors: bufferOf(thread) };
       thread.worker.postMessage(delivery);
@@ -122,11 +133,14 @@ export class AccumulatorPool {
   /** Waits until all is added up, and ends the threads. Throws the error of a thread that failed. */
   async finish(): Promise<void> {
     const ends = this.#threads.map(({ worker }) => once(worker, "exit"));
-    for (const { worker } of this.#threads) worker.postMessage("end");
+    for (const { worker } of this.#threads) {
+      worker.postMessage("end");
+    }
     await Promise.all(ends);
     this.#throwFailure();
-    if (this.#pending.some((count) => count > 0))
+    if (this.#pending.some((count) => count > 0)) {
       throw new InternalError("a thread that adds up moments ended before its work was done.");
+    }
   }
 
   /** Ends the threads, whatever they are doing. */
@@ -166,8 +180,12 @@ export class AccumulatorPool {
     for (;;) {
       this.#throwFailure();
       const waiting = Atomics.load(this.#pending, index);
-      if (waiting < buffersPerThread) return;
-      if (this.#isCancelled()) throw new CancelledError("the work was stopped.");
+      if (waiting < buffersPerThread) {
+        return;
+      }
+      if (this.#isCancelled()) {
+        throw new CancelledError("the work was stopped.");
+      }
       Atomics.wait(this.#pending, index, waiting, lookEvery);
     }
   }
@@ -175,9 +193,13 @@ export class AccumulatorPool {
   #throwFailure(): void {
     for (const { failures } of this.#threads) {
       const received = receiveMessageOnPort(failures);
-      if (received) this.#failure ??= deserializeError(received.message as SerializedError);
+      if (received) {
+        this.#failure ??= deserializeError(received.message as SerializedError);
+      }
     }
-    if (this.#failure) throw this.#failure;
+    if (this.#failure) {
+      throw this.#failure;
+    }
   }
 }
 
@@ -189,7 +211,9 @@ function bufferOf({ buffers, deliveries }: Thread): Float32Array {
 function reserve(thread: Thread, values: number): void {
   const { buffers, deliveries, filled } = thread;
   const old = bufferOf(thread);
-  if (filled + values <= old.length) return;
+  if (filled + values <= old.length) {
+    return;
+  }
   const larger = sharedFloats(filled + values);
   larger.set(old.subarray(0, filled));
   buffers[deliveries % buffersPerThread] = larger;

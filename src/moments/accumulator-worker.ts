@@ -40,7 +40,9 @@ let failed = false;
 
 /** Runs a part of the work; after the first error nothing more is done. */
 function attempt<T>(work: () => T): T | undefined {
-  if (failed) return undefined;
+  if (failed) {
+    return undefined;
+  }
   try {
     return work();
   } catch (error) {
@@ -55,9 +57,13 @@ function addUp(gram: Gram, { batches, vectors }: Delivery): void {
   for (const { input, matrix, vectors: count } of batches) {
     const { name, columns, sums } = inputs[input] ?? { name: `input ${input}`, columns: 0, sums: [] };
     const target = sums[matrix];
-    if (target === undefined) throw new InternalError(`${name} has no matrix ${matrix}.`);
+    if (target === undefined) {
+      throw new InternalError(`${name} has no matrix ${matrix}.`);
+    }
     gram.begin(columns, count);
-    for (let i = 0; i < count; i++, at += columns) gram.add(vectors, at, 1);
+    for (let i = 0; i < count; i++, at += columns) {
+      gram.add(vectors, at, 1);
+    }
     gram.addTo(target);
   }
 }

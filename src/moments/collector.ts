@@ -38,14 +38,20 @@ export class MomentsCollector implements Observer {
   }
 
   wants(node: NativeTensor): boolean {
-    if (node.operation !== "MUL_MAT" && node.operation !== "MUL_MAT_ID") return routerWeights.test(node.name);
+    if (node.operation !== "MUL_MAT" && node.operation !== "MUL_MAT_ID") {
+      return routerWeights.test(node.name);
+    }
     return this.#byWeight.has(weightName(operandOf(node, 0)));
   }
 
   observe(node: NativeTensor): void {
-    if (node.operation === "MUL_MAT_ID") this.#addRouted(node);
-    else if (node.operation === "MUL_MAT") this.#addDense(node);
-    else this.#noteRouter(node);
+    if (node.operation === "MUL_MAT_ID") {
+      this.#addRouted(node);
+    } else if (node.operation === "MUL_MAT") {
+      this.#addDense(node);
+    } else {
+      this.#noteRouter(node);
+    }
     this.#pool.deliver();
   }
 
@@ -69,12 +75,15 @@ export class MomentsCollector implements Observer {
     const weightOf = (token: number, slot: number) => weights?.[token * slots + slot] ?? 1;
 
     if (matrices === 1) {
-      if (inputSlots !== 1)
+      if (inputSlots !== 1) {
         throw new InternalError(`"${node.name}" has an input per expert, which was not planned.`);
+      }
       this.#pool.begin(name, 0, tokens);
       for (let token = 0; token < tokens; token++) {
         let square = 0;
-        for (let slot = 0; slot < slots; slot++) square += weightOf(token, slot) ** 2;
+        for (let slot = 0; slot < slots; slot++) {
+          square += weightOf(token, slot) ** 2;
+        }
         this.#pool.add(rows, token * tokenStride, Math.sqrt(square));
       }
       return;
@@ -84,13 +93,16 @@ export class MomentsCollector implements Observer {
       for (let slot = 0; slot < slots; slot++) {
         const expert = choices[token * choiceTokenStride + slot * choiceStride] ?? -1;
         const chosen = places[expert];
-        if (chosen === undefined)
+        if (chosen === undefined) {
           throw new InternalError(`"${node.name}" asks for expert ${expert} of ${matrices}.`);
+        }
         chosen.push({ token, slot });
       }
     }
     for (const [expert, chosen] of places.entries()) {
-      if (chosen.length === 0) continue;
+      if (chosen.length === 0) {
+        continue;
+      }
       this.#pool.begin(name, expert, chosen.length);
       for (const { token, slot } of chosen) {
         const start = token * tokenStride + (slot % inputSlots) * slotStride;
@@ -118,7 +130,9 @@ export class MomentsCollector implements Observer {
   #plannedFor(node: NativeTensor): PlannedInput {
     const name = weightName(operandOf(node, 0));
     const planned = this.#byWeight.get(name);
-    if (planned === undefined) throw new InternalError(`the input of "${name}" was not asked for.`);
+    if (planned === undefined) {
+      throw new InternalError(`the input of "${name}" was not asked for.`);
+    }
     return planned;
   }
 

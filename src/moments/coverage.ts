@@ -25,8 +25,12 @@ export function momentsCoverage({ inputs }: Pick<MomentsFile, "inputs">): Moment
   for (const [name, { columns, counts }] of inputs) {
     matrices += counts.length;
     for (const count of counts) {
-      if (count === 0) unseen++;
-      if (count === 0 || count / columns >= tokensPerDimension) continue;
+      if (count === 0) {
+        unseen++;
+      }
+      if (count === 0 || count / columns >= tokensPerDimension) {
+        continue;
+      }
       thinnest = name;
       tokens = count;
       tokensPerDimension = count / columns;
@@ -38,7 +42,9 @@ export function momentsCoverage({ inputs }: Pick<MomentsFile, "inputs">): Moment
 /** A warning with advice if the text was too short, or undefined if all is well. */
 export function momentsWarning(coverage: MomentsCoverage): string | undefined {
   const { unseen, matrices, thinnest, tokens, tokensPerDimension } = coverage;
-  if (unseen === 0 && tokensPerDimension >= fewTokensPerDimension) return undefined;
+  if (unseen === 0 && tokensPerDimension >= fewTokensPerDimension) {
+    return undefined;
+  }
   const none = unseen > 0 ? `${unseen} of ${matrices} matrices saw no token; ` : "";
   return `the calibration text is short for moments: ${none}the thinnest, in ${thinnest}, saw ${tokens} tokens, ${tokensPerDimension.toFixed(1)} per dimension (wanted: ${fewTokensPerDimension} or more). Collect them on more text, of more kinds.`;
 }

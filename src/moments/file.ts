@@ -183,7 +183,9 @@ function metadataOf({ datasets, chunkCount, chunkSize, run }: MomentsFacts): Met
     ["moments.chunk_count", { type: "uint32", value: chunkCount }],
     ["moments.chunk_size", { type: "uint32", value: chunkSize }],
   ]);
-  if (run !== undefined) metadata.set(runKey, { type: "string", value: run });
+  if (run !== undefined) {
+    metadata.set(runKey, { type: "string", value: run });
+  }
   return metadata;
 }
 
@@ -252,11 +254,17 @@ async function readCounts(
 
 function checkSums(file: string, input: string, index: number, sums: Float32Array, columns: number): void {
   let sum = 0;
-  for (const value of sums) sum += value * 0;
-  for (let i = 0; i < columns && sum === 0; i++) {
-    if ((sums[packedRow(columns, i)] as number) < 0) sum = Number.NaN;
+  for (const value of sums) {
+    sum += value * 0;
   }
-  if (sum === 0) return;
+  for (let i = 0; i < columns && sum === 0; i++) {
+    if ((sums[packedRow(columns, i)] as number) < 0) {
+      sum = Number.NaN;
+    }
+  }
+  if (sum === 0) {
+    return;
+  }
   throw new MalformedInputError(
     `${file}: matrix ${index} of "${input}" has values that are not finite, or negative sums of squares. Collect the moments again, from a model that is not damaged.`,
     { file, input },

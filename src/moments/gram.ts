@@ -25,7 +25,9 @@ export class Gram {
   /** Without SIMD (`simd` false, or where there is none) the sums are the same. */
   constructor(simd = true) {
     const { kernels } = loadKernels();
-    if (!simd || kernels === undefined) return;
+    if (!simd || kernels === undefined) {
+      return;
+    }
     const { exports } = new WebAssembly.Instance(kernels.module);
     this.#memory = exports.memory as WebAssembly.Memory;
     this.#base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
@@ -49,7 +51,9 @@ export class Gram {
     const capacity = this.#capacity;
     const stride = capacity * panel;
     for (let i = 0, at = this.#count * panel; i < columns; i += panel, at += stride) {
-      for (let k = 0; k < panel; k++) x[at + k] = factor * (values[start + i + k] as number);
+      for (let k = 0; k < panel; k++) {
+        x[at + k] = factor * (values[start + i + k] as number);
+      }
     }
     this.#count++;
   }
@@ -71,9 +75,13 @@ export class Gram {
   }
 
   #room(bytes: number): ArrayBuffer {
-    if (this.#memory === undefined) return new ArrayBuffer(bytes);
+    if (this.#memory === undefined) {
+      return new ArrayBuffer(bytes);
+    }
     const missing = this.#base + bytes - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / 65536));
+    if (missing > 0) {
+      this.#memory.grow(Math.ceil(missing / 65536));
+    }
     return this.#memory.buffer;
   }
 

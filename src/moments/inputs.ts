@@ -20,13 +20,19 @@ export interface WeightInput {
  * see the same input, and so do the attention's query, key and value.
  */
 export function inputOf(weight: string): WeightInput | undefined {
-  if (weight === "output.weight") return { name: "output.in", kind: "output", routedIn: false };
+  if (weight === "output.weight") {
+    return { name: "output.in", kind: "output", routedIn: false };
+  }
   const match = /^(blk\.\d+\.)(.+)\.weight$/.exec(weight);
-  if (match === null) return undefined;
+  if (match === null) {
+    return undefined;
+  }
   const [, layer = "", stem = ""] = match;
   const role = roleOf(weight);
   const kind = inputKinds.find((candidate) => role.startsWith(`${candidate}.`));
-  if (kind === undefined) return undefined;
+  if (kind === undefined) {
+    return undefined;
+  }
   if (kind === "attention") {
     const shared = /^attn_(q|k|v|qkv)$/.test(stem);
     return { name: `${layer}${shared ? "attn.in" : stem}`, kind, routedIn: false };

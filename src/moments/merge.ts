@@ -9,7 +9,9 @@ import { MomentsFile, writeMomentsFile } from "./file.js";
 export async function mergeMomentsFiles(paths: readonly string[], output: string): Promise<void> {
   const files: MomentsFile[] = [];
   try {
-    for (const path of paths) files.push(await MomentsFile.open(path));
+    for (const path of paths) {
+      files.push(await MomentsFile.open(path));
+    }
     const names = [...new Set(files.flatMap(({ inputs }) => [...inputs.keys()]))];
     const datasets = [...new Set(files.flatMap((file) => file.datasets))];
     const chunkCount =
@@ -21,7 +23,9 @@ export async function mergeMomentsFiles(paths: readonly string[], output: string
       names.map((name) => contentOf(name, files)),
     );
   } finally {
-    for (const file of files) await file.close();
+    for (const file of files) {
+      await file.close();
+    }
   }
 }
 
@@ -38,7 +42,9 @@ function contentOf(name: string, files: readonly MomentsFile[]) {
         { file, input: name },
       );
     }
-    for (const [i, count] of own.counts.entries()) counts[i] = (counts[i] ?? 0) + count;
+    for (const [i, count] of own.counts.entries()) {
+      counts[i] = (counts[i] ?? 0) + count;
+    }
   }
   return {
     name,
@@ -48,8 +54,9 @@ function contentOf(name: string, files: readonly MomentsFile[]) {
       const [head, ...rest] = parts;
       const total = (await head?.matrix(name, index)) ?? new Float32Array();
       for (const part of rest) {
-        for (const [i, value] of (await part.matrix(name, index)).entries())
+        for (const [i, value] of (await part.matrix(name, index)).entries()) {
           total[i] = (total[i] ?? 0) + value;
+        }
       }
       return total;
     },

@@ -35,7 +35,9 @@ export class ModelMoments {
 
   /** A function that reads the moments of each expert of a tensor, if the file has them and the type uses them. */
   of(tensor: SourceTensor, type: TypeName): ReadMoments | undefined {
-    if (tensor.type === type || !isRefinable(type, tensor.shape[0] ?? 1)) return undefined;
+    if (tensor.type === type || !isRefinable(type, tensor.shape[0] ?? 1)) {
+      return undefined;
+    }
     return this.forEncoding(tensor)?.read;
   }
 
@@ -43,7 +45,9 @@ export class ModelMoments {
   forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadMoments } | undefined {
     const input = inputOf(tensor.name)?.name;
     const stored = input === undefined ? undefined : this.#file.inputs.get(input);
-    if (input === undefined || stored === undefined) return undefined;
+    if (input === undefined || stored === undefined) {
+      return undefined;
+    }
     const isPerExpert = stored.counts.length > 1;
     return { isPerExpert, read: (expert) => this.#read(input, stored, isPerExpert ? expert : 0) };
   }
@@ -53,9 +57,13 @@ export class ModelMoments {
   }
 
   async #read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
-    if (stored.counts[index] === 0) return undefined;
+    if (stored.counts[index] === 0) {
+      return undefined;
+    }
     const name = `${this.#file.name}: "${input}", matrix ${index}`;
-    if (this.#latest?.name !== name) this.#latest = { name, moments: this.#load(name, input, stored, index) };
+    if (this.#latest?.name !== name) {
+      this.#latest = { name, moments: this.#load(name, input, stored, index) };
+    }
     return this.#latest.moments;
   }
 
@@ -74,7 +82,9 @@ function checkModel(file: MomentsFile, tensors: readonly SourceTensor[]): void {
   let known = 0;
   for (const { name, shape } of tensors) {
     const input = inputOf(name)?.name;
-    if (input === undefined) continue;
+    if (input === undefined) {
+      continue;
+    }
     const stored = file.inputs.get(input);
     if (stored !== undefined) {
       checkShape(file, input, stored, name, shape);
@@ -86,7 +96,9 @@ function checkModel(file: MomentsFile, tensors: readonly SourceTensor[]): void {
       );
     }
   }
-  if (known > 0) return;
+  if (known > 0) {
+    return;
+  }
   const [example] = file.inputs.keys();
   throw new UsageError(
     `${file.name}: has no moments for any tensor of the model (its first are of "${example}"); it is the moments file of another model.`,
@@ -101,7 +113,9 @@ function checkShape(
   tensor: string,
   [length = 1, , experts = 1]: readonly number[],
 ): void {
-  if (columns === length && (counts.length === 1 || counts.length === experts)) return;
+  if (columns === length && (counts.length === 1 || counts.length === experts)) {
+    return;
+  }
   throw new UsageError(
     `${file.name}: "${input}" has ${counts.length} matrices of ${columns} columns, but tensor "${tensor}" has ${experts} of ${length}. These are the moments of another model; collect those of this one with "lopsided imatrix --moments".`,
     { file: file.name, tensor },
@@ -120,7 +134,9 @@ export function withoutMoments(
     ({ source, type, moments }) =>
       moments === undefined && source.type !== type && isRefinable(type, source.shape[0] ?? 1),
   );
-  if (rest.length === 0) return undefined;
+  if (rest.length === 0) {
+    return undefined;
+  }
   const weights = rest.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
   const total = tensors.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
   const share = ((100 * weights) / total).toFixed(1);

@@ -36,7 +36,9 @@ test("products are summed the same in SIMD and without, and right", () => {
     const gram = new Gram(simd);
     const sums = new Float32Array(packedLength(columns));
     gram.begin(columns, 10);
-    for (let i = 0; i < 10; i++) gram.add(vectors, i * columns, 0.5);
+    for (let i = 0; i < 10; i++) {
+      gram.add(vectors, i * columns, 0.5);
+    }
     gram.addTo(sums);
     return sums;
   });
@@ -44,7 +46,9 @@ test("products are summed the same in SIMD and without, and right", () => {
   for (let i = 0; i < columns; i++) {
     for (let j = i; j < columns; j++) {
       let sum = 0;
-      for (let t = 0; t < 10; t++) sum += 0.25 * vectors[t * columns + i]! * vectors[t * columns + j]!;
+      for (let t = 0; t < 10; t++) {
+        sum += 0.25 * vectors[t * columns + i]! * vectors[t * columns + j]!;
+      }
       assert.ok(Math.abs(results[0]![packedRow(columns, i) + j - i]! - sum) < 1e-5);
     }
   }
@@ -115,7 +119,9 @@ test("collected moments agree with the importance matrix of the same run, in one
     assert.deepEqual([...(file.inputs.get("blk.2.ffn_exps.in")?.counts ?? [])], [8 * 64]);
     // A router's weights are below 1, and so their squares bring the sums down.
     const down = await file.matrix("blk.2.ffn_down_exps", 0);
-    for (let i = 0; i < 256; i++) assert.ok(down[packedRow(256, i)]! < routed.sums[i]!);
+    for (let i = 0; i < 256; i++) {
+      assert.ok(down[packedRow(256, i)]! < routed.sums[i]!);
+    }
   } finally {
     await file.close();
   }

@@ -52,7 +52,9 @@ export async function isDone({ output, run }: MomentsPass): Promise<boolean> {
     await file.close();
     return file.run === run;
   } catch (error) {
-    if (error instanceof LopsidedError) return false;
+    if (error instanceof LopsidedError) {
+      return false;
+    }
     throw error;
   }
 }
@@ -63,7 +65,9 @@ export async function joinPasses(passes: readonly MomentsPass[], output: string)
     passes.map((pass) => pass.output),
     output,
   );
-  for (const pass of passes) await rm(pass.output, { force: true });
+  for (const pass of passes) {
+    await rm(pass.output, { force: true });
+  }
   const file = await MomentsFile.open(output);
   await file.close();
   return momentsCoverage(file);

@@ -39,8 +39,12 @@ export function planInputs(weights: Iterable<WeightShape>, options: MomentsOptio
   for (const { name: weight, shape } of weights) {
     const input = inputOf(weight);
     const [columns = 1, , experts = 1] = shape;
-    if (input === undefined || !kinds.includes(input.kind) || planned.has(input.name)) continue;
-    if (columns % columnsMultiple !== 0) continue;
+    if (input === undefined || !kinds.includes(input.kind) || planned.has(input.name)) {
+      continue;
+    }
+    if (columns % columnsMultiple !== 0) {
+      continue;
+    }
     const matrices = input.routedIn && !perExpert ? 1 : experts;
     const byteLength = 4 * matrices * packedLength(columns);
     planned.set(input.name, { name: input.name, weight, columns, matrices, byteLength });

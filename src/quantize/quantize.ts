@@ -104,7 +104,11 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
       options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
     const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
     const more = [imatrix && coverageWarning(imatrix), moments && withoutMoments(request.tensors)];
-    for (const warning of [...plan.warnings, ...more]) if (warning) options.onWarning?.(warning);
+    for (const warning of [...plan.warnings, ...more]) {
+      if (warning) {
+        options.onWarning?.(warning);
+      }
+    }
     const written = options.dryRun
       ? undefined
       : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
@@ -175,7 +179,9 @@ async function chooseRecipe({ recipe: name, base: baseName }: QuantizeOptions): 
     const recipe = await loadRecipe(name);
     return base === undefined ? recipe : { ...recipe, base };
   }
-  if (base !== undefined) return baseRecipe(base);
+  if (base !== undefined) {
+    return baseRecipe(base);
+  }
   throw new UsageError(
     'no types are chosen; give --recipe, for example "--recipe asym-2bit-experts", or --base.',
   );
@@ -204,7 +210,9 @@ function planTypesOf(
     allowRequantize: options.allowRequantize ?? false,
     hasImportance: known,
   });
-  if (problems[0] !== undefined && !options.dryRun) throw problems[0];
+  if (problems[0] !== undefined && !options.dryRun) {
+    throw problems[0];
+  }
   const refusals = problems.map(({ message }) => `the real run would be refused: ${message}`);
   return { ...plan, warnings: [...plan.warnings, ...refusals] };
 }
@@ -255,7 +263,9 @@ async function metadataOf(
 
 /** A dry run needs the checksum's length alone, and moments can be large. */
 async function momentsChecksum({ moments, dryRun }: QuantizeOptions): Promise<string | undefined> {
-  if (moments === undefined) return undefined;
+  if (moments === undefined) {
+    return undefined;
+  }
   return dryRun ? "0".repeat(64) : sha256OfFile(moments);
 }
 

@@ -83,7 +83,9 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const threads = options.threads ?? availableParallelism();
   const model = await openModel(options.model, { signal: options.signal });
   const pool = new EncoderPool(threads);
-  if (pool.warning) options.onWarning?.(pool.warning);
+  if (pool.warning) {
+    options.onWarning?.(pool.warning);
+  }
   try {
     const context = { ...options, pool, limit: 3 * Math.max(1, threads) };
     const zeroBlocks = await surveyAll(model, context);
@@ -183,7 +185,9 @@ function checkSameTensors(
 ): void {
   for (const { name, shape } of model.tensors) {
     const original = originals.get(name);
-    if (original?.shape.join() === shape.join()) continue;
+    if (original?.shape.join() === shape.join()) {
+      continue;
+    }
     const problem = original
       ? `has the shape [${original.shape.join(", ")}] in ${source.name} and [${shape.join(", ")}] in ${model.name}`
       : `is in ${model.name} but not in ${source.name}`;
@@ -191,7 +195,9 @@ function checkSameTensors(
   }
   const names = new Set(model.tensors.map(({ name }) => name));
   const missing = source.tensors.find(({ name }) => !names.has(name));
-  if (missing === undefined) return;
+  if (missing === undefined) {
+    return;
+  }
   throw new MalformedInputError(
     `${model.name}: lacks the tensor ${missing.name} of its source ${source.name}; write it again.`,
     { file: model.name, tensor: missing.name },
@@ -206,7 +212,9 @@ async function compareSlice(
 ): Promise<Statistics> {
   const stored = await storedSlice(model, item);
   const source = await original.readRows(item.slice.firstRow, item.slice.rows);
-  if (original.type === stored.sourceType && Buffer.compare(source, stored.source) === 0) return noStatistics;
+  if (original.type === stored.sourceType && Buffer.compare(source, stored.source) === 0) {
+    return noStatistics;
+  }
   const types = { sourceType: original.type, targetType: stored.sourceType };
   const encoded = stored.source;
   const { statistics, worst } = await pool.transcode({
@@ -232,7 +240,9 @@ async function compareSlice(
 }
 
 function checkRows(label: string, worst: Transcoded["worst"]): void {
-  if (worst === undefined || worst.relativeError <= mostRowError) return;
+  if (worst === undefined || worst.relativeError <= mostRowError) {
+    return;
+  }
   const { row, relativeError: error } = worst;
   throw new MalformedInputError(
     `${label}: row ${row} has nothing to do with the source's: the relative error is ${error.toFixed(2)}. Write the model again.`,
@@ -255,7 +265,9 @@ function* allSlices(
   slices: (shape: readonly number[], index: number) => Iterable<Slice>,
 ): Generator<TensorSlice> {
   for (const [index, tensor] of tensors.entries()) {
-    for (const slice of slices(tensor.shape, index)) yield { tensor, index, slice };
+    for (const slice of slices(tensor.shape, index)) {
+      yield { tensor, index, slice };
+    }
   }
 }
 

@@ -8,50 +8,50 @@ import { cutRanges } from "./range-search.js";
 import { type Candidates, progressions } from "./scale-search.js";
 
 /** Steps of a progression: the middle ones, the outer ones, those half way between. */
-const IN_ORDER_OF_USE = [1, 2, 0, 3, 0.5, 1.5, 2.5, -0.5];
+const inOrderOfUse = [1, 2, 0, 3, 0.5, 1.5, 2.5, -0.5];
 
 /** Codes -8 to 7: the largest weight near either end, the more often the one with more codes. */
-export const Q4_0_CANDIDATES = progressions(
+export const q4_0Candidates = progressions(
   [-6.25, -6.5625, -6.875, 6.25],
   [-0.9375, -0.9375, -0.9375, 0.75],
-  IN_ORDER_OF_USE,
+  inOrderOfUse,
 );
 
 /** Codes -16 to 15. */
-export const Q5_0_CANDIDATES = progressions(
+export const q5_0Candidates = progressions(
   [-13, -13.375, -13.75, 12.5],
   [-1.125, -1.125, -1.125, 1.125],
-  IN_ORDER_OF_USE,
+  inOrderOfUse,
 );
 
 /** Levels -127 to 113. Their distances differ, so both signs are worth as many tries. */
-export const IQ4_CANDIDATES = progressions(
+export const iq4Candidates = progressions(
   [-104, -120, 98, 114],
   [-16, -16, 16, 16],
   [0, 2, 0.5, 2.5, 0.25, 2.25, 0.75, 2.75],
 );
 
 /** Codes -4 to 3. */
-export const Q3_K_CANDIDATES = progressions(
+export const q3kCandidates = progressions(
   [-2.75, -3.1875, 2.25, 2.6875],
   [-0.875, -0.875, 0.875, 0.875],
-  IN_ORDER_OF_USE,
+  inOrderOfUse,
 );
 
 /** Codes -32 to 31. With so many codes, more tries at a scale near the best one find a better luck of rounding. */
-export const Q6_K_CANDIDATES = progressions([-26, -27, -28, -29], [-4, -4, -4, -4], [0, 1, 0.125, 1.125]);
+export const q6kCandidates = progressions([-26, -27, -28, -29], [-4, -4, -4, -4], [0, 1, 0.125, 1.125]);
 
 /** Integer scales -32 to 31 of blocks in a superblock of Q3_K or IQ4_XS. */
-export const SIX_BIT_SCALES = progressions([-29, -30, 29, 30], [-2, -2, 2, 2], [0, 1]);
+export const sixBitScales = progressions([-29, -30, 29, 30], [-2, -2, 2, 2], [0, 1]);
 
 /** Integer scales -128 to 127 of Q6_K. */
-export const EIGHT_BIT_SCALES = progressions([-128, -126, -124, -122], [-8, -8, -8, -8], [0, 1]);
+export const eightBitScales = progressions([-128, -126, -124, -122], [-8, -8, -8, -8], [0, 1]);
 
 /** Integer scales and minima 0 to 15 of Q2_K. */
-export const Q2_K_SCALES = upTo(15);
+export const q2kScales = upTo(15);
 
 /** Integer scales and minima 0 to 63 of Q4_K and Q5_K. */
-export const K_SCALES = upTo(63);
+export const kScales = upTo(63);
 
 /** From 6 % below to 5 % above the largest scale or minimum. */
 function upTo(top: number): Candidates {
@@ -64,21 +64,21 @@ function upTo(top: number): Candidates {
 }
 
 /** Codes 0 to 3. */
-export const Q2_K_CANDIDATES = cutRanges(
+export const q2kCandidates = cutRanges(
   3,
   [-0.05, 0.07, 0.18, 0.3],
   [0.07, 0.18, -0.05, 0.3, 0, 0.12, 0.24, 0.36],
 );
 
 /** Codes 0 to 15 (Q4_1, Q4_K). */
-export const FOUR_BIT_RANGES = cutRanges(
+export const fourBitRanges = cutRanges(
   15,
   [-0.05, -0.02, 0.01, 0.04],
   [-0.02, 0.01, -0.05, 0.04, -0.035, -0.005, 0.025, 0.055],
 );
 
 /** Codes 0 to 31 (Q5_1, Q5_K). */
-export const FIVE_BIT_RANGES = cutRanges(
+export const fiveBitRanges = cutRanges(
   31,
   [-0.025, -0.01, 0.005, 0.02],
   [-0.01, 0.005, -0.025, 0.02, -0.0175, -0.0025, 0.0125, 0.0275],

@@ -78,7 +78,9 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
  */
 export function decodeRows(type: TypeName, bytes: Uint8Array, out: Float32Array): void {
   const decode = decoders[type];
-  if (!decode) throw new UsageError(`weights of type ${type} cannot be decoded.`, { type });
+  if (!decode) {
+    throw new UsageError(`weights of type ${type} cannot be decoded.`, { type });
+  }
   const expected = rowBytes(type, out.length);
   if (bytes.byteLength !== expected) {
     throw new InternalError(
@@ -107,7 +109,9 @@ export function encodeRows(
   effort: Effort = "default",
 ): void {
   const encode = encoders[type];
-  if (!encode) throw new UsageError(`weights cannot be encoded as ${type}.`, { type });
+  if (!encode) {
+    throw new UsageError(`weights cannot be encoded as ${type}.`, { type });
+  }
   const stride = rowBytes(type, columns);
   const rows = weights.length / columns;
   if (!Number.isInteger(rows) || out.byteLength !== rows * stride) {
@@ -120,7 +124,9 @@ export function encodeRows(
   }
   if (traitsOf(type).quantized) {
     checkWeights(type, weights, columns);
-    if (importance) checkImportance(importance);
+    if (importance) {
+      checkImportance(importance);
+    }
   }
   for (let row = 0; row < rows; row++) {
     const slice = weights.subarray(row * columns, (row + 1) * columns);
@@ -131,7 +137,9 @@ export function encodeRows(
 /** Throws a MalformedInputError that names the first weight that is NaN or infinite. */
 export function checkWeights(type: TypeName, weights: Float32Array, columns: number): void {
   const at = weights.findIndex((weight) => !Number.isFinite(weight));
-  if (at < 0) return;
+  if (at < 0) {
+    return;
+  }
   const row = Math.floor(at / columns);
   const column = at % columns;
   throw new MalformedInputError(
@@ -143,7 +151,9 @@ export function checkWeights(type: TypeName, weights: Float32Array, columns: num
 /** Throws a MalformedInputError that names the first importance that is NaN, infinite or negative. */
 export function checkImportance(importance: Float32Array): void {
   const column = importance.findIndex((value) => !(value >= 0 && value < Infinity));
-  if (column < 0) return;
+  if (column < 0) {
+    return;
+  }
   throw new MalformedInputError(
     `column ${column}: the importance is ${importance[column]}; it must be finite and not negative.`,
     { column },

@@ -58,7 +58,9 @@ describe("decoding", () => {
 
   for (const { name, blockBytes } of decodable) {
     const offsets = f16Offsets[name];
-    if (!offsets) continue;
+    if (!offsets) {
+      continue;
+    }
     it(`gives llama.cpp's bits for ${name} with zero, subnormal, infinite and NaN scales`, () => {
       const special = [0, 0x8000, 1, 0x8001, 0x3ff, 0x400, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0xfe01];
       const bytes = randomBlocks(name, special.length ** offsets.length, 2);
@@ -75,7 +77,9 @@ describe("decoding", () => {
 
   it("gives llama.cpp's bits for every exponent of MXFP4", () => {
     const bytes = randomBlocks("MXFP4", 256, 3);
-    for (let exponent = 0; exponent < 256; exponent++) bytes[17 * exponent] = exponent;
+    for (let exponent = 0; exponent < 256; exponent++) {
+      bytes[17 * exponent] = exponent;
+    }
     assertDecodesAlike("MXFP4", bytes);
   });
 

@@ -8,26 +8,38 @@ function viewOf(bytes: Uint8Array): DataView {
 
 export const decodeF32: Decoder = (bytes, out) => {
   const view = viewOf(bytes);
-  for (let i = 0; i < out.length; i++) out[i] = view.getFloat32(4 * i, true);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = view.getFloat32(4 * i, true);
+  }
 };
 
 export const encodeF32: RowEncoder = (row, _importance, out) => {
   const view = viewOf(out);
-  for (let i = 0; i < row.length; i++) view.setFloat32(4 * i, row[i]!, true);
+  for (let i = 0; i < row.length; i++) {
+    view.setFloat32(4 * i, row[i]!, true);
+  }
 };
 
 export const decodeF16: Decoder = (bytes, out) => {
-  for (let i = 0; i < out.length; i++) out[i] = f16ToF32(readU16(bytes, 2 * i));
+  for (let i = 0; i < out.length; i++) {
+    out[i] = f16ToF32(readU16(bytes, 2 * i));
+  }
 };
 
 export const encodeF16: RowEncoder = (row, _importance, out) => {
-  for (let i = 0; i < row.length; i++) writeU16(out, 2 * i, f32ToF16(row[i]!));
+  for (let i = 0; i < row.length; i++) {
+    writeU16(out, 2 * i, f32ToF16(row[i]!));
+  }
 };
 
 export const decodeBf16: Decoder = (bytes, out) => {
-  for (let i = 0; i < out.length; i++) out[i] = bf16ToF32(readU16(bytes, 2 * i));
+  for (let i = 0; i < out.length; i++) {
+    out[i] = bf16ToF32(readU16(bytes, 2 * i));
+  }
 };
 
 export const encodeBf16: RowEncoder = (row, _importance, out) => {
-  for (let i = 0; i < row.length; i++) writeU16(out, 2 * i, f32ToBf16(row[i]!));
+  for (let i = 0; i < row.length; i++) {
+    writeU16(out, 2 * i, f32ToBf16(row[i]!));
+  }
 };

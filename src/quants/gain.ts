@@ -4,7 +4,7 @@
  * doubles. So the scales of a row are multiplied by <W, W> / <W, Q> (weighted by importance), after which
  * <W, Q> = <W, W>: the projection of the encoded row on the row is the row itself.
  */
-import { F16_MAX, f16ToF32, f32ToF16, writeU16 } from "./half.js";
+import { f16Max, f16ToF32, f32ToF16, writeU16 } from "./half.js";
 
 /**
  * What to multiply the scales of a row by for unit gain.
@@ -31,7 +31,9 @@ export function writeUnbiasedScales(
   offset: number,
 ): void {
   let product = 0;
-  for (let k = 0; k < scales.length; k++) product += scales[k]! * products[k]!;
+  for (let k = 0; k < scales.length; k++) {
+    product += scales[k]! * products[k]!;
+  }
   const gain = gainCorrection(square, product);
   let excess = 0;
   for (let k = 0; k < scales.length; k++) {
@@ -51,8 +53,10 @@ export function writeUnbiasedScales(
  * ones lose: rounding to nearest would do for most rows, but scales below 2^-14 have few bits.
  */
 function neighbours(scale: number): [below: number, above: number] {
-  const largest = f32ToF16(F16_MAX);
-  if (scale >= F16_MAX) return [largest, largest];
+  const largest = f32ToF16(f16Max);
+  if (scale >= f16Max) {
+    return [largest, largest];
+  }
   const nearest = f32ToF16(scale);
   const value = f16ToF32(nearest);
   return [value > scale ? nearest - 1 : nearest, value < scale ? nearest + 1 : nearest];

@@ -71,12 +71,12 @@ function roundsOf(effort: Effort, grid: GridName): readonly Round[] {
   }
 }
 
-const SUPERBLOCK = 256;
-const MAX_SUBSCALE = 15;
+const superblockWeights = 256;
+const maxSubscale = 15;
 /** Neighbouring sub-scales that are ranked. */
-const RANKED = 8;
+const rankedCandidates = 8;
 /** Pool entries of a block: no fewer than the searches of all rounds. */
-const POOL = 10;
+const poolSize = 10;
 
 /** Makes the row encoder of a format. */
 export function gridEncoder(format: GridFormat): RowEncoder {
@@ -93,10 +93,10 @@ class GridEncoder {
   readonly #blocks: number;
   readonly #groupsPerBlock: number;
   /** Importance, with mean 1 over the row, and what the search uses: raised for larger weights. */
-  readonly #importance = new Float64Array(SUPERBLOCK);
-  readonly #weights = new Float64Array(SUPERBLOCK);
+  readonly #importance = new Float64Array(superblockWeights);
+  readonly #weights = new Float64Array(superblockWeights);
   /** Magnitudes; negative where the sign bit will be wrong because of parity. */
-  readonly #x = new Float64Array(SUPERBLOCK);
+  readonly #x = new Float64Array(superblockWeights);
   readonly #codes: Codes;
   /** Best scale of each block as far as known. */
   readonly #blockScales: Float64Array;
@@ -105,7 +105,7 @@ class GridEncoder {
   readonly #poolPoints: Uint16Array;
   readonly #poolQx: Float64Array;
   readonly #poolQ2: Float64Array;
-  readonly #bounds = new Float64Array(RANKED);
+  readonly #bounds = new Float64Array(rankedCandidates);
   readonly #nearest: Nearest = { point: 0, cost: 0, least: 0 };
 
   readonly #format: GridFormat;
@@ -113,31 +113,33 @@ class GridEncoder {
   constructor(format: GridFormat) {
     this.#format = format;
     this.#grid = buildGrid(format.grid);
-    this.#blocks = SUPERBLOCK / format.block;
+    this.#blocks = superblockWeights / format.block;
     this.#groupsPerBlock = format.block / this.#grid.group;
     this.#codes = {
-      points: new Uint16Array(SUPERBLOCK / this.#grid.group),
-      signs: new Uint8Array(SUPERBLOCK / 8),
+      points: new Uint16Array(superblockWeights / this.#grid.group),
+      signs: new Uint8Array(superblockWeights / 8),
       subscales: new Uint8Array(this.#blocks),
     };
     this.#blockScales = new Float64Array(this.#blocks);
     this.#poolSizes = new Uint8Array(this.#blocks);
-    this.#poolPoints = new Uint16Array(this.#blocks * POOL * this.#groupsPerBlock);
-    this.#poolQx = new Float64Array(this.#blocks * POOL);
-    this.#poolQ2 = new Float64Array(this.#blocks * POOL);
+    this.#poolPoints = new Uint16Array(this.#blocks * poolSize * this.#groupsPerBlock);
+    this.#poolQx = new Float64Array(this.#blocks * poolSize);
+    this.#poolQ2 = new Float64Array(this.#blocks * poolSize);
   }
 
   encodeRow(row: Float32Array, importance: Float32Array | undefined, effort: Effort, out: Uint8Array): void {
     const { bytes, pack } = this.#format;
-    const superblocks = row.length / SUPERBLOCK;
+    const superblocks = row.length / superblockWeights;
     const scales = new Float64Array(superblocks);
     const products = new Float64Array(superblocks);
     const mean = importance ? importance.reduce((sum, value) => sum + value, 0) / row.length : 0;
     let square = 0;
     for (let k = 0; k < superblocks; k++) {
-      this.#load(row, importance, mean, k * SUPERBLOCK);
+      this.#load(row, importance, mean, k * superblockWeights);
       scales[k] = this.#encodeSuperblock(effort);
-      for (let i = 0; i < SUPERBLOCK; i++) square += this.#importance[i]! * this.#x[i]! ** 2;
+      for (let i = 0; i < superblockWeights; i++) {
+        square += this.#importance[i]! * this.#x[i]! ** 2;
+      }
       products[k] = this.#product();
       pack(this.#codes, out, k * bytes);
     }
@@ -151,20 +153,26 @@ class GridEncoder {
     const x = this.#x;
     const codes = this.#codes;
     let square = 0;
-    for (let i = 0; i < SUPERBLOCK; i++) square += row[at + i]! ** 2;
-    const spread = (2 * square) / SUPERBLOCK;
+    for (let i = 0; i < superblockWeights; i++) {
+      square += row[at + i]! ** 2;
+    }
+    const spread = (2 * square) / superblockWeights;
     codes.signs.fill(0);
-    for (let i = 0; i < SUPERBLOCK; i++) {
+    for (let i = 0; i < superblockWeights; i++) {
       const value = row[at + i]!;
       // Columns that calibration never saw still get the least of attention.
       own[i] = importance && mean > 0 ? Math.max(importance[at + i]! / mean, 1e-6) : 1;
       weights[i] = own[i]! * (spread + value * value) ** 0.125;
       x[i] = Math.abs(value);
-      if (value < 0) codes.signs[i >> 3]! |= 1 << (i & 7);
+      if (value < 0) {
+        codes.signs[i >> 3]! |= 1 << (i & 7);
+      }
     }
     if (this.#format.evenSigns) {
-      const step = Math.sqrt(square / SUPERBLOCK) / this.#grid.levels.length;
-      for (let eight = 0; eight < SUPERBLOCK / 8; eight++) this.#makeSignsEven(eight, step);
+      const step = Math.sqrt(square / superblockWeights) / this.#grid.levels.length;
+      for (let eight = 0; eight < superblockWeights / 8; eight++) {
+        this.#makeSignsEven(eight, step);
+      }
     }
   }
 
@@ -177,8 +185,12 @@ class GridEncoder {
     const weights = this.#weights;
     const codes = this.#codes;
     let minus = 0;
-    for (let bits = codes.signs[eight]!; bits !== 0; bits &= bits - 1) minus++;
-    if (minus % 2 === 0) return;
+    for (let bits = codes.signs[eight]!; bits !== 0; bits &= bits - 1) {
+      minus++;
+    }
+    if (minus % 2 === 0) {
+      return;
+    }
     let cheapest = 0;
     let least = Infinity;
     for (let i = 0; i < 8; i++) {
@@ -203,7 +215,9 @@ class GridEncoder {
       return 0;
     }
     for (const round of roundsOf(effort, this.#format.grid)) {
-      for (let block = 0; block < this.#blocks; block++) this.#searchBlock(block, scale, round);
+      for (let block = 0; block < this.#blocks; block++) {
+        this.#searchBlock(block, scale, round);
+      }
       scale = this.#bestScale(scale, round.scales);
     }
     this.#choosePoints(scale);
@@ -224,7 +238,9 @@ class GridEncoder {
       const from = block * this.#format.block;
       const to = from + this.#format.block;
       let maximum = 0;
-      for (let i = from; i < to; i++) maximum = Math.max(maximum, x[i]!);
+      for (let i = from; i < to; i++) {
+        maximum = Math.max(maximum, x[i]!);
+      }
       blockScales[block] = 0;
       let best = 0;
       for (const start of maximum > 0 ? this.#format.starts : []) {
@@ -250,15 +266,23 @@ class GridEncoder {
   #searchBlock(block: number, scale: number, { searches, margin }: Round): void {
     const bounds = this.#bounds;
     const centre = Math.floor((this.#blockScales[block]! / scale - 1) / 2);
-    const low = Math.min(MAX_SUBSCALE + 1 - RANKED, Math.max(0, centre - 3));
-    for (let i = 0; i < RANKED; i++) bounds[i] = this.#costWithoutGrid(block, scale * (2 * (low + i) + 1));
+    const low = Math.min(maxSubscale + 1 - rankedCandidates, Math.max(0, centre - 3));
+    for (let i = 0; i < rankedCandidates; i++) {
+      bounds[i] = this.#costWithoutGrid(block, scale * (2 * (low + i) + 1));
+    }
     const energy = this.#energy(block);
     let limit =
       this.#poolSizes[block]! > 0 ? this.#entryCost(this.#bestEntry(block, scale), scale) : Infinity;
     for (let search = 0; search < searches; search++) {
       let next = 0;
-      for (let i = 1; i < RANKED; i++) if (bounds[i]! < bounds[next]!) next = i;
-      if (bounds[next]! >= limit) break;
+      for (let i = 1; i < rankedCandidates; i++) {
+        if (bounds[i]! < bounds[next]!) {
+          next = i;
+        }
+      }
+      if (bounds[next]! >= limit) {
+        break;
+      }
       const cost = this.#addToPool(block, scale * (2 * (low + next) + 1), limit);
       limit = Math.min(limit, cost + margin * (cost + energy));
       bounds[next] = Infinity;
@@ -297,7 +321,7 @@ class GridEncoder {
     const grid = this.#grid;
     const groupsPerBlock = this.#groupsPerBlock;
     const nearest = this.#nearest;
-    const entry = block * POOL + this.#poolSizes[block]!;
+    const entry = block * poolSize + this.#poolSizes[block]!;
     let cost = this.#costWithoutGrid(block, scale);
     let qx = 0;
     let q2 = 0;
@@ -310,7 +334,9 @@ class GridEncoder {
         q2 += weights[at + i]! * q * q;
       }
       cost += nearest.cost - nearest.least;
-      if (cost >= limit) return Infinity;
+      if (cost >= limit) {
+        return Infinity;
+      }
     }
     this.#poolQx[entry] = qx;
     this.#poolQ2[entry] = q2;
@@ -347,9 +373,9 @@ class GridEncoder {
 
   /** The pool entry of a block that costs least with a superblock scale. */
   #bestEntry(block: number, scale: number): number {
-    let best = block * POOL;
+    let best = block * poolSize;
     let least = Infinity;
-    for (let entry = block * POOL; entry < block * POOL + this.#poolSizes[block]!; entry++) {
+    for (let entry = block * poolSize; entry < block * poolSize + this.#poolSizes[block]!; entry++) {
       const cost = this.#entryCost(entry, scale);
       if (cost < least) {
         least = cost;
@@ -386,7 +412,7 @@ class GridEncoder {
     const codes = this.#codes;
     const grid = this.#grid;
     let product = 0;
-    for (let i = 0; i < SUPERBLOCK; i++) {
+    for (let i = 0; i < superblockWeights; i++) {
       const group = Math.floor(i / grid.group);
       const q = grid.magnitudes[codes.points[group]! * grid.group + (i % grid.group)]!;
       const factor = 2 * codes.subscales[Math.floor(i / this.#format.block)]! + 1;
@@ -398,7 +424,7 @@ class GridEncoder {
 
 /** Sub-scale s whose 2 s + 1 is nearest to a ratio of scales. */
 function nearestSubscale(ratio: number): number {
-  return Math.min(MAX_SUBSCALE, Math.max(0, Math.floor(ratio / 2)));
+  return Math.min(maxSubscale, Math.max(0, Math.floor(ratio / 2)));
 }
 
 /**
@@ -406,7 +432,9 @@ function nearestSubscale(ratio: number): number {
  * seven bits: then it is better to leave the upper sub-scales unused.
  */
 function representableScale(largest: number): number {
-  const scale = largest / (2 * MAX_SUBSCALE + 1);
-  if (scale === 0 || scale >= 2 ** -18) return scale;
+  const scale = largest / (2 * maxSubscale + 1);
+  if (scale === 0 || scale >= 2 ** -18) {
+    return scale;
+  }
   return Math.max(Math.min(2 ** -18, largest / 7), 2 ** -24);
 }

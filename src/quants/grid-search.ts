@@ -50,13 +50,16 @@ export function buildGrid(name: GridName): Grid {
   const points = new Uint16Array(shape.points);
   let count = 0;
   for (let pattern = 0; pattern < pointOf.length; pattern++) {
-    if (pointOf[pattern]! < 0) continue;
+    if (pointOf[pattern]! < 0) {
+      continue;
+    }
     seconds[count] = pattern % patterns;
     points[count++] = pointOf[pattern]!;
     starts[Math.floor(pattern / patterns) + 1] = count;
   }
-  for (let first = 1; first <= patterns; first++)
+  for (let first = 1; first <= patterns; first++) {
     starts[first] = Math.max(starts[first]!, starts[first - 1]!);
+  }
   return {
     group: shape.group,
     levels,
@@ -73,7 +76,9 @@ export function buildGrid(name: GridName): Grid {
 /** Number of the level nearest to a magnitude in units of the first level. */
 export function nearestLevel(bounds: Float64Array, magnitude: number): number {
   let level = 0;
-  while (level < bounds.length && magnitude > bounds[level]!) level++;
+  while (level < bounds.length && magnitude > bounds[level]!) {
+    level++;
+  }
   return level;
 }
 
@@ -115,7 +120,9 @@ export function findNearest(
   nearest.point = grid.pointOf[pattern]!;
   nearest.cost = cost;
   nearest.least = cost;
-  if (nearest.point >= 0) return;
+  if (nearest.point >= 0) {
+    return;
+  }
 
   for (let i = at, k = 0; i < at + group; i++) {
     for (let level = 0; level < levels.length; level++) {
@@ -133,7 +140,9 @@ export function findNearest(
   // The first half that would be best alone comes first: it makes the bound tight from the start.
   for (let first = Math.floor(pattern / patterns), next = 0; next <= patterns; first = next++) {
     const firstCost = firstCosts[first]!;
-    if (firstCost + leastSecond >= best) continue;
+    if (firstCost + leastSecond >= best) {
+      continue;
+    }
     for (let k = starts[first]!; k < starts[first + 1]!; k++) {
       const total = firstCost + secondCosts[seconds[k]!]!;
       if (total < best) {

@@ -1,13 +1,13 @@
 /** What the grids of the IQ formats are: how many weights in a group, which levels, how many points. */
 
 /** Levels that a weight's magnitude takes in the IQ2 formats (before the scale), ascending. */
-export const IQ2_LEVELS = [8, 25, 43] as const;
+export const iq2Levels = [8, 25, 43] as const;
 /** The same for IQ3_XXS. */
-export const IQ3_XXS_LEVELS = [4, 12, 20, 28, 36, 44, 52, 62] as const;
+export const iq3XxsLevels = [4, 12, 20, 28, 36, 44, 52, 62] as const;
 /** The same for IQ3_S. */
-export const IQ3_S_LEVELS = [1, 3, 5, 7, 9, 11, 13, 15] as const;
+export const iq3SLevels = [1, 3, 5, 7, 9, 11, 13, 15] as const;
 /** Values (signed) of a weight in the IQ1 formats, before the shift of 1/8. */
-export const IQ1_LEVELS = [-1, 0, 1] as const;
+export const iq1Levels = [-1, 0, 1] as const;
 
 /** What there is to know about a grid: weights in a group, levels, number of points. */
 export interface GridShape {
@@ -17,12 +17,12 @@ export interface GridShape {
 }
 
 export const gridShapes = {
-  IQ1_S: { group: 8, levels: IQ1_LEVELS, points: 2048 },
-  IQ2_XXS: { group: 8, levels: IQ2_LEVELS, points: 256 },
-  IQ2_XS: { group: 8, levels: IQ2_LEVELS, points: 512 },
-  IQ2_S: { group: 8, levels: IQ2_LEVELS, points: 1024 },
-  IQ3_XXS: { group: 4, levels: IQ3_XXS_LEVELS, points: 256 },
-  IQ3_S: { group: 4, levels: IQ3_S_LEVELS, points: 512 },
+  IQ1_S: { group: 8, levels: iq1Levels, points: 2048 },
+  IQ2_XXS: { group: 8, levels: iq2Levels, points: 256 },
+  IQ2_XS: { group: 8, levels: iq2Levels, points: 512 },
+  IQ2_S: { group: 8, levels: iq2Levels, points: 1024 },
+  IQ3_XXS: { group: 4, levels: iq3XxsLevels, points: 256 },
+  IQ3_S: { group: 4, levels: iq3SLevels, points: 512 },
 } as const satisfies Record<string, GridShape>;
 
 export type GridName = keyof typeof gridShapes;
@@ -34,7 +34,9 @@ export function packGrid(name: GridName, levelNumbers: Uint8Array): string {
   const packed = Buffer.alloc(2 * points);
   for (let point = 0; point < points; point++) {
     let word = 0;
-    for (let i = 0; i < group; i++) word |= levelNumbers[point * group + i]! << (bits * i);
+    for (let i = 0; i < group; i++) {
+      word |= levelNumbers[point * group + i]! << (bits * i);
+    }
     packed.writeUInt16LE(word, 2 * point);
   }
   return packed.toString("base64");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { packedGridsSource } from "../testing/read-grids.js";
-import { evenSigns, IQ2_S_GRID, IQ3_S_GRID } from "./grids.js";
+import { evenSigns, iq2SGrid, iq3SGrid } from "./grids.js";
 
 describe("the grids of the IQ formats", () => {
   it("are what the generator reads out of llama.cpp", () => {
@@ -12,15 +12,17 @@ describe("the grids of the IQ formats", () => {
 
   it("unpack to distinct points of the format's levels", () => {
     for (const [grid, group, points] of [
-      [IQ2_S_GRID, 8, 1024],
-      [IQ3_S_GRID, 4, 512],
+      [iq2SGrid, 8, 1024],
+      [iq3SGrid, 4, 512],
     ] as const) {
       const seen = new Set<string>();
-      for (let at = 0; at < grid.length; at += group) seen.add(grid.subarray(at, at + group).join());
+      for (let at = 0; at < grid.length; at += group) {
+        seen.add(grid.subarray(at, at + group).join());
+      }
       assert.equal(seen.size, points);
     }
     assert.deepEqual(
-      [...new Set(IQ2_S_GRID)].sort((a, b) => a - b),
+      [...new Set(iq2SGrid)].sort((a, b) => a - b),
       [8, 25, 43],
     );
   });

@@ -13,7 +13,9 @@ export function gridLevelNumbers(name: GridName): Uint8Array {
   const numbers = new Uint8Array(points * group);
   for (let point = 0; point < points; point++) {
     const word = packed.readUInt16LE(2 * point);
-    for (let i = 0; i < group; i++) numbers[point * group + i] = (word >> (bits * i)) & ((1 << bits) - 1);
+    for (let i = 0; i < group; i++) {
+      numbers[point * group + i] = (word >> (bits * i)) & ((1 << bits) - 1);
+    }
   }
   return numbers;
 }
@@ -24,12 +26,12 @@ function values(name: GridName): Int8Array {
 }
 
 /** Values of every point, point by point: the weights of point p start at `group * p`. IQ1_M shares IQ1_S's. */
-export const IQ1_GRID = values("IQ1_S");
-export const IQ2_XXS_GRID = values("IQ2_XXS");
-export const IQ2_XS_GRID = values("IQ2_XS");
-export const IQ2_S_GRID = values("IQ2_S");
-export const IQ3_XXS_GRID = values("IQ3_XXS");
-export const IQ3_S_GRID = values("IQ3_S");
+export const iq1Grid = values("IQ1_S");
+export const iq2XxsGrid = values("IQ2_XXS");
+export const iq2XsGrid = values("IQ2_XS");
+export const iq2SGrid = values("IQ2_S");
+export const iq3XxsGrid = values("IQ3_XXS");
+export const iq3SGrid = values("IQ3_S");
 
 /**
  * Eight sign bits of seven stored ones (IQ2_XXS, IQ2_XS, IQ3_XXS): the eighth makes the number of minus signs even.
@@ -42,4 +44,4 @@ export function evenSigns(stored: number): number {
 }
 
 /** `evenSigns` of all 128 stored patterns. */
-export const EVEN_SIGNS = Uint8Array.from({ length: 128 }, (_, stored) => evenSigns(stored));
+export const evenSignsTable = Uint8Array.from({ length: 128 }, (_, stored) => evenSigns(stored));

@@ -16,7 +16,9 @@ function awkwardFloats(): Float32Array {
     const midpoint = (f16ToF32(half) + f16ToF32(half + 1)) / 2;
     for (const center of [f16ToF32(half), Number.isFinite(midpoint) ? midpoint : 65520]) {
       value[0] = center;
-      for (const step of [-1, 0, 1]) bits.push(buffer[0]! + step, (buffer[0]! + step) ^ 0x80000000);
+      for (const step of [-1, 0, 1]) {
+        bits.push(buffer[0]! + step, (buffer[0]! + step) ^ 0x80000000);
+      }
     }
   }
   const floats = new Float32Array(Uint32Array.from(bits).buffer);
@@ -27,16 +29,22 @@ describe("half precision", () => {
   it("reads and writes back all 65536 numbers of F16", () => {
     for (let bits = 0; bits < 65536; bits++) {
       const value = f16ToF32(bits);
-      if (Number.isNaN(value)) assert.ok(Number.isNaN(f16ToF32(f32ToF16(value))));
-      else assert.equal(f32ToF16(value), bits);
+      if (Number.isNaN(value)) {
+        assert.ok(Number.isNaN(f16ToF32(f32ToF16(value))));
+      } else {
+        assert.equal(f32ToF16(value), bits);
+      }
     }
   });
 
   it("reads and writes back all 65536 numbers of BF16", () => {
     for (let bits = 0; bits < 65536; bits++) {
       const value = bf16ToF32(bits);
-      if (Number.isNaN(value)) assert.ok(Number.isNaN(bf16ToF32(f32ToBf16(value))));
-      else assert.equal(f32ToBf16(value), bits);
+      if (Number.isNaN(value)) {
+        assert.ok(Number.isNaN(bf16ToF32(f32ToBf16(value))));
+      } else {
+        assert.equal(f32ToBf16(value), bits);
+      }
     }
   });
 

@@ -9,13 +9,15 @@
  * Layouts: llama.cpp `ggml/src/ggml-common.h`; where the bits lie: `dequantize_row_iq1_*` in `ggml-quants.c`.
  */
 import { blockDecoder } from "./block.js";
-import { IQ1_GRID } from "./grids.js";
+import { iq1Grid } from "./grids.js";
 import { f16ToF32, readF16, readU16 } from "./half.js";
 
-const SHIFT = 0.125;
+const iq1Shift = 0.125;
 
 function decodeGroup(point: number, shift: number, scale: number, out: Float32Array, to: number): void {
-  for (let i = 0; i < 8; i++) out[to + i] = scale * (IQ1_GRID[8 * point + i]! + shift);
+  for (let i = 0; i < 8; i++) {
+    out[to + i] = scale * (iq1Grid[8 * point + i]! + shift);
+  }
 }
 
 export const decodeIQ1_S = blockDecoder(256, 50, (bytes, at, out, to) => {
@@ -23,7 +25,7 @@ export const decodeIQ1_S = blockDecoder(256, 50, (bytes, at, out, to) => {
   for (let block = 0; block < 8; block++) {
     const word = readU16(bytes, at + 34 + 2 * block);
     const scale = d * (2 * ((word >> 12) & 7) + 1);
-    const shift = word & 0x8000 ? -SHIFT : SHIFT;
+    const shift = word & 0x8000 ? -iq1Shift : iq1Shift;
     for (let group = 0; group < 4; group++) {
       const point = bytes[at + 2 + 4 * block + group]! | (((word >> (3 * group)) & 7) << 8);
       decodeGroup(point, shift, scale, out, to + 32 * block + 8 * group);
@@ -33,12 +35,14 @@ export const decodeIQ1_S = blockDecoder(256, 50, (bytes, at, out, to) => {
 
 export const decodeIQ1_M = blockDecoder(256, 56, (bytes, at, out, to) => {
   let dBits = 0;
-  for (let i = 0; i < 4; i++) dBits |= (readU16(bytes, at + 48 + 2 * i) >> 12) << (4 * i);
+  for (let i = 0; i < 4; i++) {
+    dBits |= (readU16(bytes, at + 48 + 2 * i) >> 12) << (4 * i);
+  }
   const d = f16ToF32(dBits);
   for (let group = 0; group < 32; group++) {
     const nibble = (bytes[at + 32 + (group >> 1)]! >> (4 * (group & 1))) & 15;
     const point = bytes[at + group]! | ((nibble & 7) << 8);
-    const shift = nibble & 8 ? -SHIFT : SHIFT;
+    const shift = nibble & 8 ? -iq1Shift : iq1Shift;
     const s = (readU16(bytes, at + 48 + 2 * (group >> 3)) >> (3 * ((group >> 1) & 3))) & 7;
     decodeGroup(point, shift, d * (2 * s + 1), out, to + 8 * group);
   }

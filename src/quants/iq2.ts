@@ -9,7 +9,7 @@
  * Layouts: llama.cpp `ggml/src/ggml-common.h`; where the bits lie: `dequantize_row_iq2_*` in `ggml-quants.c`.
  */
 import { blockDecoder } from "./block.js";
-import { EVEN_SIGNS, IQ2_S_GRID, IQ2_XS_GRID, IQ2_XXS_GRID } from "./grids.js";
+import { evenSignsTable, iq2SGrid, iq2XsGrid, iq2XxsGrid } from "./grids.js";
 import { readF16, readU16 } from "./half.js";
 
 /** Decodes a group of eight weights: a point of a grid, a sign bit for each weight. */
@@ -34,8 +34,8 @@ export const decodeIQ2_XXS = blockDecoder(256, 66, (bytes, at, out, to) => {
     const signsAndScale = readU16(bytes, points + 4) | (readU16(bytes, points + 6) << 16);
     const scale = d * (0.5 + (signsAndScale >>> 28)) * 0.25;
     for (let group = 0; group < 4; group++) {
-      const signs = EVEN_SIGNS[(signsAndScale >> (7 * group)) & 127]!;
-      decodeGroup(IQ2_XXS_GRID, bytes[points + group]!, signs, scale, out, to + 32 * block + 8 * group);
+      const signs = evenSignsTable[(signsAndScale >> (7 * group)) & 127]!;
+      decodeGroup(iq2XxsGrid, bytes[points + group]!, signs, scale, out, to + 32 * block + 8 * group);
     }
   }
 });
@@ -51,7 +51,7 @@ export const decodeIQ2_XS = blockDecoder(256, 74, (bytes, at, out, to) => {
   for (let group = 0; group < 32; group++) {
     const word = readU16(bytes, at + 2 + 2 * group);
     const scale = groupScale(d, bytes, at + 66, group);
-    decodeGroup(IQ2_XS_GRID, word & 511, EVEN_SIGNS[word >> 9]!, scale, out, to + 8 * group);
+    decodeGroup(iq2XsGrid, word & 511, evenSignsTable[word >> 9]!, scale, out, to + 8 * group);
   }
 });
 
@@ -61,6 +61,6 @@ export const decodeIQ2_S = blockDecoder(256, 82, (bytes, at, out, to) => {
     const upper = (bytes[at + 66 + (group >> 2)]! >> (2 * (group & 3))) & 3;
     const point = bytes[at + 2 + group]! | (upper << 8);
     const scale = groupScale(d, bytes, at + 74, group);
-    decodeGroup(IQ2_S_GRID, point, bytes[at + 34 + group]!, scale, out, to + 8 * group);
+    decodeGroup(iq2SGrid, point, bytes[at + 34 + group]!, scale, out, to + 8 * group);
   }
 });

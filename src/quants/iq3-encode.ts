@@ -16,7 +16,9 @@ export const formatIQ3_XXS: GridFormat = {
     out.set(points, at + 2);
     for (let block = 0; block < 8; block++) {
       let word = subscales[block]! << 28;
-      for (let eight = 0; eight < 4; eight++) word |= (signs[4 * block + eight]! & 127) << (7 * eight);
+      for (let eight = 0; eight < 4; eight++) {
+        word |= (signs[4 * block + eight]! & 127) << (7 * eight);
+      }
       writeU16(out, at + 66 + 4 * block, word);
       writeU16(out, at + 68 + 4 * block, word >>> 16);
     }

@@ -10,7 +10,7 @@
  * Layouts: llama.cpp `ggml/src/ggml-common.h`; where the bits lie: `dequantize_row_iq3_*` in `ggml-quants.c`.
  */
 import { blockDecoder } from "./block.js";
-import { EVEN_SIGNS, IQ3_S_GRID, IQ3_XXS_GRID } from "./grids.js";
+import { evenSignsTable, iq3SGrid, iq3XxsGrid } from "./grids.js";
 import { readF16, readU16 } from "./half.js";
 
 /** Decodes a group of four weights; the lowest four bits of `signs` are its signs. */
@@ -35,9 +35,9 @@ export const decodeIQ3_XXS = blockDecoder(256, 98, (bytes, at, out, to) => {
     const signsAndScale = readU16(bytes, word) | (readU16(bytes, word + 2) << 16);
     const scale = d * (0.5 + (signsAndScale >>> 28)) * 0.5;
     for (let quad = 0; quad < 8; quad++) {
-      const signs = EVEN_SIGNS[(signsAndScale >> (7 * (quad >> 1))) & 127]! >> (4 * (quad & 1));
+      const signs = evenSignsTable[(signsAndScale >> (7 * (quad >> 1))) & 127]! >> (4 * (quad & 1));
       const point = bytes[at + 2 + 8 * block + quad]!;
-      decodeQuad(IQ3_XXS_GRID, point, signs, scale, out, to + 32 * block + 4 * quad);
+      decodeQuad(iq3XxsGrid, point, signs, scale, out, to + 32 * block + 4 * quad);
     }
   }
 });
@@ -51,7 +51,7 @@ export const decodeIQ3_S = blockDecoder(256, 110, (bytes, at, out, to) => {
       const ninth = (bytes[at + 66 + block]! >> quad) & 1;
       const point = bytes[at + 2 + 8 * block + quad]! | (ninth << 8);
       const signs = bytes[at + 74 + 4 * block + (quad >> 1)]! >> (4 * (quad & 1));
-      decodeQuad(IQ3_S_GRID, point, signs, scale, out, to + 32 * block + 4 * quad);
+      decodeQuad(iq3SGrid, point, signs, scale, out, to + 32 * block + 4 * quad);
     }
   }
 });

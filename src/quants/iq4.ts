@@ -13,7 +13,7 @@ import { readF16, readU16 } from "./half.js";
 import { clamp, nearest } from "./lanes.js";
 
 /** The sixteen levels, ascending. */
-export const IQ4_LEVELS = Int8Array.of(
+export const iq4Levels = Int8Array.of(
   -127,
   -104,
   -83,
@@ -33,32 +33,32 @@ export const IQ4_LEVELS = Int8Array.of(
 );
 
 /** The code of each level. */
-export const IQ4_CODES: ReadonlyMap<number, number> = new Map(
-  Array.from(IQ4_LEVELS, (level, code) => [level, code]),
+export const iq4Codes: ReadonlyMap<number, number> = new Map(
+  Array.from(iq4Levels, (level, code) => [level, code]),
 );
 
 /** Nearest level by twice the quotient, rounded down, plus 256: all midpoints between levels are multiples of 1/2. */
-export const IQ4_NEAREST_LEVELS = Int8Array.from({ length: 512 }, (_, place) => {
+export const iq4NearestLevels = Int8Array.from({ length: 512 }, (_, place) => {
   const quotient = (place - 256 + 0.5) / 2;
-  return IQ4_LEVELS.reduce((best, level) =>
+  return iq4Levels.reduce((best, level) =>
     Math.abs(level - quotient) < Math.abs(best - quotient) ? level : best,
   );
 });
 
 /** The codes of these levels. */
-export const IQ4_NEAREST_CODES = Uint8Array.from(IQ4_NEAREST_LEVELS, (level) => IQ4_CODES.get(level)!);
+export const iq4NearestCodes = Uint8Array.from(iq4NearestLevels, (level) => iq4Codes.get(level)!);
 
 /** The level nearest to a quotient. */
 export function nearestIQ4Level(quotient: number): number {
   const place = clamp(nearest(Math.fround(Math.fround(2 * quotient) + 255.5)), 0, 511);
-  return IQ4_NEAREST_LEVELS[place]!;
+  return iq4NearestLevels[place]!;
 }
 
 function decodeCodes(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to: number): void {
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + j]!;
-    out[to + j] = scale * IQ4_LEVELS[pair & 15]!;
-    out[to + 16 + j] = scale * IQ4_LEVELS[pair >> 4]!;
+    out[to + j] = scale * iq4Levels[pair & 15]!;
+    out[to + 16 + j] = scale * iq4Levels[pair >> 4]!;
   }
 }
 

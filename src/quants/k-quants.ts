@@ -57,13 +57,17 @@ export function q3kScale(bytes: Uint8Array, at: number, block: number): number {
 
 /** Six-bit scale of a block of Q4_K or Q5_K. Blocks 4 to 7 keep their upper two bits in bytes 0 to 3. */
 export function k4Scale(bytes: Uint8Array, at: number, block: number): number {
-  if (block < 4) return bytes[at + block]! & 63;
+  if (block < 4) {
+    return bytes[at + block]! & 63;
+  }
   return (bytes[at + block + 4]! & 15) | ((bytes[at + block - 4]! >> 6) << 4);
 }
 
 /** Six-bit minimum of a block of Q4_K or Q5_K. Blocks 4 to 7 keep their upper two bits in bytes 4 to 7. */
 export function k4Min(bytes: Uint8Array, at: number, block: number): number {
-  if (block < 4) return bytes[at + block + 4]! & 63;
+  if (block < 4) {
+    return bytes[at + block + 4]! & 63;
+  }
   return (bytes[at + block + 4]! >> 4) | ((bytes[at + block]! >> 6) << 4);
 }
 

@@ -9,7 +9,7 @@
  * 4. d and dmin are fitted to all codes of the superblock, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
-import { FIVE_BIT_RANGES, FOUR_BIT_RANGES, K_SCALES, Q2_K_CANDIDATES, Q2_K_SCALES } from "./candidates.js";
+import { fiveBitRanges, fourBitRanges, kScales, q2kCandidates, q2kScales } from "./candidates.js";
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
@@ -23,7 +23,7 @@ import {
   searchScale,
   searchSteps,
   superblockScale,
-  UNIT_STEPS,
+  unitSteps,
 } from "./scale-search.js";
 
 const { fround, max } = Math;
@@ -52,7 +52,7 @@ interface RangeFormat {
 }
 
 /** Steps from the nearest integer scale that a block tries, one in each lane. */
-const SCALE_STEPS = [-1, 0, 1, 2] as const;
+const scaleSteps = [-1, 0, 1, 2] as const;
 
 function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
   return (row, importance, out, effort) => {
@@ -133,7 +133,7 @@ class RangeRow {
     const quantize = integers(0, topScale);
     const unitOf = (values: Float32Array, weights: Float32Array): number => {
       const fit: ScaleFit = { scale: 0, curvature: 0 };
-      searchScale(values, weights, 0, fits.length, quantize, scaleCandidates, UNIT_STEPS, fit);
+      searchScale(values, weights, 0, fits.length, quantize, scaleCandidates, unitSteps, fit);
       return superblockScale(fit.scale, topScale);
     };
     this.#d = unitOf(
@@ -173,7 +173,7 @@ class RangeRow {
     const { block: size, top, topScale } = this.#format;
     const center = nearest(fround(fit.scale * invert(d)));
     let best = Infinity;
-    for (const step of SCALE_STEPS) {
+    for (const step of scaleSteps) {
       const integer = clamp(center + step, 0, topScale);
       const scale = fround(d * integer);
       const inverse = invert(scale);
@@ -242,7 +242,9 @@ export function packQ2_K(
   out: Uint8Array,
   at: number,
 ): void {
-  for (let block = 0; block < 16; block++) out[at + block] = scales[block]! | (minima[block]! << 4);
+  for (let block = 0; block < 16; block++) {
+    out[at + block] = scales[block]! | (minima[block]! << 4);
+  }
   packTwoBits((i) => codes[i]!, out, at + 16);
 }
 
@@ -251,8 +253,8 @@ export const encodeQ2_K = rangeSuperblockEncoder({
   blockBytes: 84,
   dAt: 80,
   top: 3,
-  candidates: Q2_K_CANDIDATES,
-  scaleCandidates: Q2_K_SCALES,
+  candidates: q2kCandidates,
+  scaleCandidates: q2kScales,
   topScale: 15,
   pack: packQ2_K,
 });
@@ -283,8 +285,8 @@ export const encodeQ4_K = rangeSuperblockEncoder({
   blockBytes: 144,
   dAt: 0,
   top: 15,
-  candidates: FOUR_BIT_RANGES,
-  scaleCandidates: K_SCALES,
+  candidates: fourBitRanges,
+  scaleCandidates: kScales,
   topScale: 63,
   pack: packQ4_K,
 });
@@ -294,15 +296,17 @@ export const encodeQ5_K = rangeSuperblockEncoder({
   blockBytes: 176,
   dAt: 0,
   top: 31,
-  candidates: FIVE_BIT_RANGES,
-  scaleCandidates: K_SCALES,
+  candidates: fiveBitRanges,
+  scaleCandidates: kScales,
   topScale: 63,
   pack(codes, scales, minima, out, at) {
     packSixBitScales(scales, minima, out, at + 4);
     packQuarterNibbles((i) => codes[i]!, out, at + 48);
     for (let l = 0; l < 32; l++) {
       let fifthBits = 0;
-      for (let k = 0; k < 8; k++) fifthBits |= (codes[32 * k + l]! >> 4) << k;
+      for (let k = 0; k < 8; k++) {
+        fifthBits |= (codes[32 * k + l]! >> 4) << k;
+      }
       out[at + 16 + l] = fifthBits;
     }
   },

@@ -8,18 +8,12 @@
  * 4. d is fitted to all codes of the superblock, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
-import {
-  EIGHT_BIT_SCALES,
-  IQ4_CANDIDATES,
-  Q3_K_CANDIDATES,
-  Q6_K_CANDIDATES,
-  SIX_BIT_SCALES,
-} from "./candidates.js";
+import { eightBitScales, iq4Candidates, q3kCandidates, q6kCandidates, sixBitScales } from "./candidates.js";
 import type { Effort } from "./effort.js";
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
-import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
+import { iq4Codes, nearestIQ4Level } from "./iq4.js";
 import { invert, nearest, weightedDot } from "./lanes.js";
 import { packNibbles, packTwoBits } from "./pack.js";
 import {
@@ -30,7 +24,7 @@ import {
   searchScale,
   searchSteps,
   superblockScale,
-  UNIT_STEPS,
+  unitSteps,
 } from "./scale-search.js";
 
 const { fround } = Math;
@@ -54,7 +48,7 @@ interface ScaleFormat {
 }
 
 /** Steps from the nearest integer scale, away from zero, that a block tries, one in each lane. */
-const SCALE_STEPS = [-1, 0, 1, 2] as const;
+const scaleSteps = [-1, 0, 1, 2] as const;
 
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
   return (row, importance, out, effort) => {
@@ -125,7 +119,7 @@ class ScaleRow {
     const exact = Float32Array.from(this.#fits, ({ scale }) => scale);
     const curvatures = Float32Array.from(this.#fits, ({ curvature }) => curvature);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
-    searchScale(exact, curvatures, 0, exact.length, quantizeScale, scaleCandidates, UNIT_STEPS, fit);
+    searchScale(exact, curvatures, 0, exact.length, quantizeScale, scaleCandidates, unitSteps, fit);
     this.#d = superblockScale(fit.scale, topScale);
   }
 
@@ -139,7 +133,9 @@ class ScaleRow {
       const at = start + size * block;
       const scale = this.#searchInteger(at, fit.scale);
       const inverse = invert(fround(d * scale));
-      for (let i = at; i < at + size; i++) codes[i] = quantize(fround(x[i]! * inverse));
+      for (let i = at; i < at + size; i++) {
+        codes[i] = quantize(fround(x[i]! * inverse));
+      }
       this.#scales[block] = scale;
     }
   }
@@ -154,7 +150,7 @@ class ScaleRow {
     const away = center < 0 ? -1 : 1;
     let best = Infinity;
     let found = 0;
-    for (const step of SCALE_STEPS) {
+    for (const step of scaleSteps) {
       const integer = quantizeScale(center + away * step);
       const scale = fround(d * integer);
       const inverse = invert(scale);
@@ -199,7 +195,11 @@ export function packQ3_K(codes: Float32Array, scales: Float32Array, out: Uint8Ar
   packTwoBits((i) => codes[i]! + 4, out, at + 32);
   for (let l = 0; l < 32; l++) {
     let thirdBits = 0;
-    for (let k = 0; k < 8; k++) if (codes[32 * k + l]! >= 0) thirdBits |= 1 << k;
+    for (let k = 0; k < 8; k++) {
+      if (codes[32 * k + l]! >= 0) {
+        thirdBits |= 1 << k;
+      }
+    }
     out[at + l] = thirdBits;
   }
   out.fill(0, at + 96, at + 108);
@@ -215,11 +215,11 @@ export const encodeQ3_K = scaleSuperblockEncoder({
   blockBytes: 110,
   dAt: 108,
   quantize: integers(-4, 3),
-  candidates: Q3_K_CANDIDATES,
+  candidates: q3kCandidates,
   steps: searchSteps,
   quantizeScale: integers(-32, 31),
   topScale: 32,
-  scaleCandidates: SIX_BIT_SCALES,
+  scaleCandidates: sixBitScales,
   pack: packQ3_K,
 });
 
@@ -228,11 +228,11 @@ export const encodeQ6_K = scaleSuperblockEncoder({
   blockBytes: 210,
   dAt: 208,
   quantize: integers(-32, 31),
-  candidates: Q6_K_CANDIDATES,
+  candidates: q6kCandidates,
   steps: { fast: 2, default: 2, fine: 4 },
   quantizeScale: integers(-128, 127),
   topScale: 128,
-  scaleCandidates: EIGHT_BIT_SCALES,
+  scaleCandidates: eightBitScales,
   pack(codes, scales, out, at) {
     for (let half = 0; half < 2; half++) {
       const number = (quarter: number, l: number) => codes[128 * half + 32 * quarter + l]! + 32;
@@ -243,7 +243,9 @@ export const encodeQ6_K = scaleSuperblockEncoder({
         out[at + 128 + 32 * half + l] = (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6);
       }
     }
-    for (let block = 0; block < 16; block++) out[at + 192 + block] = scales[block]!;
+    for (let block = 0; block < 16; block++) {
+      out[at + 192 + block] = scales[block]!;
+    }
   },
 });
 
@@ -252,11 +254,11 @@ export const encodeIQ4_XS = scaleSuperblockEncoder({
   blockBytes: 136,
   dAt: 0,
   quantize: nearestIQ4Level,
-  candidates: IQ4_CANDIDATES,
+  candidates: iq4Candidates,
   steps: searchSteps,
   quantizeScale: integers(-32, 31),
   topScale: 32,
-  scaleCandidates: SIX_BIT_SCALES,
+  scaleCandidates: sixBitScales,
   pack(codes, scales, out, at) {
     let upper = 0;
     out.fill(0, at + 4, at + 8);
@@ -264,7 +266,7 @@ export const encodeIQ4_XS = scaleSuperblockEncoder({
       const scale = scales[block]! + 32;
       out[at + 4 + (block >> 1)]! |= (scale & 15) << (4 * (block & 1));
       upper |= (scale >> 4) << (2 * block);
-      packNibbles((i) => IQ4_CODES.get(codes[32 * block + i]!)!, out, at + 8 + 16 * block);
+      packNibbles((i) => iq4Codes.get(codes[32 * block + i]!)!, out, at + 8 + 16 * block);
     }
     writeU16(out, at + 2, upper);
   },

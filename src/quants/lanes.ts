@@ -6,11 +6,11 @@
 const { fround } = Math;
 
 /** Adding and subtracting 1.5 * 2^23 rounds a float32 below 2^22 to the nearest integer, ties to even. */
-const ROUNDER = 12582912;
+const rounder = 12582912;
 
 /** The integer nearest to a float32 of magnitude below 2^22, ties to even. */
 export function nearest(value: number): number {
-  return fround(fround(value + ROUNDER) - ROUNDER);
+  return fround(fround(value + rounder) - rounder);
 }
 
 /** The number between `low` and `high` that is nearest to `value`. */

@@ -6,17 +6,11 @@
  * coarse), fitted again to those codes, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
-import {
-  FIVE_BIT_RANGES,
-  FOUR_BIT_RANGES,
-  IQ4_CANDIDATES,
-  Q4_0_CANDIDATES,
-  Q5_0_CANDIDATES,
-} from "./candidates.js";
+import { fiveBitRanges, fourBitRanges, iq4Candidates, q4_0Candidates, q5_0Candidates } from "./candidates.js";
 import { gainCorrection } from "./gain.js";
 import { f32ToF16, roundToF16, scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
-import { IQ4_CODES, nearestIQ4Level } from "./iq4.js";
+import { iq4Codes, nearestIQ4Level } from "./iq4.js";
 import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
 import { packFifthBits, packNibbles } from "./pack.js";
 import { newRangeFit, type RangeCandidates, searchRange } from "./range-search.js";
@@ -53,7 +47,9 @@ function scaleEncoder(
       const at = 32 * block;
       searchScale(x, w, at, 32, quantize, candidates, searchSteps[effort], fit);
       const inverse = invert(roundToF16(fit.scale));
-      for (let i = at; i < at + 32; i++) codes[i] = quantize(fround(x[i]! * inverse));
+      for (let i = at; i < at + 32; i++) {
+        codes[i] = quantize(fround(x[i]! * inverse));
+      }
       const c = weightedDot(w, codes, x, at, 32);
       const v = weightedDot(w, codes, codes, at, 32);
       scales[block] = v > 0 ? c / v : 0;
@@ -68,17 +64,17 @@ function scaleEncoder(
   };
 }
 
-export const encodeQ4_0 = scaleEncoder(18, integers(-8, 7), Q4_0_CANDIDATES, (codes, out, at) =>
+export const encodeQ4_0 = scaleEncoder(18, integers(-8, 7), q4_0Candidates, (codes, out, at) =>
   packNibbles((i) => codes[i]! + 8, out, at + 2),
 );
 
-export const encodeQ5_0 = scaleEncoder(22, integers(-16, 15), Q5_0_CANDIDATES, (codes, out, at) => {
+export const encodeQ5_0 = scaleEncoder(22, integers(-16, 15), q5_0Candidates, (codes, out, at) => {
   packFifthBits((i) => codes[i]! + 16, out, at + 2);
   packNibbles((i) => codes[i]! + 16, out, at + 6);
 });
 
-export const encodeIQ4_NL = scaleEncoder(18, nearestIQ4Level, IQ4_CANDIDATES, (codes, out, at) =>
-  packNibbles((i) => IQ4_CODES.get(codes[i]!)!, out, at + 2),
+export const encodeIQ4_NL = scaleEncoder(18, nearestIQ4Level, iq4Candidates, (codes, out, at) =>
+  packNibbles((i) => iq4Codes.get(codes[i]!)!, out, at + 2),
 );
 
 /** An encoder of blocks that start with scale and offset. */
@@ -124,11 +120,11 @@ function rangeEncoder(
   };
 }
 
-export const encodeQ4_1 = rangeEncoder(20, 15, FOUR_BIT_RANGES, (codes, out, at) =>
+export const encodeQ4_1 = rangeEncoder(20, 15, fourBitRanges, (codes, out, at) =>
   packNibbles((i) => codes[i]!, out, at + 4),
 );
 
-export const encodeQ5_1 = rangeEncoder(24, 31, FIVE_BIT_RANGES, (codes, out, at) => {
+export const encodeQ5_1 = rangeEncoder(24, 31, fiveBitRanges, (codes, out, at) => {
   packFifthBits((i) => codes[i]!, out, at + 4);
   packNibbles((i) => codes[i]!, out, at + 8);
 });
@@ -142,7 +138,9 @@ export const encodeQ8_0: RowEncoder = (row, _importance, out) => {
   for (let block = 0; block < row.length / 32; block++) {
     const at = 34 * block;
     let largest = 0;
-    for (let i = 0; i < 32; i++) largest = max(largest, abs(row[32 * block + i]!));
+    for (let i = 0; i < 32; i++) {
+      largest = max(largest, abs(row[32 * block + i]!));
+    }
     const d = min(fround(largest / 127), 65504);
     const inverse = d > 2 ** -126 ? fround(1 / d) : 0;
     writeU16(out, at, f32ToF16(d));

@@ -61,5 +61,7 @@ export const decodeQ5_1 = blockDecoder(32, 24, (bytes, at, out, to) => {
 
 export const decodeQ8_0 = blockDecoder(32, 34, (bytes, at, out, to) => {
   const d = readF16(bytes, at);
-  for (let j = 0; j < 32; j++) out[to + j] = d * ((bytes[at + 2 + j]! << 24) >> 24);
+  for (let j = 0; j < 32; j++) {
+    out[to + j] = d * ((bytes[at + 2 + j]! << 24) >> 24);
+  }
 });

@@ -2,7 +2,11 @@
 
 /** Whether no weight is infinite or NaN. */
 export function isFiniteRows(weights: Float32Array): boolean {
-  for (const weight of weights) if (!Number.isFinite(weight)) return false;
+  for (const weight of weights) {
+    if (!Number.isFinite(weight)) {
+      return false;
+    }
+  }
   return true;
 }
 

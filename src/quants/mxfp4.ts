@@ -9,13 +9,13 @@
 import { blockDecoder } from "./block.js";
 
 /** Twice the E2M1 values, hence integers; code 8 is minus zero, which llama.cpp decodes as plus zero. */
-const TWICE_E2M1 = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+const twiceE2m1 = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
 
 export const decodeMXFP4 = blockDecoder(32, 17, (bytes, at, out, to) => {
   const scale = 2 ** (bytes[at]! - 128);
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 1 + j]!;
-    out[to + j] = scale * TWICE_E2M1[pair & 15]!;
-    out[to + 16 + j] = scale * TWICE_E2M1[pair >> 4]!;
+    out[to + j] = scale * twiceE2m1[pair & 15]!;
+    out[to + 16 + j] = scale * twiceE2m1[pair >> 4]!;
   }
 });

@@ -2,14 +2,18 @@
 
 /** 32 four-bit numbers: weights 0 to 15 in the low nibbles, 16 to 31 in the high ones. */
 export function packNibbles(number: (i: number) => number, out: Uint8Array, at: number): void {
-  for (let j = 0; j < 16; j++) out[at + j] = (number(j) & 15) | ((number(j + 16) & 15) << 4);
+  for (let j = 0; j < 16; j++) {
+    out[at + j] = (number(j) & 15) | ((number(j + 16) & 15) << 4);
+  }
 }
 
 /** The fifth bits of 32 numbers, bit i for weight i. */
 export function packFifthBits(number: (i: number) => number, out: Uint8Array, at: number): void {
   for (let j = 0; j < 4; j++) {
     let bits = 0;
-    for (let i = 0; i < 8; i++) bits |= ((number(8 * j + i) >> 4) & 1) << i;
+    for (let i = 0; i < 8; i++) {
+      bits |= ((number(8 * j + i) >> 4) & 1) << i;
+    }
     out[at + j] = bits;
   }
 }
@@ -19,7 +23,9 @@ export function packTwoBits(number: (i: number) => number, out: Uint8Array, at: 
   for (let j = 0; j < 64; j++) {
     const i = 128 * (j >> 5) + (j & 31);
     let byte = 0;
-    for (let k = 0; k < 4; k++) byte |= (number(i + 32 * k) & 3) << (2 * k);
+    for (let k = 0; k < 4; k++) {
+      byte |= (number(i + 32 * k) & 3) << (2 * k);
+    }
     out[at + j] = byte;
   }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFile as execFileCallback } from "node:child_process";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
 import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { fill, gaussian, uniform } from "../testing/random.js";
 import { EncoderPool } from "./pool.js";
@@ -116,7 +117,9 @@ describe("the encoder pool", () => {
     const pool = new EncoderPool(1);
     try {
       for (const { name, canDecode, canEncode, quantized, blockSize } of types.values()) {
-        if (!canDecode || !canEncode) continue;
+        if (!canDecode || !canEncode) {
+          continue;
+        }
         const some = weights.slice(0, 6 * columns);
         some.fill(0, 2 * columns, 3 * columns);
         const float = { source: new Uint8Array(some.slice().buffer), importance: undefined };
@@ -203,7 +206,9 @@ describe("the encoder pool", () => {
     await pool.close();
     const rejected = (await results).filter((result) => result.status === "rejected");
     assert.ok(rejected.length > 0);
-    for (const { reason } of rejected) assert.ok(reason instanceof CancelledError);
+    for (const { reason } of rejected) {
+      assert.ok(reason instanceof CancelledError);
+    }
     await assert.rejects(pool.transcode(slice(0, 1)), CancelledError);
     await pool.ready();
   });
@@ -234,12 +239,13 @@ describe("the encoder pool", () => {
     assert.deepEqual(slow.statistics, fast.statistics);
   });
 
-  it("reports a thread that breaks down instead of waiting for it", async () => {
+  it("reports a thread that breaks down instead of waiting for it", async ({ mock }) => {
     const pool = new EncoderPool(1);
     // A message that is no task makes the thread throw outside of any slice.
-    const [thread] = (pool as unknown as { threads: { worker: { postMessage(value: unknown): void } }[] })
-      .threads;
-    thread!.worker.postMessage(null);
+    const send = Worker.prototype.postMessage;
+    mock.method(Worker.prototype, "postMessage", function (this: Worker) {
+      send.call(this, null);
+    });
     await assert.rejects(pool.transcode(slice(0, 1)), {
       name: InternalError.name,
       message: /^An encoder thread broke down: .+\. Try again with fewer threads\.$/,

@@ -51,8 +51,12 @@ export class EncoderPool {
     this.#change = this.#nextChange();
     const { kernels, warning } = loadKernels();
     this.warning = warning;
-    if (threadCount === 0) this.#workspace = new Workspace(kernels && new Kernels(kernels));
-    for (let i = 0; i < threadCount; i++) this.#threads.push(this.#start({ kernels }));
+    if (threadCount === 0) {
+      this.#workspace = new Workspace(kernels && new Kernels(kernels));
+    }
+    for (let i = 0; i < threadCount; i++) {
+      this.#threads.push(this.#start({ kernels }));
+    }
   }
 
   /**
@@ -75,7 +79,9 @@ export class EncoderPool {
    */
   async ready(): Promise<void> {
     const enough = Math.max(1, this.#threadCount) * (slicesPerThread + 1);
-    while (this.#outstanding >= enough && !this.#failure) await this.#change;
+    while (this.#outstanding >= enough && !this.#failure) {
+      await this.#change;
+    }
   }
 
   /** Ends all threads. Slices that are not done are rejected with a CancelledError. */
@@ -85,7 +91,9 @@ export class EncoderPool {
   }
 
   #submit(work: Work): Promise<Done> {
-    if (this.#failure) return Promise.reject(this.#failure);
+    if (this.#failure) {
+      return Promise.reject(this.#failure);
+    }
     // A thread never sees a message with a buffer that was moved before.
     if (work.slice.source.byteLength === 0) {
       return Promise.reject(
@@ -120,7 +128,9 @@ export class EncoderPool {
         continue;
       }
       const thread = this.#threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
-      if (thread.tasks.size >= slicesPerThread) return;
+      if (thread.tasks.size >= slicesPerThread) {
+        return;
+      }
       this.#send(thread, this.#queue.shift()!);
     }
   }
@@ -143,10 +153,15 @@ export class EncoderPool {
 
   #receive(thread: Thread, reply: Reply): void {
     const task = thread.tasks.get(reply.id);
-    if (!task) return;
+    if (!task) {
+      return;
+    }
     thread.tasks.delete(reply.id);
-    if ("done" in reply) task.resolve(reply.done);
-    else task.reject(deserializeError(reply.error));
+    if ("done" in reply) {
+      task.resolve(reply.done);
+    } else {
+      task.reject(deserializeError(reply.error));
+    }
     this.#finished();
     this.#distribute();
   }
@@ -164,12 +179,18 @@ export class EncoderPool {
   }
 
   #fail(error: Error): void {
-    if (this.#failure) return;
+    if (this.#failure) {
+      return;
+    }
     this.#failure = error;
     const tasks = [...this.#threads.flatMap(({ tasks }) => [...tasks.values()]), ...this.#queue];
-    for (const { tasks } of this.#threads) tasks.clear();
+    for (const { tasks } of this.#threads) {
+      tasks.clear();
+    }
     this.#queue.length = 0;
-    for (const task of tasks) task.reject(error);
+    for (const task of tasks) {
+      task.reject(error);
+    }
     this.#wakeWaiters();
   }
 }
@@ -177,7 +198,9 @@ export class EncoderPool {
 /** The same work on bytes that can be moved: a view of a larger buffer would take the whole buffer along. */
 function ownBytes(work: Work): Work {
   const source = exactly(work.slice.source);
-  if (work.kind === "survey") return { ...work, slice: { ...work.slice, source } };
+  if (work.kind === "survey") {
+    return { ...work, slice: { ...work.slice, source } };
+  }
   const { importance, encoded } = work.slice;
   const copies = { importance: importance?.slice(), encoded: encoded && exactly(encoded) };
   return { ...work, slice: { ...work.slice, ...copies, source } };

@@ -9,7 +9,7 @@
  * Lanes as in `scale-search.ts`.
  */
 import { clamp, nearest, sum, weightedSum } from "./lanes.js";
-import { NEXT_TO_ZERO } from "./scale-search.js";
+import { nextToZero } from "./scale-search.js";
 
 const { fround, max, min } = Math;
 
@@ -57,7 +57,7 @@ export function newRangeFit(): RangeFit {
 }
 
 /** Below this part of sum w l^2, rounding errors hide the variance of the codes. */
-const LEAST_VARIANCE = 2 ** -16;
+const leastVariance = 2 ** -16;
 
 /**
  * Finds the best scale and offset of the `count` weights from `x[at]`.
@@ -89,7 +89,7 @@ export function searchRange(
   fit.offset = lowest;
   fit.scale = fround(range / top);
   fit.curvature = total;
-  if (range < NEXT_TO_ZERO) {
+  if (range < nextToZero) {
     fit.scale = 0;
     return;
   }
@@ -111,12 +111,14 @@ export function searchRange(
       }
       const meanL = fround(sumL / total);
       let v = fround(sumL2 - fround(sumL * meanL));
-      const hidden = v < fround(sumL2 * LEAST_VARIANCE);
+      const hidden = v < fround(sumL2 * leastVariance);
       let scale = fround(c / v);
       let offset = fround(mean - fround(scale * meanL));
       let score = fround(c * scale);
       if (anyOffset ? hidden : hidden || offset > 0) {
-        if (anyOffset) continue;
+        if (anyOffset) {
+          continue;
+        }
         const product = fround(c + fround(mean * sumL));
         v = sumL2;
         scale = fround(product / sumL2);

@@ -34,7 +34,7 @@ export type Candidates = Float32Array;
 export const searchSteps: Readonly<Record<Effort, number>> = { fast: 2, default: 4, fine: 8 };
 
 /** Steps that a search of the unit of integer scales takes. */
-export const UNIT_STEPS = 2;
+export const unitSteps = 2;
 
 /** Candidates in four arithmetic progressions, one in each lane: `first` plus each of `steps` times `stride`. */
 export function progressions(
@@ -56,10 +56,10 @@ export interface ScaleFit {
 }
 
 /** Weights with less than this part of the largest w x^2 of their block may be clipped: they hardly matter. */
-const MATTERING = 2 ** -10;
+const matteringShare = 2 ** -10;
 
 /** If no weight of a block exceeds this, no F16 scale can hold the block. */
-export const NEXT_TO_ZERO = 1e-20;
+export const nextToZero = 1e-20;
 
 /**
  * Finds the best scale of the `count` weights from `x[at]`.
@@ -79,17 +79,23 @@ export function searchScale(
   fit.scale = 0;
   fit.curvature = 0;
   let most = 0;
-  for (let i = at; i < at + count; i++) most = max(most, fround(fround(w[i]! * x[i]!) * x[i]!));
-  const enough = fround(most * MATTERING);
+  for (let i = at; i < at + count; i++) {
+    most = max(most, fround(fround(w[i]! * x[i]!) * x[i]!));
+  }
+  const enough = fround(most * matteringShare);
   let highest = 0;
   let lowest = 0;
   for (let i = at; i < at + count; i++) {
-    if (fround(fround(w[i]! * x[i]!) * x[i]!) < enough) continue;
+    if (fround(fround(w[i]! * x[i]!) * x[i]!) < enough) {
+      continue;
+    }
     highest = max(highest, x[i]!);
     lowest = min(lowest, x[i]!);
   }
   const largest = highest >= -lowest ? highest : lowest;
-  if (abs(largest) < NEXT_TO_ZERO) return;
+  if (abs(largest) < nextToZero) {
+    return;
+  }
   let best = 0;
   for (let lane = 0; lane < 4; lane++) {
     for (let candidate = lane; candidate < 4 * steps; candidate += 4) {
@@ -119,7 +125,9 @@ export function searchScale(
  */
 export function superblockScale(found: number, top: number): number {
   const magnitude = abs(found);
-  if (magnitude * top < 2 ** -25) return 0;
+  if (magnitude * top < 2 ** -25) {
+    return 0;
+  }
   const larger = max(magnitude, min(2 ** -22, (magnitude * top) / 7), 2 ** -24);
   return roundToF16(found < 0 ? -larger : larger);
 }

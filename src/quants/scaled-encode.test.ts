@@ -50,7 +50,9 @@ function encodeByKernel(
   const workspace = new Workspace(instance);
   workspace.arrange(columns, weights.length / columns, 0, rowBytes(type, columns));
   workspace.weights.set(weights);
-  if (importance) workspace.importance.set(importance);
+  if (importance) {
+    workspace.importance.set(importance);
+  }
   const used = importance && workspace.importance;
   workspace.encode(type, workspace.weights, columns, used, effort, workspace.encoded);
   return workspace.encoded;
@@ -118,7 +120,9 @@ for (const type of scaledTypes) {
         for (const rows of samples) {
           const { gain, ratio } = compare(type, rows, effort);
           assertUnbiased(gain, `${rows.label}, ${effort}`);
-          if (effort !== "fast") assert.ok(ratio < 1, `${rows.label}, ${effort}: error ratio ${ratio}`);
+          if (effort !== "fast") {
+            assert.ok(ratio < 1, `${rows.label}, ${effort}: error ratio ${ratio}`);
+          }
           mean += ratio / samples.length;
         }
         assert.ok(mean < previous + 1e-4, `${effort}: error ratio ${mean}, before ${previous}`);
@@ -135,11 +139,13 @@ for (const type of scaledTypes) {
         // Weights are seldom all of one sign, and the searches are not made for it.
         const limit = label.startsWith("far") ? 1.05 : 1.01;
         // ggml's error is not a number where it stores nothing but zeros.
-        if (!(ratio < limit || error < 3e-6 || Number.isNaN(ratio)))
+        if (!(ratio < limit || error < 3e-6 || Number.isNaN(ratio))) {
           failures.push(`${label}: error ratio ${ratio}`);
+        }
         // Where scales are below 2^-14, F16 knows too few numbers to make every row unbiased.
-        if (label !== "small" && label !== "tiny" && Math.abs(gain - 1) > 0.003)
+        if (label !== "small" && label !== "tiny" && Math.abs(gain - 1) > 0.003) {
           failures.push(`${label}: gain ${gain}`);
+        }
       }
       assert.deepEqual(failures, []);
     });

@@ -47,7 +47,9 @@ export function survey(slice: StoredSlice, workspace: Workspace): Survey {
     const weights = workspace.weights.subarray(0, count * columns);
     stored.set(source.subarray(first * stride, first * stride + stored.byteLength));
     workspace.decode(sourceType, stored, weights);
-    if (!workspace.isFinite(weights)) throw notFinite(slice, first, weights);
+    if (!workspace.isFinite(weights)) {
+      throw notFinite(slice, first, weights);
+    }
     zeroBlocks += countZeroBlocks(weights, blockLength);
   }
   return { blocks: (rows * columns) / blockLength, zeroBlocks };
@@ -57,8 +59,12 @@ function countZeroBlocks(weights: Float32Array, blockLength: number): number {
   let count = 0;
   for (let start = 0; start < weights.length; start += blockLength) {
     let i = start;
-    while (i < start + blockLength && weights[i] === 0) i++;
-    if (i === start + blockLength) count++;
+    while (i < start + blockLength && weights[i] === 0) {
+      i++;
+    }
+    if (i === start + blockLength) {
+      count++;
+    }
   }
   return count;
 }

@@ -70,7 +70,9 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
       `${slice.label}: a slice of ${source.byteLength} bytes is not whole rows of ${sourceRow} bytes.`,
     );
   }
-  if (sourceType === targetType && !slice.encoded) return { bytes: source, statistics: noStatistics };
+  if (sourceType === targetType && !slice.encoded) {
+    return { bytes: source, statistics: noStatistics };
+  }
 
   const rows = source.byteLength / sourceRow;
   const targetRow = rowBytes(targetType, columns);
@@ -99,26 +101,39 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
 
     stored.set(source.subarray(first * sourceRow, first * sourceRow + stored.byteLength));
     workspace.decode(sourceType, stored, weights);
-    if (!workspace.isFinite(weights)) throw notFinite(slice, first, weights);
-    if (slice.encoded) encoded.set(bytes.subarray(first * targetRow, first * targetRow + encoded.byteLength));
-    else workspace.encode(targetType, weights, columns, importance, slice.effort, encoded);
+    if (!workspace.isFinite(weights)) {
+      throw notFinite(slice, first, weights);
+    }
+    if (slice.encoded) {
+      encoded.set(bytes.subarray(first * targetRow, first * targetRow + encoded.byteLength));
+    } else {
+      workspace.encode(targetType, weights, columns, importance, slice.effort, encoded);
+    }
     workspace.decode(targetType, encoded, decoded);
     if (moments) {
       workspace.refiner.refine(targetType, columns, moments, weights, decoded, encoded);
       workspace.decode(targetType, encoded, decoded);
     }
     outputs &&= workspace.refiner.addOutputErrors(outputs, weights, decoded);
-    if (!slice.encoded) bytes.set(encoded, first * targetRow);
+    if (!slice.encoded) {
+      bytes.set(encoded, first * targetRow);
+    }
 
     workspace.measure(weights, decoded, columns);
     for (let row = 0; row < count; row++) {
       const energy = workspace.sums[3 * row]!;
       const loss = workspace.sums[3 * row + 1]!;
       const error = workspace.sums[3 * row + 2]!;
-      if (!Number.isFinite(error)) throw tooLarge(slice, first + row);
-      if (energy > 0 && loss === energy && error === energy) total.vanishedRows++;
+      if (!Number.isFinite(error)) {
+        throw tooLarge(slice, first + row);
+      }
+      if (energy > 0 && loss === energy && error === energy) {
+        total.vanishedRows++;
+      }
       const relativeError = energy > 0 ? error / energy : error > 0 ? Infinity : 0;
-      if (relativeError > worst.relativeError) worst = { row: slice.firstRow + first + row, relativeError };
+      if (relativeError > worst.relativeError) {
+        worst = { row: slice.firstRow + first + row, relativeError };
+      }
       total.energy += energy;
       total.loss += loss;
       total.error += error;
@@ -142,7 +157,9 @@ export function batchRowsOf(rows: number, columns: number): number {
  * ones; 0 if no column has any importance. Throws if a value is not a number from 0 up.
  */
 function importanceScale({ importance, columns, label }: Slice): number {
-  if (!importance) return 0;
+  if (!importance) {
+    return 0;
+  }
   if (importance.length !== columns) {
     throw new InternalError(`${label}: ${importance.length} importance values for ${columns} columns.`);
   }
@@ -154,15 +171,22 @@ function importanceScale({ importance, columns, label }: Slice): number {
         `${label}: the importance of column ${column} is ${value}, but must be a finite number of at least 0. The imatrix is damaged; make it again.`,
       );
     }
-    if (value > largest) largest = value;
+    if (value > largest) {
+      largest = value;
+    }
   }
   return largest === 0 ? 0 : 2 ** -Math.floor(Math.log2(largest));
 }
 
 /** Writes the scaled importance; all 1 if no column has any. */
 function setImportance(out: Float32Array, importance: Float32Array | undefined, scale: number): void {
-  if (!importance || scale === 0) out.fill(1);
-  else for (let column = 0; column < out.length; column++) out[column] = importance[column]! * scale;
+  if (!importance || scale === 0) {
+    out.fill(1);
+  } else {
+    for (let column = 0; column < out.length; column++) {
+      out[column] = importance[column]! * scale;
+    }
+  }
 }
 
 /** The error for a batch that begins `firstRow` rows after the slice and has a weight that is not finite. */

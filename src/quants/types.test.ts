@@ -10,7 +10,9 @@ describe("the table of tensor types", () => {
       const { blockSize, blockBytes } = traits;
       assert.deepEqual({ blockSize, blockBytes }, ggmlTypeSize(traits.name), traits.name);
       const id = GGMLQuantizationType[traits.name as keyof typeof GGMLQuantizationType];
-      if (id !== undefined) assert.equal(traits.id, id, traits.name);
+      if (id !== undefined) {
+        assert.equal(traits.id, id, traits.name);
+      }
     }
   });
 

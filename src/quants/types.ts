@@ -99,7 +99,9 @@ export function traitsOfId(id: number): TypeTraits | undefined {
 /** Reads a type's name in any case (`q4_k`, `Q4_K`); throws a UsageError that lists the names. */
 export function parseTypeName(text: string): TypeName {
   const name = text.toUpperCase();
-  if (types.has(name as TypeName)) return name as TypeName;
+  if (types.has(name as TypeName)) {
+    return name as TypeName;
+  }
   throw new UsageError(`"${text}" is not a tensor type; use one of ${[...types.keys()].join(", ")}.`, {
     type: text,
   });

@@ -61,8 +61,11 @@ export class Workspace {
   /** Decodes whole blocks. All arrays given to this and the other steps are views of the buffers above. */
   decode(type: TypeName, bytes: Uint8Array, out: Float32Array): void {
     const kernel = this.#kernels?.decoder(type);
-    if (kernel) kernel(bytes.byteOffset, out.byteOffset, out.length);
-    else decodeRows(type, bytes, out);
+    if (kernel) {
+      kernel(bytes.byteOffset, out.byteOffset, out.length);
+    } else {
+      decodeRows(type, bytes, out);
+    }
   }
 
   /** Encodes rows; `importance` undefined: all columns matter alike. */
@@ -96,13 +99,19 @@ export class Workspace {
 
   /** Compares rows with what was decoded from their encoding, weighted by `this.importance`; fills `sums`. */
   measure(weights: Float32Array, decoded: Float32Array, columns: number): void {
-    if (this.#kernels?.measure(weights, decoded, this.importance, columns, this.sums)) return;
+    if (this.#kernels?.measure(weights, decoded, this.importance, columns, this.sums)) {
+      return;
+    }
     measureRows(weights, decoded, this.importance, columns, this.sums);
   }
 
   #room(bytes: number, columns: number): [ArrayBuffer, base: number] {
-    if (this.#kernels) return this.#kernels.room(bytes, columns);
-    if (this.#own.byteLength < bytes) this.#own = new ArrayBuffer(bytes);
+    if (this.#kernels) {
+      return this.#kernels.room(bytes, columns);
+    }
+    if (this.#own.byteLength < bytes) {
+      this.#own = new ArrayBuffer(bytes);
+    }
     return [this.#own, 0];
   }
 }

@@ -28,7 +28,9 @@ const narrower: ReadonlyMap<TypeName, TypeName> = new Map<TypeName, TypeName>([
 /** The type itself if rows of `columns` weights fill its blocks, else its replacement, else F16. */
 export function fittingType(type: TypeName, columns: number): TypeName {
   const fits = (candidate: TypeName) => columns % traitsOf(candidate).blockSize === 0;
-  if (fits(type)) return type;
+  if (fits(type)) {
+    return type;
+  }
   const replacement = narrower.get(type);
   if (replacement === undefined && traitsOf(type).blockSize > 32) {
     throw new UsageError(

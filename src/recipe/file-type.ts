@@ -19,11 +19,17 @@ interface TypedTensor {
  */
 export function fileTypeOf(recipe: Recipe, tensors: readonly TypedTensor[], metadata: Metadata): number {
   const { base, rules } = recipe;
-  if (rules.length === 0 && isFtype(base)) return ftypeNumber(base);
+  if (rules.length === 0 && isFtype(base)) {
+    return ftypeNumber(base);
+  }
   const declared = metadataNumber(metadata, "general.file_type");
-  if (rules.length === 0 && base === "COPY" && declared !== undefined) return declared;
+  if (rules.length === 0 && base === "COPY" && declared !== undefined) {
+    return declared;
+  }
   const weights = new Map<TypeName, number>();
-  for (const { to, shape } of tensors) weights.set(to, (weights.get(to) ?? 0) + weightCount(shape));
+  for (const { to, shape } of tensors) {
+    weights.set(to, (weights.get(to) ?? 0) + weightCount(shape));
+  }
   const [most] = [...weights].sort((a, b) => b[1] - a[1]);
   const ftype = most === undefined ? undefined : ftypeOfType(most[0]);
   return ftypeNumber(ftype ?? (isFtype(base) ? base : "F32"));

@@ -83,7 +83,9 @@ export const baseNames: readonly string[] = [
 export function parseBase(text: string): Base | undefined {
   const name = text.toUpperCase();
   const alias = aliases.get(name);
-  if (alias !== undefined) return alias;
+  if (alias !== undefined) {
+    return alias;
+  }
   return baseNames.includes(name) ? (name as Base) : undefined;
 }
 
@@ -97,7 +99,9 @@ export function isFtype(base: Base): base is Ftype {
  * files without `general.file_type` (`src/llama-model-loader.cpp`).
  */
 export function ftypeOfType(type: TypeName): Ftype | undefined {
-  if (type === "MXFP4") return "MXFP4_MOE";
+  if (type === "MXFP4") {
+    return "MXFP4_MOE";
+  }
   const base = parseBase(type);
   return base !== undefined && isFtype(base) ? base : undefined;
 }

@@ -52,8 +52,12 @@ export function isTokenEmbedding(name: string): boolean {
 }
 
 export function categoryOf(name: string): Category {
-  if (name === "output.weight") return "output";
-  if (isTokenEmbedding(name)) return "embedding";
+  if (name === "output.weight") {
+    return "output";
+  }
+  if (isTokenEmbedding(name)) {
+    return "embedding";
+  }
   return categoryParts.find(([part]) => name.includes(part))?.[1] ?? "other";
 }
 
@@ -69,7 +73,9 @@ const layersOf70B: ReadonlyMap<string, number> = new Map([
 
 function is70B(architecture: Architecture): boolean {
   const layers = layersOf70B.get(architecture.name);
-  if (layers === undefined || layers !== architecture.layers - architecture.nextnLayers) return false;
+  if (layers === undefined || layers !== architecture.layers - architecture.nextnLayers) {
+    return false;
+  }
   // Llama's first generation had a 65B without grouped heads.
   return !architecture.name.startsWith("llama") || architecture.heads() !== architecture.keyValueHeads();
 }

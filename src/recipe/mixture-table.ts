@@ -88,14 +88,20 @@ function standard(base: TypeName, row: Row): Mixture {
   return {
     ...row,
     value: (place, model) => {
-      if (model.experts === 8) return "Q8_0";
+      if (model.experts === 8) {
+        return "Q8_0";
+      }
       const type = row.value?.(place, model) ?? base;
       return model.is70B && (type === "Q3_K" || type === "Q4_K") ? "Q5_K" : type;
     },
     key: (place, model) => (model.experts === 8 ? "Q8_0" : row.key?.(place, model)),
     projection: (place, model) => {
-      if (model.architecture === "falcon") return row.falconProjection;
-      if (model.experts === 8) return row.mixtralProjection && "Q5_K";
+      if (model.architecture === "falcon") {
+        return row.falconProjection;
+      }
+      if (model.experts === 8) {
+        return row.mixtralProjection && "Q5_K";
+      }
       return row.projection?.(place, model);
     },
     down: (place, model) => {

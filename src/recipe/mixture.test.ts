@@ -18,7 +18,9 @@ function choice(types: () => Iterable<readonly [name: string, type: string]>): s
     return Array.from(types(), ([name, type]) => `${name} ${type}`).sort();
   } catch (error) {
     const isRefused = error instanceof UsageError || /no tensor type fallback/.test(String(error));
-    if (isRefused) return ["no type fits"];
+    if (isRefused) {
+      return ["no type fits"];
+    }
     throw error;
   }
 }
@@ -107,7 +109,9 @@ describe("llama-quantize's options", () => {
         const tensorTypes = overrides.tensorTypes!.filter(({ pattern }) =>
           names.some((name) => new RegExp(pattern, "i").test(name)),
         );
-        if (["F32", "F16", "BF16"].includes(ftype)) tensorTypes.length = 0;
+        if (["F32", "F16", "BF16"].includes(ftype)) {
+          tensorTypes.length = 0;
+        }
         const hasImatrix = next() < 0.5;
         assert.deepEqual(
           ourChoice({

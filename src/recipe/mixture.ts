@@ -28,12 +28,16 @@ export function startMixture(ftype: Ftype, model: MixtureModel): (tensor: Mixtur
   const visits = new Map<Category, number>();
 
   return ({ name, shape }) => {
-    if (!traitsOf(base).quantized) return base;
+    if (!traitsOf(base).quantized) {
+      return base;
+    }
     const category = categoryOf(name);
     if (category === "output" || (category === "embedding" && model.tied)) {
       return outputType(ftype, mixture, shape, model);
     }
-    if (ftype === "MXFP4_MOE") return mxfp4Type(category, shape, model);
+    if (ftype === "MXFP4_MOE") {
+      return mxfp4Type(category, shape, model);
+    }
     const visited = visits.get(category) ?? 0;
     visits.set(category, visited + 1);
     const count = category === "value" ? model.valueTensors : model.layers;
@@ -71,7 +75,9 @@ function exceptionOf(
 function outputType(ftype: Ftype, mixture: Mixture, shape: readonly number[], model: MixtureModel): TypeName {
   const base = ftypeBaseType(ftype);
   const fits = (shape[0] ?? 0) % traitsOf(base).blockSize === 0;
-  if (ftype === "MXFP4_MOE" || base === "Q8_0" || model.architecture === "falcon" || !fits) return "Q8_0";
+  if (ftype === "MXFP4_MOE" || base === "Q8_0" || model.architecture === "falcon" || !fits) {
+    return "Q8_0";
+  }
   return mixture.output ?? "Q6_K";
 }
 

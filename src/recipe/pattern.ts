@@ -5,7 +5,9 @@
  * language; the C++ character classes like [[:digit:]] mean something else in JavaScript and are refused.
  */
 export function patternProblem(text: string): string | undefined {
-  if (text === "") return "an empty pattern matches every tensor; write .* if that is meant.";
+  if (text === "") {
+    return "an empty pattern matches every tensor; write .* if that is meant.";
+  }
   if (/\[[[.:=]/.test(text) && /[.:=]\]/.test(text)) {
     return `"${text}": C++ character classes are not known here; write \\d for [[:digit:]] and [a-z] for [[:lower:]].`;
   }

@@ -10,7 +10,9 @@ import { loadRecipe, parseBaseOption, presetNames } from "./presets.js";
 test("the shipped presets are sound and bear their files' names", async () => {
   const names = await presetNames();
   assert.deepEqual(names, ["antirez-q2", "asym-2bit-experts"]);
-  for (const name of names) assert.equal((await loadRecipe(name)).name, name);
+  for (const name of names) {
+    assert.equal((await loadRecipe(name)).name, name);
+  }
 });
 
 test("a mixture's name is a recipe, in any case, with llama-quantize's aliases", async () => {
@@ -44,8 +46,12 @@ test("an unknown name suggests the nearest", async () => {
 });
 
 test("every word offered as base is one, and every mixture's type leads back to one of its mixtures", () => {
-  for (const name of baseNames) assert.notEqual(parseBase(name), undefined, name);
-  for (const ftype of ftypes) assert.notEqual(ftypeOfType(ftypeBaseType(ftype)), undefined, ftype);
+  for (const name of baseNames) {
+    assert.notEqual(parseBase(name), undefined, name);
+  }
+  for (const ftype of ftypes) {
+    assert.notEqual(ftypeOfType(ftypeBaseType(ftype)), undefined, ftype);
+  }
   assert.equal(ftypeNumber("IQ3_S"), 26);
   assert.equal(ftypeOfType("IQ2_S"), "IQ2_S");
   assert.equal(ftypeOfType("Q4_K"), "Q4_K_M");

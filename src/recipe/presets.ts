@@ -23,7 +23,9 @@ export async function presetNames(): Promise<string[]> {
  * suggests the nearest name.
  */
 export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
-  if (/[\\/]|\.ya?ml$/i.test(nameOrFile)) return parseRecipe(await readText(nameOrFile), nameOrFile);
+  if (/[\\/]|\.ya?ml$/i.test(nameOrFile)) {
+    return parseRecipe(await readText(nameOrFile), nameOrFile);
+  }
   const presets = await presetNames();
   const preset = presets.find((name) => name === nameOrFile.toLowerCase());
   if (preset !== undefined) {
@@ -31,7 +33,9 @@ export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
     return parseRecipe(await readText(fileURLToPath(url)), `recipes/${preset}.yaml`);
   }
   const base = parseBase(nameOrFile);
-  if (base !== undefined) return baseRecipe(base);
+  if (base !== undefined) {
+    return baseRecipe(base);
+  }
   throw new UsageError(
     `"${nameOrFile}" is not a recipe${suggestion(nameOrFile, [...presets, ...baseNames])} A recipe file is given with its ending, like ./my.yaml.`,
     { recipe: nameOrFile },
@@ -41,7 +45,9 @@ export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
 /** Reads the value of `--base`. Throws a UsageError that suggests the nearest name. */
 export function parseBaseOption(text: string): Base {
   const base = parseBase(text);
-  if (base !== undefined) return base;
+  if (base !== undefined) {
+    return base;
+  }
   throw new UsageError(`--base: "${text}" is not a mixture or a type${suggestion(text, baseNames)}`, {
     base: text,
   });

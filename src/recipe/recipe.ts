@@ -91,10 +91,14 @@ function positionOf(document: Document, path: readonly PropertyKey[]): number {
     const last = path[length - 1];
     if (isMap(parent)) {
       const pair = parent.items.find(({ key }) => isScalar(key) && key.value === last);
-      if (isScalar(pair?.key) && pair.key.range) return pair.key.range[0];
+      if (isScalar(pair?.key) && pair.key.range) {
+        return pair.key.range[0];
+      }
     } else if (isSeq(parent)) {
       const item = parent.items[Number(last)];
-      if (isNode(item) && item.range) return item.range[0];
+      if (isNode(item) && item.range) {
+        return item.range[0];
+      }
     }
   }
   return document.contents?.range?.[0] ?? 0;

@@ -15,7 +15,11 @@ export function renderRecipe({ name, description, base, pure, rules }: Recipe): 
   // One line for each rule.
   const list = document.get("rules");
   if (isSeq(list)) {
-    for (const rule of list.items) if (isCollection(rule)) rule.flow = true;
+    for (const rule of list.items) {
+      if (isCollection(rule)) {
+        rule.flow = true;
+      }
+    }
   }
   return document.toString({ lineWidth: 0, flowCollectionPadding: true });
 }

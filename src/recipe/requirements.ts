@@ -39,7 +39,9 @@ const encoderNeedsImportance: ReadonlySet<TypeName> = new Set<TypeName>(["IQ2_XX
 /** Throws a UsageError that lists every tensor that cannot become what the plan says. */
 export function checkRequirements(tensors: readonly TypeChange[], abilities: Abilities): void {
   const [first] = unmetRequirements(tensors, abilities);
-  if (first !== undefined) throw first;
+  if (first !== undefined) {
+    throw first;
+  }
 }
 
 /** What keeps a plan from being carried out: one error for each reason, listing the tensors. */
@@ -88,9 +90,15 @@ function isTable(name: string): boolean {
 }
 
 function lacksImportance(name: string, type: TypeName, { base, hasImportance }: Abilities): boolean {
-  if (hasImportance?.(name)) return false;
-  if (encoderNeedsImportance.has(type)) return true;
-  if (isTable(name)) return false;
+  if (hasImportance?.(name)) {
+    return false;
+  }
+  if (encoderNeedsImportance.has(type)) {
+    return true;
+  }
+  if (isTable(name)) {
+    return false;
+  }
   return needImportance.has(type) || (type === "Q2_K" && base === "Q2_K_S");
 }
 
@@ -101,7 +109,9 @@ function refusal(
   message: (type: TypeName, names: string) => string,
 ): UsageError | undefined {
   const [first] = offending;
-  if (first === undefined) return undefined;
+  if (first === undefined) {
+    return undefined;
+  }
   const type = typeOf(first);
   const names = offending.filter((tensor) => typeOf(tensor) === type).map(({ name }) => name);
   return new UsageError(message(type, listTensors(names)), { type, tensors: names.length });

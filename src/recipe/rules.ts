@@ -42,7 +42,9 @@ export function recipeRule(rule: Rule, number: number, recipeName: string, tied:
     rolesOf(name, tied).some((role) => tensors.some((selector) => roleMatches(selector, role)));
   const hasName = (name: string) => regex === undefined || regex.test(name);
   const inLayers = (name: string) => {
-    if (layers === undefined) return true;
+    if (layers === undefined) {
+      return true;
+    }
     const layer = layerOf(name);
     return layer !== undefined && layers.some(([first, last]) => first <= layer && layer <= last);
   };
@@ -54,8 +56,12 @@ export function recipeRule(rule: Rule, number: number, recipeName: string, tied:
     selects: (name) => hasRole(name) && hasName(name) && inLayers(name),
     hint: (names) => {
       const inOtherLayers = names.filter((name) => hasRole(name) && hasName(name));
-      if (inOtherLayers.length > 0) return layerHint(inOtherLayers);
-      if (match !== undefined && !names.some(hasName)) return patternHint(match, names);
+      if (inOtherLayers.length > 0) {
+        return layerHint(inOtherLayers);
+      }
+      if (match !== undefined && !names.some(hasName)) {
+        return patternHint(match, names);
+      }
       return roleHint(names);
     },
   };
@@ -70,7 +76,9 @@ function describe({ tensors = [], match, layers = [] }: Rule): string {
 
 function layerHint(names: readonly string[]): string {
   const layers = names.map(layerOf).filter((layer) => layer !== undefined);
-  if (layers.length === 0) return "; such tensors are in no layer.";
+  if (layers.length === 0) {
+    return "; such tensors are in no layer.";
+  }
   return `; such tensors are in layers ${Math.min(...layers)} to ${Math.max(...layers)}.`;
 }
 
@@ -103,11 +111,15 @@ export class RuleUse {
     this.#asked.push(name);
     let deciding: TypeRule | undefined;
     for (const rule of this.rules) {
-      if (!rule.selects(name)) continue;
+      if (!rule.selects(name)) {
+        continue;
+      }
       deciding ??= rule;
       increment(this.#selected, rule);
     }
-    if (deciding !== undefined) increment(this.#decided, deciding);
+    if (deciding !== undefined) {
+      increment(this.#decided, deciding);
+    }
     return deciding;
   }
 
@@ -117,7 +129,9 @@ export class RuleUse {
    */
   refuseUnused(allNames: readonly string[]): void {
     for (const rule of this.rules) {
-      if (rule.optional || this.#selected.has(rule)) continue;
+      if (rule.optional || this.#selected.has(rule)) {
+        continue;
+      }
       const kept = allNames.filter((name) => rule.selects(name));
       throw new UsageError(
         kept.length > 0

@@ -13,14 +13,18 @@ const typeNames = [...types.values()].filter(({ canEncode }) => canEncode).map((
 
 const baseSchema = z.string().transform((text, context): Base => {
   const base = parseBase(text);
-  if (base !== undefined) return base;
+  if (base !== undefined) {
+    return base;
+  }
   context.addIssue({ code: "custom", message: `"${text}" is not a base${suggestion(text, baseNames)}` });
   return z.NEVER;
 });
 
 const typeSchema = z.string().transform((text, context): TypeName => {
   const name = text.toUpperCase();
-  if (types.has(name as TypeName)) return name as TypeName;
+  if (types.has(name as TypeName)) {
+    return name as TypeName;
+  }
   const base = parseBase(text);
   const hint =
     base !== undefined && isFtype(base)
@@ -31,7 +35,9 @@ const typeSchema = z.string().transform((text, context): TypeName => {
 });
 
 const selectorSchema = z.string().transform((text, context): RoleSelector => {
-  if ((roleSelectors as readonly string[]).includes(text)) return text as RoleSelector;
+  if ((roleSelectors as readonly string[]).includes(text)) {
+    return text as RoleSelector;
+  }
   context.addIssue({
     code: "custom",
     message: `"${text}" is not a role of tensors${suggestion(text, roleSelectors)}`,
@@ -41,7 +47,9 @@ const selectorSchema = z.string().transform((text, context): RoleSelector => {
 
 const patternSchema = z.string().superRefine((text, context) => {
   const problem = patternProblem(text);
-  if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+  if (problem !== undefined) {
+    context.addIssue({ code: "custom", message: problem });
+  }
 });
 
 const rangeSchema = z
@@ -52,7 +60,9 @@ const rangeSchema = z
       .map((part): LayerRange => {
         const [, first, last] = /^\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?$/.exec(part) ?? [];
         const range: LayerRange = [Number(first), Number(last ?? first)];
-        if (first !== undefined && range[0] <= range[1]) return range;
+        if (first !== undefined && range[0] <= range[1]) {
+          return range;
+        }
         context.addIssue({
           code: "custom",
           message: `"${part.trim()}" is not a layer or a range of layers; write them like 3, 0-3, or [0-3, 44-47].`,

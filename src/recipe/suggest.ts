@@ -28,7 +28,9 @@ const longestWord = 200;
  * it ("attn" for "attention").
  */
 export function nearest(word: string, words: Iterable<string>, count = 3): string[] {
-  if (word.length > longestWord) return [];
+  if (word.length > longestWord) {
+    return [];
+  }
   const lower = word.toLowerCase();
   const limit = Math.max(2, Math.ceil(word.length / 2));
   return [...new Set(words)]
@@ -43,7 +45,11 @@ export function nearest(word: string, words: Iterable<string>, count = 3): strin
 /** Whether all letters of a short word, three at least, stand in the long one in this order. */
 function abbreviates(short: string, long: string): boolean {
   let found = 0;
-  for (const letter of long) if (letter === short[found]) found++;
+  for (const letter of long) {
+    if (letter === short[found]) {
+      found++;
+    }
+  }
   return short.length >= 3 && found === short.length && short[0] === long[0];
 }
 
@@ -55,6 +61,8 @@ export function suggestion(word: string, words: readonly string[], count = 3): s
 
 /** "a, b, c and 12 more". */
 export function abbreviate(names: readonly string[], count = 12): string {
-  if (names.length <= count + 1) return names.join(", ");
+  if (names.length <= count + 1) {
+    return names.join(", ");
+  }
   return `${names.slice(0, count).join(", ")} and ${names.length - count} more`;
 }

@@ -19,8 +19,11 @@ function ranges(layers: readonly number[]): string {
   const parts: [first: number, last: number][] = [];
   for (const layer of [...layers].sort((a, b) => a - b)) {
     const open = parts.at(-1);
-    if (open !== undefined && open[1] + 1 === layer) open[1] = layer;
-    else parts.push([layer, layer]);
+    if (open !== undefined && open[1] + 1 === layer) {
+      open[1] = layer;
+    } else {
+      parts.push([layer, layer]);
+    }
   }
   return parts.map(([first, last]) => (first === last ? first : `${first}-${last}`)).join(",");
 }

@@ -132,10 +132,14 @@ class Decider {
   #wantedType(tensor: TensorToPlan): Decision {
     const { name, shape, type } = tensor;
     const { tokenEmbeddingType, outputTensorType, leaveOutputTensor } = this.#overrides;
-    if (!isQuantizable(name, shape)) return { type, reason: "never quantized" };
+    if (!isQuantizable(name, shape)) {
+      return { type, reason: "never quantized" };
+    }
     const option = this.#options.decide(name);
     const rule = this.#rules.decide(name);
-    if (leaveOutputTensor && name === "output.weight") return { type, reason: "--leave-output-tensor" };
+    if (leaveOutputTensor && name === "output.weight") {
+      return { type, reason: "--leave-output-tensor" };
+    }
     // The large table of Gemma 3n follows --token-embedding-type unless a pattern names it.
     const isNamed = name === "per_layer_token_embd.weight" && option !== undefined;
     if (tokenEmbeddingType !== undefined && isTokenEmbedding(name) && !isNamed) {
@@ -181,10 +185,16 @@ function baseOf(
   tiedOutputType: TypeName | undefined,
   model: () => ReturnType<typeof mixtureModel>,
 ): (tensor: TensorToPlan) => Decision {
-  if (base === "COPY") return ({ type }) => ({ type, reason: "copied" });
-  if (!isFtype(base)) return () => ({ type: base, reason: `all ${base}` });
+  if (base === "COPY") {
+    return ({ type }) => ({ type, reason: "copied" });
+  }
+  if (!isFtype(base)) {
+    return () => ({ type: base, reason: `all ${base}` });
+  }
   const type = ftypeBaseType(base);
-  if (pure || !traitsOf(type).quantized) return () => ({ type, reason: `all ${type}` });
+  if (pure || !traitsOf(type).quantized) {
+    return () => ({ type, reason: `all ${type}` });
+  }
   const mixture = startMixture(base, model());
   return (tensor) =>
     tiedOutputType !== undefined && isTokenEmbedding(tensor.name)
@@ -197,9 +207,13 @@ function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): v
   if (overrides.leaveOutputTensor && overrides.outputTensorType !== undefined) {
     throw new UsageError("--leave-output-tensor and --output-tensor-type contradict each other; use one.");
   }
-  if (rules.length > 0) return;
+  if (rules.length > 0) {
+    return;
+  }
   const baseType = base === "COPY" ? undefined : isFtype(base) ? ftypeBaseType(base) : base;
-  if (baseType !== undefined && traitsOf(baseType).quantized) return;
+  if (baseType !== undefined && traitsOf(baseType).quantized) {
+    return;
+  }
   const isCopy = baseType === undefined;
   const [option] = [
     overrides.tensorTypes?.length ? "--tensor-type" : undefined,
@@ -218,7 +232,9 @@ function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): v
 function fallbackWarnings(tensors: readonly PlannedTensor[]): string[] {
   const groups = new Map<string, string[]>();
   for (const { name, shape, to, fallbackFrom } of tensors) {
-    if (fallbackFrom === undefined) continue;
+    if (fallbackFrom === undefined) {
+      continue;
+    }
     const { blockSize } = traitsOf(fallbackFrom);
     const text = `rows of ${shape[0]} weights do not fill blocks of ${fallbackFrom} (${blockSize}): ${to} instead for`;
     groups.set(text, [...(groups.get(text) ?? []), name]);

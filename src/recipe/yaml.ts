@@ -36,17 +36,26 @@ function checkTokens(text: string, malformed: (line: number, problem: string) =>
   let indicators = 0;
   let isLineStart = true;
   for (const token of new Lexer().lex(text)) {
-    if (/^[&*!]/.test(token))
+    if (/^[&*!]/.test(token)) {
       throw malformed(line, `"${token}" is not allowed: recipes have no anchors or tags.`);
-    if (token === "[" || token === "{") flowLevels++;
-    if (token === "]" || token === "}") flowLevels--;
-    if (token === "-" || token === "?") indicators++;
+    }
+    if (token === "[" || token === "{") {
+      flowLevels++;
+    }
+    if (token === "]" || token === "}") {
+      flowLevels--;
+    }
+    if (token === "-" || token === "?") {
+      indicators++;
+    }
     const indentation = isLineStart && /^[ \t]+$/.test(token) ? token.length : 0;
     if (flowLevels > mostLevels || indicators > mostLevels || indentation > mostIndentation) {
       throw malformed(line, "nested too deeply for a recipe.");
     }
     isLineStart = token.endsWith("\n");
-    if (isLineStart) indicators = 0;
+    if (isLineStart) {
+      indicators = 0;
+    }
     line += token.split("\n").length - 1;
   }
 }
@@ -63,8 +72,12 @@ function checkKeys(
       for (const { key } of map.items) {
         const offset = isNode(key) ? key.range?.[0] : undefined;
         const line = lines.linePos(offset ?? map.range?.[0] ?? 0).line;
-        if (!isScalar(key)) throw malformed(line, "a key must be a word.");
-        if (seen.has(key.value)) throw malformed(line, `the key "${key.value}" stands twice.`);
+        if (!isScalar(key)) {
+          throw malformed(line, "a key must be a word.");
+        }
+        if (seen.has(key.value)) {
+          throw malformed(line, `the key "${key.value}" stands twice.`);
+        }
         seen.add(key.value);
       }
     },

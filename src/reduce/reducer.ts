@@ -47,7 +47,9 @@ export function loadReducer(): Reducer {
 }
 
 function load(): Reducer {
-  if (process.env.LOPSIDED_NO_SIMD === "1") return referenceReducer;
+  if (process.env.LOPSIDED_NO_SIMD === "1") {
+    return referenceReducer;
+  }
   const path = new URL("./reduce.wasm", import.meta.url);
   let bytes: Uint8Array;
   try {

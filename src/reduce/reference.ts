@@ -15,7 +15,9 @@ function scoreRow(logits: Float32Array): RowScore {
     }
   }
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
+  for (const logit of logits) {
+    sum += Math.exp(logit - max);
+  }
   return { top, logSumExp: max + Math.log(sum) };
 }
 
@@ -27,7 +29,9 @@ function compareRows(referenceLogits: Float32Array, logits: Float32Array): RowCo
     const logit = referenceLogits[index] as number;
     const probability = Math.exp(logit - reference.logSumExp);
     // A logit of -Infinity has no weight, and no difference either.
-    if (probability > 0) difference += probability * (logit - (logits[index] as number));
+    if (probability > 0) {
+      difference += probability * (logit - (logits[index] as number));
+    }
   }
   return { reference, score, divergence: difference - reference.logSumExp + score.logSumExp };
 }

@@ -11,11 +11,11 @@ interface Exports {
   sum_weighted_difference(p: number, q: number, count: number, max: number): number;
 }
 
-const PAGE_BYTES = 65_536;
+const pageBytes = 65_536;
 /** Rows are filled up to a multiple of this, which the loops take at once. */
-const STEP = 16;
+const stepMark = 16;
 /** Values of rows that are copied at once, unless a single row is longer: 16 MiB. */
-const ROWS_LIMIT = 2 ** 22;
+const rowsLimit = 2 ** 22;
 
 export class SimdReducer implements Reducer {
   readonly #exports: Exports;
@@ -53,7 +53,7 @@ export class SimdReducer implements Reducer {
     const sumsAt = 0;
     const entriesAt = padded(sums.length);
     const rowsAt = entriesAt + padded(entries.length);
-    this.#reserve(rowsAt + Math.max(padded(columns), Math.min(padded(rows.length), ROWS_LIMIT)));
+    this.#reserve(rowsAt + Math.max(padded(columns), Math.min(padded(rows.length), rowsLimit)));
     this.#memory.set(sums, sumsAt);
     const capacity = this.#memory.length - rowsAt;
     for (let begin = 0; begin < entries.length; ) {
@@ -84,7 +84,9 @@ export class SimdReducer implements Reducer {
     this.#memory.fill(Number.NEGATIVE_INFINITY, at + logits.length, at + length);
     const address = this.#address(at);
     const highest = max(address, length);
-    if (!Number.isFinite(highest)) return { top: 0, logSumExp: Number.NaN };
+    if (!Number.isFinite(highest)) {
+      return { top: 0, logSumExp: Number.NaN };
+    }
     return {
       top: index_of(address, length, highest),
       logSumExp: highest + Math.log(sum_exp(address, length, highest)),
@@ -97,16 +99,20 @@ export class SimdReducer implements Reducer {
 
   /** Makes room for a number of values. */
   #reserve(values: number): void {
-    if (values <= this.#memory.length) return;
+    if (values <= this.#memory.length) {
+      return;
+    }
     const { memory } = this.#exports;
     const missing = this.#base + 4 * values - memory.buffer.byteLength;
-    if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+    if (missing > 0) {
+      memory.grow(Math.ceil(missing / pageBytes));
+    }
     this.#memory = new Float32Array(memory.buffer, this.#base, values);
   }
 }
 
 function padded(length: number): number {
-  return STEP * Math.ceil(length / STEP);
+  return stepMark * Math.ceil(length / stepMark);
 }
 
 /** As many entries as have their rows within a span of `capacity` values; at least one. */
@@ -123,7 +129,9 @@ function nextBlock(
     const source = entries[end] as number;
     const lower = Math.min(first, source);
     const upper = Math.max(last, source + columns);
-    if (upper - lower > capacity) break;
+    if (upper - lower > capacity) {
+      break;
+    }
     first = lower;
     last = upper;
   }

@@ -29,9 +29,13 @@ export class RunningChecksum {
   async read(offset: number, length: number): Promise<Uint8Array> {
     const start = this.#claimed;
     const end = offset + length;
-    if (end <= start) return await this.#fetchRange(offset, length);
+    if (end <= start) {
+      return await this.#fetchRange(offset, length);
+    }
     this.#claimed = end;
-    if (start < offset) await this.#fetchAndHash(start, offset);
+    if (start < offset) {
+      await this.#fetchAndHash(start, offset);
+    }
     const bytes = await this.#fetchRange(offset, length);
     const isNewFrom = Math.max(start, offset);
     this.#take(isNewFrom, bytes.subarray(isNewFrom - offset));
@@ -59,7 +63,9 @@ export class RunningChecksum {
     this.#hash.update(bytes);
     this.#hashed += bytes.byteLength;
     const next = this.#early.get(this.#hashed);
-    if (next === undefined) return;
+    if (next === undefined) {
+      return;
+    }
     this.#early.delete(this.#hashed);
     this.#take(this.#hashed, next);
   }

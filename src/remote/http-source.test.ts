@@ -171,7 +171,9 @@ describe("the checksum of a file on a web server", () => {
     const { server, source } = await opened(t);
     source.remote.beginChecksum();
     const reads = [source.read(500, 30_000), source.read(30_500, 20_000), source.read(50_500, 49_000)];
-    for (const bytes of await Promise.all(reads)) bytes.fill(0); // it is the reader's
+    for (const bytes of await Promise.all(reads)) {
+      bytes.fill(0); // it is the reader's
+    }
     await source.read(40_000, 100);
     assert.equal(await source.remote.sha256(), sha256(content));
     assert.equal(server.bytesSent, 1 + content.byteLength + 100);

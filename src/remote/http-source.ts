@@ -50,7 +50,9 @@ export class HttpSource implements ByteSource {
     this.remote = {
       version,
       beginChecksum: () => {
-        if (sha256 !== undefined) return;
+        if (sha256 !== undefined) {
+          return;
+        }
         this.#checksum = this.#newChecksum();
       },
       sha256: async () => sha256 ?? (await (this.#checksum ?? this.#newChecksum()).digest()),
@@ -83,7 +85,9 @@ export class HttpSource implements ByteSource {
   /** Throws an EnvironmentError if the bytes cannot be had, a MalformedInputError if the file is another by now. */
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkRange(this, offset, length);
-    if (length === 0) return new Uint8Array(0);
+    if (length === 0) {
+      return new Uint8Array(0);
+    }
     return this.#checksum ? await this.#checksum.read(offset, length) : await this.#fetch(offset, length);
   }
 
@@ -94,7 +98,9 @@ export class HttpSource implements ByteSource {
   }
 
   async #fetch(offset: number, length: number): Promise<Uint8Array> {
-    if (length <= largestRange) return await this.#fetchRange(offset, length);
+    if (length <= largestRange) {
+      return await this.#fetchRange(offset, length);
+    }
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; done += largestRange) {
       bytes.set(await this.#fetchRange(offset + done, Math.min(largestRange, length - done)), done);
@@ -113,7 +119,9 @@ export class HttpSource implements ByteSource {
       check: (response) => this.#check(request, response, offset, last),
     };
     const { body, url } = await httpGet(request, this.#options);
-    if (url !== "" && url !== this.#file.url) this.#direct = url;
+    if (url !== "" && url !== this.#file.url) {
+      this.#direct = url;
+    }
     if (body.byteLength !== length) {
       throw new EnvironmentError(
         `${name}: the server sent ${body.byteLength} of ${length} bytes at ${offset}; download the file.`,
@@ -125,7 +133,9 @@ export class HttpSource implements ByteSource {
 
   #target(range: string): HttpTarget {
     const { url, headers } = this.#file;
-    if (this.#direct === undefined) return { url, headers: { ...headers, range } };
+    if (this.#direct === undefined) {
+      return { url, headers: { ...headers, range } };
+    }
     // A signed address needs no token, and another server must not see it.
     const isSameServer = new URL(this.#direct).origin === new URL(url).origin;
     return { url: this.#direct, headers: { ...(isSameServer && headers), range } };
@@ -170,7 +180,9 @@ function checkPartial(request: HttpRequest, response: Response): void {
       { file: name },
     );
   }
-  if (status !== 206) throw statusError(request, response);
+  if (status !== 206) {
+    throw statusError(request, response);
+  }
   const encoding = headers.get("content-encoding") ?? "identity";
   if (encoding !== "identity") {
     throw new EnvironmentError(
@@ -183,7 +195,9 @@ function checkPartial(request: HttpRequest, response: Response): void {
 /** Bounds of a `Content-Range` header (RFC 9110, 14.4), the last inclusive; no total if the server does not say. */
 function contentRange(headers: Headers) {
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(headers.get("content-range") ?? "");
-  if (!match) return undefined;
+  if (!match) {
+    return undefined;
+  }
   const [, first, last, total] = match;
   return {
     first: Number(first),

@@ -45,7 +45,9 @@ const defaultStallMs = 30_000;
  */
 export async function httpGet(request: HttpRequest, options: HttpOptions): Promise<HttpAnswer> {
   const { retry = patient, signal } = options;
-  if (signal) setMaxListeners(0, signal); // one for each request under way
+  if (signal) {
+    setMaxListeners(0, signal); // one for each request under way
+  }
   return await withRetries(request.name, retry, signal, () => attempt(request, options));
 }
 
@@ -77,7 +79,9 @@ async function attempt(request: HttpRequest, options: HttpOptions): Promise<Http
 
 function checkOk(request: HttpRequest) {
   return (response: Response) => {
-    if (response.status !== 200) throw statusError(request, response);
+    if (response.status !== 200) {
+      throw statusError(request, response);
+    }
   };
 }
 
@@ -138,7 +142,9 @@ function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
 
 /** What fetch throws is a TypeError whose cause tells more: see undici's errors, and Node's. */
 function asOurs(name: string, url: string, error: unknown): unknown {
-  if (!(error instanceof TypeError)) return error;
+  if (!(error instanceof TypeError)) {
+    return error;
+  }
   const code = systemErrorCode(error.cause);
   const text = error.cause instanceof Error ? error.cause.message : error.message;
   if (!URL.canParse(url) || /unknown scheme|includes credentials/.test(`${text} ${error.message}`)) {

@@ -78,7 +78,9 @@ export class HubRepository implements Folder {
   }
 
   async list(subfolder = ""): Promise<readonly string[]> {
-    if (subfolder !== "" && !(await this.#hasFolder(subfolder))) return [];
+    if (subfolder !== "" && !(await this.#hasFolder(subfolder))) {
+      return [];
+    }
     const prefix = subfolder === "" ? "" : `${subfolder}/`;
     const files = (await this.#entries(subfolder)).filter(({ type }) => type === "file");
     return files.map(({ path }) => path.slice(prefix.length)).sort();
@@ -86,7 +88,9 @@ export class HubRepository implements Folder {
 
   async open(file: string): Promise<HttpSource | undefined> {
     const folder = file.slice(0, Math.max(0, file.lastIndexOf("/")));
-    if (folder !== "" && !(await this.#hasFolder(folder))) return undefined;
+    if (folder !== "" && !(await this.#hasFolder(folder))) {
+      return undefined;
+    }
     const entry = (await this.#entries(folder)).find(({ path, type }) => path === file && type === "file");
     return entry && this.#source(entry);
   }
@@ -112,7 +116,9 @@ export class HubRepository implements Folder {
   /** Whether there is such a folder, known from the listings of those above it. */
   async #hasFolder(folder: string): Promise<boolean> {
     const parent = folder.slice(0, Math.max(0, folder.lastIndexOf("/")));
-    if (parent !== "" && !(await this.#hasFolder(parent))) return false;
+    if (parent !== "" && !(await this.#hasFolder(parent))) {
+      return false;
+    }
     return (await this.#entries(parent)).some(({ path, type }) => path === folder && type === "directory");
   }
 
@@ -139,7 +145,9 @@ export class HubRepository implements Folder {
 function checkEntry(name: string, folder: string, entry: ListFileEntry): ListFileEntry {
   const { path, size } = entry;
   const isIn = typeof path === "string" && isInside(path) && parentOf(path) === folder;
-  if (isIn && Number.isSafeInteger(size ?? 0) && (size ?? 0) >= 0) return entry;
+  if (isIn && Number.isSafeInteger(size ?? 0) && (size ?? 0) >= 0) {
+    return entry;
+  }
   throw new EnvironmentError(
     `${name}: the hub lists ${JSON.stringify(path)} in "${folder}"; check HF_ENDPOINT.`,
   );
@@ -177,7 +185,9 @@ export class Hub {
     try {
       return await run({ hubUrl: this.endpoint, fetch: (url) => this.#fetch(name, String(url)) });
     } catch (error) {
-      if (error instanceof LopsidedError) throw error;
+      if (error instanceof LopsidedError) {
+        throw error;
+      }
       throw new EnvironmentError(
         `${name}: the hub at ${this.endpoint} gave an answer that cannot be understood (${error instanceof Error ? error.message : error}); check HF_ENDPOINT.`,
         {},

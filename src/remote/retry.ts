@@ -38,13 +38,21 @@ export async function withRetries<T>(
   attempt: () => Promise<T>,
 ): Promise<T> {
   for (let failures = 1; ; failures++) {
-    if (signal?.aborted) throw new CancelledError("stopped");
+    if (signal?.aborted) {
+      throw new CancelledError("stopped");
+    }
     try {
       return await attempt();
     } catch (error) {
-      if (signal?.aborted) throw new CancelledError("stopped");
-      if (!(error instanceof TransientError)) throw error;
-      if (failures >= policy.attempts) throw givenUp(name, error, failures);
+      if (signal?.aborted) {
+        throw new CancelledError("stopped");
+      }
+      if (!(error instanceof TransientError)) {
+        throw error;
+      }
+      if (failures >= policy.attempts) {
+        throw givenUp(name, error, failures);
+      }
       await sleep(waitMs(policy, failures, error.waitMs), undefined, { signal }).catch(() => {});
     }
   }
@@ -66,7 +74,9 @@ function givenUp(name: string, error: TransientError, attempts: number): Environ
 
 /** Milliseconds that a `Retry-After` header asks for (RFC 9110, 10.2.3: seconds, or a date). */
 export function retryAfterMs(header: string | null, now: number): number | undefined {
-  if (header === null) return undefined;
+  if (header === null) {
+    return undefined;
+  }
   const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - now;
   return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }

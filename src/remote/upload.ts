@@ -57,7 +57,9 @@ export async function uploadFiles(request: UploadRequest, options: HubOptions = 
   };
   try {
     await unlessThere(createRepo({ ...common, ...(isPrivate && { visibility: "private" as const }) }));
-    if (revision !== "main") await unlessThere(createBranch({ ...common, branch: revision }));
+    if (revision !== "main") {
+      await unlessThere(createBranch({ ...common, branch: revision }));
+    }
     const outcome = await commit({
       ...common,
       title,
@@ -73,7 +75,9 @@ export async function uploadFiles(request: UploadRequest, options: HubOptions = 
     });
     return { commit: outcome?.commit.oid ?? "", url: `${hub.endpoint}/${repository}` };
   } catch (error) {
-    if (options.signal?.aborted) throw new CancelledError(`${name}: stopped; nothing was published.`);
+    if (options.signal?.aborted) {
+      throw new CancelledError(`${name}: stopped; nothing was published.`);
+    }
     throw asOurs(name, error);
   }
 }
@@ -101,7 +105,9 @@ async function unlessThere(made: Promise<unknown>): Promise<void> {
   try {
     await made;
   } catch (error) {
-    if (!(error instanceof HubApiError && error.statusCode === 409)) throw error;
+    if (!(error instanceof HubApiError && error.statusCode === 409)) {
+      throw error;
+    }
   }
 }
 
@@ -115,24 +121,32 @@ function retryingFetch(
     const response = await withRetries(name, retry as RetryPolicy, signal, async () => {
       try {
         const answer = await fetch(input, init);
-        if (![408, 425, 429, 500, 502, 503, 504].includes(answer.status)) return answer;
+        if (![408, 425, 429, 500, 502, 503, 504].includes(answer.status)) {
+          return answer;
+        }
         await answer.body?.cancel();
         const wait = retryAfterMs(answer.headers.get("retry-after"), Date.now());
         throw new TransientError(`the server answered with status ${answer.status}`, wait);
       } catch (error) {
-        if (!(error instanceof TypeError)) throw error;
+        if (!(error instanceof TypeError)) {
+          throw error;
+        }
         const reason = systemErrorCode(error.cause) ?? error.message;
         throw new TransientError(`the connection failed (${reason})`, undefined, { cause: error });
       }
     });
-    if (init?.method === "PUT" && init.body instanceof Blob) onSent(init.body.size);
+    if (init?.method === "PUT" && init.body instanceof Blob) {
+      onSent(init.body.size);
+    }
     return response;
   };
 }
 
 /** The message of the hub itself, without addresses: those of uploads are passwords. */
 function asOurs(name: string, error: unknown): unknown {
-  if (error instanceof LopsidedError) return error;
+  if (error instanceof LopsidedError) {
+    return error;
+  }
   if (!(error instanceof HubApiError)) {
     const reason = error instanceof Error ? error.message : String(error);
     return new EnvironmentError(`${name}: cannot be uploaded (${reason}).`, {}, { cause: error });

@@ -23,23 +23,31 @@ function checkFrontMatter(data: Record<string, unknown>): void {
     assert.match(String(base), /^[\w.-]+\/[\w.-]+$/, "base_model is a model id");
   }
   assert.equal(data.base_model_relation, data.base_model === undefined ? undefined : "quantized");
-  if (data.license !== undefined) assert.ok(isText(data.license) && licenses.has(String(data.license)));
+  if (data.license !== undefined) {
+    assert.ok(isText(data.license) && licenses.has(String(data.license)));
+  }
   if (data.license_name !== undefined) {
     assert.equal(data.license, "other");
     assert.match(String(data.license_name), /^[a-z0-9-.]+$/);
   }
-  if (data.license_link !== undefined) assert.ok(URL.canParse(String(data.license_link)));
+  if (data.license_link !== undefined) {
+    assert.ok(URL.canParse(String(data.license_link)));
+  }
   for (const code of [data.language ?? []].flat()) {
     assert.match(String(code), /^(?:[a-z]{2,3}|code|multilingual)$/);
   }
   assert.ok(Array.isArray(data.tags) && data.tags.every(isText));
   assert.equal(new Set(data.tags as string[]).size, (data.tags as string[]).length);
-  for (const key of ["library_name", "pipeline_tag", "quantized_by"]) assert.ok(isText(data[key]), key);
+  for (const key of ["library_name", "pipeline_tag", "quantized_by"]) {
+    assert.ok(isText(data[key]), key);
+  }
   const known = [
     "base_model base_model_relation license license_name license_link language library_name pipeline_tag",
     "quantized_by tags",
   ];
-  for (const key of Object.keys(data)) assert.ok(known.join(" ").split(" ").includes(key), key);
+  for (const key of Object.keys(data)) {
+    assert.ok(known.join(" ").split(" ").includes(key), key);
+  }
 }
 
 /** Some of the identifiers that the Hub accepts: those that the tests use. */
@@ -68,7 +76,9 @@ test("the front matter of a model from the Hub follows the Hub's rules", () => {
 test("what metadata does not tell is not made up", () => {
   const { data } = split(renderCard(tinyEvaluation()));
   checkFrontMatter(data);
-  for (const key of ["base_model", "base_model_relation", "license", "language"]) assert.ok(!(key in data));
+  for (const key of ["base_model", "base_model_relation", "license", "language"]) {
+    assert.ok(!(key in data));
+  }
 });
 
 test("licenses become what the Hub accepts", () => {
@@ -135,8 +145,12 @@ test("a card without measurements leaves out what it does not know", () => {
   const { data, text } = split(renderCard({ ...rest, variants }));
   checkFrontMatter(data);
   assert.ok(!(data.tags as string[]).includes("imatrix"));
-  for (const title of ["## Quality", "## Memory", "## Tasks"]) assert.ok(!text.includes(title), title);
-  for (const title of ["## Scheme", "## Use", "## Provenance"]) assert.ok(text.includes(title), title);
+  for (const title of ["## Quality", "## Memory", "## Tasks"]) {
+    assert.ok(!text.includes(title), title);
+  }
+  for (const title of ["## Scheme", "## Use", "## Provenance"]) {
+    assert.ok(text.includes(title), title);
+  }
   assert.ok(!/undefined|NaN|null/.test(text));
 });
 

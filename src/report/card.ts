@@ -88,7 +88,9 @@ function scheme({ groups, output, recipe }: Evaluation): string {
 
 function quality(evaluation: Evaluation): string | undefined {
   const measured = evaluation.variants.filter(({ measurement }) => measurement !== undefined);
-  if (measured.length === 0) return undefined;
+  if (measured.length === 0) {
+    return undefined;
+  }
   const rows = measures.map(({ title, of }) => [
     title,
     ...measured.map(({ measurement }) => (measurement && of(measurement)) || "–"),
@@ -115,7 +117,9 @@ function quality(evaluation: Evaluation): string | undefined {
 function tasks({ variants, tasks: file, checks = [] }: Evaluation): string | undefined {
   const kinds = taskKinds(variants);
   const checked = variants.filter((variant) => variant.tasks !== undefined);
-  if (checked.length === 0 && checks.length === 0) return undefined;
+  if (checked.length === 0 && checks.length === 0) {
+    return undefined;
+  }
   const of = file === undefined ? "" : ` of ${code(file.name)} (${file.count} tasks)`;
   const rows = kinds.map((kind) => [
     escapeMarkdown(kind),
@@ -171,7 +175,9 @@ function samples(checks: NonNullable<Evaluation["checks"]>): string {
 
 function memory(evaluation: Evaluation): string | undefined {
   const table = evaluation.memory;
-  if (table === undefined || table.rows.length === 0) return undefined;
+  if (table === undefined || table.rows.length === 0) {
+    return undefined;
+  }
   const { caches, contexts, at } = memoryGrid(table);
   const asked =
     table.source === "llama.cpp"
@@ -226,7 +232,9 @@ function machines(table: MemoryTable, caches: readonly string[]): string[] {
       ),
     );
   }
-  if (tooSmall.length > 0) lines.push("", `It does not fit: ${tooSmall.map(escapeMarkdown).join(", ")}.`);
+  if (tooSmall.length > 0) {
+    lines.push("", `It does not fit: ${tooSmall.map(escapeMarkdown).join(", ")}.`);
+  }
   return lines;
 }
 

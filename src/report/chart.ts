@@ -40,13 +40,17 @@ function draw({ description, draw: optionsFor }: Chart, width: number, size: str
     className: "chart",
   } as Plot.PlotOptions) as unknown as Drawing;
   // Its style is the page's, which allows no other.
-  for (const style of svg.querySelectorAll("style")) style.remove();
+  for (const style of svg.querySelectorAll("style")) {
+    style.remove();
+  }
   svg.removeAttribute("style");
   svg.setAttribute("font-size", "12");
   svg.setAttribute("class", `chart ${size}`);
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", description);
-  for (const part of svg.querySelectorAll("g")) part.removeAttribute("aria-label");
+  for (const part of svg.querySelectorAll("g")) {
+    part.removeAttribute("aria-label");
+  }
   // The page shows these texts itself: a browser's own would come late, and never on a phone.
   for (const title of svg.querySelectorAll("title")) {
     title.parentNode.setAttribute("data-tip", title.textContent);

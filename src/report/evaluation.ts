@@ -240,7 +240,9 @@ const largestFile = 64 << 20;
  */
 export function renderEvaluation(evaluation: Evaluation): string {
   const result = evaluationSchema.safeParse(evaluation);
-  if (!result.success) throw new InternalError(`the evaluation is not valid: ${explain(result.error)}`);
+  if (!result.success) {
+    throw new InternalError(`the evaluation is not valid: ${explain(result.error)}`);
+  }
   return `${JSON.stringify(result.data, undefined, 1)}\n`;
 }
 
@@ -252,7 +254,9 @@ export async function readEvaluation(path: string): Promise<Evaluation> {
   const text = await readFileText(path);
   parseJson(text, path); // refuses what JSON.parse would take: names that stand twice, endless nesting
   const result = evaluationSchema.safeParse(JSON.parse(text));
-  if (result.success) return result.data;
+  if (result.success) {
+    return result.data;
+  }
   throw new MalformedInputError(
     `${path}: is not an evaluation of this version of Lopsided: ${explain(result.error)}; run make again.`,
     { file: path },
@@ -271,7 +275,9 @@ async function readFileText(path: string): Promise<string> {
       { cause },
     );
   }
-  if (text.length <= largestFile) return text;
+  if (text.length <= largestFile) {
+    return text;
+  }
   throw new MalformedInputError(`${path}: has ${text.length} characters; it is not an evaluation.`, {
     file: path,
   });

@@ -123,12 +123,19 @@ export function machineFits(table: MemoryTable): { fitting: MachineFit[]; tooSma
   const tooSmall: string[] = [];
   for (const machine of table.machines) {
     const kind = machine.name.replace(/^\S+ /, "");
-    if (complete.has(kind)) continue;
+    if (complete.has(kind)) {
+      continue;
+    }
     const longest = caches.map((cache) => longestFitting(table, machine.name, cache));
     const andLarger = longest.every((context) => context === contexts.at(-1));
-    if (andLarger) complete.add(kind);
-    if (longest.some((context) => context !== undefined)) fitting.push({ machine, andLarger, longest });
-    else tooSmall.push(machine.name);
+    if (andLarger) {
+      complete.add(kind);
+    }
+    if (longest.some((context) => context !== undefined)) {
+      fitting.push({ machine, andLarger, longest });
+    } else {
+      tooSmall.push(machine.name);
+    }
   }
   return { fitting, tooSmall };
 }
@@ -147,7 +154,9 @@ export function modelFile({ files, name }: Evaluation): string {
 
 /** Tokens of calibration that the experts saw, in a sentence; undefined without statistics. */
 export function coverageLine({ coverage = [] }: Evaluation): string | undefined {
-  if (coverage.length === 0) return undefined;
+  if (coverage.length === 0) {
+    return undefined;
+  }
   const fewest = Math.min(...coverage.map((tensor) => tensor.fewest));
   const most = Math.max(...coverage.map((tensor) => tensor.most));
   const unseen = coverage.reduce((sum, tensor) => sum + tensor.unseen, 0);

@@ -94,7 +94,9 @@ function measuredTiles(own: Measurement, other: Measurement | undefined): Tile[]
 
 function tasksTile(quantized: Variant | undefined, baseline: Variant | undefined): Tile[] {
   const own = tasksSum(quantized);
-  if (own === undefined) return [];
+  if (own === undefined) {
+    return [];
+  }
   const other = tasksSum(baseline);
   return [
     {

@@ -22,5 +22,9 @@ test("names of points in the same place stand above one another", () => {
     area,
   );
   const heights = places.map(({ dy }) => dy).sort((a, b) => a - b);
-  for (const [i, height] of heights.entries()) if (i > 0) assert.ok(height - heights[i - 1]! >= 16);
+  for (const [i, height] of heights.entries()) {
+    if (i > 0) {
+      assert.ok(height - heights[i - 1]! >= 16);
+    }
+  }
 });

@@ -30,10 +30,14 @@ export function cardLicense({
   readonly licenseLink?: string | undefined;
 }): CardLicense | undefined {
   const id = license?.trim().toLowerCase();
-  if (id !== undefined && id !== "other" && accepted.has(id)) return { license: id };
+  if (id !== undefined && id !== "other" && accepted.has(id)) {
+    return { license: id };
+  }
   const name = slug(licenseName ?? (id === "other" ? "" : (id ?? "")));
   const link = licenseLink !== undefined && isLink(licenseLink) ? { license_link: licenseLink } : {};
-  if (id === undefined && name === "") return undefined;
+  if (id === undefined && name === "") {
+    return undefined;
+  }
   return { license: "other", ...(name && { license_name: name }), ...link };
 }
 

@@ -45,7 +45,9 @@ function facts(evaluation: Evaluation): Fact[] {
   const license = [source.license, source.licenseName, source.licenseLink].filter(
     (part) => part !== undefined,
   );
-  if (license.length > 0) rows.push(["license", license.join(", ")]);
+  if (license.length > 0) {
+    rows.push(["license", license.join(", ")]);
+  }
   if (calibration !== undefined) {
     rows.push([
       "importance matrix",
@@ -53,8 +55,12 @@ function facts(evaluation: Evaluation): Fact[] {
       calibration.sha256,
     ]);
   }
-  if (text !== undefined) rows.push(["evaluation text", textLine(text), text.sha256]);
-  if (tasks !== undefined) rows.push(["tasks", `${tasks.name}, ${tasks.count} tasks`, tasks.sha256]);
+  if (text !== undefined) {
+    rows.push(["evaluation text", textLine(text), text.sha256]);
+  }
+  if (tasks !== undefined) {
+    rows.push(["tasks", `${tasks.name}, ${tasks.count} tasks`, tasks.sha256]);
+  }
   const { plan } = recipe;
   if (plan !== undefined) {
     rows.push([

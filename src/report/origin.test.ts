@@ -72,7 +72,9 @@ test("addresses on the Hub give repositories, others none", () => {
 });
 
 test("repository ids follow the Hub's rule", () => {
-  for (const id of ["Qwen/Qwen3-30B-A3B", "a/b", "a.b/c_d"]) assert.ok(isRepository(id), id);
+  for (const id of ["Qwen/Qwen3-30B-A3B", "a/b", "a.b/c_d"]) {
+    assert.ok(isRepository(id), id);
+  }
   for (const id of [
     "Qwen",
     "a/b/c",
@@ -83,6 +85,7 @@ test("repository ids follow the Hub's rule", () => {
     "a/b-",
     "a/b\n",
     `a/${"b".repeat(96)}`,
-  ])
+  ]) {
     assert.ok(!isRepository(id), id);
+  }
 });

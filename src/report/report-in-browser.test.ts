@@ -15,12 +15,16 @@ let browser: Browser;
 let folder: string;
 
 before(async () => {
-  if (skip) return;
+  if (skip) {
+    return;
+  }
   browser = await openBrowser();
   folder = await mkdtemp(join(tmpdir(), "lopsided-report-"));
 });
 after(async () => {
-  if (skip) return;
+  if (skip) {
+    return;
+  }
   await browser.close();
   await rm(folder, { recursive: true, force: true });
 });
@@ -104,7 +108,9 @@ test("light and dark are different, and texts can be read on both", { skip }, as
     await page.context().close();
   }
   assert.notEqual(pages[0], pages[1]);
-  for (const ratio of contrasts) assert.ok(ratio >= 4.5, `contrast ${ratio}`);
+  for (const ratio of contrasts) {
+    assert.ok(ratio >= 4.5, `contrast ${ratio}`);
+  }
 });
 
 /** WCAG 2's contrast ratio of two `rgb(r, g, b)`. */

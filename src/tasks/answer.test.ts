@@ -27,10 +27,11 @@ const right: readonly (readonly [answer: string, ...expected: Expected[]])[] = [
   ["In 100 days it is a Friday", "friday"],
 ];
 
-for (const [answer, ...expected] of right)
+for (const [answer, ...expected] of right) {
   test(`${JSON.stringify(answer)} says ${expected.join(" and ")}`, () => {
     assert.ok(matchesAnswer(answer, expected));
   });
+}
 
 const wrong: readonly (readonly [answer: string, ...expected: Expected[]])[] = [
   ["", 391],
@@ -50,7 +51,8 @@ const wrong: readonly (readonly [answer: string, ...expected: Expected[]])[] = [
   ["<think>The answer is 5", 5],
 ];
 
-for (const [answer, ...expected] of wrong)
+for (const [answer, ...expected] of wrong) {
   test(`${JSON.stringify(answer)} does not say ${expected.join(" and ")}`, () => {
     assert.ok(!matchesAnswer(answer, expected));
   });
+}

@@ -35,11 +35,15 @@ function plainText(answer: string): string {
 export function matchesAnswer(answer: string, expected: readonly Expected[]): boolean {
   const text = plainText(withoutThinking(answer));
   const numbers = expected.filter((item) => typeof item === "number");
-  if (numbers.length === expected.length) return matchesNumbers(text, numbers);
+  if (numbers.length === expected.length) {
+    return matchesNumbers(text, numbers);
+  }
   const statement = finalLine(text);
   const parts = expected.flatMap((item) => splitParts(String(item)));
   const [only] = parts;
-  if (parts.length === 1 && only !== undefined) return endsWith(statement, only);
+  if (parts.length === 1 && only !== undefined) {
+    return endsWith(statement, only);
+  }
   return parts.every((part) => includesPart(statement, part));
 }
 
@@ -57,9 +61,13 @@ function matchesNumbers(text: string, expected: readonly number[]): boolean {
 function firstNumbers(text: string, count: number): number[] {
   const line = lines(text)[0] ?? "";
   const all = numbersIn(line);
-  if (all.length < count) return numbersIn(text).slice(0, count);
+  if (all.length < count) {
+    return numbersIn(text).slice(0, count);
+  }
   const result = numbersIn(line.slice(line.lastIndexOf("=") + 1));
-  if (all.length > count && result.length === count) return result;
+  if (all.length > count && result.length === count) {
+    return result;
+  }
   return all.slice(0, count);
 }
 
@@ -108,8 +116,11 @@ function endsWith(statement: string, expected: string): boolean {
 function includesPart(statement: string, expected: string): boolean {
   const all = normalized(statement);
   const part = normalized(expected);
-  for (let at = all.indexOf(part); at >= 0; at = all.indexOf(part, at + 1))
-    if (!joins(all[at - 1], part[0]) && !joins(part.at(-1), all[at + part.length])) return true;
+  for (let at = all.indexOf(part); at >= 0; at = all.indexOf(part, at + 1)) {
+    if (!joins(all[at - 1], part[0]) && !joins(part.at(-1), all[at + part.length])) {
+      return true;
+    }
+  }
   return false;
 }
 

@@ -13,7 +13,7 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
-for (const step of ["load", "check"])
+for (const step of ["load", "check"]) {
   test(`a check that is stopped at the step "${step}" ends and leaves no file`, async () => {
     const abort = new AbortController();
     const checking = check({
@@ -23,9 +23,12 @@ for (const step of ["load", "check"])
       threads: 1,
       signal: abort.signal,
       onProgress: (progress) => {
-        if (progress.step === step) abort.abort();
+        if (progress.step === step) {
+          abort.abort();
+        }
       },
     });
     await assert.rejects(checking, CancelledError);
     assert.deepEqual(await readdir(folder), []);
   });
+}

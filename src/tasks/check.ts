@@ -86,18 +86,24 @@ const defaultParallel = 8;
  */
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const taskSet = await loadTasks(options.tasks);
-  if (options.output !== undefined) await (await OutputFile.create(options.output, 0)).discard();
+  if (options.output !== undefined) {
+    await (await OutputFile.create(options.output, 0)).discard();
+  }
   const setting = await Setting.open(options);
   try {
     const runsCode = taskSet.tasks.some(({ criterion }) => criterion.type === "function");
     // If it fails, the first task with code says so.
-    if (runsCode) setting.sandbox.start().catch(() => {});
+    if (runsCode) {
+      setting.sandbox.start().catch(() => {});
+    }
     await setting.ready(options.signal);
     const started = performance.now();
     const tasks = await checkAll(setting, taskSet.tasks, options);
     const seconds = (performance.now() - started) / 1000;
     const result = summarize(options.model, taskSet, tasks, seconds);
-    if (options.output !== undefined) await writeResult(options.output, result);
+    if (options.output !== undefined) {
+      await writeResult(options.output, result);
+    }
     return result;
   } finally {
     await setting.close();
@@ -140,7 +146,9 @@ class Setting {
     const stopped = new Promise<never>((_, reject) => {
       stop = () => reject(new CancelledError("the check was stopped."));
     });
-    if (signal?.aborted) stop();
+    if (signal?.aborted) {
+      stop();
+    }
     signal?.addEventListener("abort", stop, { once: true });
     try {
       await Promise.race([this.generator.ready(), stopped]);
@@ -151,9 +159,13 @@ class Setting {
 
   /** A model without chat template gets the prompt as it is. */
   async promptOf({ prompt, system }: Task, signal: AbortSignal | undefined): Promise<string> {
-    if (!this.#template) return system === undefined ? prompt : `${system}\n\n${prompt}`;
+    if (!this.#template) {
+      return system === undefined ? prompt : `${system}\n\n${prompt}`;
+    }
     const messages = [{ role: "user", content: prompt }];
-    if (system !== undefined) messages.unshift({ role: "system", content: system });
+    if (system !== undefined) {
+      messages.unshift({ role: "system", content: system });
+    }
     return await this.#template.render({ messages }, signal);
   }
 
@@ -184,7 +196,9 @@ async function checkAll(
     );
     const checked = await grade(setting, task, completion, eitherSignal);
     done++;
-    if (checked.passed) passed++;
+    if (checked.passed) {
+      passed++;
+    }
     onProgress?.({ ...progress, done, detail: `${passed} passed` });
     return checked;
   };
@@ -193,7 +207,9 @@ async function checkAll(
     return await mapSome(tasks, 2 * (parallel ?? defaultParallel), one);
   } catch (error) {
     stop.abort();
-    if (signal?.aborted) throw new CancelledError("the check was stopped.");
+    if (signal?.aborted) {
+      throw new CancelledError("the check was stopped.");
+    }
     throw error;
   }
 }
@@ -226,7 +242,9 @@ async function mapSome<Item, Result>(
   const results: Result[] = [];
   const entries = items.entries();
   const work = async () => {
-    for (const [index, item] of entries) results[index] = await map(item);
+    for (const [index, item] of entries) {
+      results[index] = await map(item);
+    }
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, work));
   return results;

@@ -97,18 +97,21 @@ def add(a, b):
     return 7`,
 };
 
-for (const [what, code] of Object.entries(cheats))
+for (const [what, code] of Object.entries(cheats)) {
   test(`a program that ${what} does not pass`, async () => {
     const grade = await gradeAdd(code);
     assert.equal(grade.passed, false, JSON.stringify(grade));
   });
+}
 
 test("the references of all tasks with code pass, in the shipped set and in that of the tiny model", async () => {
   const sets = [await loadTasks(), await loadTasks(fixture("text/tasks.jsonl"))];
   const tasks = new Map<string, Task>();
-  for (const task of sets.flatMap((set) => set.tasks))
-    if (task.criterion.type === "function")
+  for (const task of sets.flatMap((set) => set.tasks)) {
+    if (task.criterion.type === "function") {
       tasks.set(`${task.criterion.name} ${task.criterion.tests.length}`, task);
+    }
+  }
   assert.ok(tasks.size >= 20);
   for (const task of tasks.values()) {
     const grade = await gradeAnswer(task, task.reference ?? "", sandbox);
@@ -123,7 +126,8 @@ test("the references of tasks with answers pass, and those of others do not", as
     assert.deepEqual(await gradeAnswer(task, task.reference ?? "", sandbox), { passed: true }, task.prompt);
     const next = spoken[(index + 1) % spoken.length]!;
     const isOther = JSON.stringify(next.criterion) !== JSON.stringify(task.criterion);
-    if (isOther)
+    if (isOther) {
       assert.equal((await gradeAnswer(task, next.reference ?? "", sandbox)).passed, false, task.prompt);
+    }
   }
 });

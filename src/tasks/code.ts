@@ -18,7 +18,9 @@ export function extractCode(answer: string, name: string): string | undefined {
   const blocks = [...text.matchAll(/^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1|$(?![\s\S]))/gms)].map(
     (match) => match[2] ?? "",
   );
-  if (blocks.length === 0) return /^\s*(?:def|class|from|import)\s/m.test(text) ? text : undefined;
+  if (blocks.length === 0) {
+    return /^\s*(?:def|class|from|import)\s/m.test(text) ? text : undefined;
+  }
   return blocks.findLast((block) => definition(name).test(block)) ?? blocks.at(-1);
 }
 
@@ -38,16 +40,23 @@ export async function gradeCode(
   signal?: AbortSignal,
 ): Promise<Grade> {
   const code = extractCode(answer, name);
-  if (code === undefined) return { passed: false, reason: "the answer has no code" };
+  if (code === undefined) {
+    return { passed: false, reason: "the answer has no code" };
+  }
   const calls = tests.map(({ args }) => ({ function: name, arguments: args, orLast: mayHaveOtherName }));
   const { failure, returned } = await sandbox.run(code, calls, { signal });
   for (const [index, { args, result }] of tests.entries()) {
     const outcome = returned[index];
     const call = `${name}(${args.map((arg) => JSON.stringify(arg)).join(", ")})`;
-    if (outcome === undefined) return failed(failure ?? `${call} returned nothing`);
-    if ("error" in outcome) return failed(`${call} raised ${outcome.error}`);
-    if (!isSame(outcome.value, result))
+    if (outcome === undefined) {
+      return failed(failure ?? `${call} returned nothing`);
+    }
+    if ("error" in outcome) {
+      return failed(`${call} raised ${outcome.error}`);
+    }
+    if (!isSame(outcome.value, result)) {
       return failed(`${call} returned ${JSON.stringify(outcome.value)} instead of ${JSON.stringify(result)}`);
+    }
   }
   return failure === undefined ? { passed: true } : failed(failure);
 }
@@ -58,12 +67,14 @@ function failed(reason: string): Grade {
 
 /** Whether two JSON values are the same; numbers that are not whole may differ in their last digits. */
 export function isSame(a: unknown, b: unknown): boolean {
-  if (typeof a === "number" && typeof b === "number")
+  if (typeof a === "number" && typeof b === "number") {
     return (
       a === b || (!(Number.isInteger(a) && Number.isInteger(b)) && Math.abs(a - b) <= 1e-9 * Math.abs(b))
     );
-  if (Array.isArray(a) && Array.isArray(b))
+  }
+  if (Array.isArray(a) && Array.isArray(b)) {
     return a.length === b.length && a.every((item, i) => isSame(item, b[i]));
+  }
   if (isObject(a) && isObject(b)) {
     const names = Object.keys(a);
     return (

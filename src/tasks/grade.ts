@@ -18,6 +18,8 @@ export async function gradeAnswer(
     const mayHaveOtherName = !new RegExp(`\\b${criterion.name}\\b`).test(prompt);
     return await gradeCode(sandbox, answer, { ...criterion, mayHaveOtherName }, signal);
   }
-  if (matchesAnswer(answer, criterion.expected)) return { passed: true };
+  if (matchesAnswer(answer, criterion.expected)) {
+    return { passed: true };
+  }
   return { passed: false, reason: `the answer is not ${criterion.expected.join(" and ")}` };
 }

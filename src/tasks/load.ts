@@ -26,11 +26,12 @@ export interface TaskSet {
 export async function loadTasks(path: string = shippedTasks): Promise<TaskSet> {
   const source = await FileSource.open(path);
   try {
-    if (source.byteLength > maxBytes)
+    if (source.byteLength > maxBytes) {
       throw new MalformedInputError(
         `${path}: has ${source.byteLength} bytes, more than the ${maxBytes} that a file of tasks can sensibly have; check that it is the right file.`,
         { file: path },
       );
+    }
     const bytes = await source.read(0, source.byteLength);
     return {
       name: basename(path),

@@ -37,7 +37,9 @@ export function wilsonInterval(
   passed: number,
   total: number,
 ): { readonly low: number; readonly high: number } {
-  if (total === 0) return { low: 0, high: 1 };
+  if (total === 0) {
+    return { low: 0, high: 1 };
+  }
   const rate = passed / total;
   const scale = 1 + (z * z) / total;
   const center = rate + (z * z) / (2 * total);

@@ -53,13 +53,14 @@ const wrong: Readonly<Record<string, [line: string, message: RegExp]>> = {
   ],
 };
 
-for (const [what, [line, message]] of Object.entries(wrong))
+for (const [what, [line, message]] of Object.entries(wrong)) {
   test(`a line that ${what} is an error that names it`, () => {
     assert.throws(() => parseTasks(`{"kind": "a", "prompt": "b", "answer": 1}\n${line}`, "t.jsonl"), {
       name: "MalformedInputError",
       message,
     });
   });
+}
 
 test("a file without tasks is an error", () => {
   assert.throws(() => parseTasks("\n\n", "t.jsonl"), /t\.jsonl: has no task/);

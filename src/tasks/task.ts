@@ -72,8 +72,9 @@ export function parseTasks(content: string, file: string): Task[] {
   const tasks = content
     .split("\n")
     .flatMap((line, index) => (line.trim() === "" ? [] : [parseTask(line, index + 1, file)]));
-  if (tasks.length === 0)
+  if (tasks.length === 0) {
     throw new MalformedInputError(`${file}: has no task; write one JSON object per line.`, { file });
+  }
   return tasks;
 }
 
@@ -81,37 +82,51 @@ function parseTask(content: string, line: number, file: string): Task {
   const where = `${file}: line ${line}`;
   const malformed = (problem: string) => new MalformedInputError(`${where}: ${problem}`, { file, line });
   const parsed = taskSchema.safeParse(plain(parseJson(content, where)));
-  if (!parsed.success)
+  if (!parsed.success) {
     throw malformed(`${describeIssue(parsed.error)}; see the task files that ship with Lopsided.`);
+  }
   const { answer, name, tests, prompt, kind, system, maxTokens, reference } = parsed.data;
   return { line, kind, prompt, system, maxTokens, reference, criterion: criterion() };
 
   function criterion(): Criterion {
-    if (answer !== undefined && (name !== undefined || tests !== undefined))
+    if (answer !== undefined && (name !== undefined || tests !== undefined)) {
       throw malformed(`has "answer" besides "name" or "tests"; a task is checked in one way only.`);
-    if (answer !== undefined) return { type: "answer", expected: Array.isArray(answer) ? answer : [answer] };
-    if (name === undefined)
+    }
+    if (answer !== undefined) {
+      return { type: "answer", expected: Array.isArray(answer) ? answer : [answer] };
+    }
+    if (name === undefined) {
       throw malformed(`says nothing to check; give it an "answer", or the "name" of a function and "tests".`);
+    }
     const calls = tests ?? knownFunctions.get(name);
-    if (calls === undefined)
+    if (calls === undefined) {
       throw malformed(
         `has no "tests" for the function "${name}"; give calls as {"args": [...], "result": ...}.`,
       );
+    }
     return { type: "function", name, tests: calls as readonly FunctionTest[] };
   }
 }
 
 function describeIssue(error: z.ZodError): string {
   const [issue] = error.issues;
-  if (issue === undefined) return "is no task";
-  if (issue.code === "unrecognized_keys") return `has a field "${issue.keys[0]}" that tasks do not have`;
+  if (issue === undefined) {
+    return "is no task";
+  }
+  if (issue.code === "unrecognized_keys") {
+    return `has a field "${issue.keys[0]}" that tasks do not have`;
+  }
   const path = issue.path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
   return `"${path.replace(/^\./, "") || "the line"}" is wrong: ${issue.message}`;
 }
 
 /** JSON as plain objects; `fromEntries` makes own properties of all names. */
 function plain(value: JsonValue): unknown {
-  if (isJsonArray(value)) return value.map(plain);
-  if (isJsonObject(value)) return Object.fromEntries([...value].map(([name, item]) => [name, plain(item)]));
+  if (isJsonArray(value)) {
+    return value.map(plain);
+  }
+  if (isJsonObject(value)) {
+    return Object.fromEntries([...value].map(([name, item]) => [name, plain(item)]));
+  }
   return value;
 }

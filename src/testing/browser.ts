@@ -16,6 +16,8 @@ export const browserPath = places.find((path) => path !== undefined && existsSyn
 
 /** Starts it without a window. */
 export function openBrowser(): Promise<Browser> {
-  if (browserPath === undefined) throw new Error("there is no Chromium; set CHROMIUM_PATH.");
+  if (browserPath === undefined) {
+    throw new Error("there is no Chromium; set CHROMIUM_PATH.");
+  }
   return chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
 }

@@ -29,7 +29,9 @@ export function lopsided(args: readonly string[], interruption?: Interruption): 
       stderr += text;
     });
     const watch = setInterval(() => {
-      if (!interruption?.when()) return;
+      if (!interruption?.when()) {
+        return;
+      }
       clearInterval(watch); // a second Ctrl-C would mean something else
       child.kill(interruption.signal);
     }, 10);

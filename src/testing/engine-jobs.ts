@@ -15,7 +15,9 @@ export const decodeForever = defineJob(
     const context = host.model({ path }).createContext({ contextLength: 2048, threads: 1 });
     const tokens = new Int32Array(2048).fill(100);
     for (let count = 0; ; count++) {
-      if (count === 1) host.emit("begun");
+      if (count === 1) {
+        host.emit("begun");
+      }
       context.clear();
       context.decode([{ sequence: 0, position: 0, tokens: count === 0 ? [1] : tokens, logitsFrom: 0 }]);
     }
@@ -25,7 +27,7 @@ export const decodeForever = defineJob(
 /** Never returns and never looks at a cancellation. */
 export const loopForever = defineJob(import.meta.url, "loopForever", (_: Params, host: JobHost<"begun">) => {
   host.emit("begun");
-  for (;;);
+  for (;;) {}
 });
 
 /** Fails an assertion in llama.cpp: reads past the end of a tensor. */
@@ -59,7 +61,9 @@ export const echo = defineJob(
   import.meta.url,
   "echo",
   async ({ values }: { values: Float32Array }, host: JobHost<number>) => {
-    for (const value of values) host.emit(value);
+    for (const value of values) {
+      host.emit(value);
+    }
     return { values, sum: values.reduce((a, b) => a + b, 0) };
   },
 );
@@ -71,9 +75,13 @@ export const answerMessages = defineJob(
   (_: Params, host: JobHost<string, string>): number => {
     for (let count = 0; ; ) {
       host.waitForMessage();
-      if (host.isCancelled()) return count;
+      if (host.isCancelled()) {
+        return count;
+      }
       for (let next = host.receive(); next !== undefined; next = host.receive()) {
-        if (next === "end") return count;
+        if (next === "end") {
+          return count;
+        }
         host.emit(`${next}!`);
         count++;
       }

@@ -148,8 +148,12 @@ export function hostileEvaluation(): Evaluation {
 }
 
 function typeFor(role: string): TypeName {
-  if (role === "routed.down") return "IQ3_S";
-  if (role.startsWith("routed")) return "IQ2_S";
+  if (role === "routed.down") {
+    return "IQ3_S";
+  }
+  if (role.startsWith("routed")) {
+    return "IQ2_S";
+  }
   return role.startsWith("attention") ? "Q4_K" : "Q6_K";
 }
 

@@ -36,7 +36,9 @@ export class FileServer {
     files: Readonly<Record<string, Uint8Array | string>> = {},
   ): Promise<FileServer> {
     const server = new FileServer();
-    for (const [path, content] of Object.entries(files)) server.files.set(path, Buffer.from(content));
+    for (const [path, content] of Object.entries(files)) {
+      server.files.set(path, Buffer.from(content));
+    }
     await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
     t.after(() => server.#stop());
     return server;
@@ -62,9 +64,13 @@ export class FileServer {
     };
     this.requests.push(served);
     const fault = this.fault(served);
-    if (fault === "drop") response.destroy();
-    else if (typeof fault === "object") response.writeHead(fault.status, fault.headers).end(fault.body);
-    else if (fault !== "stall") this.#sendFile(served, fault, response);
+    if (fault === "drop") {
+      response.destroy();
+    } else if (typeof fault === "object") {
+      response.writeHead(fault.status, fault.headers).end(fault.body);
+    } else if (fault !== "stall") {
+      this.#sendFile(served, fault, response);
+    }
   }
 
   #sendFile({ path, range }: ServedRequest, fault: Fault | undefined, response: ServerResponse): void {
@@ -74,7 +80,9 @@ export class FileServer {
       return;
     }
     const etag = this.etag(path, bytes);
-    if (etag !== undefined) response.setHeader("etag", etag);
+    if (etag !== undefined) {
+      response.setHeader("etag", etag);
+    }
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
     if (first === undefined || fault === "ignore-range") {
       response.writeHead(200, { "content-length": bytes.byteLength }).end(bytes);

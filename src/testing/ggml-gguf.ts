@@ -23,7 +23,9 @@ export interface GgmlReading {
 /** Reads a file's bytes with llama.cpp; undefined if it refuses them (it prints why). */
 export function ggmlReadGguf(bytes: Uint8Array): GgmlReading | undefined {
   const context = initFromBuffer(bytes, bytes.byteLength, { no_alloc: true, ctx: null });
-  if (context === null) return undefined;
+  if (context === null) {
+    return undefined;
+  }
   try {
     const header = new Uint8Array(Number(metaSize(context)));
     metaData(context, header);

@@ -56,11 +56,21 @@ export function plainMetadata(values: Readonly<Record<string, PlainValue>>): Met
 }
 
 function typedValue(value: PlainValue): MetadataValue {
-  if (typeof value === "string") return { type: "string", value };
-  if (typeof value === "boolean") return { type: "bool", value };
-  if (typeof value === "number") return { type: Number.isInteger(value) ? "uint32" : "float32", value };
-  if ("type" in value) return value;
-  if (value.every((item) => typeof item === "string")) return { type: "array", itemType: "string", value };
+  if (typeof value === "string") {
+    return { type: "string", value };
+  }
+  if (typeof value === "boolean") {
+    return { type: "bool", value };
+  }
+  if (typeof value === "number") {
+    return { type: Number.isInteger(value) ? "uint32" : "float32", value };
+  }
+  if ("type" in value) {
+    return value;
+  }
+  if (value.every((item) => typeof item === "string")) {
+    return { type: "array", itemType: "string", value };
+  }
   const itemType = value.every((item) => Number.isInteger(item)) ? "int32" : "float32";
   return { type: "array", itemType, value: value as readonly number[] };
 }

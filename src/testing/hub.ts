@@ -30,14 +30,20 @@ function answer(server: FileServer, model: HubModel, request: ServedRequest): Fa
     return json({ error: "Access to model is restricted" }, 401);
   }
   const api = `/api/models/${repository}`;
-  if (!request.path.startsWith("/api/")) return undefined;
+  if (!request.path.startsWith("/api/")) {
+    return undefined;
+  }
   if (request.path.startsWith(`${api}/revision/`)) {
     const revision = request.path.slice(`${api}/revision/`.length);
-    if (![commit, ...revisions].includes(revision)) return json({ error: "Invalid rev id" }, 404);
+    if (![commit, ...revisions].includes(revision)) {
+      return json({ error: "Invalid rev id" }, 404);
+    }
     return json({ _id: "1", id: repository, sha: commit, lastModified: "2026-01-01T00:00:00.000Z" });
   }
   const tree = `${api}/tree/${commit}`;
-  if (!request.path.startsWith(tree)) return json({ error: "Repository not found" }, 404);
+  if (!request.path.startsWith(tree)) {
+    return json({ error: "Repository not found" }, 404);
+  }
   const rest = request.path.slice(tree.length);
   return listing(server, model, rest.replace(/^\//, ""), request);
 }

@@ -8,11 +8,15 @@ const attempts: Readonly<Record<string, () => unknown>> = {
   "write a file": () => writeFileSync("lopsided-probe", ""),
   "start a process": () => {
     const { error } = spawnSync(process.execPath, ["--version"]);
-    if (error) throw error;
+    if (error) {
+      throw error;
+    }
   },
   "make code from a string": () => Function("return 1")(),
   "see the environment": () => {
-    if (Object.keys(process.env).length === 0) throw new Error("empty");
+    if (Object.keys(process.env).length === 0) {
+      throw new Error("empty");
+    }
   },
 };
 
@@ -23,16 +27,26 @@ let asked = 0;
 
 function answer(request: ProbeRequest): unknown {
   asked++;
-  if (request === "count") return asked;
-  if (request === "loop") for (;;);
-  if (request === "exit") process.exit(0);
+  if (request === "count") {
+    return asked;
+  }
+  if (request === "loop") {
+    for (;;) {}
+  }
+  if (request === "exit") {
+    process.exit(0);
+  }
   if (request === "grow") {
     const kept: number[][] = [];
-    for (;;) kept.push(new Array(1000).fill(kept.length));
+    for (;;) {
+      kept.push(new Array(1000).fill(kept.length));
+    }
   }
   if (request === "allocate") {
     const kept: Uint8Array[] = [];
-    for (;;) kept.push(new Uint8Array(2 ** 24).fill(1));
+    for (;;) {
+      kept.push(new Uint8Array(2 ** 24).fill(1));
+    }
   }
   return Object.keys(attempts).filter((name) => {
     try {

@@ -11,7 +11,9 @@ import { koffi, libraryFolder } from "./ggml.js";
 const fileName = readdirSync(libraryFolder).find((name) =>
   /^(lib)?llama\.(v[\d.]+\.)?(so|dylib|dll)$/.test(name),
 );
-if (fileName === undefined) throw new Error(`${libraryFolder} has no llama library`);
+if (fileName === undefined) {
+  throw new Error(`${libraryFolder} has no llama library`);
+}
 const llama = koffi.load(join(libraryFolder, fileName));
 
 // Layouts: `include/llama.h`. The pointers to arrays end with an empty item.
@@ -81,7 +83,9 @@ export function llamaQuantizeTypes(path: string, options: LlamaQuantizeOptions):
     }),
   };
   log = "";
-  if (quantize(path, "", params) !== 0) throw new Error(`llama_model_quantize failed:\n${log}`);
+  if (quantize(path, "", params) !== 0) {
+    throw new Error(`llama_model_quantize failed:\n${log}`);
+  }
   return parseLog(log);
 }
 
@@ -111,7 +115,9 @@ export function llamaQuantize(input: string, output: string, run: LlamaQuantizeR
     imatrix: [...imatrix, { name: null, data: null, size: 0 }],
   };
   log = "";
-  if (quantize(input, output, params) !== 0) throw new Error(`llama_model_quantize failed:\n${log}`);
+  if (quantize(input, output, params) !== 0) {
+    throw new Error(`llama_model_quantize failed:\n${log}`);
+  }
 }
 
 /** `LLAMA_FTYPE_MOSTLY_Q4_0`; with a pattern for every tensor it is only what the file says of itself. */
@@ -128,6 +134,8 @@ setLog(collect, null);
 function parseLog(log: string): Map<string, TypeName> {
   const line = /^\[ *\d+\/ *\d+\] +(\S+) +- \[[^\]]*\], type = +(\w+), size = .*?(?:\((\w+)\))?$/gm;
   const types = new Map<string, TypeName>();
-  for (const [, name = "", from = "", to] of log.matchAll(line)) types.set(name, parseTypeName(to ?? from));
+  for (const [, name = "", from = "", to] of log.matchAll(line)) {
+    types.set(name, parseTypeName(to ?? from));
+  }
   return types;
 }

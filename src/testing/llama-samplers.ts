@@ -15,20 +15,20 @@ const free = llama.func("void llama_sampler_free(uintptr_t sampler)");
 export type NativeSampler = readonly [keyof typeof constructors, number];
 
 /** `llama_token_data`: int32 token, float logit, float probability. */
-const TOKEN_BYTES = 12;
+const tokenBytes = 12;
 /** `llama_token_data_array`: pointer to the tokens, their number, the chosen one, whether they are sorted. */
-const ARRAY_BYTES = 32;
+const arrayBytes = 32;
 
 /** The tokens that a chain of samplers leaves. */
 export function applySamplers(logits: Float32Array, samplers: readonly NativeSampler[]): number[] {
-  const data = koffi.alloc("uint8_t", TOKEN_BYTES * logits.length);
-  const array = koffi.alloc("uint8_t", ARRAY_BYTES);
-  const tokens = new DataView(koffi.view(data, TOKEN_BYTES * logits.length));
+  const data = koffi.alloc("uint8_t", tokenBytes * logits.length);
+  const array = koffi.alloc("uint8_t", arrayBytes);
+  const tokens = new DataView(koffi.view(data, tokenBytes * logits.length));
   for (const [token, logit] of logits.entries()) {
-    tokens.setInt32(TOKEN_BYTES * token, token, true);
-    tokens.setFloat32(TOKEN_BYTES * token + 4, logit, true);
+    tokens.setInt32(tokenBytes * token, token, true);
+    tokens.setFloat32(tokenBytes * token + 4, logit, true);
   }
-  const header = new DataView(koffi.view(array, ARRAY_BYTES));
+  const header = new DataView(koffi.view(array, arrayBytes));
   header.setBigUint64(0, BigInt(data), true);
   header.setBigUint64(8, BigInt(logits.length), true);
   header.setBigInt64(16, -1n, true);
@@ -40,10 +40,10 @@ export function applySamplers(logits: Float32Array, samplers: readonly NativeSam
   }
   // Samplers may put the tokens elsewhere, but keep them in the array's own memory once they are freed.
   const left = new DataView(
-    koffi.view(header.getBigUint64(0, true), TOKEN_BYTES * Number(header.getBigUint64(8, true))),
+    koffi.view(header.getBigUint64(0, true), tokenBytes * Number(header.getBigUint64(8, true))),
   );
-  const result = Array.from({ length: left.byteLength / TOKEN_BYTES }, (_, index) =>
-    left.getInt32(TOKEN_BYTES * index, true),
+  const result = Array.from({ length: left.byteLength / tokenBytes }, (_, index) =>
+    left.getInt32(tokenBytes * index, true),
   );
   koffi.free(data);
   koffi.free(array);

@@ -28,7 +28,9 @@ export class MemoryFolder implements Folder {
 
   async open(file: string): Promise<ByteSource | undefined> {
     const content = this.#files[file];
-    if (content === undefined) return undefined;
+    if (content === undefined) {
+      return undefined;
+    }
     const source = new MemorySource(`${this.name}/${file}`, toBytes(content));
     this.opened.add(source);
     source.close = async () => void this.opened.delete(source);
@@ -42,6 +44,8 @@ export class MemoryFolder implements Folder {
 }
 
 function toBytes(content: Uint8Array | string | object): Uint8Array {
-  if (content instanceof Uint8Array) return content;
+  if (content instanceof Uint8Array) {
+    return content;
+  }
   return new TextEncoder().encode(typeof content === "string" ? content : JSON.stringify(content));
 }

@@ -64,25 +64,35 @@ function geometry(shape: Shape): ModelGeometry {
   const vector = (name: string) => tensors.push({ name, shape: [width], type: "F32" });
   vector("output_norm.weight");
   matrix("token_embd.weight", width, 64);
-  if (!shape.tied) matrix("output.weight", width, 64);
+  if (!shape.tied) {
+    matrix("output.weight", width, 64);
+  }
 
   // Layers are written from the last to the first: llama.cpp's order of work is not the file's.
   for (let layer = layers - 1; layer >= 0; layer--) {
     const at = (name: string) => `blk.${layer}.${name}.weight`;
     if (layer % (shape.attentionEvery ?? 1) === 0) {
-      for (const name of shape.attention ?? separate) matrix(at(name), width, 32);
+      for (const name of shape.attention ?? separate) {
+        matrix(at(name), width, 32);
+      }
     }
     vector(at("attn_norm"));
     const isDense = experts === 0 || layer < (shape.denseLayers ?? 0);
     const names = isDense ? ["ffn_gate", "ffn_up", "ffn_down"] : [...(shape.feedForwardNames ?? routed)];
-    if (!isDense) tensors.push({ name: at("ffn_gate_inp"), shape: [width, experts], type: "F32" });
-    if (!isDense && shape.shared) names.push("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp");
+    if (!isDense) {
+      tensors.push({ name: at("ffn_gate_inp"), shape: [width, experts], type: "F32" });
+    }
+    if (!isDense && shape.shared) {
+      names.push("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp");
+    }
     for (const name of names) {
       const columns = name.startsWith("ffn_down") ? feedForward : width;
       matrix(at(name), columns, 32, ...(/_(ch)?exps$/.test(name) ? [experts] : []));
     }
   }
-  for (const [name, sizes] of Object.entries(shape.more ?? {})) matrix(name, ...sizes);
+  for (const [name, sizes] of Object.entries(shape.more ?? {})) {
+    matrix(name, ...sizes);
+  }
 
   const keys: Record<string, PlainValue> = {
     block_count: layers,

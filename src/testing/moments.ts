@@ -15,13 +15,19 @@ export function randomMoments(columns: number, tokens: number, decay: number, se
   const sums = new Float32Array(packedLength(columns));
   const x = new Float64Array(columns);
   for (let token = 0; token < tokens; token++) {
-    for (let i = 0; i < columns; i++) x[i] = 0.5 * next();
+    for (let i = 0; i < columns; i++) {
+      x[i] = 0.5 * next();
+    }
     for (const direction of directions) {
       const factor = next();
-      for (let i = 0; i < columns; i++) x[i]! += factor * direction[i]!;
+      for (let i = 0; i < columns; i++) {
+        x[i]! += factor * direction[i]!;
+      }
     }
     for (let i = 0, at = 0; i < columns; i++) {
-      for (let j = i; j < columns; j++) sums[at++]! += x[i]! * x[j]!;
+      for (let j = i; j < columns; j++) {
+        sums[at++]! += x[i]! * x[j]!;
+      }
     }
   }
   return sums;
@@ -57,13 +63,17 @@ export function spectralMoments(columns: number, decay: number, seed = 9): Float
   const order = Array.from({ length: n }, (_, k) => (k * 7919 + 1) % n);
   const wave = new Float64Array(2 * n);
   for (let m = 0; m < 2 * n; m++) {
-    for (let k = 0; k < n; k++) wave[m]! += (k + 1) ** -decay * Math.cos((Math.PI * order[k]! * m) / n);
+    for (let k = 0; k < n; k++) {
+      wave[m]! += (k + 1) ** -decay * Math.cos((Math.PI * order[k]! * m) / n);
+    }
   }
   const next = gaussian(seed);
   const size = Float64Array.from({ length: n }, () => Math.exp(0.5 * next()));
   const sums = new Float32Array(packedLength(n));
   for (let i = 0, at = 0; i < n; i++) {
-    for (let j = i; j < n; j++) sums[at++] = size[i]! * size[j]! * (wave[j - i]! + wave[i + j + 1]!);
+    for (let j = i; j < n; j++) {
+      sums[at++] = size[i]! * size[j]! * (wave[j - i]! + wave[i + j + 1]!);
+    }
   }
   return sums;
 }

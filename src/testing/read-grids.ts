@@ -62,7 +62,9 @@ export function readGrid(name: GridName): Uint8Array {
     const decoded = ggmlDecode(type, bytes, 256);
     for (let i = 0; i < group; i++) {
       const number = levels.indexOf(decoded[i]! / factor - shift);
-      if (number < 0) throw new Error(`${name}: point ${point} has the unexpected value ${decoded[i]}.`);
+      if (number < 0) {
+        throw new Error(`${name}: point ${point} has the unexpected value ${decoded[i]}.`);
+      }
       numbers[point * group + i] = number;
     }
   }

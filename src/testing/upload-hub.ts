@@ -56,7 +56,9 @@ export class UploadHub {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
     const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
+    for await (const chunk of request) {
+      chunks.push(chunk as Buffer);
+    }
     const body = Buffer.concat(chunks);
     const path = decodeURIComponent(new URL(request.url ?? "/", this.address).pathname);
     const line = `${request.method} ${path}`;
@@ -64,9 +66,13 @@ export class UploadHub {
     this.requests.push(line);
     const send = (code: number, value: unknown = {}, headers: Record<string, string> = {}) =>
       response.writeHead(code, { "content-type": "application/json", ...headers }).end(JSON.stringify(value));
-    if (status !== undefined) return send(status, { error: "as the test wants" });
+    if (status !== undefined) {
+      return send(status, { error: "as the test wants" });
+    }
     if (path.startsWith("/storage/")) {
-      if (request.headers.authorization !== undefined) this.leakedTokens++;
+      if (request.headers.authorization !== undefined) {
+        this.leakedTokens++;
+      }
       return this.#store(path, body, send);
     }
     if (request.headers.authorization !== `Bearer ${this.#token}`) {
@@ -77,37 +83,53 @@ export class UploadHub {
 
   #store(path: string, body: Buffer, send: Send): unknown {
     const [, , kind, oid = "", part] = path.split("/");
-    if (kind === "basic") this.#keep(oid, body);
-    else if (kind === "part") this.#parts.set(`${oid}/${part}`, body);
-    else {
+    if (kind === "basic") {
+      this.#keep(oid, body);
+    } else if (kind === "part") {
+      this.#parts.set(`${oid}/${part}`, body);
+    } else {
       const { parts } = JSON.parse(body.toString()) as { parts: { partNumber: number; etag: string }[] };
-      if (parts.some(({ partNumber, etag }) => etag !== `"part-${partNumber}"`)) return send(400);
+      if (parts.some(({ partNumber, etag }) => etag !== `"part-${partNumber}"`)) {
+        return send(400);
+      }
       this.#keep(oid, Buffer.concat(parts.map(({ partNumber }) => this.#parts.get(`${oid}/${partNumber}`)!)));
     }
     return send(200, {}, kind === "part" ? { etag: `"part-${part}"` } : {});
   }
 
   #keep(oid: string, bytes: Buffer): void {
-    if (sha256(bytes) !== oid) throw new Error(`${oid} is not the checksum of what came`);
+    if (sha256(bytes) !== oid) {
+      throw new Error(`${oid} is not the checksum of what came`);
+    }
     this.#storage.set(oid, bytes);
   }
 
   #call(path: string, body: Buffer, send: Send): unknown {
-    if (path === "/api/repos/create") return this.#create(JSON.parse(body.toString()), send);
+    if (path === "/api/repos/create") {
+      return this.#create(JSON.parse(body.toString()), send);
+    }
     const [, name = "", action, revision = ""] =
       /^\/(?:api\/models\/)?([^/]+\/[^/]+?)(?:\.git\/info\/lfs\/objects)?\/(branch|preupload|batch|commit)(?:\/(.*))?$/.exec(
         path,
       ) ?? [];
     const repository = this.repositories.get(name);
-    if (repository === undefined) return send(404, { error: "Repository not found" });
-    if (action === "batch") return send(200, this.#batch(JSON.parse(body.toString())));
+    if (repository === undefined) {
+      return send(404, { error: "Repository not found" });
+    }
+    if (action === "batch") {
+      return send(200, this.#batch(JSON.parse(body.toString())));
+    }
     if (action === "branch") {
-      if (repository.branches.has(revision)) return send(409, { error: "Reference already exists" });
+      if (repository.branches.has(revision)) {
+        return send(409, { error: "Reference already exists" });
+      }
       repository.branches.set(revision, { files: new Map(), title: "" });
       return send(200);
     }
     const branch = repository.branches.get(revision);
-    if (branch === undefined) return send(404, { error: "Invalid rev id" });
+    if (branch === undefined) {
+      return send(404, { error: "Invalid rev id" });
+    }
     if (action === "preupload") {
       const { files } = JSON.parse(body.toString()) as { files: { path: string; size: number }[] };
       const modes = files.map(({ path, size }) => ({
@@ -121,7 +143,9 @@ export class UploadHub {
 
   #create({ name, organization, visibility }: Record<string, string>, send: Send): unknown {
     const full = `${organization}/${name}`;
-    if (this.repositories.has(full)) return send(409, { error: "You already created this model repo" });
+    if (this.repositories.has(full)) {
+      return send(409, { error: "You already created this model repo" });
+    }
     const branches = new Map([["main", { files: new Map<string, Buffer>(), title: "" }]]);
     this.repositories.set(full, { visibility, branches });
     return send(200, { url: `${this.address}/${full}`, id: full });
@@ -131,10 +155,13 @@ export class UploadHub {
     return {
       transfer: "multipart",
       objects: objects.map(({ oid, size }) => {
-        if (this.#storage.has(oid)) return { oid, size };
+        if (this.#storage.has(oid)) {
+          return { oid, size };
+        }
         const storage = `${this.address}/storage`;
-        if (size < multipartBytes)
+        if (size < multipartBytes) {
           return { oid, size, actions: { upload: { href: `${storage}/basic/${oid}` } } };
+        }
         const count = Math.ceil(size / partBytes);
         const parts = Array.from({ length: count }, (_, i) => [
           String(i + 1).padStart(5, "0"),
@@ -149,9 +176,13 @@ export class UploadHub {
   #commit(branch: Branch, body: string, send: Send): unknown {
     for (const line of body.split("\n")) {
       const { key, value } = JSON.parse(line) as { key: string; value: Record<string, string> };
-      if (key === "header") branch.title = value.summary ?? "";
-      else if (key === "file") branch.files.set(value.path!, Buffer.from(value.content!, "base64"));
-      else branch.files.set(value.path!, this.#storage.get(value.oid!)!);
+      if (key === "header") {
+        branch.title = value.summary ?? "";
+      } else if (key === "file") {
+        branch.files.set(value.path!, Buffer.from(value.content!, "base64"));
+      } else {
+        branch.files.set(value.path!, this.#storage.get(value.oid!)!);
+      }
     }
     return send(200, { commitOid: "c".repeat(40), commitUrl: `${this.address}/commit`, hookOutput: "" });
   }

@@ -90,7 +90,9 @@ export function* batchesOf(text: TextChunks, options: BatchOptions): Generator<C
           tokens: chunkTokens(text, chunk, start, stop, options.startToken),
           logitsFrom: logitsFrom - start,
         });
-        for (let position = logitsFrom; position < stop; position++) rows.push({ chunk, position });
+        for (let position = logitsFrom; position < stop; position++) {
+          rows.push({ chunk, position });
+        }
       }
       yield { first, end, begins: piece === 0, ends: piece === pieces - 1, sequences, rows };
     }
@@ -105,6 +107,8 @@ function chunkTokens(
   startToken: number | undefined,
 ): Int32Array {
   const piece = tokens.slice(chunk * context + start, chunk * context + stop);
-  if (start === 0 && startToken !== undefined) piece[0] = startToken;
+  if (start === 0 && startToken !== undefined) {
+    piece[0] = startToken;
+  }
   return piece;
 }

@@ -12,7 +12,9 @@ export async function checkReadable(path: string): Promise<void> {
   } catch (cause) {
     throw new EnvironmentError(`${path}: cannot be read; check the path.`, { file: path }, { cause });
   }
-  if (!isFile) throw new EnvironmentError(`${path}: is not a file; name a text file.`, { file: path });
+  if (!isFile) {
+    throw new EnvironmentError(`${path}: is not a file; name a text file.`, { file: path });
+  }
 }
 
 /** A text's bytes as llama.cpp's tools take them: without the last line's end. */

@@ -18,13 +18,17 @@ const alike = 0.035;
  */
 export function varietyOf(text: Uint8Array): number | undefined {
   const parts = Math.floor(text.length / partBytes);
-  if (parts < fewestParts) return undefined;
+  if (parts < fewestParts) {
+    return undefined;
+  }
   const whole = countBytes(text.subarray(0, parts * partBytes));
   let sum = 0;
   for (let part = 0; part < parts; part++) {
     const counts = countBytes(text.subarray(part * partBytes, (part + 1) * partBytes));
     for (const [byte, count] of counts.entries()) {
-      if (count > 0) sum += count * Math.log((count * parts) / (whole[byte] ?? 0));
+      if (count > 0) {
+        sum += count * Math.log((count * parts) / (whole[byte] ?? 0));
+      }
     }
   }
   return sum / (parts * partBytes);
@@ -33,12 +37,16 @@ export function varietyOf(text: Uint8Array): number | undefined {
 /** A warning with advice if all parts are alike. It looks at characters only: of what a text is about it knows nothing. */
 export function varietyWarning(text: Uint8Array): string | undefined {
   const variety = varietyOf(text);
-  if (variety === undefined || variety >= alike) return undefined;
+  if (variety === undefined || variety >= alike) {
+    return undefined;
+  }
   return `the calibration text seems to be of one kind: its parts differ by ${variety.toFixed(3)} nats per character (mixed texts: 0.1 or more). A model calibrated on it loses more on other texts; mix in what it is to be used for (chat, prose, code, several languages).`;
 }
 
 function countBytes(bytes: Uint8Array): Float64Array {
   const counts = new Float64Array(256);
-  for (const byte of bytes) counts[byte] = (counts[byte] ?? 0) + 1;
+  for (const byte of bytes) {
+    counts[byte] = (counts[byte] ?? 0) + 1;
+  }
   return counts;
 }

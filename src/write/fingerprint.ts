@@ -45,7 +45,9 @@ async function sampledSha256(source: ByteSource): Promise<string> {
 export function checkSame(output: string, begun: Fingerprint, now: Fingerprint): void {
   const names = new Set([...begun.keys(), ...now.keys()]);
   const different = [...names].filter((name) => begun.get(name) !== now.get(name));
-  if (different.length === 0) return;
+  if (different.length === 0) {
+    return;
+  }
   const list = different
     .map((name) => `another ${name}`)
     .join(", ")

@@ -29,17 +29,27 @@ export class SliceRecorder {
     this.#waiting.push(record);
     this.#touched.add(file);
     const isLarge = this.#waiting.length >= mostWaiting;
-    if (isLarge) await this.#underWay;
-    if (!this.#underWay && (isLarge || performance.now() - this.#lastBegun >= groupMs)) this.#begin();
-    if (this.#failure) throw this.#failure;
+    if (isLarge) {
+      await this.#underWay;
+    }
+    if (!this.#underWay && (isLarge || performance.now() - this.#lastBegun >= groupMs)) {
+      this.#begin();
+    }
+    if (this.#failure) {
+      throw this.#failure;
+    }
   }
 
   /** Returns when everything taken so far is recorded. */
   async flush(): Promise<void> {
     await this.#underWay;
-    if (this.#waiting.length > 0 && !this.#failure) this.#begin();
+    if (this.#waiting.length > 0 && !this.#failure) {
+      this.#begin();
+    }
     await this.#underWay;
-    if (this.#failure) throw this.#failure;
+    if (this.#failure) {
+      throw this.#failure;
+    }
   }
 
   #begin(): void {

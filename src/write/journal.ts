@@ -93,10 +93,14 @@ export class Journal {
   /** Opens a journal; undefined if there is none or its start is not whole, so that it says nothing. */
   static async open(path: string): Promise<Journal | undefined> {
     const handle = await open(path, "r+").catch(() => undefined);
-    if (handle === undefined) return undefined;
+    if (handle === undefined) {
+      return undefined;
+    }
     try {
       const found = await withSource(path, readJournalStart);
-      if (found !== undefined) return new Journal(path, found.start, found.recordsOffset, handle);
+      if (found !== undefined) {
+        return new Journal(path, found.start, found.recordsOffset, handle);
+      }
     } catch (error) {
       await handle.close();
       throw error;
@@ -161,13 +165,21 @@ async function withSource<T>(path: string, use: (source: ByteSource) => Promise<
 export async function readJournalStart(
   source: ByteSource,
 ): Promise<{ start: JournalStart; recordsOffset: number } | undefined> {
-  if (source.byteLength < startBytes) return undefined;
+  if (source.byteLength < startBytes) {
+    return undefined;
+  }
   const head = Buffer.from(await source.read(0, startBytes));
   const length = head.readUInt32LE(magic.byteLength);
-  if (!head.subarray(0, magic.byteLength).equals(magic) || length > longestStart) return undefined;
-  if (source.byteLength < startBytes + length) return undefined;
+  if (!head.subarray(0, magic.byteLength).equals(magic) || length > longestStart) {
+    return undefined;
+  }
+  if (source.byteLength < startBytes + length) {
+    return undefined;
+  }
   const json = Buffer.from(await source.read(startBytes, length));
-  if (crc32(json) !== head.readUInt32LE(magic.byteLength + 4)) return undefined;
+  if (crc32(json) !== head.readUInt32LE(magic.byteLength + 4)) {
+    return undefined;
+  }
   const start = parseStart(json.toString("utf8"));
   return start && { start, recordsOffset: startBytes + length };
 }
@@ -180,7 +192,9 @@ function parseStart(json: string): JournalStart | undefined {
     return undefined;
   }
   const parsed = startSchema.safeParse(value);
-  if (!parsed.success) return undefined;
+  if (!parsed.success) {
+    return undefined;
+  }
   return {
     fingerprint: new Map(Object.entries(parsed.data.fingerprint)),
     slices: parsed.data.slices,
@@ -200,7 +214,9 @@ export async function* readJournalRecords(
     const bytes = Buffer.from(await source.read(recordsOffset + first * recordBytes, length));
     for (let at = 0; at < length; at += recordBytes) {
       const record = decodeRecord(bytes.subarray(at, at + recordBytes), first + at / recordBytes);
-      if (record === undefined) return;
+      if (record === undefined) {
+        return;
+      }
       yield record;
     }
   }
@@ -218,7 +234,9 @@ function encodeRecord({ crc32: sliceCrc32, statistics }: SliceRecord, number: nu
 }
 
 function decodeRecord(bytes: Buffer, number: number): SliceRecord | undefined {
-  if (crc32(bytes.subarray(4), number) !== bytes.readUInt32LE(0)) return undefined;
+  if (crc32(bytes.subarray(4), number) !== bytes.readUInt32LE(0)) {
+    return undefined;
+  }
   const value = (index: number) => bytes.readDoubleLE(8 + 8 * index);
   const statistics = {
     weights: value(0),

@@ -42,11 +42,15 @@ export function outputMetadata(options: OutputMetadataOptions): Metadata {
   const metadata = new Map(source);
   metadata.set("general.quantization_version", { type: "uint32", value: quantizationVersion });
   metadata.set("general.file_type", { type: "uint32", value: fileType });
-  for (const [key, value] of overrides) metadata.set(key, value);
+  for (const [key, value] of overrides) {
+    metadata.set(key, value);
+  }
   if (imatrix) {
     metadata.set("quantize.imatrix.file", text(cut(basename(imatrix.name))));
     const [dataset] = imatrix.datasets;
-    if (dataset !== undefined) metadata.set("quantize.imatrix.dataset", text(cut(dataset)));
+    if (dataset !== undefined) {
+      metadata.set("quantize.imatrix.dataset", text(cut(dataset)));
+    }
     metadata.set("quantize.imatrix.entries_count", { type: "uint32", value: imatrix.entries.size });
     if (imatrix.chunkCount > 0) {
       metadata.set("quantize.imatrix.chunks_count", { type: "uint32", value: imatrix.chunkCount });
@@ -76,7 +80,9 @@ function text(value: string): MetadataValue {
 /** The longest beginning that fits llama.cpp's field without splitting a character. */
 function cut(value: string): string {
   let end = value.length;
-  while (Buffer.byteLength(value.slice(0, end)) > longestOverrideBytes) end--;
+  while (Buffer.byteLength(value.slice(0, end)) > longestOverrideBytes) {
+    end--;
+  }
   return value.slice(0, end);
 }
 
@@ -110,7 +116,9 @@ function overrideValue(given: string, type: string, value: string): MetadataValu
       }
       return { type: "uint32", value: number };
     case "float":
-      if (Number.isNaN(number)) throw new UsageError(`--override-kv ${given}: the value must be a number.`);
+      if (Number.isNaN(number)) {
+        throw new UsageError(`--override-kv ${given}: the value must be a number.`);
+      }
       return { type: "float32", value: number };
     case "bool":
       if (value !== "true" && value !== "false") {

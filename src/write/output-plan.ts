@@ -86,7 +86,9 @@ function fileMetadata(
   index: number,
   count: number,
 ): Metadata {
-  if (count === 1) return metadata(sourceSha256);
+  if (count === 1) {
+    return metadata(sourceSha256);
+  }
   const base: Metadata = index === 0 ? metadata(sourceSha256) : new Map();
   return new Map([...base, ...splitMetadata(index, count, tensors.length)]);
 }
@@ -96,8 +98,12 @@ function groupTensors({ source, tensors, keepSplit, splitMaxBytes }: OutputReque
   if (keepSplit && splitMaxBytes !== undefined) {
     throw new UsageError("--keep-split and --split-max-size contradict each other; use one.");
   }
-  if (keepSplit) return groupsAsInSource(source, tensors);
-  if (splitMaxBytes !== undefined) return groupsBySize(tensors, splitMaxBytes);
+  if (keepSplit) {
+    return groupsAsInSource(source, tensors);
+  }
+  if (splitMaxBytes !== undefined) {
+    return groupsBySize(tensors, splitMaxBytes);
+  }
   return [[...tensors]];
 }
 

@@ -31,15 +31,21 @@ export async function findFinishedSlices(
   { onProgress, signal }: ResumeOptions,
 ): Promise<FinishedSlices> {
   const done = { slices: 0, weights: 0, sums: new Map() };
-  if (!unfinished.resumed) return done;
+  if (!unfinished.resumed) {
+    return done;
+  }
   const total = tasks.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
   const reader = new PartialReader();
   try {
     const slices = sliceTasks(tasks);
     for await (const record of unfinished.journal.records()) {
       const next = slices.next();
-      if (signal?.aborted) throw new CancelledError("stopped");
-      if (next.done || crc32(await reader.read(next.value)) !== record.crc32) break;
+      if (signal?.aborted) {
+        throw new CancelledError("stopped");
+      }
+      if (next.done || crc32(await reader.read(next.value)) !== record.crc32) {
+        break;
+      }
       addSlice(done.sums, next.value.task, record.statistics);
       done.slices++;
       done.weights += sliceWeights(next.value);
@@ -59,7 +65,9 @@ export class PartialReader {
   /** A file as a source. */
   async source(file: OutputFile): Promise<FileSource> {
     const open = this.#sources.get(file);
-    if (open) return open;
+    if (open) {
+      return open;
+    }
     const source = await FileSource.open(file.partialPath);
     this.#sources.set(file, source);
     return source;

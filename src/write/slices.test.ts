@@ -22,6 +22,8 @@ describe("slices of a tensor", () => {
   });
 
   it("stay small however large the tensor is", () => {
-    for (const { rows } of slicesOf([2048, 1_000_000])) assert.ok(rows * 2048 <= 1 << 20);
+    for (const { rows } of slicesOf([2048, 1_000_000])) {
+      assert.ok(rows * 2048 <= 1 << 20);
+    }
   });
 });

@@ -40,7 +40,11 @@ export function isSampled(shape: readonly number[], tensor: number, slice: numbe
 /** The sampled slices of a tensor, in order. */
 export function* sampledSlicesOf(shape: readonly number[], tensor: number): Generator<Slice> {
   let index = 0;
-  for (const slice of slicesOf(shape)) if (isSampled(shape, tensor, index++)) yield slice;
+  for (const slice of slicesOf(shape)) {
+    if (isSampled(shape, tensor, index++)) {
+      yield slice;
+    }
+  }
 }
 
 /** The tensor's name, and for stacked experts which one, for messages. */

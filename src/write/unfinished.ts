@@ -55,7 +55,9 @@ export class Unfinished {
     try {
       const earlier = await Journal.open(journalPath);
       const leftovers = await existing([journalPath, ...places.map(({ partial }) => partial)]);
-      if (leftovers.length > 0 && restart === "refuse") throw await untouchable(plan, earlier, leftovers);
+      if (leftovers.length > 0 && restart === "refuse") {
+        throw await untouchable(plan, earlier, leftovers);
+      }
       const resumed = earlier !== undefined && restart === "resume";
       if (resumed) {
         checkSame(plan.output, earlier.start.fingerprint, plan.fingerprint);
@@ -75,7 +77,9 @@ export class Unfinished {
 
   /** Gives the files their names. Of a set the first, by which it is opened, comes last. */
   async commit(): Promise<void> {
-    for (const file of this.files.toReversed()) await file.commit();
+    for (const file of this.files.toReversed()) {
+      await file.commit();
+    }
     await this.journal.remove();
     await this.#lock.release();
   }
@@ -111,7 +115,11 @@ async function untouchable(
   leftovers: readonly string[],
 ): Promise<UsageError> {
   let done = 0;
-  if (journal) for await (const _ of journal.records()) done++;
+  if (journal) {
+    for await (const _ of journal.records()) {
+      done++;
+    }
+  }
   await journal?.close();
   const progress = `${Math.floor((100 * done) / Math.max(1, slices))} %`;
   return new UsageError(
@@ -126,19 +134,27 @@ async function untouchable(
  */
 async function takeBack(places: readonly Place[], journal: Journal): Promise<void> {
   let done = 0;
-  for await (const _ of journal.records()) done++;
-  if (done < journal.start.slices) return;
+  for await (const _ of journal.records()) {
+    done++;
+  }
+  if (done < journal.start.slices) {
+    return;
+  }
   for (const { target, partial, byteLength } of places) {
     const [atPartial, atTarget] = await Promise.all(
       [partial, target].map((path) => stat(path).catch(() => undefined)),
     );
-    if (atPartial === undefined && atTarget?.size === byteLength) await rename(target, partial);
+    if (atPartial === undefined && atTarget?.size === byteLength) {
+      await rename(target, partial);
+    }
   }
 }
 
 async function checkSetRoom(output: string, folder: string, places: readonly Place[]): Promise<void> {
   let needed = 0;
-  for (const { byteLength, partial } of places) needed += byteLength - (await allocatedBytes(partial));
+  for (const { byteLength, partial } of places) {
+    needed += byteLength - (await allocatedBytes(partial));
+  }
   await checkRoom(output, folder, needed);
 }
 
@@ -149,7 +165,9 @@ async function openFiles(
 ): Promise<OutputFile[]> {
   const files: OutputFile[] = [];
   try {
-    for (const { path, byteLength } of places) files.push(await OutputFile.continue(path, byteLength));
+    for (const { path, byteLength } of places) {
+      files.push(await OutputFile.continue(path, byteLength));
+    }
     return files;
   } catch (error) {
     if (resumed) {

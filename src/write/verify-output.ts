@@ -43,16 +43,22 @@ export async function verifySlices(
   const begin = async (sample: Sample) => {
     const ofExperts = importance.of(sample.task);
     const encoded = await reader.read(sample);
-    if (crc32(encoded) !== sample.record.crc32) throw otherBytes(sample);
+    if (crc32(encoded) !== sample.record.crc32) {
+      throw otherBytes(sample);
+    }
     const slice = await poolSlice(sample, ofExperts, "default");
     if (slice.sourceType === slice.targetType) {
-      if (Buffer.compare(slice.source, encoded) !== 0) throw otherWeights(sample);
+      if (Buffer.compare(slice.source, encoded) !== 0) {
+        throw otherWeights(sample);
+      }
       return sample.record.statistics;
     }
     return (await pool.transcode({ ...slice, encoded })).statistics;
   };
   await inOrder(samples(tasks, journal), { limit: slicesInFlight, signal }, begin, (sample, statistics) => {
-    if (!isDeepStrictEqual(statistics, sample.record.statistics)) throw otherWeights(sample);
+    if (!isDeepStrictEqual(statistics, sample.record.statistics)) {
+      throw otherWeights(sample);
+    }
     const done = sample.tensor + 1;
     onProgress?.({ step: "verify", done, total, unit: "tensors", detail: sample.task.target.name });
   });
@@ -64,7 +70,9 @@ export async function verifyHeader(
   file: Parameters<typeof readGgufHeader>[0],
 ) {
   const { tensors } = await readGgufHeader(file);
-  if (file.byteLength === layout.byteLength && isDeepStrictEqual(tensors, layout.tensors)) return;
+  if (file.byteLength === layout.byteLength && isDeepStrictEqual(tensors, layout.tensors)) {
+    return;
+  }
   throw new InternalError(`${path}: its header, read back, does not describe the tensors that were planned.`);
 }
 
@@ -73,18 +81,26 @@ async function* samples(tasks: readonly TensorTask[], journal: Journal): AsyncGe
   const slices = numberedSlices(tasks);
   for await (const record of journal.records()) {
     const next = slices.next();
-    if (next.done) break;
+    if (next.done) {
+      break;
+    }
     const { tensor, number, ...slice } = next.value;
-    if (isSampled(slice.task.source.shape, tensor, number)) yield { ...slice, tensor, record };
+    if (isSampled(slice.task.source.shape, tensor, number)) {
+      yield { ...slice, tensor, record };
+    }
   }
-  if (!slices.next().done) throw new InternalError("the journal ends before the output does.");
+  if (!slices.next().done) {
+    throw new InternalError("the journal ends before the output does.");
+  }
 }
 
 /** All slices, with the number of their tensor and their number in it. */
 function* numberedSlices(tasks: readonly TensorTask[]) {
   for (const [tensor, task] of tasks.entries()) {
     let number = 0;
-    for (const slice of sliceTasks([task])) yield { ...slice, tensor, number: number++ };
+    for (const slice of sliceTasks([task])) {
+      yield { ...slice, tensor, number: number++ };
+    }
   }
 }
 

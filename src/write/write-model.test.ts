@@ -75,8 +75,12 @@ async function write(
     threads: 0,
     signal: stop.signal,
     onProgress: ({ step }) => {
-      if (step !== "quantize") return;
-      if (++finished === stopAfter) stop.abort();
+      if (step !== "quantize") {
+        return;
+      }
+      if (++finished === stopAfter) {
+        stop.abort();
+      }
       onSliceWritten?.(finished);
     },
   });
@@ -117,7 +121,9 @@ describe("an interrupted run", () => {
   it("may be interrupted again and again", async (t) => {
     const set = await setUp(t);
     const { sha256 } = await set.write({});
-    for (let i = 0; i < 6; i++) await interrupted(set, { stopAfter: 5, resume: true });
+    for (let i = 0; i < 6; i++) {
+      await interrupted(set, { stopAfter: 5, resume: true });
+    }
     assert.equal((await set.write({ resume: true })).sha256, sha256);
   });
 
@@ -268,7 +274,9 @@ describe("the output is verified before it gets its name", () => {
     await rm(output);
     const failing = set.write({
       onSliceWritten: (count) => {
-        if (count < sliceCount) return;
+        if (count < sliceCount) {
+          return;
+        }
         const bytes = readFileSync(partial);
         writeFileSync(partial, bytes.fill(0x55, 1000));
       },

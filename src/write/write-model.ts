@@ -101,7 +101,9 @@ export async function writeModel(options: WriteModelOptions): Promise<WrittenMod
 
 async function openUnfinished(options: WriteModelOptions, plan: readonly PlannedFile[]): Promise<Unfinished> {
   const { source, output, inputs, resume, restart, tensors } = options;
-  if (resume && restart) throw new UsageError("--resume and --restart contradict each other; use one.");
+  if (resume && restart) {
+    throw new UsageError("--resume and --restart contradict each other; use one.");
+  }
   const fingerprint = fingerprintOf({
     source: await identityOf(source),
     ...inputs,
@@ -128,12 +130,16 @@ async function writeFiles(
   const threads = options.threads ?? availableParallelism();
   const window = { slicesInFlight: 3 * Math.max(1, threads), onProgress, signal };
   const pool = new EncoderPool(threads);
-  if (pool.warning) options.onWarning?.(pool.warning);
+  if (pool.warning) {
+    options.onWarning?.(pool.warning);
+  }
   const reader = new PartialReader();
   try {
     const onSlice = (file: OutputFile, record: SliceRecord) => recorder.add(file, record);
     const sums = await writeTensors(tasks, pool, { ...window, effort, step, done, onSlice });
-    for (const task of tasks) warnOfVanishedRows(task, sums.get(task)?.vanishedRows ?? 0, options);
+    for (const task of tasks) {
+      warnOfVanishedRows(task, sums.get(task)?.vanishedRows ?? 0, options);
+    }
     await recorder.flush();
     const relativeErrors = tasks.map((task) => relativeError(sums.get(task) ?? noStatistics));
     const sourceSha256 = await Promise.all(checksums.map((checksum) => checksum()));
@@ -159,7 +165,9 @@ async function writeFrame(
   for (const [index, { offset, byteLength }] of layout.tensors.entries()) {
     const end = offset + byteLength;
     const next = layout.tensors[index + 1]?.offset ?? layout.byteLength;
-    if (next > end) await file.write(end, new Uint8Array(next - end));
+    if (next > end) {
+      await file.write(end, new Uint8Array(next - end));
+    }
   }
 }
 
@@ -179,7 +187,9 @@ function warnOfVanishedRows(
   vanishedRows: number,
   { onWarning }: WriteControls,
 ): void {
-  if (vanishedRows === 0) return;
+  if (vanishedRows === 0) {
+    return;
+  }
   onWarning?.(
     `${target.name}: ${vanishedRows} of ${rowCount(target.shape)} rows became all zero as ${target.type}, their weights being too small for its scales; if they matter, keep this tensor in a wider type.`,
   );
@@ -188,7 +198,9 @@ function warnOfVanishedRows(
 /** Path, size and checksum of files as one output. */
 export function describeOutput(files: readonly Omit<WrittenFile, "sha256">[]) {
   const [first] = files;
-  if (first === undefined) throw new InternalError("an output has no file.");
+  if (first === undefined) {
+    throw new InternalError("an output has no file.");
+  }
   return { output: first.path, bytes: sum(files.map(({ bytes }) => bytes)) };
 }
 
@@ -219,8 +231,12 @@ async function giveUp(unfinished: Unfinished, error: unknown): Promise<unknown> 
   await unfinished.keep();
   const goOn = "run the same command with --resume to continue.";
   const details = { resumable: true };
-  if (isCancelled) return new CancelledError(`stopped; ${goOn}`, details);
-  if (!(error instanceof EnvironmentError)) return error;
+  if (isCancelled) {
+    return new CancelledError(`stopped; ${goOn}`, details);
+  }
+  if (!(error instanceof EnvironmentError)) {
+    return error;
+  }
   const { message, cause } = error;
   return new EnvironmentError(
     `${message} What is done is kept; ${goOn}`,
@@ -235,9 +251,13 @@ async function checkOutputIsNotSource(
 ): Promise<void> {
   for (const { path } of plan) {
     const target = await stat(path).catch(() => undefined);
-    if (target === undefined) continue;
+    if (target === undefined) {
+      continue;
+    }
     for (const file of source.files) {
-      if (file.remote) continue;
+      if (file.remote) {
+        continue;
+      }
       const { dev, ino } = await stat(file.name);
       if (dev === target.dev && ino === target.ino) {
         throw new UsageError(`${path}: is the source itself; write to another file.`, { file: path });
@@ -248,8 +268,9 @@ async function checkOutputIsNotSource(
 
 /** Two lists of the same length, side by side. */
 function pairs<A, B>(a: readonly A[], b: readonly B[]): [A, B][] {
-  if (a.length !== b.length)
+  if (a.length !== b.length) {
     throw new InternalError(`lists of ${a.length} and ${b.length} do not belong together.`);
+  }
   return a.map((item, index) => [item, b[index] as B]);
 }
 

@@ -137,7 +137,11 @@ export async function writeTensors(
 
 function* skip<T>(items: Iterable<T>, count: number): Generator<T> {
   let index = 0;
-  for (const item of items) if (index++ >= count) yield item;
+  for (const item of items) {
+    if (index++ >= count) {
+      yield item;
+    }
+  }
 }
 
 /** Computes a tensor's importance when its first slice comes, and keeps it until the next tensor's. */

@@ -67,7 +67,9 @@ export function defaultSensitivity(names: readonly string[]): Sensitivity {
     weight: depthWeight(layerOf(name), layers),
   }));
   const totals = new Map<Role, number>();
-  for (const { role, weight } of weights) totals.set(role, (totals.get(role) ?? 0) + weight);
+  for (const { role, weight } of weights) {
+    totals.set(role, (totals.get(role) ?? 0) + weight);
+  }
   const alphas = weights.map(({ name, role, weight }) => {
     const ofRole =
       (roleDefaults[role] ?? otherDefault) + (tied && role === "embedding" ? (roleDefaults.output ?? 0) : 0);
@@ -78,7 +80,9 @@ export function defaultSensitivity(names: readonly string[]): Sensitivity {
 
 /** Half as much again in the first and the last eighth of the layers. */
 function depthWeight(layer: number | undefined, layers: number): number {
-  if (layer === undefined) return 1;
+  if (layer === undefined) {
+    return 1;
+  }
   return layer < layers / 8 || layer >= layers - layers / 8 ? 1.5 : 1;
 }
 
@@ -118,12 +122,18 @@ export async function readSensitivity(
 
 function readAlphas(file: JsonObject, malformed: (what: string) => Error): Map<string, number> {
   const tensors = file.get("tensors");
-  if (!isJsonArray(tensors)) throw malformed("has no list of tensors");
+  if (!isJsonArray(tensors)) {
+    throw malformed("has no list of tensors");
+  }
   const alphas = new Map<string, number>();
   for (const tensor of tensors) {
     const [name, alpha] = isJsonObject(tensor) ? [tensor.get("name"), tensor.get("alpha")] : [];
-    if (typeof name !== "string" || !isAlpha(alpha)) throw malformed("has a tensor without name or alpha");
-    if (alphas.has(name)) throw malformed(`has ${name} twice`);
+    if (typeof name !== "string" || !isAlpha(alpha)) {
+      throw malformed("has a tensor without name or alpha");
+    }
+    if (alphas.has(name)) {
+      throw malformed(`has ${name} twice`);
+    }
     alphas.set(name, alpha);
   }
   return alphas;

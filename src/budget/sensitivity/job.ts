@@ -99,8 +99,9 @@ export const measureSensitivity = defineJob(
       const workspace = new Workspace(kernels && new Kernels(kernels));
       for (const tensor of tensors) {
         const original = bytesOf(model, tensor);
-        if (original)
+        if (original) {
           writeNoise(model, tensor, original, { draw: "background", level: background }, workspace);
+        }
       }
       const before = probe.divergences();
       for (const tensor of tensors.filter(({ isWanted }) => isWanted)) {
@@ -127,7 +128,9 @@ function growthBy(
 ): Omit<SensitivityEvent, "name"> {
   const original = bytesOf(model, tensor);
   // What the computation does not use costs nothing.
-  if (original === undefined) return { error: added, growth: { mean: 0, error: 0 } };
+  if (original === undefined) {
+    return { error: added, growth: { mean: 0, error: 0 } };
+  }
   const [error, growth] = [new Moments(), new Moments()];
   // One draw for all chunks could by chance hit the tokens or directions that a text has most of.
   const draw = () => {
@@ -136,8 +139,9 @@ function growthBy(
   };
   try {
     for (let round = 0; round < rounds; round++) {
-      for (const [at, divergence] of probe.divergences(draw).entries())
+      for (const [at, divergence] of probe.divergences(draw).entries()) {
         growth.add(divergence - (before[at] ?? 0));
+      }
     }
   } finally {
     model.writeWeight(tensor.name, original);
@@ -147,7 +151,9 @@ function growthBy(
 
 function estimate(values: Float64Array): Estimate {
   const moments = new Moments();
-  for (const value of values) moments.add(value);
+  for (const value of values) {
+    moments.add(value);
+  }
   return moments.estimate();
 }
 
@@ -225,7 +231,9 @@ class Probe {
       ...(threads === undefined ? {} : { threads }),
     });
     this.#eachRow((logits, place) => {
-      if (!logits.every(Number.isFinite)) throw noNumbers(model.path, place.chunk, place.position);
+      if (!logits.every(Number.isFinite)) {
+        throw noNumbers(model.path, place.chunk, place.position);
+      }
       this.#reference.push(logits.slice());
     });
   }
@@ -239,7 +247,9 @@ class Probe {
     let count = 0;
     this.#eachRow((logits, place) => {
       const { divergence } = compareRows(this.#reference[count] ?? logits, logits);
-      if (!Number.isFinite(divergence)) throw noNumbers(this.#model.path, place.chunk, place.position);
+      if (!Number.isFinite(divergence)) {
+        throw noNumbers(this.#model.path, place.chunk, place.position);
+      }
       // Rounding can leave less than nothing of a divergence near zero.
       divergences[count++] = Math.max(0, divergence);
     }, beforeGroup);
@@ -264,11 +274,15 @@ class Probe {
       startToken: addsBos ? bosToken : undefined,
     });
     for (const batch of batches) {
-      if (batch.begins) beforeGroup?.();
+      if (batch.begins) {
+        beforeGroup?.();
+      }
       decodeChunks(this.#context, batch);
       const logits = this.#context.logits();
       for (const [row, place] of batch.rows.entries()) {
-        if ((place.position - first) % this.#stride !== 0) continue;
+        if ((place.position - first) % this.#stride !== 0) {
+          continue;
+        }
         visit(logits.subarray(row * vocabularySize, (row + 1) * vocabularySize), place);
       }
     }

@@ -102,7 +102,9 @@ describe("sensitivity", () => {
       output,
       signal: stop.signal,
       onProgress: ({ step }) => {
-        if (step === "sensitivity" && ++measured === 10) stop.abort();
+        if (step === "sensitivity" && ++measured === 10) {
+          stop.abort();
+        }
       },
     });
     await assert.rejects(stopped, CancelledError);
@@ -111,7 +113,9 @@ describe("sensitivity", () => {
       ...common,
       output,
       onProgress: ({ step, done }) => {
-        if (step !== "sensitivity") return;
+        if (step !== "sensitivity") {
+          return;
+        }
         first = Math.min(first, done);
         last = done;
       },
@@ -123,7 +127,9 @@ describe("sensitivity", () => {
     const { fingerprint } = JSON.parse(await readFile(output, "utf8"));
     const names = result.tensors.map(({ name }) => name);
     const read = await readSensitivity(output, { fingerprint, names });
-    for (const { name, alpha } of result.tensors) assert.equal(read.alphas.get(name), alpha);
+    for (const { name, alpha } of result.tensors) {
+      assert.equal(read.alphas.get(name), alpha);
+    }
     await assert.rejects(
       readSensitivity(output, { fingerprint, names: [...names, "blk.9.attn_q.weight"] }),
       /sensitivity of another model \(it has no blk\.9\.attn_q\.weight\)/,

@@ -128,7 +128,9 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
       await known.close();
     }
   } finally {
-    if (options.engine === undefined) await engine.close();
+    if (options.engine === undefined) {
+      await engine.close();
+    }
     await source.close();
   }
 }

@@ -44,7 +44,9 @@ export function perturbRows(
   const batchRows = Math.max(1, Math.floor(batchWeights / columns));
   workspace.arrange(columns, batchRows, stride, stride);
   workspace.importance.fill(1);
-  if (importance) workspace.importance.set(importance);
+  if (importance) {
+    workspace.importance.set(importance);
+  }
   const bytes = new Uint8Array(rows.byteLength);
   let statistics: Statistics = noStatistics;
   for (let start = 0; start < rows.byteLength; start += batchRows * stride) {
@@ -70,8 +72,9 @@ function perturbBatch(
   stored.set(batch);
   workspace.decode(type, stored, weights);
   const original = weights.slice();
-  for (let row = 0; row < count; row++)
+  for (let row = 0; row < count; row++) {
     addNoise(weights.subarray(row * columns, (row + 1) * columns), level, signs);
+  }
   workspace.encode(type, weights, columns, undefined, "fast", encoded);
   workspace.decode(type, encoded, decoded);
   weights.set(original);
@@ -87,9 +90,13 @@ function perturbBatch(
 
 function addNoise(row: Float32Array, level: number, signs: SignSource): void {
   let squares = 0;
-  for (const weight of row) squares += weight * weight;
+  for (const weight of row) {
+    squares += weight * weight;
+  }
   const amount = Math.sqrt((level * squares) / row.length);
-  for (const [i, weight] of row.entries()) row[i] = signs.next() ? weight + amount : weight - amount;
+  for (const [i, weight] of row.entries()) {
+    row[i] = signs.next() ? weight + amount : weight - amount;
+  }
 }
 
 /** Signs by Marsaglia's xorshift generator (2003), 32 from each number. */
@@ -102,7 +109,9 @@ export class SignSource {
   constructor(name: string) {
     // FNV-1a; the generator must not start with zero.
     let hash = 0x811c9dc5;
-    for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+    for (const byte of new TextEncoder().encode(name)) {
+      hash = Math.imul(hash ^ byte, 0x01000193);
+    }
     this.#state = hash | 1;
   }
 

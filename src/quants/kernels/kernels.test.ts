@@ -22,9 +22,15 @@ function awkward(count: number): Float32Array {
   const size = uniform(12);
   return fill(count, () => {
     const kind = size();
-    if (kind < 0.05) return 0;
-    if (kind < 0.1) return -0;
-    if (kind < 0.2) return Math.round(next() * 64) / 128;
+    if (kind < 0.05) {
+      return 0;
+    }
+    if (kind < 0.1) {
+      return -0;
+    }
+    if (kind < 0.2) {
+      return Math.round(next() * 64) / 128;
+    }
     return next() * 2 ** Math.floor(40 * size() - 30);
   });
 }
@@ -45,7 +51,9 @@ describe("the kernels", () => {
   });
 
   it("decode every type that can be decoded", () => {
-    for (const { name } of decodable) assert.ok(kernels.decoder(name), name);
+    for (const { name } of decodable) {
+      assert.ok(kernels.decoder(name), name);
+    }
   });
 
   for (const { name, blockSize, blockBytes } of decodable) {
@@ -55,13 +63,16 @@ describe("the kernels", () => {
       const next = uniform(21);
       workspace.arrange(blocks * blockSize, 1, blocks * blockBytes + 1, 0);
       const bytes = workspace.source.subarray(1);
-      for (let i = 0; i < bytes.length; i++) bytes[i] = 256 * next();
+      for (let i = 0; i < bytes.length; i++) {
+        bytes[i] = 256 * next();
+      }
       workspace.decode(name, bytes, workspace.weights);
       const expected = new Float32Array(blocks * blockSize);
       decodeRows(name, bytes, expected);
       assert.deepEqual(bits(workspace.weights), bits(expected));
-      if (name !== "F32")
+      if (name !== "F32") {
         assert.deepEqual(bits(expected), bits(ggmlDecode(name, bytes.slice(), expected.length)));
+      }
     });
   }
 

@@ -66,7 +66,9 @@ export class Kernels {
       new Uint8Array(this.#memory.buffer).set(bytes, address);
     }
     for (const [name, prepare] of Object.entries(instance.exports)) {
-      if (name.startsWith("prepare_")) (prepare as () => void)();
+      if (name.startsWith("prepare_")) {
+        (prepare as () => void)();
+      }
     }
   }
 
@@ -84,7 +86,9 @@ export class Kernels {
   room(bytes: number, columns: number): [memory: ArrayBuffer, base: number] {
     this.#scratch = Math.ceil((this.#base + bytes) / 64) * 64;
     const missing = this.#scratch + scratchBytes(columns) - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes));
+    if (missing > 0) {
+      this.#memory.grow(Math.ceil(missing / pageBytes));
+    }
     return [this.#memory.buffer, this.#base];
   }
 
@@ -116,7 +120,9 @@ export class Kernels {
     sums: Float64Array,
   ): boolean {
     const kernel = this.#exports.measure as ((...addressesAndSizes: number[]) => void) | undefined;
-    if (!kernel || columns % 4 !== 0) return false;
+    if (!kernel || columns % 4 !== 0) {
+      return false;
+    }
     const rows = weights.length / columns;
     kernel(weights.byteOffset, decoded.byteOffset, importance.byteOffset, rows, columns, sums.byteOffset);
     return true;

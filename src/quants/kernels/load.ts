@@ -37,8 +37,9 @@ function load(): Loaded {
       { cause },
     );
   }
-  if (!WebAssembly.validate(bytes))
+  if (!WebAssembly.validate(bytes)) {
     return without("this machine or version of Node.js has no WebAssembly SIMD");
+  }
 
   const module = new WebAssembly.Module(bytes);
   const faulty = selfTest(module);

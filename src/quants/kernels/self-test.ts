@@ -36,7 +36,9 @@ function answer(kernels: Kernels, name: string): string {
     importance[i] = random() * random() + 0.01;
   }
 
-  if (name === "is_finite") return String(kernels.isFinite(weights));
+  if (name === "is_finite") {
+    return String(kernels.isFinite(weights));
+  }
   if (name === "measure") {
     decoded.set(importance);
     const sums = new Float64Array(memory, base + 12 * columns, 3);
@@ -47,7 +49,9 @@ function answer(kernels: Kernels, name: string): string {
   const type = name.slice(name.indexOf("_") + 1).toUpperCase() as TypeName;
   const bytes = new Uint8Array(memory, base + 12 * columns, rowBytes(type, columns));
   if (name.startsWith("decode_")) {
-    for (let i = 0; i < bytes.length; i++) bytes[i] = 256 * random();
+    for (let i = 0; i < bytes.length; i++) {
+      bytes[i] = 256 * random();
+    }
     kernels.decoder(type)?.(bytes.byteOffset, decoded.byteOffset, columns);
     const bits = new Uint32Array(memory, decoded.byteOffset, columns);
     // The bits of a NaN are free.
@@ -72,6 +76,8 @@ function madeUpNumbers(): () => number {
 /** FNV-1a over words, in hexadecimal. */
 function hash(words: Uint32Array): string {
   let state = 0x811c9dc5;
-  for (const word of words) state = Math.imul(state ^ word, 0x01000193);
+  for (const word of words) {
+    state = Math.imul(state ^ word, 0x01000193);
+  }
   return (state >>> 0).toString(16).padStart(8, "0");
 }

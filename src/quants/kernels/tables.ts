@@ -4,27 +4,19 @@
  */
 
 import * as candidates from "../candidates.js";
-import {
-  EVEN_SIGNS,
-  IQ1_GRID,
-  IQ2_S_GRID,
-  IQ2_XS_GRID,
-  IQ2_XXS_GRID,
-  IQ3_S_GRID,
-  IQ3_XXS_GRID,
-} from "../grids.js";
-import { IQ4_LEVELS, IQ4_NEAREST_CODES, IQ4_NEAREST_LEVELS } from "../iq4.js";
+import { evenSignsTable, iq1Grid, iq2SGrid, iq2XsGrid, iq2XxsGrid, iq3SGrid, iq3XxsGrid } from "../grids.js";
+import { iq4Levels, iq4NearestCodes, iq4NearestLevels } from "../iq4.js";
 
 export const tables: Readonly<Record<string, ArrayBufferView>> = {
-  EVEN_SIGNS,
-  IQ1_GRID,
-  IQ2_XXS_GRID,
-  IQ2_XS_GRID,
-  IQ2_S_GRID,
-  IQ3_XXS_GRID,
-  IQ3_S_GRID,
-  IQ4_LEVELS: Float32Array.from(IQ4_LEVELS),
-  IQ4_NEAREST_LEVELS: Float32Array.from(IQ4_NEAREST_LEVELS),
-  IQ4_NEAREST_CODES,
+  evenSignsTable,
+  iq1Grid,
+  iq2XxsGrid,
+  iq2XsGrid,
+  iq2SGrid,
+  iq3XxsGrid,
+  iq3SGrid,
+  iq4Levels: Float32Array.from(iq4Levels),
+  iq4NearestLevels: Float32Array.from(iq4NearestLevels),
+  iq4NearestCodes,
   ...candidates,
 };

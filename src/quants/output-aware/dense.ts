@@ -5,7 +5,7 @@
  */
 import { choleskyReversed, invertUpper } from "./factor.js";
 
-const BLOCK = 64;
+const blockSize = 64;
 
 type PackRows = (rows: number, stride: number, count: number, packed: number) => void;
 
@@ -41,12 +41,12 @@ export class Dense {
     this.#packRows = exports.pack_rows as PackRows;
     this.#addProduct = exports.add_product as AddProduct;
     const base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
-    const bytes = base + 4 * n * (n * matrices + 2 * BLOCK + 4);
+    const bytes = base + 4 * n * (n * matrices + 2 * blockSize + 4);
     memory.grow(Math.ceil((bytes - memory.buffer.byteLength) / 65536));
     this.#buffer = memory.buffer;
-    this.#tiles = new Float32Array(this.#buffer, base, n * BLOCK);
-    this.#column = new Float32Array(this.#buffer, base + 4 * n * BLOCK, n * BLOCK);
-    this.#rows = base + 8 * n * BLOCK;
+    this.#tiles = new Float32Array(this.#buffer, base, n * blockSize);
+    this.#column = new Float32Array(this.#buffer, base + 4 * n * blockSize, n * blockSize);
+    this.#rows = base + 8 * n * blockSize;
     this.#first = this.#rows + 16 * n;
   }
 
@@ -59,30 +59,32 @@ export class Dense {
   choleskyReversed(a: Float32Array): void {
     const n = this.#n;
     const column = this.#column;
-    for (let from = n - BLOCK; from >= 0; from -= BLOCK) {
-      const to = from + BLOCK;
+    for (let from = n - blockSize; from >= 0; from -= blockSize) {
+      const to = from + blockSize;
       this.#pack(n - to, (k, j) => -a[(from + j) * n + to + k]!);
       this.#multiply({ a, aStride: n, to, start: to, count: n - to, out: a, at: from, outStride: n });
-      const triangle = choleskyReversed(this.#diagonal(a, from), BLOCK);
-      const inverse = invertUpper(triangle, BLOCK);
+      const triangle = choleskyReversed(this.#diagonal(a, from), blockSize);
+      const inverse = invertUpper(triangle, blockSize);
       for (let i = 0; i < from; i++) {
         const part = a.subarray(i * n + from, i * n + to);
-        column.set(part, i * BLOCK);
+        column.set(part, i * blockSize);
         part.fill(0);
       }
-      this.#pack(BLOCK, (k, j) => inverse[j * BLOCK + k]!);
+      this.#pack(blockSize, (k, j) => inverse[j * blockSize + k]!);
       this.#multiply({
         a: column,
-        aStride: BLOCK,
+        aStride: blockSize,
         to: from,
         start: 0,
-        count: BLOCK,
+        count: blockSize,
         out: a,
         at: from,
         outStride: n,
       });
-      for (let i = 0; i < BLOCK; i++) {
-        for (let j = i; j < BLOCK; j++) a[(from + i) * n + from + j] = triangle[i * BLOCK + j]!;
+      for (let i = 0; i < blockSize; i++) {
+        for (let j = i; j < blockSize; j++) {
+          a[(from + i) * n + from + j] = triangle[i * blockSize + j]!;
+        }
       }
     }
   }
@@ -91,28 +93,41 @@ export class Dense {
   invertUpper(r: Float32Array, out: Float32Array): void {
     const n = this.#n;
     const column = this.#column;
-    for (let from = 0; from < n; from += BLOCK) {
+    for (let from = 0; from < n; from += blockSize) {
       const diagonal = this.#diagonal(r, from);
-      for (let i = 0; i < BLOCK; i++) diagonal.fill(0, i * BLOCK, i * BLOCK + i);
-      const inverse = invertUpper(diagonal, BLOCK);
-      for (let i = 0; i < BLOCK; i++) {
-        for (let j = i; j < BLOCK; j++) out[(from + i) * n + from + j] = inverse[i * BLOCK + j]!;
+      for (let i = 0; i < blockSize; i++) {
+        diagonal.fill(0, i * blockSize, i * blockSize + i);
       }
-      if (from === 0) continue;
+      const inverse = invertUpper(diagonal, blockSize);
+      for (let i = 0; i < blockSize; i++) {
+        for (let j = i; j < blockSize; j++) {
+          out[(from + i) * n + from + j] = inverse[i * blockSize + j]!;
+        }
+      }
+      if (from === 0) {
+        continue;
+      }
       this.#pack(from, (k, j) => r[k * n + from + j]!);
       column.fill(0);
-      for (let row = 0; row < from; row += BLOCK) {
+      for (let row = 0; row < from; row += blockSize) {
         // Row by row of blocks, as what is left of the diagonal is zero.
-        const part = { from: row, to: row + BLOCK, start: row, count: from - row, packed: from, skip: row };
-        this.#multiply({ a: out, aStride: n, ...part, out: column, at: 0, outStride: BLOCK });
+        const part = {
+          from: row,
+          to: row + blockSize,
+          start: row,
+          count: from - row,
+          packed: from,
+          skip: row,
+        };
+        this.#multiply({ a: out, aStride: n, ...part, out: column, at: 0, outStride: blockSize });
       }
-      this.#pack(BLOCK, (k, j) => -inverse[k * BLOCK + j]!);
+      this.#pack(blockSize, (k, j) => -inverse[k * blockSize + j]!);
       this.#multiply({
         a: column,
-        aStride: BLOCK,
+        aStride: blockSize,
         to: from,
         start: 0,
-        count: BLOCK,
+        count: blockSize,
         out,
         at: from,
         outStride: n,
@@ -127,22 +142,33 @@ export class Dense {
    */
   square(t: Float32Array, transposed: Float32Array, out: Float32Array): void {
     const n = this.#n;
-    for (let i = 0; i < n; i++) for (let k = 0; k < n; k++) transposed[i * n + k] = t[k * n + i]!;
-    for (let from = 0; from < n; from += BLOCK) {
-      this.#pack(from + BLOCK, (k, j) => t[k * n + from + j]!);
-      for (let row = 0; row < from + BLOCK; row += BLOCK) {
+    for (let i = 0; i < n; i++) {
+      for (let k = 0; k < n; k++) {
+        transposed[i * n + k] = t[k * n + i]!;
+      }
+    }
+    for (let from = 0; from < n; from += blockSize) {
+      this.#pack(from + blockSize, (k, j) => t[k * n + from + j]!);
+      for (let row = 0; row < from + blockSize; row += blockSize) {
         // Column k of t^T is zero for rows above k.
-        const part = { from: row, to: row + BLOCK, start: 0, count: row + BLOCK, packed: from + BLOCK };
+        const part = {
+          from: row,
+          to: row + blockSize,
+          start: 0,
+          count: row + blockSize,
+          packed: from + blockSize,
+        };
         this.#multiply({ a: transposed, aStride: n, ...part, out, at: from, outStride: n });
       }
     }
   }
 
   #diagonal(a: Float32Array, from: number): Float64Array {
-    const block = new Float64Array(BLOCK * BLOCK);
-    for (let i = 0; i < BLOCK; i++) {
-      for (let j = 0; j < BLOCK; j++)
-        block[i * BLOCK + j] = a[(from + Math.min(i, j)) * this.#n + from + Math.max(i, j)]!;
+    const block = new Float64Array(blockSize * blockSize);
+    for (let i = 0; i < blockSize; i++) {
+      for (let j = 0; j < blockSize; j++) {
+        block[i * blockSize + j] = a[(from + Math.min(i, j)) * this.#n + from + Math.max(i, j)]!;
+      }
     }
     return block;
   }
@@ -150,10 +176,12 @@ export class Dense {
   /** Puts a block of 64 columns and `rows` rows into tiles. */
   #pack(rows: number, value: (row: number, column: number) => number): void {
     const tiles = this.#tiles;
-    for (let tile = 0; tile < BLOCK / 8; tile++) {
+    for (let tile = 0; tile < blockSize / 8; tile++) {
       for (let k = 0; k < rows; k++) {
         const at = 8 * (tile * rows + k);
-        for (let j = 0; j < 8; j++) tiles[at + j] = value(k, 8 * tile + j);
+        for (let j = 0; j < 8; j++) {
+          tiles[at + j] = value(k, 8 * tile + j);
+        }
       }
     }
   }
@@ -172,7 +200,9 @@ export class Dense {
     at,
     outStride,
   }: Product): void {
-    if (count === 0) return;
+    if (count === 0) {
+      return;
+    }
     for (let row = from; row < to; row += 4) {
       this.#packRows(a.byteOffset + 4 * (row * aStride + start), 4 * aStride, count, this.#rows);
       this.#addProduct(
@@ -180,7 +210,7 @@ export class Dense {
         count,
         this.#tiles.byteOffset + 32 * skip,
         32 * packed,
-        BLOCK,
+        blockSize,
         out.byteOffset + 4 * (row * outStride + at),
         4 * outStride,
       );

@@ -14,7 +14,7 @@ import { decodeRows } from "../codec.js";
 import { f16ToF32, f32ToF16 } from "../half.js";
 import type { TypeName } from "../types.js";
 import type { Factor } from "./factor.js";
-import { type BlockFormat, type Scales, SUPERBLOCK } from "./format.js";
+import { type BlockFormat, type Scales, superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { inflationOf } from "./inflation.js";
 
@@ -61,12 +61,14 @@ export class OutputAwareEncoder {
     this.#factor = factor;
     this.#options = options;
     const format = formats[type];
-    if (format === undefined) throw new RangeError(`${type} has no output-aware encoder`);
+    if (format === undefined) {
+      throw new RangeError(`${type} has no output-aware encoder`);
+    }
     this.#format = format;
     const n = factor.columns;
     this.#n = n;
-    const blocks = SUPERBLOCK / format.block;
-    this.#superblocks = Array.from({ length: n / SUPERBLOCK }, () => ({
+    const blocks = superblockWeights / format.block;
+    this.#superblocks = Array.from({ length: n / superblockWeights }, () => ({
       d: 0,
       dmin: 0,
       scales: new Int32Array(blocks),
@@ -91,7 +93,7 @@ export class OutputAwareEncoder {
   /** Encodes rows, one after another; `out` holds the diagonal encoder's results and gets the better ones. */
   encodeRows(rows: Float32Array, out: Uint8Array): void {
     const n = this.#n;
-    const stride = (n / SUPERBLOCK) * this.#format.bytes;
+    const stride = (n / superblockWeights) * this.#format.bytes;
     for (let row = 0; row < rows.length / n; row++) {
       this.encodeRow(rows.subarray(row * n, (row + 1) * n), out.subarray(row * stride, (row + 1) * stride));
     }
@@ -102,12 +104,16 @@ export class OutputAwareEncoder {
     const format = this.#format;
     const superblocks = this.#superblocks;
     decodeRows(this.#type, out, this.#start);
-    for (const [k, scales] of superblocks.entries()) format.read(out, k * format.bytes, scales);
+    for (const [k, scales] of superblocks.entries()) {
+      format.read(out, k * format.bytes, scales);
+    }
     this.#inflate(row);
     this.#feedForward();
-    for (let pass = 0; pass < this.#options.passes; pass++) this.#descend();
+    for (let pass = 0; pass < this.#options.passes; pass++) {
+      this.#descend();
+    }
     for (const [k, scales] of superblocks.entries()) {
-      format.write(scales, this.#values, k * SUPERBLOCK, out, k * format.bytes);
+      format.write(scales, this.#values, k * superblockWeights, out, k * format.bytes);
     }
   }
 
@@ -115,7 +121,9 @@ export class OutputAwareEncoder {
   cost(): number {
     this.#computeGradient();
     let sum = 0;
-    for (let i = 0; i < this.#n; i++) sum += this.#error[i]! * this.#gradient[i]!;
+    for (let i = 0; i < this.#n; i++) {
+      sum += this.#error[i]! * this.#gradient[i]!;
+    }
     return sum;
   }
 
@@ -129,7 +137,9 @@ export class OutputAwareEncoder {
     const inflation = inflationOf(row, start, diagonal, this.#options.inflation);
     for (let i = 0; i < n; i++) {
       let faint = 0;
-      for (let j = 0; j < n; j++) faint += factor.faint[i * n + j]! * row[j]!;
+      for (let j = 0; j < n; j++) {
+        faint += factor.faint[i * n + j]! * row[j]!;
+      }
       target[i] = row[i]! + inflation * faint;
     }
   }
@@ -149,7 +159,9 @@ export class OutputAwareEncoder {
       let best = [scales.scales[at]!, scales.minima[at]!] as const;
       for (const [s, m] of this.#candidates(best)) {
         const cost = this.#tryForward(from, scales.d * format.multiple(s), scales.dmin * m);
-        if (cost >= least) continue;
+        if (cost >= least) {
+          continue;
+        }
         least = cost;
         best = [s, m];
         this.#keepTrial();
@@ -159,7 +171,9 @@ export class OutputAwareEncoder {
       for (let i = from; i < from + format.block; i++) {
         const e = error[i]!;
         // Within the block, the later units have to wait for `fed` too: it held the block's targets until now.
-        for (let j = from + format.block; j < n; j++) fed[j]! += e * factor.feedback[i * n + j]!;
+        for (let j = from + format.block; j < n; j++) {
+          fed[j]! += e * factor.feedback[i * n + j]!;
+        }
       }
     }
   }
@@ -190,9 +204,13 @@ export class OutputAwareEncoder {
     const weights = this.#weights;
     const { unit, block } = format;
     let cost = 0;
-    for (let i = 0; i < block; i++) trialTarget[i] = fed[from + i]! + offset;
+    for (let i = 0; i < block; i++) {
+      trialTarget[i] = fed[from + i]! + offset;
+    }
     for (let at = 0; at < block; at += unit) {
-      for (let i = 0; i < unit; i++) weights[i] = factor.conditional[(from + at + i) * unit + i]!;
+      for (let i = 0; i < unit; i++) {
+        weights[i] = factor.conditional[(from + at + i) * unit + i]!;
+      }
       format.choose(trialTarget, weights, at, scale, trial);
       for (let i = at; i < at + unit; i++) {
         let row = 0;
@@ -216,7 +234,9 @@ export class OutputAwareEncoder {
     this.#computeGradient();
     for (let from = 0; from < n; from += format.block) {
       const { scales, at } = this.#scalesOf(from);
-      if (at === 0) this.#fitScales(from, scales);
+      if (at === 0) {
+        this.#fitScales(from, scales);
+      }
       this.#readOthers(from);
       this.#best.set(this.#values.subarray(from, from + format.block));
       this.#bestError.set(this.#error.subarray(from, from + format.block));
@@ -226,7 +246,9 @@ export class OutputAwareEncoder {
       for (const [s, m] of this.#candidates(chosen)) {
         const same = s === chosen[0] && m === chosen[1];
         const cost = this.#tryAgain(from, scales.d * format.multiple(s), scales.dmin * m, same);
-        if (cost >= least) continue;
+        if (cost >= least) {
+          continue;
+        }
         least = cost;
         best = [s, m];
         this.#keepTrial();
@@ -246,8 +268,9 @@ export class OutputAwareEncoder {
     const others = this.#others;
     for (let i = 0; i < format.block; i++) {
       let own = 0;
-      for (let j = 0; j < format.block; j++)
+      for (let j = 0; j < format.block; j++) {
         own += error[from + j]! * factor.moments[(from + j) * n + from + i]!;
+      }
       others[i] = gradient[from + i]! - own;
     }
   }
@@ -272,7 +295,9 @@ export class OutputAwareEncoder {
     trialError.set(this.#error.subarray(from, from + block));
     for (let i = 0; i < block; i++) {
       let sum = this.#others[i]!;
-      for (let j = 0; j < block; j++) sum += trialError[j]! * moments[(from + j) * n + from + i]!;
+      for (let j = 0; j < block; j++) {
+        sum += trialError[j]! * moments[(from + j) * n + from + i]!;
+      }
       trialGradient[i] = sum;
     }
     for (let at = 0; at < block; at += unit) {
@@ -282,17 +307,23 @@ export class OutputAwareEncoder {
       const rest = new Float64Array(unit);
       for (let i = 0; i < unit; i++) {
         let own = 0;
-        for (let j = 0; j < unit; j++) own += oldError[j]! * moments[(from + at + j) * n + from + at + i]!;
+        for (let j = 0; j < unit; j++) {
+          own += oldError[j]! * moments[(from + at + j) * n + from + at + i]!;
+        }
         rest[i] = trialGradient[at + i]! - own;
       }
       for (let i = 0; i < unit; i++) {
         let step = 0;
-        for (let j = 0; j < unit; j++) step += inverses[(from + at + i) * unit + j]! * rest[j]!;
+        for (let j = 0; j < unit; j++) {
+          step += inverses[(from + at + i) * unit + j]! * rest[j]!;
+        }
         trialTarget[at + i] = target[from + at + i]! + offset + step;
         weights[i] = moments[(from + at + i) * n + from + at + i]!;
       }
       format.choose(trialTarget, weights, at, scale, trial);
-      for (let i = at; i < at + unit; i++) trialError[i] = target[from + i]! + offset - scale * trial[i]!;
+      for (let i = at; i < at + unit; i++) {
+        trialError[i] = target[from + i]! + offset - scale * trial[i]!;
+      }
       if (sameScale) {
         const change =
           this.#unitCost(from, at, trialError.subarray(at, at + unit), rest) -
@@ -305,13 +336,18 @@ export class OutputAwareEncoder {
       }
       for (let i = 0; i < unit; i++) {
         const change = trialError[at + i]! - oldError[i]!;
-        if (change === 0) continue;
-        for (let j = 0; j < block; j++)
+        if (change === 0) {
+          continue;
+        }
+        for (let j = 0; j < block; j++) {
           trialGradient[j]! += change * moments[(from + at + i) * n + from + j]!;
+        }
       }
     }
     let cost = 0;
-    for (let i = 0; i < block; i++) cost += trialError[i]! * (trialGradient[i]! + this.#others[i]!);
+    for (let i = 0; i < block; i++) {
+      cost += trialError[i]! * (trialGradient[i]! + this.#others[i]!);
+    }
     return cost;
   }
 
@@ -322,7 +358,9 @@ export class OutputAwareEncoder {
     let cost = 0;
     for (let i = 0; i < e.length; i++) {
       let row = 2 * rest[i]!;
-      for (let j = 0; j < e.length; j++) row += e[j]! * factor.moments[(from + at + i) * n + from + at + j]!;
+      for (let j = 0; j < e.length; j++) {
+        row += e[j]! * factor.moments[(from + at + i) * n + from + at + j]!;
+      }
       cost += e[i]! * row;
     }
     return cost;
@@ -338,9 +376,13 @@ export class OutputAwareEncoder {
     const bestError = this.#bestError;
     for (let i = 0; i < format.block; i++) {
       const change = bestError[i]! - error[from + i]!;
-      if (change === 0) continue;
+      if (change === 0) {
+        continue;
+      }
       const row = (from + i) * n;
-      for (let j = 0; j < n; j++) gradient[j]! += change * factor.moments[row + j]!;
+      for (let j = 0; j < n; j++) {
+        gradient[j]! += change * factor.moments[row + j]!;
+      }
     }
     this.#takeBest(from);
   }
@@ -349,14 +391,18 @@ export class OutputAwareEncoder {
   #fitScales(from: number, scales: Scales): void {
     const format = this.#format;
     const values = this.#values;
-    const step = new Float64Array(SUPERBLOCK);
+    const step = new Float64Array(superblockWeights);
     const block = (i: number) => Math.floor(i / format.block);
-    for (let i = 0; i < SUPERBLOCK; i++) {
+    for (let i = 0; i < superblockWeights; i++) {
       step[i] = format.multiple(scales.scales[block(i)]!) * values[from + i]!;
     }
     scales.d = this.#fitScale(from, step, scales.d);
-    if (format.highestMinimum === 0) return;
-    for (let i = 0; i < SUPERBLOCK; i++) step[i] = -scales.minima[block(i)]!;
+    if (format.highestMinimum === 0) {
+      return;
+    }
+    for (let i = 0; i < superblockWeights; i++) {
+      step[i] = -scales.minima[block(i)]!;
+    }
     scales.dmin = this.#fitScale(from, step, scales.dmin);
   }
 
@@ -367,20 +413,28 @@ export class OutputAwareEncoder {
     const gradient = this.#gradient;
     const factor = this.#factor;
     let [slope, curvature] = [0, 0];
-    for (let i = 0; i < SUPERBLOCK; i++) {
+    for (let i = 0; i < superblockWeights; i++) {
       let row = 0;
-      for (let j = 0; j < SUPERBLOCK; j++) row += step[j]! * factor.moments[(from + i) * n + from + j]!;
+      for (let j = 0; j < superblockWeights; j++) {
+        row += step[j]! * factor.moments[(from + i) * n + from + j]!;
+      }
       curvature += step[i]! * row;
       slope += step[i]! * gradient[from + i]!;
     }
-    if (scale === 0 || curvature === 0) return scale;
+    if (scale === 0 || curvature === 0) {
+      return scale;
+    }
     const fitted = f16ToF32(f32ToF16(scale + slope / curvature));
     // Sign and order of magnitude stay: a superblock that is all but random must not collapse.
-    if (fitted === scale || !(fitted / scale > 0.5 && fitted / scale < 2)) return scale;
-    for (let i = 0; i < SUPERBLOCK; i++) {
+    if (fitted === scale || !(fitted / scale > 0.5 && fitted / scale < 2)) {
+      return scale;
+    }
+    for (let i = 0; i < superblockWeights; i++) {
       const change = (scale - fitted) * step[i]!;
       error[from + i]! += change;
-      for (let j = 0; j < n; j++) gradient[j]! += change * factor.moments[(from + i) * n + j]!;
+      for (let j = 0; j < n; j++) {
+        gradient[j]! += change * factor.moments[(from + i) * n + j]!;
+      }
     }
     return fitted;
   }
@@ -393,7 +447,9 @@ export class OutputAwareEncoder {
     gradient.fill(0);
     for (let i = 0; i < n; i++) {
       const e = error[i]!;
-      for (let j = 0; j < n; j++) gradient[j]! += e * factor.moments[i * n + j]!;
+      for (let j = 0; j < n; j++) {
+        gradient[j]! += e * factor.moments[i * n + j]!;
+      }
     }
   }
 
@@ -408,7 +464,7 @@ export class OutputAwareEncoder {
   }
 
   #scalesOf(column: number): { scales: Scales; at: number } {
-    const scales = this.#superblocks[Math.floor(column / SUPERBLOCK)]!;
-    return { scales, at: (column % SUPERBLOCK) / this.#format.block };
+    const scales = this.#superblocks[Math.floor(column / superblockWeights)]!;
+    return { scales, at: (column % superblockWeights) / this.#format.block };
   }
 }

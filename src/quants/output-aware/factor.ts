@@ -52,14 +52,18 @@ export function factorize(
   for (let from = 0; from < n; from += unit) {
     const block = blockOf(root, n, from, unit);
     // A root made in blocks has something below the diagonal.
-    for (let i = 0; i < unit; i++) block.fill(0, i * unit, i * unit + i);
+    for (let i = 0; i < unit; i++) {
+      block.fill(0, i * unit, i * unit + i);
+    }
     const inverse = invertUpper(block, unit);
     conditional.set(timesTransposed(block, unit), from * unit);
     inverses.set(invertSymmetric(blockOf(damped, n, from, unit), unit), from * unit);
     for (let i = 0; i < from; i++) {
       for (let j = 0; j < unit; j++) {
         let sum = 0;
-        for (let k = 0; k <= j; k++) sum += root[i * n + from + k]! * inverse[k * unit + j]!;
+        for (let k = 0; k <= j; k++) {
+          sum += root[i * n + from + k]! * inverse[k * unit + j]!;
+        }
         feedback[i * n + from + j] = sum;
       }
     }
@@ -70,10 +74,14 @@ export function factorize(
 /** H with a mean of 1 on the diagonal (float32 is then far from its limits), and the ridge. */
 function dampedMoments(moments: Float32Array, n: number, ridge: number): Float32Array {
   let trace = 0;
-  for (let i = 0; i < n; i++) trace += moments[i * n + i]!;
+  for (let i = 0; i < n; i++) {
+    trace += moments[i * n + i]!;
+  }
   const inverseMean = n / trace;
   const damped = moments.map((value) => value * inverseMean);
-  for (let i = 0; i < n; i++) damped[i * n + i]! += ridge;
+  for (let i = 0; i < n; i++) {
+    damped[i * n + i]! += ridge;
+  }
   return damped;
 }
 
@@ -85,7 +93,9 @@ interface Roots {
 
 function plainRoots(damped: Float32Array, n: number, mu: number): Roots {
   const shifted = Float64Array.from(damped);
-  for (let i = 0; i < n; i++) shifted[i * n + i]! += mu;
+  for (let i = 0; i < n; i++) {
+    shifted[i * n + i]! += mu;
+  }
   const root = choleskyReversed(Float64Array.from(damped), n);
   return { root, faint: Float32Array.from(invertSymmetric(shifted, n), (value) => mu * value) };
 }
@@ -94,7 +104,9 @@ function rootsInBlocks(damped: Float32Array, n: number, mu: number, module: WebA
   const dense = new Dense(module, n, 3);
   const [a, b, c] = [dense.matrix(0), dense.matrix(1), dense.matrix(2)];
   a.set(damped);
-  for (let i = 0; i < n; i++) a[i * n + i]! += mu;
+  for (let i = 0; i < n; i++) {
+    a[i * n + i]! += mu;
+  }
   dense.choleskyReversed(a);
   dense.invertUpper(a, b);
   dense.square(b, a, c);
@@ -123,7 +135,9 @@ export function choleskyReversed(a: Float64Array, n: number): Float64Array {
     }
     const pivot = Math.sqrt(square);
     r[j * n + j] = pivot;
-    for (let i = 0; i < j; i++) r[i * n + j] = (a[i * n + j]! - dot(r, i * n, j * n, j + 1, n)) / pivot;
+    for (let i = 0; i < j; i++) {
+      r[i * n + j] = (a[i * n + j]! - dot(r, i * n, j * n, j + 1, n)) / pivot;
+    }
   }
   return r;
 }
@@ -131,7 +145,9 @@ export function choleskyReversed(a: Float64Array, n: number): Float64Array {
 /** Scalar product of columns [from, to) of two rows. */
 function dot(r: Float64Array, a: number, b: number, from: number, to: number): number {
   let sum = 0;
-  for (let k = from; k < to; k++) sum += r[a + k]! * r[b + k]!;
+  for (let k = from; k < to; k++) {
+    sum += r[a + k]! * r[b + k]!;
+  }
   return sum;
 }
 
@@ -142,7 +158,9 @@ function invertSymmetric(a: Float64Array, n: number): Float64Array {
   for (let k = 0; k < n; k++) {
     for (let i = k; i < n; i++) {
       const factor = inverse[k * n + i]!;
-      for (let j = k; j < n; j++) product[i * n + j]! += factor * inverse[k * n + j]!;
+      for (let j = k; j < n; j++) {
+        product[i * n + j]! += factor * inverse[k * n + j]!;
+      }
     }
   }
   return product;
@@ -155,7 +173,9 @@ export function invertUpper(r: Float64Array, n: number): Float64Array {
     const pivot = 1 / r[i * n + i]!;
     for (let k = i + 1; k < n; k++) {
       const factor = -pivot * r[i * n + k]!;
-      for (let j = k; j < n; j++) inverse[i * n + j]! += factor * inverse[k * n + j]!;
+      for (let j = k; j < n; j++) {
+        inverse[i * n + j]! += factor * inverse[k * n + j]!;
+      }
     }
     inverse[i * n + i] = pivot;
   }
@@ -164,8 +184,9 @@ export function invertUpper(r: Float64Array, n: number): Float64Array {
 
 function blockOf(a: Float32Array | Float64Array, n: number, from: number, size: number): Float64Array {
   const block = new Float64Array(size * size);
-  for (let i = 0; i < size; i++)
+  for (let i = 0; i < size; i++) {
     block.set(a.subarray((from + i) * n + from, (from + i) * n + from + size), i * size);
+  }
   return block;
 }
 
@@ -173,7 +194,9 @@ function blockOf(a: Float32Array | Float64Array, n: number, from: number, size: 
 function timesTransposed(r: Float64Array, n: number): Float64Array {
   const product = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j++) product[i * n + j] = dot(r, i * n, j * n, 0, n);
+    for (let j = 0; j < n; j++) {
+      product[i * n + j] = dot(r, i * n, j * n, 0, n);
+    }
   }
   return product;
 }

@@ -43,4 +43,4 @@ export interface BlockFormat {
   write(scales: Scales, values: Float32Array | Float64Array, from: number, out: Uint8Array, at: number): void;
 }
 
-export const SUPERBLOCK = 256;
+export const superblockWeights = 256;

@@ -2,7 +2,7 @@
 import type { Codes, GridFormat } from "../grid-encode.js";
 import { buildGrid, findNearest, type Grid, type Nearest, nearestLevel } from "../grid-search.js";
 import { f32ToF16, readF16, writeU16 } from "../half.js";
-import { type BlockFormat, SUPERBLOCK } from "./format.js";
+import { type BlockFormat, superblockWeights } from "./format.js";
 
 /** Integer scale of a block in an encoded superblock. */
 type ReadScale = (bytes: Uint8Array, at: number, block: number) => number;
@@ -12,13 +12,13 @@ type ReadScale = (bytes: Uint8Array, at: number, block: number) => number;
  */
 export function gridFormat(format: GridFormat, read: ReadScale): BlockFormat {
   const grid = buildGrid(format.grid);
-  const blocks = SUPERBLOCK / format.block;
+  const blocks = superblockWeights / format.block;
   const unit = format.evenSigns ? 8 : grid.group;
   const magnitudes = new Float64Array(unit);
   const nearest: Nearest = { point: 0, cost: 0, least: 0 };
   const codes: Codes = {
-    points: new Uint16Array(SUPERBLOCK / grid.group),
-    signs: new Uint8Array(SUPERBLOCK / 8),
+    points: new Uint16Array(superblockWeights / grid.group),
+    signs: new Uint8Array(superblockWeights / 8),
     subscales: new Uint8Array(blocks),
   };
   return {
@@ -32,12 +32,18 @@ export function gridFormat(format: GridFormat, read: ReadScale): BlockFormat {
     multiple: (s) => 2 * s + 1,
     read(bytes, at, scales) {
       scales.d = readF16(bytes, at);
-      for (let block = 0; block < blocks; block++) scales.scales[block] = read(bytes, at, block);
+      for (let block = 0; block < blocks; block++) {
+        scales.scales[block] = read(bytes, at, block);
+      }
     },
     choose(targets, weights, at, scale, values) {
-      for (let i = 0; i < unit; i++) magnitudes[i] = Math.abs(targets[at + i]!);
+      for (let i = 0; i < unit; i++) {
+        magnitudes[i] = Math.abs(targets[at + i]!);
+      }
       const wrong = format.evenSigns ? wrongSign(targets, weights, at, scale) : -1;
-      if (wrong >= 0) magnitudes[wrong] = -magnitudes[wrong]!;
+      if (wrong >= 0) {
+        magnitudes[wrong] = -magnitudes[wrong]!;
+      }
       for (let from = 0; from < unit; from += grid.group) {
         findNearest(grid, magnitudes, weights, from, scale, nearest);
         for (let i = from; i < from + grid.group; i++) {
@@ -50,7 +56,11 @@ export function gridFormat(format: GridFormat, read: ReadScale): BlockFormat {
       writeU16(out, at, f32ToF16(scales.d));
       codes.subscales.set(scales.scales);
       codes.signs.fill(0);
-      for (let i = 0; i < SUPERBLOCK; i++) if (values[from + i]! < 0) codes.signs[i >> 3]! |= 1 << (i & 7);
+      for (let i = 0; i < superblockWeights; i++) {
+        if (values[from + i]! < 0) {
+          codes.signs[i >> 3]! |= 1 << (i & 7);
+        }
+      }
       for (let group = 0; group < codes.points.length; group++) {
         codes.points[group] = pointAt(grid, values, from + group * grid.group);
       }
@@ -69,7 +79,9 @@ function wrongSign(targets: Float64Array, weights: Float64Array, at: number, sca
   let least = Infinity;
   for (let i = 0; i < 8; i++) {
     const magnitude = Math.abs(targets[at + i]!);
-    if (targets[at + i]! < 0) minus++;
+    if (targets[at + i]! < 0) {
+      minus++;
+    }
     const cost = weights[i]! * magnitude * (magnitude + 2 * scale);
     if (cost < least) {
       least = cost;

@@ -1,6 +1,6 @@
 /** Formats whose values are whole numbers, Q2_K to Q4_K, for the output-aware encoder. */
 import { f32ToF16, readF16, writeU16 } from "../half.js";
-import { type BlockFormat, SUPERBLOCK } from "./format.js";
+import { type BlockFormat, superblockWeights } from "./format.js";
 
 export interface IntegerLayout {
   readonly block: number;
@@ -27,7 +27,7 @@ export interface IntegerLayout {
 
 export function integerFormat(layout: IntegerLayout): BlockFormat {
   const { block, bytes, low, high, lowest, highest, highestMinimum, dAt } = layout;
-  const codes = new Float32Array(SUPERBLOCK);
+  const codes = new Float32Array(superblockWeights);
   return {
     choice: { kind: "integers", low, high },
     block,
@@ -40,7 +40,7 @@ export function integerFormat(layout: IntegerLayout): BlockFormat {
     read(bytes, at, scales) {
       scales.d = readF16(bytes, at + dAt);
       scales.dmin = highestMinimum > 0 ? readF16(bytes, at + dAt + 2) : 0;
-      for (let i = 0; i < SUPERBLOCK / block; i++) {
+      for (let i = 0; i < superblockWeights / block; i++) {
         scales.scales[i] = layout.scale(bytes, at, i);
         scales.minima[i] = layout.minimum?.(bytes, at, i) ?? 0;
       }
@@ -50,10 +50,12 @@ export function integerFormat(layout: IntegerLayout): BlockFormat {
       values[at] = Math.min(Math.max(nearest, low), high);
     },
     write(scales, values, from, out, at) {
-      codes.set(values.subarray(from, from + SUPERBLOCK));
+      codes.set(values.subarray(from, from + superblockWeights));
       layout.pack(codes, Float32Array.from(scales.scales), Float32Array.from(scales.minima), out, at);
       writeU16(out, at + dAt, f32ToF16(scales.d));
-      if (highestMinimum > 0) writeU16(out, at + dAt + 2, f32ToF16(scales.dmin));
+      if (highestMinimum > 0) {
+        writeU16(out, at + dAt + 2, f32ToF16(scales.dmin));
+      }
     },
   };
 }

@@ -53,11 +53,15 @@ describe("the factor", () => {
       for (let from = 0; from < columns; from += unit) {
         const rest = Array.from({ length: unit }, (_, j) => {
           let value = error[from + j]!;
-          for (let i = 0; i < from; i++) value += error[i]! * factor.feedback[i * columns + from + j]!;
+          for (let i = 0; i < from; i++) {
+            value += error[i]! * factor.feedback[i * columns + from + j]!;
+          }
           return value;
         });
         for (const [i, a] of rest.entries()) {
-          for (const [j, b] of rest.entries()) sum += a * b * factor.conditional[(from + i) * unit + j]!;
+          for (const [j, b] of rest.entries()) {
+            sum += a * b * factor.conditional[(from + i) * unit + j]!;
+          }
         }
       }
       near(sum, outputError(error, new Float32Array(columns), factor.moments, columns), 1e-5);
@@ -81,9 +85,13 @@ describe("the factor", () => {
     const r = choleskyReversed(a, columns);
     for (let i = 0; i < columns; i++) {
       for (let j = 0; j < columns; j++) {
-        if (j < i) assert.equal(r[i * columns + j], 0);
+        if (j < i) {
+          assert.equal(r[i * columns + j], 0);
+        }
         let sum = 0;
-        for (let k = 0; k < columns; k++) sum += r[i * columns + k]! * r[j * columns + k]!;
+        for (let k = 0; k < columns; k++) {
+          sum += r[i * columns + k]! * r[j * columns + k]!;
+        }
         assert.ok(Math.abs(sum - a[i * columns + j]!) < 1e-9 * a[0]!);
       }
     }
@@ -119,7 +127,9 @@ describe("the grid's choice", () => {
               (signs >> i) & 1
                 ? -grid.magnitudes[point * grid.group + i]!
                 : grid.magnitudes[point * grid.group + i]!;
-            if (grid.group === 4 || signs % 17 === 0 || round === 0) least = Math.min(least, cost(value));
+            if (grid.group === 4 || signs % 17 === 0 || round === 0) {
+              least = Math.min(least, cost(value));
+            }
           }
         }
         assert.ok(cost((i) => chosen[i]!) <= least * (1 + 1e-6));
@@ -206,7 +216,9 @@ test("after enough passes, no other code of any single weight would be better (Q
       const other = values.slice();
       other[i]! += code * step;
       const inRange = other[i]! >= sorted[0]! - step / 2 && other[i]! <= sorted.at(-1)! + step / 2;
-      if (inRange) assert.ok(outputError(weights, other, factor.moments, 256) >= least * (1 - 1e-6));
+      if (inRange) {
+        assert.ok(outputError(weights, other, factor.moments, 256) >= least * (1 - 1e-6));
+      }
     }
   }
 });

@@ -3,7 +3,7 @@ import { MalformedInputError } from "../../errors.js";
 import type { TypeName } from "../types.js";
 import { defaultOptions, OutputAwareEncoder } from "./encode-row.js";
 import { factorize } from "./factor.js";
-import { SUPERBLOCK } from "./format.js";
+import { superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { packedLength, packedRow, unpackSymmetric } from "./packed.js";
 import { loadOutputAwareKernels, OutputAwareKernels } from "./simd.js";
@@ -29,7 +29,7 @@ function ridgeOf(vectors: number, columns: number): number {
 
 /** Whether rows of a type and length can be encoded with moments. */
 export function isRefinable(type: TypeName, columns: number): boolean {
-  return formats[type] !== undefined && columns % SUPERBLOCK === 0;
+  return formats[type] !== undefined && columns % superblockWeights === 0;
 }
 
 /** What rows' errors do to their outputs, in the moments' own scale. */
@@ -93,8 +93,9 @@ export class Refiner {
 
   #prepare(type: TypeName, columns: number, { name, sums, vectors }: InputMoments): Prepared | undefined {
     const format = formats[type];
-    if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns))
+    if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns)) {
       return undefined;
+    }
     try {
       const ridge = ridgeOf(vectors, columns);
       const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge, this.#module);
@@ -112,7 +113,9 @@ export class Refiner {
         outputErrors: (rows, decoded) => kernels.outputErrors(rows, decoded),
       };
     } catch (error) {
-      if (error instanceof MalformedInputError) throw new MalformedInputError(`${name}: ${error.message}`);
+      if (error instanceof MalformedInputError) {
+        throw new MalformedInputError(`${name}: ${error.message}`);
+      }
       throw error;
     }
   }
@@ -140,6 +143,10 @@ function outputErrors(
 }
 
 function isEmpty(sums: Float32Array, columns: number): boolean {
-  for (let i = 0; i < columns; i++) if ((sums[packedRow(columns, i)] as number) > 0) return false;
+  for (let i = 0; i < columns; i++) {
+    if ((sums[packedRow(columns, i)] as number) > 0) {
+      return false;
+    }
+  }
   return true;
 }

@@ -7,7 +7,7 @@ import { EnvironmentError } from "../../errors.js";
 import type { TypeName } from "../types.js";
 import type { OutputAwareOptions } from "./encode-row.js";
 import type { Factor } from "./factor.js";
-import { type BlockFormat, type Scales, SUPERBLOCK } from "./format.js";
+import { type BlockFormat, type Scales, superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { inflationOf } from "./inflation.js";
 
@@ -36,17 +36,19 @@ export class OutputAwareKernels {
   /** Brings a factor and a format into memory; the factor's own arrays are not needed afterwards. */
   prepare(type: TypeName, factor: Factor): void {
     const format = formats[type];
-    if (format === undefined) throw new RangeError(`${type} has no output-aware encoder`);
+    if (format === undefined) {
+      throw new RangeError(`${type} has no output-aware encoder`);
+    }
     const n = factor.columns;
     const views = this.#arrange(n, format);
     fillTiles(views.feedback, factor.feedback, n);
     fillTiles(views.moments, factor.moments, n);
     fillRoundedTiles(views.faint, factor.faint, n);
     for (let i = 0; i < n; i++) {
-      const panel = i - (i % SUPERBLOCK);
+      const panel = i - (i % superblockWeights);
       const row = i * n + panel;
-      views.nearFeedback.set(factor.feedback.subarray(row, row + SUPERBLOCK), i * SUPERBLOCK);
-      views.nearMoments.set(factor.moments.subarray(row, row + SUPERBLOCK), i * SUPERBLOCK);
+      views.nearFeedback.set(factor.feedback.subarray(row, row + superblockWeights), i * superblockWeights);
+      views.nearMoments.set(factor.moments.subarray(row, row + superblockWeights), i * superblockWeights);
       views.conditionalDiagonal[i] = factor.conditional[i * format.unit + (i % format.unit)] as number;
       views.momentDiagonal[i] = factor.moments[i * n + i] as number;
     }
@@ -73,8 +75,10 @@ export class OutputAwareKernels {
     const views = this.#views;
     const format = this.#format;
     const n = this.#columns;
-    if (views === undefined || format === undefined) throw new RangeError("nothing is prepared");
-    const stride = (n / SUPERBLOCK) * format.bytes;
+    if (views === undefined || format === undefined) {
+      throw new RangeError("nothing is prepared");
+    }
+    const stride = (n / superblockWeights) * format.bytes;
     const count = rows.length / n;
     for (let first = 0; first < count; first += batch) {
       const size = Math.min(batch, count - first);
@@ -83,7 +87,9 @@ export class OutputAwareKernels {
       const own = rows.subarray(first * n, (first + size) * n);
       this.#load(views, format, own, start.subarray(first * n), out, options);
       this.#exports.feed_forward?.(padded);
-      for (let pass = 0; pass < options.passes; pass++) this.#exports.descend?.(padded);
+      for (let pass = 0; pass < options.passes; pass++) {
+        this.#exports.descend?.(padded);
+      }
       this.#store(views, format, out);
     }
   }
@@ -92,7 +98,9 @@ export class OutputAwareKernels {
   outputErrors(rows: Float32Array, decoded: Float32Array): { energy: number; error: number } {
     const views = this.#views;
     const n = this.#columns;
-    if (views === undefined) throw new RangeError("nothing is prepared");
+    if (views === undefined) {
+      throw new RangeError("nothing is prepared");
+    }
     const { errors, targets, moments, momentDiagonal } = views;
     let [energy, error] = [0, 0];
     for (let first = 0; first < rows.length; first += batch * n) {
@@ -105,7 +113,9 @@ export class OutputAwareKernels {
         energy += (momentDiagonal[i % n] as number) * weight * weight;
       }
       this.#multiply(errors, moments, targets);
-      for (let i = 0; i < count; i++) error += (errors[i] as number) * (targets[i] as number);
+      for (let i = 0; i < count; i++) {
+        error += (errors[i] as number) * (targets[i] as number);
+      }
     }
     return { energy, error };
   }
@@ -159,8 +169,8 @@ export class OutputAwareKernels {
       feedback: n * n,
       moments: n * n,
       faint: (n * n) / 2,
-      nearFeedback: n * SUPERBLOCK,
-      nearMoments: n * SUPERBLOCK,
+      nearFeedback: n * superblockWeights,
+      nearMoments: n * superblockWeights,
       conditional: n * format.unit,
       inverses: n * format.unit,
       conditionalDiagonal: n,
@@ -168,13 +178,13 @@ export class OutputAwareKernels {
       targets: batch * n,
       errors: batch * n,
       values: batch * n,
-      scales: (2 * batch * n) / SUPERBLOCK,
+      scales: (2 * batch * n) / superblockWeights,
       integers: (2 * batch * n) / format.block,
-      panelValues: batch * SUPERBLOCK,
+      panelValues: batch * superblockWeights,
       packed: batch * n,
-      steps: batch * SUPERBLOCK,
-      stepProducts: batch * SUPERBLOCK,
-      packedSteps: 4 * SUPERBLOCK,
+      steps: batch * superblockWeights,
+      stepProducts: batch * superblockWeights,
+      packedSteps: 4 * superblockWeights,
       roundedScales: 8,
     };
     let end = this.#base;
@@ -184,7 +194,9 @@ export class OutputAwareKernels {
       return [name, at, count] as const;
     });
     const missing = end - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / pageBytes));
+    if (missing > 0) {
+      this.#memory.grow(Math.ceil(missing / pageBytes));
+    }
     const { buffer } = this.#memory;
     const views = Object.fromEntries(
       places.map(([name, at, count]) => [name, new Float32Array(buffer, at, count)]),
@@ -236,10 +248,10 @@ export class OutputAwareKernels {
     this.#inflate(views, rows, start, options.inflation);
     const scales = emptyScales(format);
     const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
-    const blocks = SUPERBLOCK / format.block;
+    const blocks = superblockWeights / format.block;
     for (let row = 0; row < count; row++) {
-      for (let k = 0; k < n / SUPERBLOCK; k++) {
-        const index = (row * n) / SUPERBLOCK + k;
+      for (let k = 0; k < n / superblockWeights; k++) {
+        const index = (row * n) / superblockWeights + k;
         format.read(encoded, index * format.bytes, scales);
         views.scales[2 * index] = scales.d;
         views.scales[2 * index + 1] = scales.dmin;
@@ -281,7 +293,7 @@ export class OutputAwareKernels {
   #store(views: Views, format: BlockFormat, encoded: Uint8Array): void {
     const scales = emptyScales(format);
     const integers = new Int32Array(views.integers.buffer, views.integers.byteOffset, views.integers.length);
-    const blocks = SUPERBLOCK / format.block;
+    const blocks = superblockWeights / format.block;
     for (let index = 0; index < encoded.length / format.bytes; index++) {
       scales.d = views.scales[2 * index] as number;
       scales.dmin = views.scales[2 * index + 1] as number;
@@ -289,7 +301,7 @@ export class OutputAwareKernels {
         scales.scales[block] = integers[2 * (index * blocks + block)] as number;
         scales.minima[block] = integers[2 * (index * blocks + block) + 1] as number;
       }
-      format.write(scales, views.values, index * SUPERBLOCK, encoded, index * format.bytes);
+      format.write(scales, views.values, index * superblockWeights, encoded, index * format.bytes);
     }
   }
 }
@@ -340,14 +352,15 @@ function fillRoundedTiles(tiles: Float32Array, matrix: Float32Array, n: number):
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < n; j += 8) {
       const at = j * n + 8 * (i - (i % 2)) + (i % 2);
-      for (let k = 0; k < 8; k++)
+      for (let k = 0; k < 8; k++) {
         out[at + 2 * k] = Math.round(faintScale * (matrix[i * n + j + k] as number));
+      }
     }
   }
 }
 
 function emptyScales({ block }: BlockFormat): Scales {
-  const blocks = SUPERBLOCK / block;
+  const blocks = superblockWeights / block;
   return { d: 0, dmin: 0, scales: new Int32Array(blocks), minima: new Int32Array(blocks) };
 }
 
@@ -356,7 +369,9 @@ function fillTiles(tiles: Float32Array, matrix: Float32Array, n: number): void {
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < n; j += 8) {
       const at = j * n + 8 * i;
-      for (let k = 0; k < 8; k++) tiles[at + k] = matrix[i * n + j + k] as number;
+      for (let k = 0; k < 8; k++) {
+        tiles[at + k] = matrix[i * n + j + k] as number;
+      }
     }
   }
 }
@@ -365,8 +380,12 @@ let module: WebAssembly.Module | undefined;
 
 /** The compiled module; undefined if there is no SIMD, or `LOPSIDED_NO_SIMD=1` is in the environment. */
 export function loadOutputAwareKernels(): WebAssembly.Module | undefined {
-  if (process.env.LOPSIDED_NO_SIMD === "1") return undefined;
-  if (module) return module;
+  if (process.env.LOPSIDED_NO_SIMD === "1") {
+    return undefined;
+  }
+  if (module) {
+    return module;
+  }
   const path = new URL("./output-aware.wasm", import.meta.url);
   let bytes: Uint8Array;
   try {
@@ -378,7 +397,9 @@ export function loadOutputAwareKernels(): WebAssembly.Module | undefined {
       { cause },
     );
   }
-  if (!WebAssembly.validate(bytes)) return undefined;
+  if (!WebAssembly.validate(bytes)) {
+    return undefined;
+  }
   module = new WebAssembly.Module(bytes);
   return module;
 }

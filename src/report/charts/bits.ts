@@ -9,7 +9,9 @@ import { layerMap, layerTensors, rampSteps, rolesInOrder, type Tensor } from "./
 
 export function bitsSection(evaluation: Evaluation): Section | undefined {
   const tensors = layerTensors(evaluation);
-  if (tensors.length === 0) return undefined;
+  if (tensors.length === 0) {
+    return undefined;
+  }
   const types = [...new Set(tensors.map(({ to }) => to))].sort((a, b) => bitsPerWeight(a) - bitsPerWeight(b));
   const stepOf = (type: TypeName) => spread(types.indexOf(type), types.length);
   const cells = tensors.map((tensor) => ({

@@ -20,7 +20,9 @@ interface LayerCoverage {
 
 export function coverageSection(evaluation: Evaluation): Section | undefined {
   const layers = coverageByLayer(evaluation);
-  if (layers.length === 0) return undefined;
+  if (layers.length === 0) {
+    return undefined;
+  }
   const fewest = Math.min(...layers.map((layer) => layer.fewest));
   const most = Math.max(...layers.map((layer) => layer.most));
   const unseen = layers.reduce((sum, layer) => sum + layer.unseen, 0);
@@ -55,7 +57,9 @@ function coverageByLayer({ coverage = [] }: Evaluation): LayerCoverage[] {
   const layers = new Map<number, LayerCoverage>();
   for (const { tensor, experts, unseen, fewest, most, tokens } of coverage) {
     const layer = layerOf(tensor);
-    if (layer === undefined || (layers.get(layer)?.fewest ?? Infinity) <= fewest) continue;
+    if (layer === undefined || (layers.get(layer)?.fewest ?? Infinity) <= fewest) {
+      continue;
+    }
     const sorted = [...tokens].sort((a, b) => a - b);
     const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))] ?? fewest;
     layers.set(layer, {

@@ -11,7 +11,9 @@ export function errorsSection(evaluation: Evaluation): Section | undefined {
     tensor.relativeError === undefined ? [] : [{ ...tensor, error: tensor.relativeError }],
   );
   const positive = tensors.map(({ error }) => error).filter((error) => error > 0);
-  if (positive.length === 0) return undefined;
+  if (positive.length === 0) {
+    return undefined;
+  }
   const [least, most] = [Math.min(...positive), Math.max(...positive)];
   const ratio = Math.log(most / least) || 1;
   const stepOf = (error: number) => {

@@ -16,7 +16,9 @@ interface Level {
 
 export function memorySection(evaluation: Evaluation): Section | undefined {
   const { memory, tools } = evaluation;
-  if (memory === undefined || memory.rows.length === 0) return undefined;
+  if (memory === undefined || memory.rows.length === 0) {
+    return undefined;
+  }
   const { caches, contexts, at } = memoryGrid(memory);
   const largest = Math.max(...memory.rows.map(({ totalBytes }) => totalBytes));
   const smallest = Math.min(...memory.rows.map(({ totalBytes }) => totalBytes));
@@ -177,7 +179,9 @@ function merged(levels: readonly Level[], top: number): Level[] {
     const last = labels.at(-1);
     if (last !== undefined && level.bytes - last.bytes < 0.05 * top) {
       labels[labels.length - 1] = { label: `${last.label}, ${level.label}`, bytes: level.bytes };
-    } else labels.push(level);
+    } else {
+      labels.push(level);
+    }
   }
   return labels;
 }

@@ -18,7 +18,9 @@ interface Point {
 
 export function qualitySection(evaluation: Evaluation): Section | undefined {
   const measured = evaluation.variants.filter(({ measurement }) => measurement !== undefined);
-  if (measured.length === 0) return undefined;
+  if (measured.length === 0) {
+    return undefined;
+  }
   const divergence = measured.flatMap((variant): Point[] => {
     const kld = variant.measurement?.kld;
     return kld === undefined ? [] : [{ variant, value: kld.mean, error: kld.meanError }];
@@ -26,7 +28,9 @@ export function qualitySection(evaluation: Evaluation): Section | undefined {
   const source = measured.find(({ id }) => id === "source")?.measurement?.ppl;
   const perplexity = measured.flatMap((variant): Point[] => {
     const { measurement } = variant;
-    if (measurement === undefined) return [];
+    if (measurement === undefined) {
+      return [];
+    }
     const { ppl, pplError, pplRatioError } = measurement;
     const pairedError = pplRatioError && source && pplRatioError * source;
     return [{ variant, value: ppl, error: pplError, pairedError }];

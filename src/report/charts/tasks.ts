@@ -18,7 +18,9 @@ export function tasksSection(evaluation: Evaluation): Section | undefined {
       .filter(({ total }) => total > 0)
       .map((rate): Rate => ({ ...rate, variant, share: rate.passed / rate.total })),
   );
-  if (rates.length === 0 && checks.length === 0) return undefined;
+  if (rates.length === 0 && checks.length === 0) {
+    return undefined;
+  }
   const of = tasks === undefined ? "" : ` of ${tasks.name} (${tasks.count} tasks)`;
   return {
     id: "tasks",
@@ -112,7 +114,9 @@ function ratesChart(
 const mostAnswers = 60;
 
 function answers(checks: NonNullable<Evaluation["checks"]>): string {
-  if (checks.length === 0) return "";
+  if (checks.length === 0) {
+    return "";
+  }
   const items = checks
     .slice(0, mostAnswers)
     .map(

@@ -24,7 +24,9 @@ describe("the fuzzer itself finds", () => {
   const offences: Record<string, [FuzzTarget["read"], RegExp]> = {
     "an error that is not ours": [
       async (source) => {
-        if (source.byteLength > 5) throw new TypeError("x is undefined");
+        if (source.byteLength > 5) {
+          throw new TypeError("x is undefined");
+        }
       },
       /x is undefined/,
     ],
@@ -35,7 +37,9 @@ describe("the fuzzer itself finds", () => {
     ],
     "a reader that asks for too much": [
       async (source) => {
-        for (let i = 0; i < 1000; i++) await source.read(0, source.byteLength);
+        for (let i = 0; i < 1000; i++) {
+          await source.read(0, source.byteLength);
+        }
       },
       /bytes were asked for in 1000 reads/,
     ],

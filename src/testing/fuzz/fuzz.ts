@@ -30,7 +30,9 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
   const outcome = { runs: 0, accepted: 0, refused: 0 };
   const property = fc.asyncProperty(fc.oneof(...target.inputs), async (bytes) => {
     outcome[(await survives(target, bytes)) ? "accepted" : "refused"]++;
-    if (++outcome.runs % runsPerReport === 0) options.onProgress?.(outcome);
+    if (++outcome.runs % runsPerReport === 0) {
+      options.onProgress?.(outcome);
+    }
   });
   await fc.assert(property, { numRuns: options.runs, seed: options.seed });
   return outcome;
@@ -44,7 +46,9 @@ async function survives(target: FuzzTarget, bytes: Uint8Array): Promise<boolean>
     source.check();
     return true;
   } catch (error) {
-    if (!(error instanceof LopsidedError) || error instanceof InternalError) throw error;
+    if (!(error instanceof LopsidedError) || error instanceof InternalError) {
+      throw error;
+    }
     if (error.message.length > longestMessage || !error.message.startsWith(source.name)) {
       throw new Error("its message is too long, or does not begin with the file's name", { cause: error });
     }

@@ -211,9 +211,15 @@ function journal(start: string): Uint8Array {
 /** A journal without a sound start says nothing: that is how it is refused. */
 async function readJournal(source: ByteSource): Promise<void> {
   const found = await readJournalStart(source);
-  if (!found) throw new MalformedInputError(`${source.name}: is no journal.`);
+  if (!found) {
+    throw new MalformedInputError(`${source.name}: is no journal.`);
+  }
   const records = readJournalRecords(source, found.recordsOffset, found.start.slices);
-  for await (const { statistics } of records) if (Number.isNaN(statistics.weights)) return;
+  for await (const { statistics } of records) {
+    if (Number.isNaN(statistics.weights)) {
+      return;
+    }
+  }
 }
 
 /** What we accept, JSON.parse accepts too. */

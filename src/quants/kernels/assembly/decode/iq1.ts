@@ -1,12 +1,12 @@
 // IQ1_S and IQ1_M. Layouts and reference: src/quants/iq1.ts.
 import { f16_to_f32, load_f16 } from "../half";
-import { IQ1_GRID } from "../tables";
+import { iq1Grid } from "../tables";
 
 /** Eight weights: scale * (point of the grid + shift). */
 // @ts-ignore: decorator
 @inline
 function store_group(out: usize, point: usize, shift: f32, scale: f32): void {
-  const values = v128.load8x8_s(IQ1_GRID + 8 * point);
+  const values = v128.load8x8_s(iq1Grid + 8 * point);
   const low = f32x4.add(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(values)), f32x4.splat(shift));
   const high = f32x4.add(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(values)), f32x4.splat(shift));
   v128.store(out, f32x4.mul(f32x4.splat(scale), low));

@@ -1,7 +1,7 @@
 // IQ2_XXS, IQ2_XS, IQ2_S. Layouts and reference: src/quants/iq2.ts.
 import { load_f16 } from "../half";
 import { sign_bits } from "../lanes";
-import { EVEN_SIGNS, IQ2_S_GRID, IQ2_XS_GRID, IQ2_XXS_GRID } from "../tables";
+import { evenSignsTable, iq2SGrid, iq2XsGrid, iq2XxsGrid } from "../tables";
 
 /** Eight weights: the levels at `point`, times scale, with a sign bit each. */
 // @ts-ignore: decorator
@@ -22,8 +22,8 @@ export function decode_iq2_xxs(source: usize, out: usize, count: i32): void {
       const signsAndScale = load<u32>(points, 4);
       const scale = f32x4.splat(d * (<f32>0.5 + <f32>(signsAndScale >> 28)) * <f32>0.25);
       for (let group: usize = 0; group < 4; group++, out += 32) {
-        const signs = load<u8>(EVEN_SIGNS + ((signsAndScale >> (7 * <u32>group)) & 127));
-        store_group(out, IQ2_XXS_GRID + 8 * <usize>load<u8>(points + group), signs, scale);
+        const signs = load<u8>(evenSignsTable + ((signsAndScale >> (7 * <u32>group)) & 127));
+        store_group(out, iq2XxsGrid + 8 * <usize>load<u8>(points + group), signs, scale);
       }
     }
   }
@@ -42,8 +42,8 @@ export function decode_iq2_xs(source: usize, out: usize, count: i32): void {
     const d = load_f16(source);
     for (let group: usize = 0; group < 32; group++, out += 32) {
       const word = <usize>load<u16>(source + 2 + 2 * group);
-      const signs = load<u8>(EVEN_SIGNS + (word >> 9));
-      store_group(out, IQ2_XS_GRID + 8 * (word & 511), signs, group_scale(d, source + 66, group));
+      const signs = load<u8>(evenSignsTable + (word >> 9));
+      store_group(out, iq2XsGrid + 8 * (word & 511), signs, group_scale(d, source + 66, group));
     }
   }
 }
@@ -55,7 +55,7 @@ export function decode_iq2_s(source: usize, out: usize, count: i32): void {
       const upper = ((<usize>load<u8>(source + 66 + (group >> 2))) >> (2 * (group & 3))) & 3;
       const point = <usize>load<u8>(source + 2 + group) | (upper << 8);
       const signs = load<u8>(source + 34 + group);
-      store_group(out, IQ2_S_GRID + 8 * point, signs, group_scale(d, source + 74, group));
+      store_group(out, iq2SGrid + 8 * point, signs, group_scale(d, source + 74, group));
     }
   }
 }

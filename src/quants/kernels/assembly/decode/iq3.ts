@@ -1,7 +1,7 @@
 // IQ3_XXS and IQ3_S. Layouts and reference: src/quants/iq3.ts.
 import { load_f16 } from "../half";
 import { sign_bits } from "../lanes";
-import { EVEN_SIGNS, IQ3_S_GRID, IQ3_XXS_GRID } from "../tables";
+import { evenSignsTable, iq3SGrid, iq3XxsGrid } from "../tables";
 
 /** Four weights: the levels at `point`, times scale, with a sign bit each. */
 // @ts-ignore: decorator
@@ -19,9 +19,9 @@ export function decode_iq3_xxs(source: usize, out: usize, count: i32): void {
       const signsAndScale = load<u32>(source + 66 + 4 * block);
       const scale = f32x4.splat(d * (<f32>0.5 + <f32>(signsAndScale >> 28)) * <f32>0.5);
       for (let pair: usize = 0; pair < 4; pair++, out += 32) {
-        const signs = <u32>load<u8>(EVEN_SIGNS + ((signsAndScale >> (7 * <u32>pair)) & 127));
-        store_quad(out, IQ3_XXS_GRID + 4 * <usize>load<u8>(points + 2 * pair), signs, scale);
-        store_quad(out + 16, IQ3_XXS_GRID + 4 * <usize>load<u8>(points + 2 * pair, 1), signs >> 4, scale);
+        const signs = <u32>load<u8>(evenSignsTable + ((signsAndScale >> (7 * <u32>pair)) & 127));
+        store_quad(out, iq3XxsGrid + 4 * <usize>load<u8>(points + 2 * pair), signs, scale);
+        store_quad(out + 16, iq3XxsGrid + 4 * <usize>load<u8>(points + 2 * pair, 1), signs >> 4, scale);
       }
     }
   }
@@ -40,8 +40,8 @@ export function decode_iq3_s(source: usize, out: usize, count: i32): void {
         const first = <usize>load<u8>(at) | ((ninths >> (2 * pair)) & 256);
         const second = <usize>load<u8>(at, 1) | ((ninths >> (2 * pair + 1)) & 256);
         const signs = <u32>load<u8>(source + 74 + 4 * block + pair);
-        store_quad(out, IQ3_S_GRID + 4 * first, signs, scale);
-        store_quad(out + 16, IQ3_S_GRID + 4 * second, signs >> 4, scale);
+        store_quad(out, iq3SGrid + 4 * first, signs, scale);
+        store_quad(out + 16, iq3SGrid + 4 * second, signs >> 4, scale);
       }
     }
   }

@@ -1,6 +1,6 @@
 // IQ4_NL and IQ4_XS. Layouts and reference: src/quants/iq4.ts.
 import { load_f16 } from "../half";
-import { IQ4_LEVELS } from "../tables";
+import { iq4Levels } from "../tables";
 
 /** 32 weights of 16 bytes of codes. Looked up one by one: a vector look-up would need `i8x16.swizzle`. */
 // @ts-ignore: decorator
@@ -8,8 +8,8 @@ import { IQ4_LEVELS } from "../tables";
 function store_levels(out: usize, codes: usize, scale: f32): void {
   for (let j: usize = 0; j < 16; j++) {
     const pair = <usize>load<u8>(codes + j);
-    store<f32>(out + (j << 2), scale * load<f32>(IQ4_LEVELS + ((pair & 15) << 2)));
-    store<f32>(out + (j << 2), scale * load<f32>(IQ4_LEVELS + ((pair >> 4) << 2)), 64);
+    store<f32>(out + (j << 2), scale * load<f32>(iq4Levels + ((pair & 15) << 2)));
+    store<f32>(out + (j << 2), scale * load<f32>(iq4Levels + ((pair >> 4) << 2)), 64);
   }
 }
 

@@ -1,7 +1,7 @@
 // Codes of a block for a given scale, and the weighted sums that the fits afterwards need. Sums run over four lanes
 // as in src/quants/lanes.ts. Codes are written as bytes, raised so that the lowest is 0.
 import { sum_f32x4 } from "../lanes";
-import { IQ4_NEAREST_CODES } from "../tables";
+import { iq4NearestCodes } from "../tables";
 import { level_places, levels_at, nearest_code } from "./scale-search";
 
 /** Of the last block: sum w l x, sum w l^2, sum w l. */
@@ -121,10 +121,10 @@ export function code_levels(x: usize, w: usize, count: i32, inverse: f32, codes:
     const weighted = f32x4.mul(v128.load(w), levels);
     xl = f32x4.add(xl, f32x4.mul(weighted, weights));
     l2 = f32x4.add(l2, f32x4.mul(weighted, levels));
-    store<u8>(codes, load<u8>(IQ4_NEAREST_CODES + (i32x4.extract_lane(places, 0) >> 2)));
-    store<u8>(codes, load<u8>(IQ4_NEAREST_CODES + (i32x4.extract_lane(places, 1) >> 2)), 1);
-    store<u8>(codes, load<u8>(IQ4_NEAREST_CODES + (i32x4.extract_lane(places, 2) >> 2)), 2);
-    store<u8>(codes, load<u8>(IQ4_NEAREST_CODES + (i32x4.extract_lane(places, 3) >> 2)), 3);
+    store<u8>(codes, load<u8>(iq4NearestCodes + (i32x4.extract_lane(places, 0) >> 2)));
+    store<u8>(codes, load<u8>(iq4NearestCodes + (i32x4.extract_lane(places, 1) >> 2)), 1);
+    store<u8>(codes, load<u8>(iq4NearestCodes + (i32x4.extract_lane(places, 2) >> 2)), 2);
+    store<u8>(codes, load<u8>(iq4NearestCodes + (i32x4.extract_lane(places, 3) >> 2)), 3);
   }
   sum_xl = sum_f32x4(xl);
   sum_l2 = sum_f32x4(l2);

@@ -7,7 +7,7 @@
 //     IQ3_S    f16 d; u8[64] points, low bits; u8[8] ninth bits of 8 points; u8[32] signs; u8[4]: two sub-scales each
 import { load_f16 } from "../half";
 import { f32_to_f16 } from "../half";
-import { IQ2_S_GRID, IQ2_XS_GRID, IQ2_XXS_GRID, IQ3_S_GRID, IQ3_XXS_GRID } from "../tables";
+import { iq2SGrid, iq2XsGrid, iq2XxsGrid, iq3SGrid, iq3XxsGrid } from "../tables";
 import { load_superblock, loadedEnergy, normalizer } from "./grid-load";
 import {
   cheapest_ranked,
@@ -38,27 +38,27 @@ let blockWeights: i32 = 32;
 let blocks: i32 = 8;
 
 export function encode_iq2_xxs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq2.use_grid(IQ2_XXS_GRID, 256);
+  iq2.use_grid(iq2XxsGrid, 256);
   encode(IQ2_XXS, 32, 66, source, importance, out, rows, columns, effort, scratch);
 }
 
 export function encode_iq2_xs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq2.use_grid(IQ2_XS_GRID, 512);
+  iq2.use_grid(iq2XsGrid, 512);
   encode(IQ2_XS, 16, 74, source, importance, out, rows, columns, effort, scratch);
 }
 
 export function encode_iq2_s(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq2.use_grid(IQ2_S_GRID, 1024);
+  iq2.use_grid(iq2SGrid, 1024);
   encode(IQ2_S, 16, 82, source, importance, out, rows, columns, effort, scratch);
 }
 
 export function encode_iq3_xxs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq3.use_grid(IQ3_XXS_GRID, 256);
+  iq3.use_grid(iq3XxsGrid, 256);
   encode(IQ3_XXS, 32, 98, source, importance, out, rows, columns, effort, scratch);
 }
 
 export function encode_iq3_s(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq3.use_grid(IQ3_S_GRID, 512);
+  iq3.use_grid(iq3SGrid, 512);
   encode(IQ3_S, 32, 110, source, importance, out, rows, columns, effort, scratch);
 }
 

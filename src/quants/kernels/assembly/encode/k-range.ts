@@ -1,6 +1,6 @@
 // Q2_K, Q4_K and Q5_K: superblocks whose blocks have an integer scale and minimum.
 // Reference: src/quants/k-range-encode.ts. Layouts: src/quants/k-quants.ts.
-import { FIVE_BIT_RANGES, FOUR_BIT_RANGES, K_SCALES, Q2_K_CANDIDATES, Q2_K_SCALES } from "../tables";
+import { fiveBitRanges, fourBitRanges, kScales, q2kCandidates, q2kScales } from "../tables";
 import { code_range, sum_l, sum_l2, sum_xl, weighted_square, weighted_sum } from "./blocks";
 import { normalize_importance } from "./importance";
 import { pack_quarter_nibbles, pack_two_bits } from "./pack";
@@ -263,7 +263,7 @@ export function encode_q2_k(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, effort, scratch, 84, 16, 3, Q2_K_CANDIDATES, 15, Q2_K_SCALES);
+  encode(source, importance, out, rows, columns, effort, scratch, 84, 16, 3, q2kCandidates, 15, q2kScales);
 }
 
 export function encode_q4_k(
@@ -275,7 +275,7 @@ export function encode_q4_k(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, effort, scratch, 144, 32, 15, FOUR_BIT_RANGES, 63, K_SCALES);
+  encode(source, importance, out, rows, columns, effort, scratch, 144, 32, 15, fourBitRanges, 63, kScales);
 }
 
 export function encode_q5_k(
@@ -287,5 +287,5 @@ export function encode_q5_k(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, effort, scratch, 176, 32, 31, FIVE_BIT_RANGES, 63, K_SCALES);
+  encode(source, importance, out, rows, columns, effort, scratch, 176, 32, 31, fiveBitRanges, 63, kScales);
 }

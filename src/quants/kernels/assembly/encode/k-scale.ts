@@ -1,11 +1,11 @@
 // Q3_K, Q6_K and IQ4_XS: superblocks whose blocks have an integer scale. Reference: src/quants/k-scale-encode.ts.
 // Layouts: src/quants/k-quants.ts, iq4.ts.
 import {
-  EIGHT_BIT_SCALES,
-  IQ4_CANDIDATES,
-  Q3_K_CANDIDATES,
-  Q6_K_CANDIDATES,
-  SIX_BIT_SCALES,
+  eightBitScales,
+  iq4Candidates,
+  q3kCandidates,
+  q6kCandidates,
+  sixBitScales,
 } from "../tables";
 import { code_levels, code_scaled, sum_l2, sum_xl, weighted_square } from "./blocks";
 import { normalize_importance } from "./importance";
@@ -265,7 +265,7 @@ export function encode_q3_k(
   scratch: usize,
 ): void {
   const steps = search_steps(effort);
-  const candidates = Q3_K_CANDIDATES;
+  const candidates = q3kCandidates;
   encode(
     source,
     importance,
@@ -282,7 +282,7 @@ export function encode_q3_k(
     steps,
     -32,
     31,
-    SIX_BIT_SCALES,
+    sixBitScales,
   );
 }
 
@@ -296,7 +296,7 @@ export function encode_q6_k(
   scratch: usize,
 ): void {
   const steps = effort == 2 ? 4 : 2;
-  const candidates = Q6_K_CANDIDATES;
+  const candidates = q6kCandidates;
   encode(
     source,
     importance,
@@ -313,7 +313,7 @@ export function encode_q6_k(
     steps,
     -128,
     127,
-    EIGHT_BIT_SCALES,
+    eightBitScales,
   );
 }
 
@@ -327,7 +327,7 @@ export function encode_iq4_xs(
   scratch: usize,
 ): void {
   const steps = search_steps(effort);
-  const candidates = IQ4_CANDIDATES;
+  const candidates = iq4Candidates;
   encode(
     source,
     importance,
@@ -344,6 +344,6 @@ export function encode_iq4_xs(
     steps,
     -32,
     31,
-    SIX_BIT_SCALES,
+    sixBitScales,
   );
 }

@@ -1,6 +1,6 @@
 // Q4_1 and Q5_1: blocks of 32 weights with an F16 scale and offset. Reference: src/quants/legacy-encode.ts.
 // Layouts: src/quants/legacy.ts.
-import { FIVE_BIT_RANGES, FOUR_BIT_RANGES } from "../tables";
+import { fiveBitRanges, fourBitRanges } from "../tables";
 import { code_range, sum_l, sum_l2, sum_xl, weighted_square } from "./blocks";
 import { normalize_importance } from "./importance";
 import { pack_fifth_bits, pack_nibbles } from "./pack";
@@ -31,7 +31,7 @@ function encode(
   const blocks = columns >> 5;
   const top: f32 = fifth ? 31 : 15;
   const bytes: usize = fifth ? 24 : 20;
-  const candidates = fifth ? FIVE_BIT_RANGES : FOUR_BIT_RANGES;
+  const candidates = fifth ? fiveBitRanges : fourBitRanges;
   normalize_importance(importance, columns, w);
   for (let row = 0; row < rows; row++, source += <usize>columns << 2) {
     load_row(source, columns, x);

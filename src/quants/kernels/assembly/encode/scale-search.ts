@@ -1,7 +1,7 @@
 // The search for the scale of a block, with a candidate in each lane, two steps of candidates at a time.
 // Reference: src/quants/scale-search.ts.
 import { max_f32x4 } from "../lanes";
-import { IQ4_NEAREST_LEVELS } from "../tables";
+import { iq4NearestLevels } from "../tables";
 
 /** Results of the last search. */
 export let found_scale: f32 = 0;
@@ -39,10 +39,10 @@ export function level_places(quotient: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function levels_at(places: v128): v128 {
-  let levels = v128.load32_zero(IQ4_NEAREST_LEVELS + i32x4.extract_lane(places, 0));
-  levels = v128.load32_lane(IQ4_NEAREST_LEVELS + i32x4.extract_lane(places, 1), levels, 1);
-  levels = v128.load32_lane(IQ4_NEAREST_LEVELS + i32x4.extract_lane(places, 2), levels, 2);
-  return v128.load32_lane(IQ4_NEAREST_LEVELS + i32x4.extract_lane(places, 3), levels, 3);
+  let levels = v128.load32_zero(iq4NearestLevels + i32x4.extract_lane(places, 0));
+  levels = v128.load32_lane(iq4NearestLevels + i32x4.extract_lane(places, 1), levels, 1);
+  levels = v128.load32_lane(iq4NearestLevels + i32x4.extract_lane(places, 2), levels, 2);
+  return v128.load32_lane(iq4NearestLevels + i32x4.extract_lane(places, 3), levels, 3);
 }
 
 // @ts-ignore: decorator

@@ -1,6 +1,6 @@
 // Q4_0, Q5_0 and IQ4_NL: blocks of 32 weights with an F16 scale of their own. Reference: src/quants/legacy-encode.ts.
 // Layouts: src/quants/legacy.ts, iq4.ts.
-import { IQ4_CANDIDATES, Q4_0_CANDIDATES, Q5_0_CANDIDATES } from "../tables";
+import { iq4Candidates, q4_0Candidates, q5_0Candidates } from "../tables";
 import { code_levels, code_scaled, sum_l2, sum_xl, weighted_square } from "./blocks";
 import { normalize_importance } from "./importance";
 import { pack_fifth_bits, pack_nibbles } from "./pack";
@@ -73,7 +73,7 @@ export function encode_q4_0(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, effort, scratch, Q4_0_CANDIDATES, false, false);
+  encode(source, importance, out, rows, columns, effort, scratch, q4_0Candidates, false, false);
 }
 
 export function encode_q5_0(
@@ -85,7 +85,7 @@ export function encode_q5_0(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, effort, scratch, Q5_0_CANDIDATES, true, false);
+  encode(source, importance, out, rows, columns, effort, scratch, q5_0Candidates, true, false);
 }
 
 export function encode_iq4_nl(
@@ -97,5 +97,5 @@ export function encode_iq4_nl(
   effort: i32,
   scratch: usize,
 ): void {
-  encode(source, importance, out, rows, columns, effort, scratch, IQ4_CANDIDATES, false, true);
+  encode(source, importance, out, rows, columns, effort, scratch, iq4Candidates, false, true);
 }
