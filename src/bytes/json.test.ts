@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type JsonValue, parseJson, readJson } from "./json.js";
+import { type JsonValue, parseJson, parsePlainJson, readJson } from "./json.js";
 import { MemorySource } from "./source.js";
 
 /** The value as `JSON.parse` gives it. */
@@ -104,6 +104,44 @@ test("names that mean something to JavaScript are names like others", () => {
   assert.ok(value instanceof Map);
   assert.deepEqual([...value.keys()], ["__proto__", "constructor"]);
   assert.equal(({} as Record<string, unknown>).polluted, undefined);
+});
+
+test("plain objects have their own names and nothing else, and are the same document", () => {
+  const value = parsePlainJson('{"__proto__":{"polluted":1},"toString":[{"a":null}],"1":true}', "x");
+  assert.ok(typeof value === "object" && value !== null && !Array.isArray(value));
+  assert.equal(Object.getPrototypeOf(value), null);
+  assert.deepEqual(Object.keys(value).sort(), ["1", "__proto__", "toString"]);
+  assert.equal(({} as Record<string, unknown>).polluted, undefined);
+  fc.assert(
+    fc.property(fc.jsonValue({ stringUnit: "grapheme-ascii" }), (json) => {
+      const text = JSON.stringify(json);
+      assert.deepEqual(JSON.parse(JSON.stringify(parsePlainJson(text, "x"))), JSON.parse(text));
+    }),
+  );
+  assert.throws(() => parsePlainJson('{"a":1,"a":1}', "x"), /"a" stands twice in one object/);
+});
+
+/** Documents of 98 MB, as large as a safetensors header may be, of the smallest parts that there are. */
+for (const part of ["{}", '{"":0}', "[]", "0", '""', "[[]]"]) {
+  test(`98 MB of ${part} are refused before they take much memory`, () => {
+    const count = Math.floor(98_000_000 / (part.length + 1));
+    const text = `[${`${part},`.repeat(count)}${part}]`;
+    for (const parse of [parseJson, parsePlainJson]) {
+      assert.throws(() => parse(text, "x"), {
+        name: "MalformedInputError",
+        message:
+          /^x: is not valid JSON at character \d+: more than \d+ (values|objects), which no file of this kind has/,
+      });
+    }
+  });
+}
+
+test("a name of 98 MB that stands twice is not repeated", () => {
+  const name = "a".repeat(49_000_000);
+  assert.throws(
+    () => parseJson(`{"${name}":1,"${name}":2}`, "x"),
+    (error: Error) => error.message.length < 300,
+  );
 });
 
 test("a file that is too long or not UTF-8 is refused", async () => {

@@ -1,17 +1,37 @@
 /**
  * Strict JSON (RFC 8259) for files that come from strangers. Unlike `JSON.parse` it refuses a name that stands
- * twice in an object (which of the two counts differs between readers) and gives objects as `Map`, so that no
- * name of the file can meet a property of ours.
+ * twice in an object (which of the two counts differs between readers), bounds what a document can take in memory,
+ * and gives objects on which no name of the file can meet a property of ours: as `Map` where the names are the
+ * file's own (tensors, tokens), as plain objects without a prototype for schemas (`typed-json.ts`).
  */
 import { MalformedInputError } from "../errors.js";
+import { quoted } from "./quoted.js";
 import type { ByteSource } from "./source.js";
 
 export type JsonValue = null | boolean | number | string | JsonArray | JsonObject;
 export type JsonArray = readonly JsonValue[];
 export type JsonObject = ReadonlyMap<string, JsonValue>;
 
+/** JSON with objects that have their own names and no others. */
+export type PlainJson = null | boolean | number | string | readonly PlainJson[] | PlainObject;
+export interface PlainObject {
+  readonly [name: string]: PlainJson;
+}
+
 /** Deepest nesting accepted. Model files need about ten levels; more would only serve to exhaust the stack. */
 const maxDepth = 64;
+
+/**
+ * Most values in a document, and most of them objects. The largest real files, tokenizers with half a million merges
+ * written as pairs, have two million values; safetensors headers have an object for each tensor, at most some hundred
+ * thousand. An object takes up to 300 bytes of memory whatever it has in the file, so that without a limit 100 MB of
+ * them would take many gigabytes.
+ */
+const mostValues = 2 ** 22;
+const mostObjects = 2 ** 19;
+
+/** Most values of a document with a schema, whose validation takes more memory than the values: real ones have a tenth. */
+const mostPlainValues = 2 ** 20;
 
 /** Whether a JSON value is an object. */
 export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
@@ -25,10 +45,24 @@ export function isJsonArray(value: JsonValue | undefined): value is JsonArray {
 
 /**
  * Parses `text`. `name` is what the text is called in messages. Throws a MalformedInputError that gives the
- * place if the text is not JSON, repeats a name, nests too deeply or has a number beyond float64.
+ * place if the text is not JSON, repeats a name, nests too deeply, has too many values or a number beyond float64.
  */
 export function parseJson(text: string, name: string): JsonValue {
-  return new Parser(text, name).document();
+  return new Parser<JsonValue>(text, name, mostValues, (entries) => entries).document();
+}
+
+/** Like `parseJson`, with objects that have no prototype; fewer values are accepted. */
+export function parsePlainJson(text: string, name: string): PlainJson {
+  return new Parser<PlainJson>(text, name, mostPlainValues, plainObject).document();
+}
+
+/** Without a prototype a name like `__proto__` is one like any other. */
+function plainObject(entries: ReadonlyMap<string, PlainJson>): PlainObject {
+  const object: Record<string, PlainJson> = Object.create(null);
+  for (const [name, value] of entries) {
+    object[name] = value;
+  }
+  return object;
 }
 
 /**
@@ -65,18 +99,31 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
   }
 }
 
-class Parser {
-  #position = 0;
+/** What every kind of value can be, beside objects. */
+type Literal = null | boolean | number | string;
 
+class Parser<Value> {
   readonly #text: string;
   readonly #name: string;
+  readonly #mostValues: number;
+  readonly #objectOf: (entries: ReadonlyMap<string, Value>) => Value;
+  #position = 0;
+  #values = 0;
+  #objects = 0;
 
-  constructor(text: string, name: string) {
+  constructor(
+    text: string,
+    name: string,
+    mostValues: number,
+    objectOf: (entries: ReadonlyMap<string, Value>) => Value,
+  ) {
     this.#text = text;
     this.#name = name;
+    this.#mostValues = mostValues;
+    this.#objectOf = objectOf;
   }
 
-  document(): JsonValue {
+  document(): Value {
     const value = this.#value(0);
     this.#skipSpace();
     if (this.#position < this.#text.length) {
@@ -85,29 +132,32 @@ class Parser {
     return value;
   }
 
-  #value(depth: number): JsonValue {
+  #value(depth: number): Value {
     if (depth > maxDepth) {
       this.#fail(`nested deeper than ${maxDepth} levels`);
     }
+    if (++this.#values > this.#mostValues) {
+      this.#fail(`more than ${this.#mostValues} values, which no file of this kind has`);
+    }
     this.#skipSpace();
     const start = this.#text[this.#position];
-    if (start === '"') {
-      return this.#string();
-    }
     if (start === "{") {
       return this.#object(depth);
     }
     if (start === "[") {
-      return this.#array(depth);
+      return this.#array(depth) as Value;
     }
-    return this.#literal();
+    return (start === '"' ? this.#string() : this.#literal()) as Value;
   }
 
-  #object(depth: number): JsonObject {
-    const entries = new Map<string, JsonValue>();
+  #object(depth: number): Value {
+    if (++this.#objects > mostObjects) {
+      this.#fail(`more than ${mostObjects} objects, which no file of this kind has`);
+    }
+    const entries = new Map<string, Value>();
     this.#position++;
     if (this.#next("}")) {
-      return entries;
+      return this.#objectOf(entries);
     }
     do {
       this.#skipSpace();
@@ -116,7 +166,7 @@ class Parser {
       }
       const key = this.#string();
       if (entries.has(key)) {
-        this.#fail(`${JSON.stringify(key)} stands twice in one object`);
+        this.#fail(`${quoted(key)} stands twice in one object`);
       }
       if (!this.#next(":")) {
         this.#fail('":" was expected');
@@ -126,11 +176,11 @@ class Parser {
     if (!this.#next("}")) {
       this.#fail('"," or "}" was expected');
     }
-    return entries;
+    return this.#objectOf(entries);
   }
 
-  #array(depth: number): JsonArray {
-    const items: JsonValue[] = [];
+  #array(depth: number): readonly Value[] {
+    const items: Value[] = [];
     this.#position++;
     if (this.#next("]")) {
       return items;
@@ -178,7 +228,7 @@ class Parser {
     }
   }
 
-  #literal(): JsonValue {
+  #literal(): Literal {
     const word = this.#match(/true|false|null/y);
     if (word !== undefined) {
       return word === "null" ? null : word === "true";

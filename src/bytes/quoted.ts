@@ -5,7 +5,7 @@ const longestShown = 100;
 export function quoted(name: string): string {
   const shown = name.length > longestShown ? `${name.slice(0, longestShown)}...` : name;
   const visible = shown.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}]/gu,
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
   );
   return `"${visible}"`;
