@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MalformedInputError } from "../errors.js";
+import type { MetadataValue } from "../gguf/metadata.js";
 import { plainMetadata } from "../testing/gguf-file.js";
 import { referenceMetadata } from "../testing/reference-geometry.js";
 import { Architecture } from "./architecture.js";
@@ -70,4 +71,39 @@ test("a missing fact is an error only when it is asked for, and names its key", 
   assert.throws(() => facts.heads(), /qwen3moe.attention.head_count/);
   assert.throws(() => facts.vocabularySize, /qwen3moe.vocab_size/);
   assert.throws(() => new Architecture(new Map()).name, /general.architecture/);
+});
+
+test("facts that no model has are refused where they are read, for one layer as for all", () => {
+  const absurd: readonly [key: string, value: number | number[], read: (facts: Architecture) => unknown][] = [
+    ["block_count", 1e9, (facts) => facts.layers],
+    ["nextn_predict_layers", 1e9, (facts) => facts.nextnLayers],
+    ["leading_dense_block_count", 1e9, (facts) => facts.leadingDenseLayers],
+    ["context_length", 2e9, (facts) => facts.contextLength],
+    ["expert_count", 1e9, (facts) => facts.experts],
+    ["expert_shared_count", 1e9, (facts) => facts.sharedExperts],
+    ["embedding_length", 1e9, (facts) => facts.embeddingLength],
+    ["feed_forward_length", 1e9, (facts) => facts.feedForwardLength()],
+    ["feed_forward_length", [1, 1e9], (facts) => facts.feedForwardLength(1)],
+    ["expert_feed_forward_length", [1e9], (facts) => facts.expertFeedForwardLength()],
+    ["attention.head_count", 1e9, (facts) => facts.heads()],
+    ["attention.head_count_kv", [1, 1e9], (facts) => facts.keyValueHeads(1)],
+    ["attention.key_length", 1e9, (facts) => facts.keyLength],
+    ["attention.value_length", 1e9, (facts) => facts.valueLength],
+    ["vocab_size", 1e9, (facts) => facts.vocabularySize],
+    ["attention.sliding_window", Number.NaN, (facts) => facts.number("attention.sliding_window")],
+  ];
+  for (const [key, value, read] of absurd) {
+    const type = Number.isNaN(value) ? ("float32" as const) : ("uint32" as const);
+    const facts = new Architecture(
+      new Map<string, MetadataValue>([
+        ["general.architecture", { type: "string", value: "llama" }],
+        [`llama.${key}`, Array.isArray(value) ? { type: "array", itemType: type, value } : { type, value }],
+      ]),
+    );
+    assert.throws(
+      () => read(facts),
+      (error: Error) => error instanceof MalformedInputError && error.message.includes(`"llama.${key}" is `),
+      key,
+    );
+  }
 });

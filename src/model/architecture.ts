@@ -3,8 +3,25 @@
  * fine until somebody needs it. Keys: llama.cpp `src/llama-arch.cpp` (LLM_KV_NAMES); defaults:
  * `llama_model_base::load_hparams` in `src/llama-model.cpp`.
  */
+import { quoted } from "../bytes/quoted.js";
 import { MalformedInputError } from "../errors.js";
 import { type Metadata, metadataNumber, metadataString } from "../gguf/metadata.js";
+
+/**
+ * What is refused: far above any model's facts (llama.cpp has room for 512 layers, the longest context is 10 million
+ * tokens), and low enough that what is computed of them, and what llama.cpp is asked about them, comes to an end.
+ */
+const most = {
+  layers: 2 ** 12,
+  context: 2 ** 25,
+  experts: 2 ** 16,
+  heads: 2 ** 16,
+  width: 2 ** 24,
+  vocabulary: 2 ** 24,
+};
+
+/** Other whole numbers, such as windows of attention. */
+const mostOfOthers = 2 ** 32;
 
 export class Architecture {
   readonly #metadata: Metadata;
@@ -24,22 +41,22 @@ export class Architecture {
 
   /** All layers, those for multi-token prediction included. */
   get layers(): number {
-    return this.#required("block_count", "the number of layers");
+    return this.#required("block_count", "the number of layers", most.layers);
   }
 
   /** Layers at the end that predict further tokens (MTP). */
   get nextnLayers(): number {
-    return this.#optional("nextn_predict_layers") ?? 0;
+    return this.#optional("nextn_predict_layers", most.layers) ?? 0;
   }
 
   /** Leading layers whose feed-forward part has no experts. */
   get leadingDenseLayers(): number {
-    return this.#optional("leading_dense_block_count") ?? 0;
+    return this.#optional("leading_dense_block_count", most.layers) ?? 0;
   }
 
   /** Routed experts per layer; 0 for a dense model. */
   get experts(): number {
-    return this.#optional("expert_count") ?? 0;
+    return this.#optional("expert_count", most.experts) ?? 0;
   }
 
   /** Routed experts that see a token. */
@@ -47,43 +64,46 @@ export class Architecture {
     if (this.experts === 0) {
       return 0;
     }
-    return this.#perLayer("expert_used_count", 0) ?? this.#fail("expert_used_count", "experts per token");
+    return (
+      this.#perLayer("expert_used_count", 0, most.experts) ??
+      this.#fail("expert_used_count", "experts per token")
+    );
   }
 
   /** Experts that see every token. */
   get sharedExperts(): number {
-    return this.#optional("expert_shared_count") ?? 0;
+    return this.#optional("expert_shared_count", most.experts) ?? 0;
   }
 
   /** Width of the residual stream. */
   get embeddingLength(): number {
-    return this.#required("embedding_length", "the embedding width");
+    return this.#required("embedding_length", "the embedding width", most.width);
   }
 
   /** Width of the dense feed-forward part of a layer. */
   feedForwardLength(layer = 0): number {
     return (
-      this.#perLayer("feed_forward_length", layer) ??
+      this.#perLayer("feed_forward_length", layer, most.width) ??
       this.#fail("feed_forward_length", "the feed-forward width")
     );
   }
 
   /** Width of a routed expert; models without their own key use the feed-forward width. */
   expertFeedForwardLength(layer = 0): number {
-    return this.#perLayer("expert_feed_forward_length", layer) ?? this.feedForwardLength(layer);
+    return this.#perLayer("expert_feed_forward_length", layer, most.width) ?? this.feedForwardLength(layer);
   }
 
   /** Query heads of a layer; 0 where a layer has no attention. */
   heads(layer = 0): number {
     return (
-      this.#perLayer("attention.head_count", layer) ??
+      this.#perLayer("attention.head_count", layer, most.heads) ??
       this.#fail("attention.head_count", "the number of attention heads")
     );
   }
 
   /** Key and value heads of a layer; as many as query heads if the file does not say. */
   keyValueHeads(layer = 0): number {
-    return this.#perLayer("attention.head_count_kv", layer) ?? this.heads(layer);
+    return this.#perLayer("attention.head_count_kv", layer, most.heads) ?? this.heads(layer);
   }
 
   /**
@@ -105,23 +125,29 @@ export class Architecture {
 
   /** Width of a key head. */
   get keyLength(): number {
-    return this.#optional("attention.key_length") ?? Math.floor(this.embeddingLength / this.heads());
+    return (
+      this.#optional("attention.key_length", most.width) ?? Math.floor(this.embeddingLength / this.heads())
+    );
   }
 
   /** Width of a value head. */
   get valueLength(): number {
-    return this.#optional("attention.value_length") ?? Math.floor(this.embeddingLength / this.heads());
+    return (
+      this.#optional("attention.value_length", most.width) ?? Math.floor(this.embeddingLength / this.heads())
+    );
   }
 
   /** Longest context the model was trained for. */
   get contextLength(): number {
-    return this.#required("context_length", "the context length");
+    return this.#required("context_length", "the context length", most.context);
   }
 
   /** Tokens in the vocabulary. */
   get vocabularySize(): number {
     const tokens = this.#metadata.get("tokenizer.ggml.tokens");
-    const size = this.#optional("vocab_size") ?? (tokens?.type === "array" ? tokens.value.length : undefined);
+    const size =
+      this.#optional("vocab_size", most.vocabulary) ??
+      (tokens?.type === "array" ? tokens.value.length : undefined);
     return size ?? this.#fail("vocab_size", "the vocabulary's size");
   }
 
@@ -147,30 +173,38 @@ export class Architecture {
     return `${this.name}.${key}`;
   }
 
-  #optional(key: string): number | undefined {
-    return metadataNumber(this.#metadata, this.#key(key));
+  #optional(key: string, highest: number = mostOfOthers): number | undefined {
+    const value = metadataNumber(this.#metadata, this.#key(key));
+    return value === undefined ? undefined : this.#bounded(key, value, highest);
   }
 
-  #required(key: string, meaning: string): number {
-    return this.#optional(key) ?? this.#fail(key, meaning);
+  #required(key: string, meaning: string, highest: number): number {
+    return this.#optional(key, highest) ?? this.#fail(key, meaning);
   }
 
   /** A value that is one number for all layers, or an array with one per layer. */
-  #perLayer(key: string, layer: number): number | undefined {
+  #perLayer(key: string, layer: number, highest: number = mostOfOthers): number | undefined {
     const entry = this.#metadata.get(this.#key(key));
     if (entry === undefined) {
       return undefined;
     }
     const value = entry.type === "array" ? entry.value[layer] : entry.value;
-    if (typeof value === "number") {
-      return value;
-    }
-    if (typeof value === "bigint" || typeof value === "boolean") {
-      return Number(value);
+    if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean") {
+      return this.#bounded(key, Number(value), highest);
     }
     throw new MalformedInputError(
-      `metadata key "${this.#key(key)}" has no number for layer ${layer}; the file is damaged or was written by another tool.`,
+      `metadata key ${quoted(this.#key(key))} has no number for layer ${layer}; the file is damaged or was written by another tool.`,
       { key: this.#key(key), layer },
+    );
+  }
+
+  #bounded(key: string, value: number, highest: number): number {
+    if (Math.abs(value) <= highest) {
+      return value;
+    }
+    throw new MalformedInputError(
+      `metadata key ${quoted(this.#key(key))} is ${value}, but no model has more than ${highest}; the file is damaged or hostile.`,
+      { key: this.#key(key), found: value, most: highest },
     );
   }
 
