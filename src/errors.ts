@@ -6,6 +6,9 @@
 /** Machine-readable facts about an error, printed with `--json`. */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | undefined>>;
 
+/** Longest message, and longest text among its details: a name in it may be a stranger's, of any length. */
+const longestText = 4000;
+
 /** Base of all errors that Lopsided raises on purpose. */
 export abstract class LopsidedError extends Error {
   /** Short, stable name of the kind, for `--json`. */
@@ -15,10 +18,21 @@ export abstract class LopsidedError extends Error {
   readonly details: ErrorDetails;
 
   constructor(message: string, details: ErrorDetails = {}, options?: ErrorOptions) {
-    super(message, options);
+    super(shortened(message), options);
     this.name = new.target.name;
-    this.details = details;
+    this.details = Object.fromEntries(
+      Object.entries(details).map(([name, value]) => [
+        name,
+        typeof value === "string" ? shortened(value) : value,
+      ]),
+    );
   }
+}
+
+/** Beginning and end of a text that is too long: the end of a message says what to do. */
+function shortened(text: string): string {
+  const half = longestText / 2;
+  return text.length <= longestText ? text : `${text.slice(0, half)} [...] ${text.slice(-half)}`;
 }
 
 /** The input file is damaged or not what it claims to be: another file is needed. */

@@ -10,6 +10,7 @@ import { notNegative, wholeNumber } from "./arguments.js";
 import { readMessages } from "./chat-input.js";
 import { addGeneratorOptions, type GeneratorFlags, generatorOptions } from "./generator-options.js";
 import { type CommandContext, runCommand } from "./run.js";
+import { printableText } from "./terminal.js";
 
 interface Flags extends GeneratorFlags {
   systemPrompt?: string;
@@ -91,7 +92,7 @@ async function talk(conversation: Conversation, context: CommandContext): Promis
   lines.on("SIGINT", () => process.emit("SIGINT"));
   context.signal.addEventListener("abort", () => lines.close(), { once: true });
   if (stdin.isTTY) {
-    context.say(helpText);
+    sayHelp(context);
   }
   for await (const message of readMessages(lines, (continues) => prompt(lines, continues))) {
     if (context.signal.aborted || message === "/exit") {
@@ -100,12 +101,18 @@ async function talk(conversation: Conversation, context: CommandContext): Promis
     if (message === "/reset") {
       conversation.reset();
     } else if (message === "/help") {
-      context.say(helpText);
+      sayHelp(context);
     } else {
       await answer(conversation, message, context);
     }
   }
   lines.close();
+}
+
+function sayHelp({ say }: CommandContext): void {
+  for (const line of helpText.split("\n")) {
+    say(line);
+  }
 }
 
 function prompt(lines: Interface, continues: boolean): void {
@@ -125,7 +132,7 @@ async function answer(conversation: Conversation, message: string, context: Comm
   try {
     const completion = await conversation.say(message, {
       signal: stop.signal,
-      onText: (text) => process.stdout.write(printable(text)),
+      onText: (text) => process.stdout.write(printableText(text)),
     });
     process.stdout.write("\n");
     context.say(completion ? summary(completion) : "(stopped)");
@@ -135,16 +142,12 @@ async function answer(conversation: Conversation, message: string, context: Comm
       throw error;
     }
     if (!context.signal.aborted) {
-      context.say(`${error.message}\n(/reset begins a new conversation)`);
+      context.say(error.message);
+      context.say("(/reset begins a new conversation)");
     }
   } finally {
     context.onInterrupt(undefined);
   }
-}
-
-/** Without control characters, with which a text could take over the terminal. */
-function printable(text: string): string {
-  return text.replace(/(?![\n\t])\p{Cc}/gu, "");
 }
 
 function summary({ completionTokens, generationMs, finishReason }: Completion): string {

@@ -4,6 +4,7 @@ import { formatBytes } from "../units.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { type CommandContext, type CommandResult, runCommand } from "./run.js";
 import { formatTable } from "./table.js";
+import { printableLine } from "./terminal.js";
 
 interface Flags {
   json?: boolean;
@@ -26,7 +27,7 @@ export function addInspect(program: Command): void {
 async function run(model: string, flags: Flags, _context: CommandContext): Promise<CommandResult> {
   const result = await inspect(model);
   const lines = [
-    `${result.model}: ${result.architecture}${result.name ? `, ${result.name}` : ""}`,
+    printableLine(`${result.model}: ${result.architecture}${result.name ? `, ${result.name}` : ""}`),
     `${sizeLine(result)}; file ${formatBytes(result.bytes)}`,
     "",
     rolesTable(result),

@@ -1,6 +1,10 @@
 import { SingleBar } from "cli-progress";
 import type { OnProgress, Progress } from "../progress.js";
 import { formatCount, formatDuration } from "../units.js";
+import { printableLine } from "./terminal.js";
+
+/** More of a name does not fit beside the bar. */
+const longestDetail = 100;
 
 /** A progress bar on the terminal; nothing at all when stderr is a pipe or a file. */
 export class ProgressBar {
@@ -22,7 +26,7 @@ export class ProgressBar {
     this.#bar?.update(progress.done, {
       rate: `${formatCount(rate)} ${progress.unit}/s`,
       left: secondsLeft === undefined ? "" : formatDuration(Math.round(secondsLeft)),
-      detail: progress.detail ?? "",
+      detail: printableLine(progress.detail ?? "", longestDetail),
     });
   };
 

@@ -1,6 +1,7 @@
 import { InternalError, LopsidedError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import { ProgressBar } from "./progress.js";
+import { printableJson, printableLine, printableText } from "./terminal.js";
 
 /** What a command gets to work with. */
 export interface CommandContext {
@@ -46,7 +47,7 @@ export async function runCommand(
   const bar = new ProgressBar();
   const say = (line: string) => {
     bar.stop();
-    process.stderr.write(`${line}\n`);
+    process.stderr.write(`${printableLine(line)}\n`);
   };
   const onInterrupt: CommandContext["onInterrupt"] = (next) => {
     handler = next;
@@ -54,7 +55,7 @@ export async function runCommand(
   let isPrinted = false;
   const print = (result: CommandResult) => {
     bar.stop();
-    process.stdout.write(options.json ? `${JSON.stringify(result.json)}\n` : `${result.text}\n`);
+    process.stdout.write(`${options.json ? printableJson(result.json) : printableText(result.text)}\n`);
     isPrinted = true;
   };
   try {
@@ -77,13 +78,13 @@ function fail(error: unknown, json: boolean): void {
   const problem = known
     ? error
     : new InternalError(`unexpected failure: ${error instanceof Error ? error.message : String(error)}`);
-  process.stderr.write(`lopsided: ${problem.message}\n`);
+  process.stderr.write(`lopsided: ${printableLine(problem.message)}\n`);
   if (!known && error instanceof Error) {
-    process.stderr.write(`${error.stack}\n`);
+    process.stderr.write(`${printableText(error.stack ?? "")}\n`);
   }
   if (json) {
     const { kind, message, details } = problem;
-    process.stdout.write(`${JSON.stringify({ error: { kind, message, ...details } })}\n`);
+    process.stdout.write(`${printableJson({ error: { kind, message, ...details } })}\n`);
   }
   process.exitCode = problem.exitCode;
 }

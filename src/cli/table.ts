@@ -1,4 +1,9 @@
+/** Tables of results for people. */
 import Table from "cli-table3";
+import { printableLine } from "./terminal.js";
+
+/** Longest cell: names of tensors have up to 64 bytes, file names 255. */
+const longestCell = 260;
 
 const noBorders = Object.fromEntries(
   ["top", "bottom", "left", "right", "mid"]
@@ -18,7 +23,7 @@ export function formatTable(
     colAligns: head.map((_, column) => (right.includes(column) ? "right" : "left")),
     head: [...head],
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(...rows.map((row) => row.map((cell) => printableLine(cell, longestCell))));
   return table
     .toString()
     .split("\n")
