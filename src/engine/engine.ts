@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
 import { crashError } from "./crash.js";
+import { engineEnvironment } from "./environment.js";
 import type { Job } from "./job.js";
 import type { LogLine } from "./log.js";
 import { deserializeError, parseErrorLine, type ToChild, type ToParent } from "./messages.js";
@@ -188,8 +189,7 @@ export class Engine {
       execArgv: [],
       serialization: "advanced",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
-      // Without this a failed assertion starts a debugger to print a trace.
-      env: { ...process.env, GGML_NO_BACKTRACE: "1" },
+      env: engineEnvironment(),
     });
     this.#child = child;
     this.#step = "starting llama.cpp";

@@ -1,5 +1,6 @@
 /** Jobs with which the tests of the engine provoke what must not happen. */
 
+import { readFileSync } from "node:fs";
 import { defineJob, type JobHost } from "../engine/job.js";
 import { UsageError } from "../errors.js";
 
@@ -22,6 +23,16 @@ export const decodeForever = defineJob(
       context.decode([{ sequence: 0, position: 0, tokens: count === 0 ? [1] : tokens, logitsFrom: 0 }]);
     }
   },
+);
+
+/** Everything that this process was given of an environment: as Node.js and as native code see it. */
+export const readEnvironment = defineJob(
+  import.meta.url,
+  "readEnvironment",
+  (_: Params): { readonly variables: NodeJS.ProcessEnv; readonly memory: string } => ({
+    variables: { ...process.env },
+    memory: process.platform === "linux" ? readFileSync("/proc/self/environ", "utf8") : "",
+  }),
 );
 
 /** Never returns and never looks at a cancellation. */
