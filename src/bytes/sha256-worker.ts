@@ -1,10 +1,8 @@
-/** A thread that computes the SHA-256 of one file, whose path is its `workerData`. See hash.ts. */
+/** A thread that computes the SHA-256 of one file, whose path is its `workerData`. See `sha256.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
-import { type SerializedError, serializeError } from "../serialized-error.js";
-import { sha256Of } from "./sha256.js";
+import { serializeError } from "../serialized-error.js";
+import { type HashReply, sha256Of } from "./hash-source.js";
 import { FileSource } from "./source.js";
-
-export type HashReply = { readonly sha256: string } | { readonly error: SerializedError };
 
 async function hash(path: string): Promise<HashReply> {
   try {

@@ -1,12 +1,9 @@
-import { createHash } from "node:crypto";
+/** SHA-256 of files, computed beside other work, and of sources as they are read. */
 import { Worker } from "node:worker_threads";
 import { CancelledError, InternalError } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
-import type { HashReply } from "./sha256-worker.js";
+import { type HashReply, sha256Of } from "./hash-source.js";
 import { type ByteSource, FileSource } from "./source.js";
-
-/** Bytes read at a time: large enough for the disk, small enough for others to get their turn in between. */
-const pieceBytes = 1 << 20;
 
 /**
  * Files from this size on are hashed in a thread of their own. Otherwise hashing a model would be most of what the
@@ -43,18 +40,6 @@ export function beginChecksum(source: ByteSource, signal?: AbortSignal): () => P
   const hashing = sha256OfFile(source.name, signal);
   hashing.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
   return () => hashing;
-}
-
-/** SHA-256 of all of a source, computed here. */
-export async function sha256Of(source: FileSource, signal?: AbortSignal): Promise<string> {
-  const hash = createHash("sha256");
-  for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
-    if (signal?.aborted) {
-      throw new CancelledError("stopped");
-    }
-    hash.update(await source.read(offset, Math.min(pieceBytes, source.byteLength - offset)));
-  }
-  return hash.digest("hex");
 }
 
 async function sha256InThread(path: string, signal: AbortSignal | undefined): Promise<string> {

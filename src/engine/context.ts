@@ -3,8 +3,8 @@ import { CancelledError, EnvironmentError, InternalError, UsageError } from "../
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { BatchBuffers, type SequenceTokens } from "./batch.js";
 import { contextFailure, explain } from "./failures.js";
+import type { LoadedModel } from "./loaded-model.js";
 import { type MemoryUse, parseMemoryUse, parsePlannedMemoryUse } from "./memory-use.js";
-import type { Model } from "./model.js";
 import { type Address, C, registerCallback } from "./native.js";
 import { type Observer, Observers } from "./observer.js";
 import { defaultThreads } from "./threads.js";
@@ -54,7 +54,7 @@ export interface ContextOptions {
 
 /** Decodes batches of several sequences. Release it with `close`. */
 export class ModelContext {
-  readonly model: Model;
+  readonly model: LoadedModel;
   /** Tokens that each sequence may have; llama.cpp rounds up to a multiple of 256. */
   readonly contextLength: number;
   readonly batchSize: number;
@@ -68,7 +68,7 @@ export class ModelContext {
   #logitsRows = 0;
 
   /** Use `Model.createContext`. */
-  constructor(model: Model, modelAddress: Address, options: ContextOptions, onClose: () => void) {
+  constructor(model: LoadedModel, modelAddress: Address, options: ContextOptions, onClose: () => void) {
     const { native, ffi, log, memory, space } = model.library;
     const sequences = options.sequences ?? 1;
     checkContextLength(model, options);
@@ -259,7 +259,10 @@ export class ModelContext {
   }
 }
 
-function checkContextLength(model: Model, { contextLength, sequences = 1, beyondTraining }: ContextOptions) {
+function checkContextLength(
+  model: LoadedModel,
+  { contextLength, sequences = 1, beyondTraining }: ContextOptions,
+) {
   const trained = model.facts.trainedContextLength;
   const most = model.library.native.llama_max_parallel_sequences();
   if (!Number.isInteger(contextLength) || contextLength < 1) {

@@ -3,7 +3,8 @@
  * are stored as codes. These loops run over positions x vocabulary values, 39 million in a chunk of Qwen3, so the
  * exponential is our own: Math.exp takes three times as long as everything else together.
  */
-import { loadReducer, type RowComparison, type RowScore } from "../reduce/reducer.js";
+import { loadReducer } from "../reduce/load.js";
+import type { RowComparison, RowScore } from "../reduce/reducer.js";
 
 const stepsPerOctave = 16;
 const lowestStep = -4000;

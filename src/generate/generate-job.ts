@@ -9,7 +9,8 @@ import { Answer } from "./answer.js";
 import { Embedder, type Pooling } from "./embedder.js";
 import { Outbox } from "./outbox.js";
 import { promptTokens } from "./prompt.js";
-import type { GenerateEvent, GenerateMessage, GenerateRequest } from "./request.js";
+import type { GenerateEvent, GenerateMessage } from "./protocol.js";
+import type { GenerateRequest } from "./request.js";
 import { Scheduler } from "./scheduler.js";
 import { type Vocabulary, vocabularyOf } from "./vocabulary.js";
 

@@ -12,13 +12,12 @@ import { deserializeError } from "../serialized-error.js";
 import type { Pooling } from "./embedder.js";
 import { generateJob } from "./generate-job.js";
 import { unpackPieces } from "./packed-pieces.js";
+import type { GenerateEvent, GenerateMessage } from "./protocol.js";
 import type {
   AnswerPiece,
   AnswerStart,
   Completion,
   Embedding,
-  GenerateEvent,
-  GenerateMessage,
   GenerateRequest,
   TokenLogprob,
 } from "./request.js";

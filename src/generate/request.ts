@@ -1,6 +1,4 @@
 /** What is asked of a model that writes, and what it answers: the types that both processes know. */
-import type { SerializedError } from "../serialized-error.js";
-import type { PackedPieces } from "./packed-pieces.js";
 import type { SamplingOptions } from "./sampler.js";
 
 /** A text to go on with. */
@@ -81,19 +79,3 @@ export interface Embedding {
   readonly vector: Float32Array;
   readonly tokens: number;
 }
-
-/** What the parent sends to the job. */
-export type GenerateMessage =
-  | { readonly type: "generate"; readonly id: number; readonly request: GenerateRequest }
-  | { readonly type: "embed"; readonly id: number; readonly input: string | readonly number[] }
-  | { readonly type: "cancel"; readonly id: number }
-  | { readonly type: "close" };
-
-/** What the job tells the parent. */
-export type GenerateEvent =
-  | { readonly type: "ready"; readonly contextLength: number }
-  | ({ readonly type: "started"; readonly id: number } & AnswerStart)
-  /** The tokens of one batch, for all answers that got one. */
-  | PackedPieces
-  | { readonly type: "embedded"; readonly id: number; readonly embedding: Embedding }
-  | { readonly type: "failed"; readonly id: number; readonly error: SerializedError };

@@ -7,7 +7,7 @@ import { operandOf, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError, MalformedInputError } from "../errors.js";
-import { loadReducer } from "../reduce/reducer.js";
+import { loadReducer } from "../reduce/load.js";
 import type { ImatrixEntry } from "./imatrix.js";
 
 /** Dense products with fewer rows are left out: they are single tokens, not calibration text. */

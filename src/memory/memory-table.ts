@@ -3,10 +3,10 @@ import type { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { listTensors } from "../model/summary.js";
-import type { MemoryTable } from "../report/evaluation.js";
 import { weightsOn } from "./fit.js";
 import { type CacheOptions, type CacheType, contextStep, paddedContext } from "./kv-cache.js";
 import { type Machine, parseMachine } from "./machines.js";
+import type { MemoryTable } from "./memory-table-schema.js";
 import { type MemoryNeed, PlannedModel } from "./planned-memory.js";
 
 export interface MemoryTableOptions {

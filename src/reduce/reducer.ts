@@ -2,10 +2,6 @@
  * Reductions over rows of float32 values, as a model's activations and logits are: what runs beside a model for
  * every token, and must take a small part of the time that the model takes.
  */
-import { readFileSync } from "node:fs";
-import { EnvironmentError } from "../errors.js";
-import { referenceReducer } from "./reference.js";
-import { SimdReducer } from "./simd.js";
 
 /** What the softmax of a row needs. */
 export interface RowScore {
@@ -33,33 +29,4 @@ export interface Reducer {
    * order and rounded to float32 after each step.
    */
   addSquares(sums: Float32Array, rows: Float32Array, columns: number, entries: Uint32Array): void;
-}
-
-let loaded: Reducer | undefined;
-
-/**
- * The reductions of this thread: SIMD ones where there is SIMD. `LOPSIDED_NO_SIMD=1` in the environment keeps them
- * from being used.
- */
-export function loadReducer(): Reducer {
-  loaded ??= load();
-  return loaded;
-}
-
-function load(): Reducer {
-  if (process.env.LOPSIDED_NO_SIMD === "1") {
-    return referenceReducer;
-  }
-  const path = new URL("./reduce.wasm", import.meta.url);
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (cause) {
-    throw new EnvironmentError(
-      `${path.pathname}: cannot be read; install or build Lopsided again.`,
-      {},
-      { cause },
-    );
-  }
-  return WebAssembly.validate(bytes) ? new SimdReducer(new WebAssembly.Module(bytes)) : referenceReducer;
 }

@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { parseJson } from "../bytes/json.js";
 import { EnvironmentError, InternalError, MalformedInputError, systemErrorCode } from "../errors.js";
+import { type MemoryTable, memoryTableSchema } from "../memory/memory-table-schema.js";
 import { roles } from "../model/roles.js";
 import { type TypeName, types } from "../quants/types.js";
 
@@ -148,37 +149,6 @@ const variantSchema = z.object({
   tasks: z.array(passRateSchema).readonly().optional(),
 });
 
-/** What the quantized model takes in memory, and what there is: see `measureMemoryTable`. */
-const memorySchema = z.object({
-  rows: z
-    .array(
-      z.object({
-        context: count,
-        keyType: z.string(),
-        valueType: z.string(),
-        weightsBytes: count,
-        kvBytes: count,
-        computeBytes: count,
-        totalBytes: count,
-        /** Names of the machines that have it. */
-        fits: z.array(z.string()).readonly(),
-      }),
-    )
-    .readonly(),
-  machines: z
-    .array(
-      z.object({
-        name: z.string(),
-        /** Bytes that a model can have there, the margin taken off. */
-        availableBytes: count,
-        basis: z.string(),
-      }),
-    )
-    .readonly(),
-  /** Who gave the sizes of cache and compute buffers. */
-  source: z.enum(["llama.cpp", "formula"]),
-});
-
 /** A task that the quantized model was given. */
 const checkSchema = z.object({
   kind: z.string(),
@@ -220,7 +190,7 @@ export const evaluationSchema = z.object({
   tensors: z.array(tensorSchema).readonly(),
   coverage: z.array(coverageSchema).readonly().optional(),
   variants: z.array(variantSchema).readonly(),
-  memory: memorySchema.optional(),
+  memory: memoryTableSchema.optional(),
   checks: z.array(checkSchema).readonly().optional(),
 });
 
@@ -229,7 +199,7 @@ export type Measurement = z.infer<typeof measurementSchema>;
 export type PassRate = z.infer<typeof passRateSchema>;
 export type Variant = z.infer<typeof variantSchema>;
 export type EvaluatedText = z.infer<typeof textSchema>;
-export type MemoryTable = z.infer<typeof memorySchema>;
+export type { MemoryTable };
 
 /** Larger files are no evaluation: one of 60 layers of 512 experts has about half a megabyte. */
 const largestFile = 64 << 20;

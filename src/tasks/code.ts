@@ -1,7 +1,7 @@
 /** Finding the program in an answer, and checking its function by calling it in the sandbox. */
 import type { PythonSandbox } from "../sandbox/python.js";
 import { withoutThinking } from "./answer.js";
-import type { FunctionTest } from "./task.js";
+import type { FunctionTest } from "./known-functions.js";
 
 /** Whether an answer passed, and what was wrong if not. */
 export interface Grade {

@@ -1,5 +1,10 @@
 /** Calls for functions that tasks name without tests of their own: textbook functions with one usual meaning. */
-import type { FunctionTest } from "./task.js";
+
+/** A call of the function asked for, and what it must return. */
+export interface FunctionTest {
+  readonly args: readonly unknown[];
+  readonly result: unknown;
+}
 
 function tests(...cases: readonly (readonly [args: readonly unknown[], result: unknown])[]): FunctionTest[] {
   return cases.map(([args, result]) => ({ args, result }));

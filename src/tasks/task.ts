@@ -9,7 +9,7 @@
 import { z } from "zod";
 import { isJsonArray, isJsonObject, type JsonValue, parseJson } from "../bytes/json.js";
 import { MalformedInputError } from "../errors.js";
-import { knownFunctions } from "./known-functions.js";
+import { type FunctionTest, knownFunctions } from "./known-functions.js";
 
 const text = z.string().min(1);
 const expected = z.union([text, z.number()]);
@@ -39,12 +39,6 @@ const taskSchema = z
     id: z.union([z.string(), z.number()]).optional(),
   })
   .strict();
-
-/** A call of the function asked for, and what it must return. */
-export interface FunctionTest {
-  readonly args: readonly unknown[];
-  readonly result: unknown;
-}
 
 export type Expected = string | number;
 

@@ -1,9 +1,9 @@
 /**
  * Dense linear algebra in blocks of 64, for the factors of wide inputs: the products of blocks run in SIMD
  * (`assembly/product.ts`) in float32, the triangles on the diagonal in float64. About twenty times the speed of the
- * plain functions in `factor.ts`, which say what is computed.
+ * plain functions in `linear-algebra.ts`, which say what is computed.
  */
-import { choleskyReversed, invertUpper } from "./factor.js";
+import { choleskyReversed, invertUpper } from "./linear-algebra.js";
 
 const blockSize = 64;
 

@@ -9,8 +9,8 @@
  * the cost of a unit, given the errors of those before it, with those after it making up for it as well as they
  * can. This is GPTQ's error feedback (Frantar et al. 2022; as LDLQ, Chee et al. 2023) without an inverse.
  */
-import { MalformedInputError } from "../../errors.js";
 import { Dense } from "./dense.js";
+import { choleskyReversed, invertSymmetric, invertUpper, timesTransposed } from "./linear-algebra.js";
 
 export interface Factor {
   readonly columns: number;
@@ -123,80 +123,10 @@ function rootsInBlocks(damped: Float32Array, n: number, mu: number, module: WebA
   return { root: a, faint };
 }
 
-/** R with R R^T = a, upper triangular: the last column is eliminated first. */
-export function choleskyReversed(a: Float64Array, n: number): Float64Array {
-  const r = new Float64Array(n * n);
-  for (let j = n - 1; j >= 0; j--) {
-    const square = a[j * n + j]! - dot(r, j * n, j * n, j + 1, n);
-    if (!(square > 0)) {
-      throw new MalformedInputError(
-        `the second moments are not those of any inputs (column ${j} has ${square} left); collect them again.`,
-      );
-    }
-    const pivot = Math.sqrt(square);
-    r[j * n + j] = pivot;
-    for (let i = 0; i < j; i++) {
-      r[i * n + j] = (a[i * n + j]! - dot(r, i * n, j * n, j + 1, n)) / pivot;
-    }
-  }
-  return r;
-}
-
-/** Scalar product of columns [from, to) of two rows. */
-function dot(r: Float64Array, a: number, b: number, from: number, to: number): number {
-  let sum = 0;
-  for (let k = from; k < to; k++) {
-    sum += r[a + k]! * r[b + k]!;
-  }
-  return sum;
-}
-
-function invertSymmetric(a: Float64Array, n: number): Float64Array {
-  const inverse = invertUpper(choleskyReversed(a, n), n);
-  // a = R R^T, so a^-1 = R^-T R^-1.
-  const product = new Float64Array(n * n);
-  for (let k = 0; k < n; k++) {
-    for (let i = k; i < n; i++) {
-      const factor = inverse[k * n + i]!;
-      for (let j = k; j < n; j++) {
-        product[i * n + j]! += factor * inverse[k * n + j]!;
-      }
-    }
-  }
-  return product;
-}
-
-/** Inverse of an upper triangular matrix. */
-export function invertUpper(r: Float64Array, n: number): Float64Array {
-  const inverse = new Float64Array(n * n);
-  for (let i = n - 1; i >= 0; i--) {
-    const pivot = 1 / r[i * n + i]!;
-    for (let k = i + 1; k < n; k++) {
-      const factor = -pivot * r[i * n + k]!;
-      for (let j = k; j < n; j++) {
-        inverse[i * n + j]! += factor * inverse[k * n + j]!;
-      }
-    }
-    inverse[i * n + i] = pivot;
-  }
-  return inverse;
-}
-
 function blockOf(a: Float32Array | Float64Array, n: number, from: number, size: number): Float64Array {
   const block = new Float64Array(size * size);
   for (let i = 0; i < size; i++) {
     block.set(a.subarray((from + i) * n + from, (from + i) * n + from + size), i * size);
   }
   return block;
-}
-
-/** r r^T. */
-function timesTransposed(r: Float64Array, n: number): Float64Array {
-  const product = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j++) {
-      product[i * n + j] = dot(r, i * n, j * n, 0, n);
-    }
-  }
-  return product;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fill, gaussian } from "../testing/random.js";
-import { loadReducer } from "./reducer.js";
+import { loadReducer } from "./load.js";
 import { referenceReducer } from "./reference.js";
 import { SimdReducer } from "./simd.js";
 
