@@ -2,7 +2,7 @@
 //   --clean      from nothing
 //   --if-stale   only if a source is newer than the last build
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -27,6 +27,19 @@ function run(command, ...args) {
   }
 }
 
+/** What a source that is gone or renamed left in dist/: its tests would run on. */
+function removeOrphans() {
+  if (!existsSync(join(root, "dist"))) {
+    return;
+  }
+  for (const file of readdirSync(join(root, "dist"), { recursive: true })) {
+    const source = file.replace(/\.(d\.ts|js|js\.map)$/, ".ts");
+    if (source !== file && !existsSync(join(root, "src", source))) {
+      rmSync(join(root, "dist", file));
+    }
+  }
+}
+
 if (process.argv.includes("--if-stale") && !isStale()) {
   process.exit(0);
 }
@@ -34,6 +47,7 @@ rmSync(stamp, { force: true });
 if (process.argv.includes("--clean")) {
   rmSync(new URL("../dist", import.meta.url), { recursive: true, force: true });
 }
+removeOrphans();
 run("npx", "--no-install", "tsc", "-p", ".");
 
 // stub: nothing is allocated; abort: no imports, kernels never trap on purpose.
