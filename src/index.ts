@@ -16,6 +16,7 @@ export type { Divergence } from "./evaluate/divergence.js";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./evaluate/measure.js";
 export { Conversation, type ConversationOptions } from "./generate/conversation.js";
 export { type GenerateControls, Generator, type GeneratorOptions } from "./generate/generator.js";
+export type { AnswerGrammar } from "./generate/grammar/constraint.js";
 export { type Completion, type GenerateRequest, greedy } from "./generate/request.js";
 export { type SamplingOptions, samplingDefaults } from "./generate/sampler.js";
 export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";

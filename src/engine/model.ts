@@ -3,6 +3,7 @@ import { CancelledError, InternalError, UsageError } from "../errors.js";
 import { type ContextOptions, ModelContext } from "./context.js";
 import { type ModelFacts, readFacts } from "./facts.js";
 import { loadFailure } from "./failures.js";
+import { Grammar, TokenTable } from "./grammar.js";
 import type { NativeLibrary } from "./library.js";
 import { checkCacheFits, checkFitsMemory, findModelFiles } from "./limits.js";
 import type { LogLine } from "./log.js";
@@ -68,6 +69,7 @@ export class Model {
   readonly #contexts = new Set<ModelContext>();
   #address: Address;
   #weights: ReadonlyMap<string, NativeTensor> | undefined;
+  #tokenTable: TokenTable | undefined;
 
   private constructor(
     library: NativeLibrary,
@@ -232,6 +234,18 @@ export class Model {
   }
 
   /**
+   * A grammar that answers are to follow.
+   * @param gbnf rules in llama.cpp's notation; `root` is the whole answer. Their size must have been checked:
+   *   llama.cpp bounds neither nesting nor repetition by what memory allows.
+   * Throws a UsageError if they are not valid.
+   */
+  createGrammar(gbnf: string): Grammar {
+    this.library.log.step(`reading a grammar for ${this.path}`);
+    this.#tokenTable ??= new TokenTable(this.library, this.facts.vocabularySize);
+    return new Grammar(this.library, this.#vocabulary, this.#tokenTable, gbnf);
+  }
+
+  /**
    * A context to decode in.
    * @throws UsageError for a context longer than the model's; EnvironmentError if memory does not suffice
    */
@@ -291,6 +305,8 @@ export class Model {
     }
     this.library.native.llama_model_free(this.#address);
     this.#address = 0;
+    this.#tokenTable?.free();
+    this.#tokenTable = undefined;
     this.#weights = undefined;
     this.library.space.forget();
   }

@@ -45,6 +45,13 @@ export const tensorLayout = {
   byteLength: 336,
 } as const;
 
+/** `llama_token_data` (token, logit, probability) and `llama_token_data_array` (tokens, their number, the chosen one, sorted). */
+export const TOKEN_DATA_LAYOUT = {
+  byteLength: 12,
+  arrayByteLength: 32,
+  array: { tokens: 0, count: 8, chosen: 16, isSorted: 24 },
+} as const;
+
 /** Bytes of `struct ggml_object`, which precedes every tensor in `ggml_tensor_overhead`. */
 const ggmlObjectBytes = 32;
 
@@ -522,6 +529,21 @@ export function bindFunctions(
     llama_get_logits: llama.func("uintptr_t llama_get_logits(uintptr_t context)") as (
       context: Address,
     ) => Address,
+
+    llama_sampler_init_grammar: llama.func(
+      "uintptr_t llama_sampler_init_grammar(uintptr_t vocab, const char *grammar, const char *root)",
+    ) as (vocab: Address, grammar: string, root: string) => Address,
+    llama_sampler_apply: llama.func("void llama_sampler_apply(uintptr_t sampler, uintptr_t tokens)") as (
+      sampler: Address,
+      tokens: Address,
+    ) => void,
+    llama_sampler_accept: llama.func("void llama_sampler_accept(uintptr_t sampler, int32_t token)") as (
+      sampler: Address,
+      token: number,
+    ) => void,
+    llama_sampler_free: llama.func("void llama_sampler_free(uintptr_t sampler)") as (
+      sampler: Address,
+    ) => void,
 
     llama_pooling_type: llama.func("int llama_pooling_type(uintptr_t context)") as (
       context: Address,

@@ -1,5 +1,6 @@
 /** One answer in the making: chooses its tokens, makes their text, knows when it ends. */
 import { AnswerText } from "./answer-text.js";
+import type { Constraint } from "./grammar/constraint.js";
 import type { AnswerFinish, AnswerPiece, FinishReason, GenerateRequest, TokenLogprob } from "./request.js";
 import { logProbabilities, Sampler, type TokenProbability } from "./sampler.js";
 import type { Vocabulary } from "./vocabulary.js";
@@ -11,7 +12,7 @@ interface HeldLogprob {
   readonly end: number;
 }
 
-/** Tokens of the answer to one request. */
+/** Tokens of the answer to one request. Release it with `close`. */
 export class Answer {
   readonly id: number;
   readonly promptTokens: readonly number[];
@@ -19,17 +20,26 @@ export class Answer {
   readonly #vocabulary: Vocabulary;
   readonly #sampler: Sampler;
   readonly #text: AnswerText;
+  readonly #constraint: Constraint | undefined;
   readonly #heldLogprobs: HeldLogprob[] = [];
   #completionTokens = 0;
   #firstTokenAt = 0;
 
-  constructor(id: number, request: GenerateRequest, promptTokens: readonly number[], vocabulary: Vocabulary) {
+  /** @param constraint what the request's grammar allows; closed with the answer */
+  constructor(
+    id: number,
+    request: GenerateRequest,
+    promptTokens: readonly number[],
+    vocabulary: Vocabulary,
+    constraint?: Constraint,
+  ) {
     this.id = id;
     this.promptTokens = promptTokens;
     this.#request = request;
     this.#vocabulary = vocabulary;
     this.#sampler = new Sampler(request.sampling);
     this.#text = new AnswerText(request.stop);
+    this.#constraint = constraint;
   }
 
   /**
@@ -48,7 +58,8 @@ export class Answer {
     const { logprobs, maxTokens = Number.POSITIVE_INFINITY, ignoreEnd } = this.#request;
     // The sampler may change the logits; probabilities are the model's own.
     const original = logprobs === undefined ? undefined : logits.slice();
-    const token = this.#sampler.sample(logits, sequence);
+    const token = this.#sampler.sample(logits, sequence, this.#constraint);
+    this.#constraint?.accept(token);
     if (!ignoreEnd && this.#vocabulary.endsGeneration(token)) {
       const { text, isStopped } = this.#text.end();
       return { token: undefined, piece: this.#last([], text, "stop", isStopped) };
@@ -68,6 +79,11 @@ export class Answer {
     const rest = this.#text.end();
     const reason = rest.isStopped ? "stop" : "length";
     return { token, piece: this.#last([token], text + rest.text, reason, rest.isStopped) };
+  }
+
+  /** Releases what the answer holds, when it has ended or is given up. */
+  close(): void {
+    this.#constraint?.close();
   }
 
   /** The last piece. If a stop string cut the text, tokens after the cut are no part of it. */

@@ -7,12 +7,13 @@ import type { TypeName } from "../quants/types.js";
 import { serializeError } from "../serialized-error.js";
 import { Answer } from "./answer.js";
 import { Embedder, type Pooling } from "./embedder.js";
+import { Constraint, type GrammarModel } from "./grammar/constraint.js";
 import { Outbox } from "./outbox.js";
 import { promptTokens } from "./prompt.js";
 import type { GenerateEvent, GenerateMessage } from "./protocol.js";
 import type { GenerateRequest } from "./request.js";
 import { Scheduler } from "./scheduler.js";
-import { type Vocabulary, vocabularyOf } from "./vocabulary.js";
+import { grammarModelOf, type Vocabulary, vocabularyOf } from "./vocabulary.js";
 
 export interface GenerateParams {
   readonly model: ModelOptions;
@@ -41,6 +42,7 @@ export const generateJob = defineJob(
       host.emit({ type: "ready", contextLength: params.contextLength });
       writer.run();
     } finally {
+      writer.close();
       context.close();
     }
   },
@@ -69,6 +71,7 @@ class Writer {
   readonly #host: Host;
   readonly #scheduler: Scheduler;
   readonly #vocabulary: Vocabulary;
+  readonly #grammarModel: GrammarModel;
   readonly #embedder: Embedder;
   readonly #outbox: Outbox;
   #isClosing = false;
@@ -78,6 +81,7 @@ class Writer {
     this.#params = params;
     this.#host = host;
     this.#vocabulary = vocabularyOf(model);
+    this.#grammarModel = grammarModelOf(model);
     this.#outbox = new Outbox(host.emit);
     this.#embedder = new Embedder(model, params);
     const { slots, contextLength } = params;
@@ -105,6 +109,11 @@ class Writer {
     }
   }
 
+  /** Gives up all answers. */
+  close(): void {
+    this.#scheduler.close();
+  }
+
   #take(message: GenerateMessage): void {
     if (message.type === "close") this.#isClosing = true;
     else if (message.type === "cancel") this.#scheduler.cancel(message.id);
@@ -128,6 +137,8 @@ class Writer {
         `the prompt has ${tokens.length} tokens, but the context has ${contextLength} and must have room for the answer; shorten it or use a longer context.`,
         { reason: "context-length", promptTokens: tokens.length, contextLength },
       );
-    return new Answer(id, request, tokens, this.#vocabulary);
+    const { grammar } = request;
+    const constraint = grammar && new Constraint(this.#grammarModel, grammar);
+    return new Answer(id, request, tokens, this.#vocabulary, constraint);
   }
 }

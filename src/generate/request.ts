@@ -1,4 +1,5 @@
 /** What is asked of a model that writes, and what it answers: the types that both processes know. */
+import type { AnswerGrammar } from "./grammar/constraint.js";
 import type { SamplingOptions } from "./sampler.js";
 
 /** A text to go on with. */
@@ -14,6 +15,8 @@ export interface GenerateRequest {
   readonly stop?: readonly string[] | undefined;
   /** What differs from `samplingDefaults`; `greedy` always takes the likeliest token. */
   readonly sampling?: Partial<SamplingOptions> | undefined;
+  /** Rules that the answer follows, as a whole or from a trigger on; see `schemaToGrammar` for those of a JSON Schema. */
+  readonly grammar?: AnswerGrammar | undefined;
   /** Give each token's log-probability and those of this many likeliest tokens in its place; not by default. */
   readonly logprobs?: number | undefined;
   /** Go on after tokens that end an answer; for measurements. */

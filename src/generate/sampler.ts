@@ -3,7 +3,7 @@
  * then the `topK` likeliest tokens, of those the likeliest that together have probability `topP`, of those the ones
  * at least `minP` times as likely as the first; temperature comes last and only shapes the draw.
  */
-import { EnvironmentError } from "../errors.js";
+import { EnvironmentError, UsageError } from "../errors.js";
 import { RandomNumbers } from "./random.js";
 import { highestToken, rankTokens } from "./ranking.js";
 
@@ -43,6 +43,13 @@ const PENALTY_TOKENS = 64;
 /** Candidates that nearly always have `topP` of the probability among them. */
 const LIKELY_ENOUGH = 256;
 
+/** Says which tokens can follow in an answer. */
+export interface TokenConstraint {
+  allows(token: number): boolean;
+  /** Sets the logits of tokens that cannot follow to minus infinity; a few that cannot may be left. */
+  mask(logits: Float32Array): void;
+}
+
 /** Chooses the tokens of one answer. */
 export class Sampler {
   readonly #options: SamplingOptions;
@@ -57,17 +64,39 @@ export class Sampler {
    * The next token.
    * @param logits of all tokens; penalties and biases are applied in place
    * @param previous tokens of the sequence so far
-   * @throws EnvironmentError if no logit is a number
+   * @param constraint what the token must satisfy. The one chosen without it is tried first, as in llama.cpp: asking
+   *   about one token is cheap, and what a model writes mostly fits.
+   * @throws EnvironmentError if no logit is a number; UsageError if no token satisfies the constraint
    */
-  sample(logits: Float32Array, previous: readonly number[]): number {
-    const { temperature } = this.#options;
+  sample(logits: Float32Array, previous: readonly number[], constraint?: TokenConstraint): number {
     this.#adjust(logits, previous);
-    const best = highestToken(logits);
-    if (best < 0)
+    let token = this.#choose(logits);
+    if (token < 0) {
       throw new EnvironmentError(
         "the model computes no numbers (all logits are NaN): its weights are damaged.",
       );
-    if (temperature <= 0) return best;
+    }
+    if (constraint === undefined || constraint.allows(token)) {
+      return token;
+    }
+    constraint.mask(logits);
+    do {
+      logits[token] = Number.NEGATIVE_INFINITY;
+      token = this.#choose(logits);
+      if (token < 0) {
+        throw new UsageError(
+          "no token of this model's vocabulary fits the grammar here; change the grammar.",
+        );
+      }
+    } while (!constraint.allows(token));
+    return token;
+  }
+
+  /** A token, or -1 if none has a probability. */
+  #choose(logits: Float32Array): number {
+    const { temperature } = this.#options;
+    const best = highestToken(logits);
+    if (temperature <= 0 || best < 0) return best;
     const candidates = candidateTokens(logits, logits[best] as number, this.#options);
     return this.#draw(logits, candidates, logits[best] as number);
   }
@@ -156,8 +185,11 @@ export function logProbabilities(
   return { chosen: probability(token), top: Array.from(rankTokens(logits, count), probability) };
 }
 
+/** All tokens that have a probability. */
 function everyToken(logits: Float32Array): Int32Array {
-  return Int32Array.from(logits.keys()).filter((token) => !Number.isNaN(logits[token]));
+  return Int32Array.from(logits.keys()).filter(
+    (token) => (logits[token] as number) > Number.NEGATIVE_INFINITY,
+  );
 }
 
 function sum(values: Float64Array): number {

@@ -62,8 +62,20 @@ export class Scheduler {
 
   /** Stops an answer, if it has not ended. */
   cancel(id: number): void {
+    this.#waiting.find((answer) => answer.id === id)?.close();
     this.#waiting = this.#waiting.filter((answer) => answer.id !== id);
     this.#slots.find(({ answer }) => answer?.id === id)?.release();
+  }
+
+  /** Gives up all answers. */
+  close(): void {
+    for (const answer of this.#waiting) {
+      answer.close();
+    }
+    this.#waiting = [];
+    for (const slot of this.#slots) {
+      slot.release();
+    }
   }
 
   /** Computes one batch. */

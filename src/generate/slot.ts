@@ -32,6 +32,7 @@ export class Slot {
 
   /** Lets the answer go; what is computed stays for prompts that begin alike. */
   release(): void {
+    this.answer?.close();
     this.answer = undefined;
     this.tokens.length = this.computed;
   }

@@ -1,4 +1,6 @@
+/** What is known of a model's tokens. */
 import type { Model } from "../engine/model.js";
+import type { GrammarModel } from "./grammar/constraint.js";
 
 /** What an answer needs to know of the vocabulary. */
 export interface Vocabulary {
@@ -6,6 +8,31 @@ export interface Vocabulary {
   tokenBytes(token: number): Uint8Array;
   /** Whether the token ends an answer. */
   endsGeneration(token: number): boolean;
+}
+
+/** What a grammar needs of a model. */
+export function grammarModelOf(model: Model): GrammarModel {
+  const bytes = remember((token) => model.tokenBytes(token, { special: true }));
+  let byteTokens: ReadonlyMap<number, number> | undefined;
+  return {
+    createGrammar: (gbnf) => model.createGrammar(gbnf),
+    tokenBytes: bytes,
+    byteToken(byte) {
+      byteTokens ??= tokensOfBytes(model);
+      return byteTokens.get(byte);
+    },
+  };
+}
+
+function tokensOfBytes(model: Model): Map<number, number> {
+  const tokens = new Map<number, number>();
+  for (let token = 0; token < model.facts.vocabularySize; token++) {
+    const [byte, ...rest] = model.tokenBytes(token);
+    if (byte !== undefined && rest.length === 0) {
+      tokens.set(byte, token);
+    }
+  }
+  return tokens;
 }
 
 /** A model's vocabulary; llama.cpp is asked for each token once. */
