@@ -14,6 +14,7 @@ import { factorize } from "../dist/quants/output-aware/factor.js";
 import { formats } from "../dist/quants/output-aware/formats.js";
 import { unpackSymmetric } from "../dist/quants/output-aware/packed.js";
 import { loadOutputAwareKernels, OutputAwareKernels } from "../dist/quants/output-aware/simd.js";
+import { sharedInput } from "../dist/quants/shared-input.js";
 import { transcode } from "../dist/quants/transcode.js";
 import { rowBytes } from "../dist/quants/types.js";
 import { Workspace } from "../dist/quants/workspace.js";
@@ -68,7 +69,7 @@ for (const shape of options.shapes.split(",")) {
       targetType: type,
       columns: n,
       source: new Uint8Array(weights.slice().buffer),
-      importance,
+      importance: sharedInput(importance),
       effort: "fine",
     };
     const [{ bytes }, startSeconds] = timed(() => transcode(slice, workspace));

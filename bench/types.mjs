@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { efforts } from "../dist/quants/effort.js";
 import { Kernels } from "../dist/quants/kernels/kernels.js";
 import { loadKernels } from "../dist/quants/kernels/load.js";
+import { sharedInput } from "../dist/quants/shared-input.js";
 import { transcode } from "../dist/quants/transcode.js";
 import { parseTypeName, rowBytes, types } from "../dist/quants/types.js";
 import { Workspace } from "../dist/quants/workspace.js";
@@ -95,7 +96,7 @@ function encodeWhole(type, { label, weights, columns, importance }, effort) {
     targetType: type,
     columns,
     source,
-    importance,
+    importance: importance && sharedInput(importance),
     effort,
   };
   return timed(() => transcode(slice, workspace).bytes);

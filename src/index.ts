@@ -60,6 +60,8 @@ export {
 export { decodeRows, encodeRows } from "./quants/codec.js";
 export { type Effort, efforts } from "./quants/effort.js";
 export { EncoderPool } from "./quants/pool.js";
+export { type SharedInput, sharedInput } from "./quants/shared-input.js";
+export type { Transcoder } from "./quants/transcoder.js";
 export { bitsPerWeight, rowBytes, type TypeName, type TypeTraits, traitsOf, types } from "./quants/types.js";
 export { loadRecipe, presetNames } from "./recipe/presets.js";
 export { parseRecipe, type Recipe } from "./recipe/recipe.js";
@@ -71,4 +73,5 @@ export { writeCard, writeReport } from "./report/write.js";
 export { type CheckedTask, type CheckOptions, type CheckResult, check } from "./tasks/check.js";
 export type { PassRate } from "./tasks/pass-rates.js";
 export { version } from "./version.js";
-export type { WriteControls, WrittenFile, WrittenOutput } from "./write/write-model.js";
+export type { WrittenFile, WrittenOutput } from "./write/model-writer.js";
+export type { WriteControls } from "./write/write-model.js";

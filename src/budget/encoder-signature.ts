@@ -2,17 +2,18 @@
 import { createHash } from "node:crypto";
 import type { Effort } from "../quants/effort.js";
 import { packedLength, packedRow } from "../quants/output-aware/packed.js";
-import type { EncoderPool } from "../quants/pool.js";
+import { sharedInput } from "../quants/shared-input.js";
+import type { Transcoder } from "../quants/transcoder.js";
 import type { TypeName } from "../quants/types.js";
 
 const columns = 256;
 const rows = 4;
 
-const signatures = new WeakMap<EncoderPool, Map<string, Promise<string>>>();
+const signatures = new WeakMap<Transcoder, Map<string, Promise<string>>>();
 
 /** SHA-256 of how a pool encodes some fixed rows, with moments or without, and the type and effort. */
 export function encoderSignature(
-  pool: EncoderPool,
+  pool: Transcoder,
   type: TypeName,
   effort: Effort,
   withMoments: boolean,
@@ -26,7 +27,7 @@ export function encoderSignature(
 }
 
 async function encodeFixedRows(
-  pool: EncoderPool,
+  pool: Transcoder,
   type: TypeName,
   effort: Effort,
   withMoments: boolean,
@@ -38,9 +39,11 @@ async function encodeFixedRows(
     targetType: type,
     columns,
     source: new Uint8Array(fixedRows().buffer),
-    importance: Float32Array.from({ length: columns }, (_, i) => 1 + (i % 7)),
+    importance: sharedInput(Float32Array.from({ length: columns }, (_, i) => 1 + (i % 7))),
     effort,
-    moments: withMoments ? { name: "encoder signature", sums: fixedMoments(), vectors: 1e4 } : undefined,
+    moments: withMoments
+      ? { name: "encoder signature", sums: sharedInput(fixedMoments()), vectors: 1e4 }
+      : undefined,
   });
   return createHash("sha256").update(`${type} ${effort} `).update(bytes).digest("hex");
 }

@@ -15,8 +15,9 @@ import type { ModelMoments } from "../moments/model-moments.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import type { InputMoments, OutputErrors } from "../quants/output-aware/refine.js";
-import type { EncoderPool } from "../quants/pool.js";
+import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
+import type { Transcoder } from "../quants/transcoder.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { typicalError } from "../quants/typical-errors.js";
 import { encoderSignature } from "./encoder-signature.js";
@@ -57,7 +58,7 @@ const sampledExperts = 16;
 export async function measureCurves(
   tasks: readonly CurveTask[],
   imatrix: Imatrix | undefined,
-  pool: EncoderPool,
+  pool: Transcoder,
   cache: ErrorCache,
   options: CurveOptions,
 ): Promise<MeasuredCurves> {
@@ -103,7 +104,7 @@ async function isHeaderOnly(tasks: readonly CurveTask[]): Promise<boolean> {
 interface SamplePart {
   readonly expert: number;
   readonly rows: Uint8Array;
-  readonly importance: Float32Array | undefined;
+  readonly importance: SharedInput | undefined;
   readonly moments: InputMoments | undefined;
   /** Its share of the tokens, up to a factor that all experts have in common. */
   readonly share: number;
@@ -132,7 +133,8 @@ async function readSample(
     }
     const share = shares[expert] ?? 1;
     const moments = await momentsOf?.read(expert);
-    parts.push({ expert, rows, importance: importance?.experts[expert], moments, share });
+    const values = importance?.experts[expert];
+    parts.push({ expert, rows, importance: values && sharedInput(values), moments, share });
   }
   return parts;
 }
@@ -141,7 +143,7 @@ async function measureCurve(
   tensor: SourceTensor,
   types: readonly TypeName[],
   sample: readonly SamplePart[],
-  pool: EncoderPool,
+  pool: Transcoder,
   cache: ErrorCache,
   { effort }: CurveOptions,
 ): Promise<ErrorCurve> {
@@ -176,7 +178,7 @@ async function measureType(
   tensor: SourceTensor,
   type: TypeName,
   parts: readonly SamplePart[],
-  pool: EncoderPool,
+  pool: Transcoder,
   effort: Effort,
 ): Promise<number> {
   const outcomes = await Promise.all(
@@ -214,9 +216,9 @@ function sampleHash({ type, shape }: SourceTensor, parts: readonly SamplePart[])
   const hash = createHash("sha256").update(`${type} ${shape[0]}`);
   for (const { rows, importance, moments, share } of parts) {
     hash.update(`${share} `).update(rows);
-    for (const values of [importance, moments?.sums]) {
-      if (values) {
-        hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    for (const input of [importance, moments?.sums]) {
+      if (input) {
+        hash.update(input.sha256);
       }
     }
   }

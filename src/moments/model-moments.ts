@@ -3,6 +3,7 @@ import { UsageError } from "../errors.js";
 import type { SourceTensor } from "../model/source.js";
 import { weightCount } from "../model/source.js";
 import { type InputMoments, isRefinable } from "../quants/output-aware/refine.js";
+import { sharedInput } from "../quants/shared-input.js";
 import type { TypeName } from "../quants/types.js";
 import { MomentsFile, type StoredMoments } from "./file.js";
 import { inputOf } from "./inputs.js";
@@ -72,7 +73,7 @@ export class ModelMoments {
     const sums = await this.#file.matrix(input, index);
     const shared = new Float32Array(new SharedArrayBuffer(sums.byteLength));
     shared.set(sums);
-    return { name, sums: shared, vectors };
+    return { name, sums: sharedInput(shared), vectors };
   }
 }
 

@@ -7,8 +7,9 @@ import {
 } from "../model/huggingface/conversion.js";
 import { openFolder } from "../model/open.js";
 import { version } from "../version.js";
+import type { WrittenOutput } from "../write/model-writer.js";
 import type { SplitOptions } from "../write/output-plan.js";
-import { type WriteControls, type WrittenOutput, writeModel } from "../write/write-model.js";
+import { type WriteControls, writeModel } from "../write/write-model.js";
 
 export interface ConvertOptions extends WriteControls, SplitOptions {
   /** Folder with config.json, tokenizer and safetensors, or hf://owner/repository. */

@@ -18,6 +18,7 @@ import { baseRecipe, type Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
+import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
 import { outputMetadata } from "../write/output-metadata.js";
 import {
   type OutputRequest,
@@ -25,13 +26,7 @@ import {
   planOutput,
   type SplitOptions,
 } from "../write/output-plan.js";
-import {
-  describeOutput,
-  type WriteControls,
-  type WrittenFile,
-  type WrittenModel,
-  writeModel,
-} from "../write/write-model.js";
+import { type WriteControls, writeModel } from "../write/write-model.js";
 
 export interface QuantizeOptions extends TypeOverrides, ImportanceOptions, SplitOptions, WriteControls {
   /** GGUF file, first file of a split set, or Hugging Face folder. */

@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { fill, gaussian, uniform } from "../testing/random.js";
 import { EncoderPool } from "./pool.js";
+import { sharedInput } from "./shared-input.js";
 import { addStatistics, noStatistics } from "./statistics.js";
 import type { Slice } from "./transcode.js";
 import { rowBytes, type TypeName, types } from "./types.js";
@@ -15,7 +16,7 @@ const execFile = promisify(execFileCallback);
 const columns = 512;
 const rows = 60;
 const weights = fill(rows * columns, gaussian(7));
-const importance = fill(columns, uniform(8));
+const importance = sharedInput(fill(columns, uniform(8)));
 
 function slice(first: number, count: number, change: Partial<Slice> = {}): Slice {
   return {

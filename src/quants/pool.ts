@@ -13,6 +13,7 @@ import { loadKernels } from "./kernels/load.js";
 import type { Reply, Task, WorkerSetup } from "./pool-messages.js";
 import type { StoredSlice, Survey } from "./survey.js";
 import type { Slice, Transcoded } from "./transcode.js";
+import type { Transcoder } from "./transcoder.js";
 import { type Done, perform, type Work } from "./work.js";
 import { Workspace } from "./workspace.js";
 
@@ -30,7 +31,8 @@ interface Thread {
   readonly tasks: Map<number, Waiting>;
 }
 
-export class EncoderPool {
+export class EncoderPool implements Transcoder {
+  readonly slicesInFlight: number;
   /** Why the pool is slower than it could be, for the user to read; undefined if it is not. */
   readonly warning: string | undefined;
 
@@ -48,6 +50,7 @@ export class EncoderPool {
   /** Starts `threads` threads; with 0, slices are transcoded in the calling thread. */
   constructor(threadCount: number) {
     this.#threadCount = threadCount;
+    this.slicesInFlight = 3 * Math.max(1, threadCount);
     this.#change = this.#nextChange();
     const { kernels, warning } = loadKernels();
     this.warning = warning;
@@ -202,7 +205,10 @@ function ownBytes(work: Work): Work {
     return { ...work, slice: { ...work.slice, source } };
   }
   const { importance, encoded } = work.slice;
-  const copies = { importance: importance?.slice(), encoded: encoded && exactly(encoded) };
+  const copies = {
+    importance: importance && { ...importance, values: importance.values.slice() },
+    encoded: encoded && exactly(encoded),
+  };
   return { ...work, slice: { ...work.slice, ...copies, source } };
 }
 

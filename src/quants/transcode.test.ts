@@ -5,6 +5,7 @@ import { ggmlDecode } from "../testing/ggml.js";
 import { fill, laplacian, uniform } from "../testing/random.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
+import { sharedInput } from "./shared-input.js";
 import { gain, relativeError, unitGainError } from "./statistics.js";
 import { type Slice, transcode } from "./transcode.js";
 import { Workspace } from "./workspace.js";
@@ -47,7 +48,7 @@ for (const implementation of ["the reference", "the kernels"]) {
 
     it("measures error and gain as llama.cpp's decoder sees them", () => {
       const importance = fill(columns, uniform(5));
-      const { bytes, statistics } = transcode(slice({ importance }), newWorkspace());
+      const { bytes, statistics } = transcode(slice({ importance: sharedInput(importance) }), newWorkspace());
       const decoded = ggmlDecode("Q8_0", bytes, weights.length);
       let [ww, wq, qq] = [0, 0, 0];
       for (let i = 0; i < weights.length; i++) {
@@ -66,10 +67,10 @@ for (const implementation of ["the reference", "the kernels"]) {
 
     it("does not care about the unit of the importance", () => {
       const importance = fill(columns, uniform(5));
-      const reference = transcode(slice({ importance }), newWorkspace());
+      const reference = transcode(slice({ importance: sharedInput(importance) }), newWorkspace());
       for (const power of [-90, 90]) {
         const scaled = importance.map((value) => value * 2 ** power);
-        const { bytes, statistics } = transcode(slice({ importance: scaled }), newWorkspace());
+        const { bytes, statistics } = transcode(slice({ importance: sharedInput(scaled) }), newWorkspace());
         assert.deepEqual(bytes, reference.bytes);
         assert.equal(statistics.energy, reference.statistics.energy * 2 ** power);
       }
@@ -77,7 +78,7 @@ for (const implementation of ["the reference", "the kernels"]) {
 
     it("treats importance that is zero everywhere as none", () => {
       const none = transcode(slice(), newWorkspace());
-      const zero = transcode(slice({ importance: new Float32Array(columns) }), newWorkspace());
+      const zero = transcode(slice({ importance: sharedInput(new Float32Array(columns)) }), newWorkspace());
       assert.deepEqual(zero, none);
     });
 
@@ -108,7 +109,7 @@ for (const implementation of ["the reference", "the kernels"]) {
       );
       const importance = fill(columns, uniform(5));
       importance[9] = -1;
-      assert.throws(() => transcode(slice({ importance }), newWorkspace()), {
+      assert.throws(() => transcode(slice({ importance: sharedInput(importance) }), newWorkspace()), {
         name: MalformedInputError.name,
         message:
           "t: the importance of column 9 is -1, but must be a finite number of at least 0. The imatrix is damaged; make it again.",

@@ -6,6 +6,7 @@
 import { InternalError, MalformedInputError } from "../errors.js";
 import type { Effort } from "./effort.js";
 import { type InputMoments, isRefinable, noOutputErrors, type OutputErrors } from "./output-aware/refine.js";
+import type { SharedInput } from "./shared-input.js";
 import { noStatistics, type Statistics } from "./statistics.js";
 import { rowBytes, type TypeName } from "./types.js";
 import type { Workspace } from "./workspace.js";
@@ -22,7 +23,7 @@ export interface Slice {
   /** Whole rows in the source type. */
   readonly source: Uint8Array;
   /** One value per column, finite and not negative; undefined or all zero: all columns matter alike. */
-  readonly importance?: Float32Array | undefined;
+  readonly importance?: SharedInput | undefined;
   readonly effort: Effort;
   /** Second moments of the input, for output-aware encoding; undefined: importance alone decides. */
   readonly moments?: InputMoments | undefined;
@@ -78,9 +79,10 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
   const targetRow = rowBytes(targetType, columns);
   const moments = isRefinable(targetType, columns) && !slice.encoded ? slice.moments : undefined;
   const batchRows = Math.min(rows, Math.max(moments ? batchRowsWithMoments : 1, batchRowsOf(rows, columns)));
-  const scale = importanceScale(slice);
+  const columnImportance = slice.importance?.values;
+  const scale = importanceScale(slice, columnImportance);
   workspace.arrange(columns, batchRows, sourceRow, targetRow);
-  setImportance(workspace.importance, slice.importance, scale);
+  setImportance(workspace.importance, columnImportance, scale);
   const importance = scale > 0 ? workspace.importance : undefined;
 
   const bytes = slice.encoded ?? new Uint8Array(rows * targetRow);
@@ -156,7 +158,7 @@ export function batchRowsOf(rows: number, columns: number): number {
  * The power of two that brings the largest importance into [1, 2), so that encoders need not fear tiny or huge
  * ones; 0 if no column has any importance. Throws if a value is not a number from 0 up.
  */
-function importanceScale({ importance, columns, label }: Slice): number {
+function importanceScale({ columns, label }: Slice, importance: Float32Array | undefined): number {
   if (!importance) {
     return 0;
   }

@@ -2,6 +2,7 @@
 import type { Effort } from "../quants/effort.js";
 import { Kernels } from "../quants/kernels/kernels.js";
 import { loadKernels } from "../quants/kernels/load.js";
+import { sharedInput } from "../quants/shared-input.js";
 import { transcode } from "../quants/transcode.js";
 import type { TypeName } from "../quants/types.js";
 import { Workspace } from "../quants/workspace.js";
@@ -23,7 +24,8 @@ function encoder(name: TestedEncoder["name"], kernels: Kernels | undefined): Tes
     encode: (targetType, { label, weights, columns, importance }, effort = "default") => {
       const source = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
       const slice = { label, firstRow: 0, sourceType: "F32", targetType, columns, source } as const;
-      return transcode({ ...slice, importance, effort }, workspace).bytes;
+      return transcode({ ...slice, importance: importance && sharedInput(importance), effort }, workspace)
+        .bytes;
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Metadata } from "../gguf/metadata.js";
 import { splitMetadata, splitPath } from "../gguf/splits.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
-import type { TensorTask } from "./write-tensors.js";
+import type { TensorTask } from "./slice-tasks.js";
 
 /** A tensor of the source and what becomes of it. */
 export interface PlannedTensor {

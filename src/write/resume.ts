@@ -5,35 +5,34 @@ import { FileSource } from "../bytes/source.js";
 import { CancelledError } from "../errors.js";
 import { weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
+import type { SliceRecord } from "./journal.js";
+import { type SliceTask, sliceTasks, sliceWeights, type TensorTask } from "./slice-tasks.js";
 import type { Unfinished } from "./unfinished.js";
-import {
-  addSlice,
-  type FinishedSlices,
-  type SliceTask,
-  sliceTasks,
-  sliceWeights,
-  type TensorTask,
-} from "./write-tensors.js";
 
 export interface ResumeOptions {
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A slice that is in the output already. */
+export interface FinishedSlice {
+  readonly task: SliceTask;
+  readonly record: SliceRecord;
+}
+
 /**
- * Counts the slices that the journal has and whose bytes are in the files, up to the first that is missing or
- * differs. Everything is read again: whatever the disk lost, the output will be whole. The journal goes on after
- * the last one counted.
+ * The slices that the journal has and whose bytes are in the files, up to the first that is missing or differs.
+ * Everything is read again: whatever the disk lost, the output will be whole. The journal goes on after the last.
  */
-export async function findFinishedSlices(
+export async function* findFinishedSlices(
   tasks: readonly TensorTask[],
   unfinished: Unfinished,
   { onProgress, signal }: ResumeOptions,
-): Promise<FinishedSlices> {
-  const done = { slices: 0, weights: 0, sums: new Map() };
+): AsyncGenerator<FinishedSlice> {
   if (!unfinished.resumed) {
-    return done;
+    return;
   }
+  let [count, done] = [0, 0];
   const total = tasks.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
   const reader = new PartialReader();
   try {
@@ -46,16 +45,15 @@ export async function findFinishedSlices(
       if (next.done || crc32(await reader.read(next.value)) !== record.crc32) {
         break;
       }
-      addSlice(done.sums, next.value.task, record.statistics);
-      done.slices++;
-      done.weights += sliceWeights(next.value);
-      onProgress?.({ step: "check", done: done.weights, total, unit: "weights" });
+      count++;
+      done += sliceWeights(next.value);
+      onProgress?.({ step: "check", done, total, unit: "weights" });
+      yield { task: next.value, record };
     }
   } finally {
     await reader.close();
   }
-  await unfinished.journal.cutAfter(done.slices);
-  return done;
+  await unfinished.journal.cutAfter(count);
 }
 
 /** Reads back what was written to files that have not got their names yet. */

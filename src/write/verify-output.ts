@@ -8,15 +8,14 @@ import { inOrder } from "../bytes/bounded-pipeline.js";
 import { EnvironmentError, InternalError } from "../errors.js";
 import { readGgufHeader } from "../gguf/reader.js";
 import type { OnProgress } from "../progress.js";
-import type { EncoderPool } from "../quants/pool.js";
+import type { Transcoder } from "../quants/transcoder.js";
 import type { Journal, SliceRecord } from "./journal.js";
 import type { PlannedFile } from "./output-plan.js";
 import type { PartialReader } from "./resume.js";
+import { SliceReader, type SliceTask, sliceTasks, type TensorTask } from "./slice-tasks.js";
 import { isSampled, labelOf } from "./slices.js";
-import { LatestImportance, poolSlice, type SliceTask, sliceTasks, type TensorTask } from "./write-tensors.js";
 
 export interface VerifyOptions {
-  readonly slicesInFlight: number;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -34,28 +33,28 @@ interface Sample extends SliceTask {
 export async function verifySlices(
   tasks: readonly TensorTask[],
   journal: Journal,
-  reader: PartialReader,
-  pool: EncoderPool,
-  { slicesInFlight, onProgress, signal }: VerifyOptions,
+  written: PartialReader,
+  encoders: Transcoder,
+  { onProgress, signal }: VerifyOptions,
 ): Promise<void> {
-  const importance = new LatestImportance();
+  const reader = new SliceReader();
   const total = tasks.length;
   const begin = async (sample: Sample) => {
-    const ofExperts = importance.of(sample.task);
-    const encoded = await reader.read(sample);
+    const encoded = await written.read(sample);
     if (crc32(encoded) !== sample.record.crc32) {
       throw otherBytes(sample);
     }
-    const slice = await poolSlice(sample, ofExperts, "default");
+    const slice = await reader.read(sample, "default", { withMoments: false });
     if (slice.sourceType === slice.targetType) {
       if (Buffer.compare(slice.source, encoded) !== 0) {
         throw otherWeights(sample);
       }
       return sample.record.statistics;
     }
-    return (await pool.transcode({ ...slice, encoded })).statistics;
+    return (await encoders.transcode({ ...slice, encoded })).statistics;
   };
-  await inOrder(samples(tasks, journal), { limit: slicesInFlight, signal }, begin, (sample, statistics) => {
+  const limit = encoders.slicesInFlight;
+  await inOrder(samples(tasks, journal), { limit, signal }, begin, (sample, statistics) => {
     if (!isDeepStrictEqual(statistics, sample.record.statistics)) {
       throw otherWeights(sample);
     }

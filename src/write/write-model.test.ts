@@ -13,7 +13,8 @@ import type { TypeName } from "../quants/types.js";
 import { writeGgufFile } from "../testing/gguf-file.js";
 import { fill, uniform } from "../testing/random.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { type WrittenModel, writeModel } from "./write-model.js";
+import type { WrittenModel } from "./model-writer.js";
+import { writeModel } from "./write-model.js";
 
 /** 41 slices: one for each expert, one for each matrix. */
 const tensors = [

@@ -6,6 +6,7 @@ import { outputError, randomMoments } from "../../testing/moments.js";
 import { fill, gaussian } from "../../testing/random.js";
 import { decodeRows, encodeRows } from "../codec.js";
 import { buildGrid } from "../grid-search.js";
+import { sharedInput } from "../shared-input.js";
 import { rowBytes, type TypeName } from "../types.js";
 import { OutputAwareEncoder } from "./encode-row.js";
 import { factorize } from "./factor.js";
@@ -189,12 +190,12 @@ for (const type of types) {
       for (const module of [undefined, kernels]) {
         const out = encoded.slice();
         const refiner = new Refiner(module);
-        refiner.refine(type, 256, { name: "seen", sums, vectors: 300 }, zeros, zeros, out);
+        refiner.refine(type, 256, { name: "seen", sums: sharedInput(sums), vectors: 300 }, zeros, zeros, out);
         assert.deepEqual(decoded(type, out, 256), decoded(type, encoded, 256));
         const row = fill(256, gaussian(5));
         encodeRows(type, row, 256, undefined, out);
         const before = out.slice();
-        const never = { name: "never", sums: new Float32Array(sums.length), vectors: 0 };
+        const never = { name: "never", sums: sharedInput(new Float32Array(sums.length)), vectors: 0 };
         refiner.refine(type, 256, never, row, decoded(type, out, 256), out);
         assert.deepEqual(out, before);
       }

@@ -1,5 +1,6 @@
 /** Output-aware encoding as a worker uses it: keeps the factor of the latest input. */
 import { MalformedInputError } from "../../errors.js";
+import type { SharedInput } from "../shared-input.js";
 import type { TypeName } from "../types.js";
 import { defaultOptions, OutputAwareEncoder } from "./encode-row.js";
 import { factorize } from "./factor.js";
@@ -10,10 +11,10 @@ import { loadOutputAwareKernels, OutputAwareKernels } from "./simd.js";
 
 /** Second moments of the input of some rows. */
 export interface InputMoments {
-  /** What to call them in messages; the same name stands for the same values. */
+  /** What to call them in messages. */
   readonly name: string;
-  /** Sum of x x^T, packed (`packed.ts`); in shared memory, so that threads need no copies. */
-  readonly sums: Float32Array;
+  /** Sum of x x^T, packed (`packed.ts`); best in shared memory, so that threads need no copies. */
+  readonly sums: SharedInput;
   /** Vectors behind the sums. */
   readonly vectors: number;
 }
@@ -76,7 +77,7 @@ export class Refiner {
     start: Float32Array,
     encoded: Uint8Array,
   ): void {
-    const key = `${type} ${moments.name}`;
+    const key = `${type} ${moments.sums.sha256} ${moments.vectors}`;
     if (key !== this.#key) {
       this.#latest = undefined;
       this.#latest = this.#prepare(type, columns, moments);
@@ -91,7 +92,9 @@ export class Refiner {
     return { energy: sum.energy + energy, error: sum.error + error };
   }
 
-  #prepare(type: TypeName, columns: number, { name, sums, vectors }: InputMoments): Prepared | undefined {
+  #prepare(type: TypeName, columns: number, moments: InputMoments): Prepared | undefined {
+    const { name, vectors } = moments;
+    const sums = moments.sums.values;
     const format = formats[type];
     if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns)) {
       return undefined;

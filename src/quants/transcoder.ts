@@ -1,0 +1,17 @@
+/** Whoever encodes slices, as those that have slices see it. */
+import type { StoredSlice, Survey } from "./survey.js";
+import type { Slice, Transcoded } from "./transcode.js";
+
+/**
+ * Takes slices and gives back what becomes of them: threads of this machine (`EncoderPool`), or other machines. A
+ * slice is a pure function of its fields, what it shares with others is named by content (`SharedInput`), and results
+ * may come in any order. The slice's `source` belongs to the transcoder afterwards.
+ */
+export interface Transcoder {
+  /** Slices on their way at once that keep every encoder busy; with their size, this bounds the caller's memory. */
+  readonly slicesInFlight: number;
+  /** See `transcode` for the errors that reject the promise. They concern this slice alone. */
+  transcode(slice: Slice): Promise<Transcoded>;
+  /** See `survey` for the errors that reject the promise. */
+  survey(slice: StoredSlice): Promise<Survey>;
+}

@@ -1,0 +1,348 @@
+/**
+ * Writes a model in three steps: `begin` plans and opens, `write` encodes the weights, `finish` adds the headers,
+ * checks what is on the disk and gives the files their names. Slices are read, encoded and written side by side, but
+ * finished in the order of the plan, so how far an output has come is one number.
+ */
+import { stat } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { inOrder } from "../bytes/bounded-pipeline.js";
+import type { OutputFile } from "../bytes/output.js";
+import { beginChecksum, sha256OfFile } from "../bytes/sha256.js";
+import {
+  CancelledError,
+  EnvironmentError,
+  InternalError,
+  MalformedInputError,
+  UsageError,
+} from "../errors.js";
+import { rowCount, weightCount } from "../model/source.js";
+import type { OnProgress } from "../progress.js";
+import type { Effort } from "../quants/effort.js";
+import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
+import type { Transcoded } from "../quants/transcode.js";
+import type { Transcoder } from "../quants/transcoder.js";
+import { version } from "../version.js";
+import { fingerprintOf, identityOf } from "./fingerprint.js";
+import { SliceRecorder } from "./journal-writer.js";
+import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
+import { findFinishedSlices, PartialReader } from "./resume.js";
+import {
+  addSlice,
+  SliceReader,
+  type SliceTask,
+  sliceTasks,
+  sliceWeights,
+  type TensorTask,
+} from "./slice-tasks.js";
+import { sliceCount } from "./slices.js";
+import { Unfinished } from "./unfinished.js";
+import { verifyHeader, verifySlices } from "./verify-output.js";
+
+/** What is to be written, and how. */
+export interface WriteRequest extends OutputRequest {
+  /** What to call the work while it runs. */
+  readonly step: string;
+  /** What decides the output besides the source, by the name a message uses; a resumed run must have the same. */
+  readonly inputs: Readonly<Record<string, string | undefined>>;
+  readonly effort?: Effort | undefined;
+  /** Continue the unfinished run of the same output, if there is one. */
+  readonly resume?: boolean | undefined;
+  /** Throw away the unfinished run of the same output, if there is one. */
+  readonly restart?: boolean | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** Told about what the user should know but need not act on. */
+  readonly onWarning?: ((warning: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WrittenFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** What there is when the work is done. */
+export interface WrittenOutput {
+  /** The file to open: the only one, or the first of a set. */
+  readonly output: string;
+  /** Size of all files together. */
+  readonly bytes: number;
+  readonly files: readonly WrittenFile[];
+  /** Of the output file; absent for a set, see `files`. */
+  readonly sha256?: string;
+}
+
+export interface WrittenModel extends WrittenOutput {
+  /**
+   * For each tensor of the request, the importance-weighted squared error as a share of the weights' own sum of
+   * squares; 0 for copies.
+   */
+  readonly relativeErrors: readonly number[];
+  /** Weights that this run encoded: all, unless it continued an earlier one. */
+  readonly weights: number;
+}
+
+/**
+ * One output on its way. When a step fails, it has already cleaned up: what is worth it is kept for `resume`, the
+ * lock is released, and the error says how to go on.
+ */
+export class ModelWriter {
+  readonly #request: WriteRequest;
+  readonly #encoders: Transcoder;
+  readonly #plan: readonly PlannedFile[];
+  readonly #unfinished: Unfinished;
+  readonly #tasks: readonly TensorTask[];
+  readonly #totalWeights: number;
+  readonly #recorder: SliceRecorder;
+  readonly #written = new PartialReader();
+  readonly #failed = new AbortController();
+  readonly #signal: AbortSignal;
+  /** What encoding did to each tensor so far. */
+  readonly #sums = new Map<TensorTask, Statistics>();
+  #finishedSlices = 0;
+  #finishedWeights = 0;
+  #resumedWeights = 0;
+  #checksums: readonly (() => Promise<string>)[] = [];
+
+  private constructor(
+    request: WriteRequest,
+    encoders: Transcoder,
+    plan: readonly PlannedFile[],
+    unfinished: Unfinished,
+  ) {
+    this.#request = request;
+    this.#encoders = encoders;
+    this.#plan = plan;
+    this.#unfinished = unfinished;
+    this.#tasks = tensorTasks(plan, unfinished.files);
+    this.#totalWeights = sum(this.#tasks.map(({ source }) => weightCount(source.shape)));
+    this.#recorder = new SliceRecorder(unfinished.journal);
+    this.#signal = AbortSignal.any([this.#failed.signal, ...(request.signal ? [request.signal] : [])]);
+  }
+
+  /**
+   * Plans the output, opens its files under other names, and with `resume` finds out how far an earlier run came.
+   * Throws a UsageError if it cannot be written as asked or there is an unfinished run that is not to be touched.
+   */
+  static async begin(request: WriteRequest, encoders: Transcoder): Promise<ModelWriter> {
+    const plan = planOutput(request);
+    await checkOutputIsNotSource(request, plan);
+    const writer = new ModelWriter(request, encoders, plan, await openUnfinished(request, plan));
+    await writer.#orGiveUp(() => writer.#takeUp());
+    return writer;
+  }
+
+  /** Reads, encodes and writes all slices that are not there yet. Weights that are not finite are an error. */
+  async write(): Promise<void> {
+    await this.#orGiveUp(async () => {
+      const { effort = "default" } = this.#request;
+      const reader = new SliceReader();
+      const encode = async (task: SliceTask) =>
+        await this.#encoders.transcode(await reader.read(task, effort, { withMoments: true }));
+      const options = { limit: this.#encoders.slicesInFlight, signal: this.#signal };
+      const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
+      await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
+      await this.#recorder.flush();
+    });
+  }
+
+  /** Adds the headers, verifies a sample of what is on the disk, and gives the files their names. */
+  async finish(): Promise<WrittenModel> {
+    return await this.#orGiveUp(async () => {
+      this.#warnOfVanishedRows();
+      const sourceSha256 = await Promise.all(this.#checksums.map((checksum) => checksum()));
+      for (const [file, planned] of pairs(this.#unfinished.files, this.#plan)) {
+        await writeFrame(file, planned, sourceSha256);
+        await verifyHeader(planned, await this.#written.source(file));
+      }
+      const { onProgress } = this.#request;
+      const options = { onProgress, signal: this.#signal };
+      await verifySlices(this.#tasks, this.#unfinished.journal, this.#written, this.#encoders, options);
+      const output = await summarizeFiles(this.#unfinished.files, this.#signal);
+      await this.#written.close();
+      await this.#unfinished.commit();
+      const relativeErrors = this.#tasks.map((task) => relativeError(this.#sums.get(task) ?? noStatistics));
+      return { ...output, relativeErrors, weights: this.#finishedWeights - this.#resumedWeights };
+    });
+  }
+
+  async #takeUp(): Promise<void> {
+    const { source, onProgress } = this.#request;
+    const options = { onProgress, signal: this.#signal };
+    for await (const { task, record } of findFinishedSlices(this.#tasks, this.#unfinished, options)) {
+      this.#count(task, record.statistics);
+    }
+    this.#resumedWeights = this.#finishedWeights;
+    this.#checksums = source.files.map((file) => beginChecksum(file, this.#signal));
+  }
+
+  async #writeSlice(sliceTask: SliceTask, { bytes, statistics }: Transcoded): Promise<void> {
+    const { step, onProgress } = this.#request;
+    const { task, offset } = sliceTask;
+    await task.file.write(offset, bytes);
+    await this.#recorder.add(task.file, { crc32: crc32(bytes), statistics });
+    this.#count(sliceTask, statistics);
+    const total = this.#totalWeights;
+    onProgress?.({ step, done: this.#finishedWeights, total, unit: "weights", detail: task.target.name });
+  }
+
+  #count(sliceTask: SliceTask, statistics: Statistics): void {
+    addSlice(this.#sums, sliceTask.task, statistics);
+    this.#finishedSlices++;
+    this.#finishedWeights += sliceWeights(sliceTask);
+  }
+
+  /** Rows too small for a type's scales are no reason to stop after hours, but the user should know. */
+  #warnOfVanishedRows(): void {
+    for (const [{ target }, { vanishedRows }] of this.#sums) {
+      if (vanishedRows > 0) {
+        this.#request.onWarning?.(
+          `${target.name}: ${vanishedRows} of ${rowCount(target.shape)} rows became all zero as ${target.type}, their weights being too small for its scales; if they matter, keep this tensor in a wider type.`,
+        );
+      }
+    }
+  }
+
+  async #orGiveUp<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      this.#failed.abort();
+      await this.#written.close();
+      // Some slices may be written and not recorded yet; if that fails too, they will be done again.
+      await this.#recorder.flush().catch(() => {});
+      throw await giveUp(this.#unfinished, error);
+    }
+  }
+}
+
+async function openUnfinished(request: WriteRequest, plan: readonly PlannedFile[]): Promise<Unfinished> {
+  const { source, output, inputs, resume, restart, tensors } = request;
+  if (resume && restart) {
+    throw new UsageError("--resume and --restart contradict each other; use one.");
+  }
+  const fingerprint = fingerprintOf({
+    source: await identityOf(source),
+    ...inputs,
+    "version of Lopsided": version,
+  });
+  const slices = sum(tensors.map((tensor) => sliceCount(tensor.source.shape)));
+  const files = plan.map(({ path, layout: { byteLength } }) => ({ path, byteLength }));
+  const earlier = resume ? "resume" : restart ? "restart" : "refuse";
+  return await Unfinished.open({ output, files, fingerprint, slices }, earlier);
+}
+
+/** The work on each tensor, in the order of the files. */
+function tensorTasks(plan: readonly PlannedFile[], files: readonly OutputFile[]): TensorTask[] {
+  return pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
+    pairs(tensors, layout.tensors).map(([{ source, importance, moments }, target]) => ({
+      source,
+      target,
+      file,
+      importance,
+      moments,
+    })),
+  );
+}
+
+/** Writes all of a file that is not weights: the header, and zeros between the tensors and after the last. */
+async function writeFrame(
+  file: OutputFile,
+  { header, layout }: PlannedFile,
+  sourceSha256: readonly string[],
+): Promise<void> {
+  await file.write(0, header(sourceSha256));
+  for (const [index, { offset, byteLength }] of layout.tensors.entries()) {
+    const end = offset + byteLength;
+    const next = layout.tensors[index + 1]?.offset ?? layout.byteLength;
+    if (next > end) {
+      await file.write(end, new Uint8Array(next - end));
+    }
+  }
+}
+
+async function summarizeFiles(files: readonly OutputFile[], signal: AbortSignal): Promise<WrittenOutput> {
+  const written: WrittenFile[] = [];
+  for (const { path, byteLength, partialPath } of files) {
+    written.push({ path, bytes: byteLength, sha256: await sha256OfFile(partialPath, signal) });
+  }
+  const [first, ...others] = written;
+  const only = others.length === 0 ? first : undefined;
+  return { ...describeOutput(written), files: written, ...(only && { sha256: only.sha256 }) };
+}
+
+/** Path and size of files as one output. */
+export function describeOutput(files: readonly Omit<WrittenFile, "sha256">[]) {
+  const [first] = files;
+  if (first === undefined) {
+    throw new InternalError("an output has no file.");
+  }
+  return { output: first.path, bytes: sum(files.map(({ bytes }) => bytes)) };
+}
+
+/**
+ * After a failure: keeps what is worth it and returns the error to raise, which says how to go on. A damaged
+ * source leaves nothing worth keeping: what was read of it before cannot be trusted either.
+ */
+async function giveUp(unfinished: Unfinished, error: unknown): Promise<unknown> {
+  const { journal, resumed } = unfinished;
+  const isCancelled = error instanceof CancelledError;
+  if (error instanceof MalformedInputError || (journal.length === 0 && !resumed)) {
+    await unfinished.discard();
+    return isCancelled ? new CancelledError("stopped; no output file was left.") : error;
+  }
+  await unfinished.keep();
+  const goOn = "run the same command with --resume to continue.";
+  const details = { resumable: true };
+  if (isCancelled) {
+    return new CancelledError(`stopped; ${goOn}`, details);
+  }
+  if (!(error instanceof EnvironmentError)) {
+    return error;
+  }
+  const { message, cause } = error;
+  return new EnvironmentError(
+    `${message} What is done is kept; ${goOn}`,
+    { ...error.details, ...details },
+    { cause },
+  );
+}
+
+async function checkOutputIsNotSource({ source }: WriteRequest, plan: readonly PlannedFile[]): Promise<void> {
+  for (const { path } of plan) {
+    const target = await stat(path).catch(() => undefined);
+    if (target === undefined) {
+      continue;
+    }
+    for (const file of source.files) {
+      if (file.remote) {
+        continue;
+      }
+      const { dev, ino } = await stat(file.name);
+      if (dev === target.dev && ino === target.ino) {
+        throw new UsageError(`${path}: is the source itself; write to another file.`, { file: path });
+      }
+    }
+  }
+}
+
+function* skip<T>(items: Iterable<T>, count: number): Generator<T> {
+  let index = 0;
+  for (const item of items) {
+    if (index++ >= count) {
+      yield item;
+    }
+  }
+}
+
+/** Two lists of the same length, side by side. */
+function pairs<A, B>(a: readonly A[], b: readonly B[]): [A, B][] {
+  if (a.length !== b.length) {
+    throw new InternalError(`lists of ${a.length} and ${b.length} do not belong together.`);
+  }
+  return a.map((item, index) => [item, b[index] as B]);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
