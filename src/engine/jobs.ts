@@ -1,7 +1,8 @@
 /** Small jobs that need no knowledge of what the model is used for. */
 import type { ModelFacts } from "./facts.js";
 import { defineJob, type JobHost } from "./job.js";
-import type { ModelOptions, TokenizeOptions } from "./model.js";
+import type { ModelOptions } from "./model.js";
+import type { TokenizeOptions } from "./tokenizer.js";
 
 /** A model's facts. */
 export const describeModel = defineJob(

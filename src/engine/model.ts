@@ -1,5 +1,5 @@
 /** A model loaded by llama.cpp in this process: its facts, its tokenizer, its weights. */
-import { CancelledError, InternalError, UsageError } from "../errors.js";
+import { CancelledError, InternalError } from "../errors.js";
 import { type ContextOptions, ModelContext } from "./context.js";
 import { type ModelFacts, readFacts } from "./facts.js";
 import { loadFailure } from "./failures.js";
@@ -10,12 +10,10 @@ import type { LogLine } from "./log.js";
 import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
 import { type Address, C, registerCallback } from "./native.js";
 import type { NativeTensor } from "./tensor.js";
+import { type TokenizeOptions, Tokenizer } from "./tokenizer.js";
 
 /** llama.cpp rounds contexts up to multiples of this. */
 const smallContext = 256;
-
-/** What `llama_tokenize` returns if the number of tokens does not fit in 32 bits. */
-const sizeOverflow = -(2 ** 31);
 
 /** How to load a model. */
 export interface ModelOptions {
@@ -49,13 +47,6 @@ export interface LoadHooks {
   readonly isCancelled?: () => boolean;
 }
 
-export interface TokenizeOptions {
-  /** Add the tokens that the vocabulary puts around a text (BOS, EOS); true by default. */
-  readonly addSpecial?: boolean;
-  /** Read control tokens such as `<|im_start|>` in the text as such; false by default. */
-  readonly parseSpecial?: boolean;
-}
-
 /** A loaded model. Release it with `close`, after its contexts. */
 export class Model {
   readonly path: string;
@@ -66,6 +57,7 @@ export class Model {
   readonly library: NativeLibrary;
   readonly isCancelled: () => boolean;
   readonly #vocabulary: Address;
+  readonly #tokenizer: Tokenizer;
   readonly #contexts = new Set<ModelContext>();
   #address: Address;
   #weights: ReadonlyMap<string, NativeTensor> | undefined;
@@ -86,6 +78,7 @@ export class Model {
     this.#address = address;
     this.#vocabulary = library.native.llama_model_get_vocab(address);
     this.facts = readFacts(library, options.path, address, this.#vocabulary);
+    this.#tokenizer = new Tokenizer(library.native, this.#vocabulary, this.facts, this.isCancelled);
   }
 
   /**
@@ -149,34 +142,21 @@ export class Model {
 
   /**
    * Tokens of a text. Bytes are taken as they are; a string is encoded as UTF-8.
+   * Throws a UsageError if there are more than llama.cpp can count, and a CancelledError.
    */
   tokenize(text: string | Uint8Array, options: TokenizeOptions = {}): Int32Array {
-    const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
     this.library.log.step(`tokenizing for ${this.path}`);
-    const { addSpecial = true, parseSpecial = false } = options;
-    const write = (tokens: Int32Array) =>
-      this.library.native.llama_tokenize(
-        this.#vocabulary,
-        bytes,
-        bytes.length,
-        tokens,
-        tokens.length,
-        addSpecial,
-        parseSpecial,
-      );
-    // A token nearly always stands for a byte or more; if there are more tokens, llama.cpp returns minus their number.
-    let tokens = new Int32Array(bytes.length + 16);
-    let count = write(tokens);
-    if (count < 0 && count > sizeOverflow) {
-      tokens = new Int32Array(-count);
-      count = write(tokens);
-    }
-    if (count < 0) {
-      throw new UsageError(
-        `a text of ${bytes.length} bytes has more tokens than llama.cpp can count; split it.`,
-      );
-    }
-    return tokens.slice(0, count);
+    return this.#tokenizer.tokenize(text, options);
+  }
+
+  /** Texts of the control tokens, such as `<|im_end|>`. */
+  controlTexts(): string[] {
+    return this.#tokenizer.controlTexts();
+  }
+
+  /** Bytes of the longest token, at most. */
+  longestTokenBytes(): number {
+    return this.#tokenizer.longestTokenBytes();
   }
 
   /** Text of tokens; control tokens are written out if `special`. */

@@ -23,6 +23,7 @@ export const C = {
   decode: { done: 0, noRoom: 1, aborted: 2 },
   pooling: { unspecified: -1, none: 0, mean: 1, cls: 2, last: 3, rank: 4 },
   bufferUsage: { weights: 1 },
+  tokenAttributes: { unknown: 1, control: 8, userDefined: 16, stripsLeft: 128, stripsRight: 256 },
 } as const;
 
 /** `ggml_type` of the floating-point and integer types that activations have. */
@@ -462,6 +463,14 @@ export function bindFunctions(
       vocab: Address,
       token: number,
     ) => boolean,
+    llama_vocab_get_text: llama.func("const char *llama_vocab_get_text(uintptr_t vocab, int32_t token)") as (
+      vocab: Address,
+      token: number,
+    ) => string | null,
+    llama_vocab_get_attr: llama.func("int32_t llama_vocab_get_attr(uintptr_t vocab, int32_t token)") as (
+      vocab: Address,
+      token: number,
+    ) => number,
     llama_tokenize: llama.func(
       "int32_t llama_tokenize(uintptr_t vocab, const uint8_t *text, int32_t bytes, _Out_ int32_t *tokens, int32_t capacity, bool add_special, bool parse_special)",
     ) as (
