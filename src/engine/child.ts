@@ -15,6 +15,10 @@ const worker = new Worker(new URL("./worker.js", import.meta.url), {
 });
 
 process.on("message", (message: ToChild) => {
+  if (message.type === "ping") {
+    process.send?.({ type: "pong" } satisfies ToParent);
+    return;
+  }
   if (message.type === "run") {
     Atomics.store(control, controlFlag.cancelled, 0);
     worker.postMessage(message);

@@ -40,3 +40,11 @@ export function crashError(
     ? new MalformedInputError(message, details)
     : new EnvironmentError(message, details);
 }
+
+/** The error for a child that was killed because it had fallen silent. */
+export function silenceError(step: string): LopsidedError {
+  return new EnvironmentError(
+    `llama.cpp's process answered nothing for half a minute while ${step}, and was ended: it was stopped, or the machine is overloaded.`,
+    { step },
+  );
+}

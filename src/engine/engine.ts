@@ -6,8 +6,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
-import { crashError } from "./crash.js";
+import { crashError, silenceError } from "./crash.js";
 import { engineEnvironment } from "./environment.js";
+import { Heartbeat } from "./heartbeat.js";
 import type { Job } from "./job.js";
 import type { LogLine } from "./log.js";
 import { deserializeError, parseErrorLine, type ToChild, type ToParent } from "./messages.js";
@@ -61,6 +62,7 @@ export class Engine {
   #nextId = 1;
   #step = "starting llama.cpp";
   #lines: LogLine[] = [];
+  #heartbeat: Heartbeat | undefined;
 
   constructor(options: EngineOptions = {}) {
     this.#options = options;
@@ -128,6 +130,11 @@ export class Engine {
     return this.#child?.pid;
   }
 
+  /** Whether the child has answered in the last seconds, if it has work; a silent one is killed after half a minute. */
+  get isResponsive(): boolean {
+    return this.#heartbeat?.isSilent !== true;
+  }
+
   #start<Params, Result, Event, Message>(
     id: number,
     job: Job<Params, Result, Event, Message>,
@@ -141,6 +148,11 @@ export class Engine {
     keepAlive(child, true);
     const cancel = () => this.#cancel(child, id);
     signal?.addEventListener("abort", cancel, { once: true });
+    const heartbeat = new Heartbeat({
+      ask: () => this.#send(child, { type: "ping" }),
+      onLost: () => child.kill("SIGKILL"),
+    });
+    this.#heartbeat = heartbeat;
     return new Promise<unknown>((resolve, reject) => {
       this.#pending = {
         id,
@@ -154,6 +166,8 @@ export class Engine {
       this.#send(child, { type: "run", id, module: job.module, name: job.name, params });
     }).finally(() => {
       signal?.removeEventListener("abort", cancel);
+      heartbeat.stop();
+      this.#heartbeat = undefined;
       this.#pending = undefined;
       // Of a child that is being closed the end is waited for.
       if (this.#child === child) {
@@ -207,7 +221,10 @@ export class Engine {
         resolve();
       });
       child.once("close", (code, signal) => {
-        this.#lose(child, crashError(this.#step, this.#lines, code, signal));
+        const error = this.#heartbeat?.isLost
+          ? silenceError(this.#step)
+          : crashError(this.#step, this.#lines, code, signal);
+        this.#lose(child, error);
         resolve();
       });
     });
@@ -229,6 +246,10 @@ export class Engine {
   }
 
   #receive(message: ToParent): void {
+    if (message.type === "pong") {
+      this.#heartbeat?.answered();
+      return;
+    }
     const pending = this.#pending;
     if (pending?.id !== message.id) {
       return;

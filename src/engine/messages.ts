@@ -8,7 +8,9 @@ export { deserializeError, serializeError } from "../serialized-error.js";
 export type ToChild =
   | { type: "run"; id: number; module: string; name: string; params: unknown }
   | { type: "message"; id: number; message: unknown }
-  | { type: "cancel"; id: number };
+  | { type: "cancel"; id: number }
+  /** Answered at once with a pong. */
+  | { type: "ping" };
 
 /**
  * What the child's two threads share beside their messages: words that the worker reads in the middle of a
@@ -30,6 +32,7 @@ export const controlFlag = {
 } as const;
 
 export type ToParent =
+  | { type: "pong" }
   | { type: "event"; id: number; event: unknown }
   | { type: "load"; id: number; path: string; fraction: number }
   | { type: "done"; id: number; result: unknown }

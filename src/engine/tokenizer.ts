@@ -9,6 +9,11 @@ export interface TokenizeOptions {
   readonly addSpecial?: boolean;
   /** Read control tokens such as `<|im_start|>` in the text as such; false by default. */
   readonly parseSpecial?: boolean;
+  /**
+   * A character that is taken out of the text, between and not within the control tokens that are read as such: one
+   * that has it inside is plain text.
+   */
+  readonly mark?: string;
 }
 
 /** What `llama_tokenize` returns if the number of tokens does not fit in 32 bits. */
@@ -38,11 +43,11 @@ export class Tokenizer {
    */
   tokenize(text: string | Uint8Array, options: TokenizeOptions = {}): Int32Array {
     const bytes = typeof text === "string" ? encoder.encode(text) : text;
-    const { addSpecial = true, parseSpecial = false } = options;
+    const { addSpecial = true, parseSpecial = false, mark } = options;
     this.#splitter ??= new SpecialTokens(this.#special());
     const parts = this.#splitter.split(bytes, parseSpecial);
     const [before, after] = addSpecial ? this.#around() : [[], []];
-    return joined([before, ...parts.map((part) => this.#tokensOf(bytes, part)), after]);
+    return joined([before, ...parts.map((part) => this.#tokensOf(bytes, part, mark)), after]);
   }
 
   /** Texts of the control tokens. */
@@ -62,14 +67,15 @@ export class Tokenizer {
     return this.#longest;
   }
 
-  #tokensOf(bytes: Uint8Array, part: TextPart): ArrayLike<number> {
+  #tokensOf(bytes: Uint8Array, part: TextPart, mark: string | undefined): ArrayLike<number> {
     if (typeof part === "number") {
       return [part];
     }
     if (this.#isCancelled()) {
       throw new CancelledError("tokenizing was stopped.");
     }
-    return this.#write(bytes.subarray(part.begin, part.end), false);
+    const text = bytes.subarray(part.begin, part.end);
+    return this.#write(mark === undefined ? text : without(text, mark), false);
   }
 
   #write(bytes: Uint8Array, addSpecial: boolean): Int32Array {
@@ -133,6 +139,11 @@ export class Tokenizer {
   #textOf(token: number): string {
     return this.#native.llama_vocab_get_text(this.#vocabulary, token) ?? "";
   }
+}
+
+function without(bytes: Uint8Array, mark: string): Uint8Array {
+  const text = Buffer.from(bytes).toString("utf8");
+  return text.includes(mark) ? encoder.encode(text.replaceAll(mark, "")) : bytes;
 }
 
 function joined(lists: readonly ArrayLike<number>[]): Int32Array {

@@ -16,7 +16,7 @@ interface HeldLogprob {
 export class Answer {
   readonly id: number;
   readonly promptTokens: readonly number[];
-  readonly #request: GenerateRequest;
+  readonly #request: Omit<GenerateRequest, "prompt">;
   readonly #vocabulary: Vocabulary;
   readonly #sampler: Sampler;
   readonly #text: AnswerText;
@@ -28,7 +28,7 @@ export class Answer {
   /** @param constraint what the request's grammar allows; closed with the answer */
   constructor(
     id: number,
-    request: GenerateRequest,
+    request: Omit<GenerateRequest, "prompt">,
     promptTokens: readonly number[],
     vocabulary: Vocabulary,
     constraint?: Constraint,

@@ -2,7 +2,7 @@
 import type { ModelContext } from "../engine/context.js";
 import type { Model } from "../engine/model.js";
 import { UsageError } from "../errors.js";
-import { promptTokens } from "./prompt.js";
+import { checkTokens } from "./prompt.js";
 import type { Embedding } from "./request.js";
 
 /** How the vectors of a text's tokens become one. */
@@ -32,12 +32,12 @@ export class Embedder {
 
   /**
    * The vector of a text, of length 1.
-   * @throws UsageError if the model makes no embeddings, or the text is too long
+   * Throws a UsageError if the model makes no embeddings, or the text is too long.
    */
-  embed(input: string | readonly number[]): Embedding {
+  embed(tokens: readonly number[]): Embedding {
     this.#context ??= this.#open();
     const context = this.#context;
-    const tokens = promptTokens(this.#model, input);
+    checkTokens(tokens, this.#model.facts.vocabularySize);
     if (tokens.length > context.batchSize)
       throw new UsageError(
         `the input has ${tokens.length} tokens, but embeddings are made of ${context.batchSize} at most; split it.`,

@@ -9,9 +9,8 @@ import { Answer } from "./answer.js";
 import { Embedder, type Pooling } from "./embedder.js";
 import { Constraint, type GrammarModel } from "./grammar/constraint.js";
 import { Outbox } from "./outbox.js";
-import { promptTokens } from "./prompt.js";
-import type { GenerateEvent, GenerateMessage } from "./protocol.js";
-import type { GenerateRequest } from "./request.js";
+import { checkTokens } from "./prompt.js";
+import type { GenerateEvent, GenerateMessage, TokenizedRequest } from "./protocol.js";
 import { Scheduler } from "./scheduler.js";
 import { grammarModelOf, type Vocabulary, vocabularyOf } from "./vocabulary.js";
 
@@ -121,7 +120,7 @@ class Writer {
       const { id } = message;
       try {
         if (message.type === "generate") this.#scheduler.add(this.#prepare(id, message.request));
-        else this.#host.emit({ type: "embedded", id, embedding: this.#embedder.embed(message.input) });
+        else this.#host.emit({ type: "embedded", id, embedding: this.#embedder.embed(message.tokens) });
       } catch (error) {
         if (error instanceof CancelledError) throw error;
         this.#host.emit({ type: "failed", id, error: serializeError(error) });
@@ -129,8 +128,9 @@ class Writer {
     }
   }
 
-  #prepare(id: number, request: GenerateRequest): Answer {
-    const tokens = promptTokens(this.#model, request.prompt);
+  #prepare(id: number, request: TokenizedRequest): Answer {
+    const tokens = request.prompt;
+    checkTokens(tokens, this.#model.facts.vocabularySize);
     const { contextLength } = this.#params;
     if (tokens.length >= contextLength)
       throw new UsageError(

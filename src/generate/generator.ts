@@ -12,6 +12,8 @@ import { deserializeError } from "../serialized-error.js";
 import type { Pooling } from "./embedder.js";
 import { generateJob } from "./generate-job.js";
 import { unpackPieces } from "./packed-pieces.js";
+import { isTokens, type Prompt } from "./prompt.js";
+import { PromptTokenizer } from "./prompt-tokenizer.js";
 import type { GenerateEvent, GenerateMessage } from "./protocol.js";
 import type {
   AnswerPiece,
@@ -21,6 +23,7 @@ import type {
   GenerateRequest,
   TokenLogprob,
 } from "./request.js";
+import type { VocabularyFacts } from "./tokenize-job.js";
 
 /** How a model is set up to write. */
 export interface GeneratorOptions {
@@ -76,6 +79,7 @@ interface Call {
 export class Generator {
   readonly #options: GeneratorOptions;
   readonly #engine: Engine;
+  readonly #tokenizer: PromptTokenizer;
   readonly #calls = new Map<number, Call>();
   #facts: Promise<ModelFacts> | undefined;
   #job: RunningJob<void, GenerateMessage> | undefined;
@@ -88,6 +92,7 @@ export class Generator {
   constructor(options: GeneratorOptions) {
     this.#options = options;
     this.#engine = options.engine ?? new Engine();
+    this.#tokenizer = new PromptTokenizer(options.model.path);
   }
 
   /** Answers written at once. */
@@ -95,9 +100,14 @@ export class Generator {
     return this.#options.slots ?? DEFAULT_SLOTS;
   }
 
-  /** Whether the model is loaded and answers begin at once. */
+  /** Whether the model is loaded. */
   get isReady(): boolean {
     return this.#job !== undefined;
+  }
+
+  /** Whether its processes have answered in the last seconds. */
+  get isResponsive(): boolean {
+    return this.#engine.isResponsive && this.#tokenizer.isResponsive;
   }
 
   /** Process id of the model's process, if it runs. */
@@ -130,20 +140,42 @@ export class Generator {
   async ready(): Promise<void> {
     if (this.#isClosed) throw new CancelledError("the generator is closed.");
     if (this.#job) return;
+    this.#tokenizer.facts().catch(() => {}); // the first prompt tells
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
     });
     return this.#starting;
   }
 
+  /** What is known of the model's vocabulary. */
+  vocabulary(): Promise<VocabularyFacts> {
+    return this.#tokenizer.facts();
+  }
+
+  /**
+   * The tokens of a prompt.
+   * Throws a UsageError if it is empty or cannot fit in the context; a CancelledError.
+   */
+  async tokenize(prompt: Prompt, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<readonly number[]> {
+    if (this.#isClosed) {
+      throw new CancelledError("the generator is closed.");
+    }
+    if (isTokens(prompt)) {
+      return prompt;
+    }
+    return this.#tokenizer.tokens(prompt, await this.contextLength(), signal);
+  }
+
   /**
    * Writes one answer.
-   * @throws UsageError if the prompt is empty or does not fit; CancelledError if `signal` stops it or the generator
-   *   closes; EnvironmentError if the model's process dies meanwhile
+   * Throws a UsageError if the prompt is empty or does not fit; a CancelledError if `signal` stops it or the
+   * generator closes; an EnvironmentError if the model's process dies meanwhile.
    */
-  generate(request: GenerateRequest, controls: GenerateControls = {}): Promise<Completion> {
+  async generate(request: GenerateRequest, controls: GenerateControls = {}): Promise<Completion> {
     const answer = new Collected();
-    return this.#call({ type: "generate", id: this.#nextId++, request }, controls.signal, (event) => {
+    const prompt = await this.tokenize(request.prompt, controls);
+    const message = { type: "generate", id: this.#nextId++, request: { ...request, prompt } } as const;
+    return this.#call(message, controls.signal, (event) => {
       if ("type" in event) {
         if (event.type !== "started") return undefined;
         answer.start(event);
@@ -195,8 +227,9 @@ export class Generator {
    * The vector of a text, of length 1.
    * @throws UsageError if the model makes no embeddings, or the text is empty or too long
    */
-  embed(input: string | readonly number[], controls: { signal?: AbortSignal } = {}): Promise<Embedding> {
-    return this.#call({ type: "embed", id: this.#nextId++, input }, controls.signal, (event) =>
+  async embed(input: Prompt, controls: { signal?: AbortSignal } = {}): Promise<Embedding> {
+    const tokens = await this.tokenize(input, controls);
+    return this.#call({ type: "embed", id: this.#nextId++, tokens }, controls.signal, (event) =>
       "type" in event && event.type === "embedded" ? event.embedding : undefined,
     );
   }
@@ -207,9 +240,14 @@ export class Generator {
     const job = this.#job;
     job?.send({ type: "close" });
     this.#rejectCalls(new CancelledError("the generator was closed."));
-    if (this.#options.engine === undefined) return await this.#engine.close();
+    const tokenizerClosed = this.#tokenizer.close();
+    if (this.#options.engine === undefined) {
+      await Promise.all([tokenizerClosed, this.#engine.close()]);
+      return;
+    }
     if (job === undefined) this.#loading.abort();
     await (job?.result ?? this.#starting)?.catch(() => {});
+    await tokenizerClosed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -223,7 +261,9 @@ export class Generator {
     hear: (event: GenerateEvent | AnswerPiece) => Result | undefined,
   ): Promise<Result> {
     const { id } = message;
-    if (signal?.aborted) return Promise.reject(new CancelledError("the answer was stopped before it began."));
+    if (signal?.aborted || this.#isClosed) {
+      return Promise.reject(new CancelledError("the answer was stopped before it began."));
+    }
     return new Promise<Result>((resolve, reject) => {
       const cancel = () => {
         this.#job?.send({ type: "cancel", id });

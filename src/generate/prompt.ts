@@ -1,22 +1,53 @@
+/** What a model is to go on with, and its tokens. */
 import type { Model } from "../engine/model.js";
 import { UsageError } from "../errors.js";
 
+/** A text whose control tokens need not all be meant as such. */
+export interface PromptText {
+  readonly text: string;
+  /** Read control tokens such as `<|im_start|>` as such; true by default. */
+  readonly parseSpecial?: boolean | undefined;
+  /** A character that keeps control tokens from being read as such, and is no part of the text. See literal-text.ts. */
+  readonly mark?: string | undefined;
+}
+
 /**
- * Tokens of a prompt: control tokens in a text count as such, BOS is not doubled.
- * @throws UsageError if there are none, or a number is no token
+ * A text or its tokens. Control tokens in a plain string are read as such; a token that begins every text (BOS) is
+ * added if the vocabulary wants it and the text has none.
  */
-export function promptTokens(model: Model, prompt: string | readonly number[]): number[] {
-  const { vocabularySize, bosToken, eosToken, addsEos } = model.facts;
-  if (typeof prompt !== "string") {
-    const wrong = prompt.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabularySize);
-    if (wrong !== undefined)
-      throw new UsageError(`${wrong} is not a token: the vocabulary has tokens 0 to ${vocabularySize - 1}.`);
-    if (prompt.length === 0) throw new UsageError("the prompt is empty; give it at least one token.");
-    return [...prompt];
+export type Prompt = string | readonly number[] | PromptText;
+
+/** Whether a prompt is tokens already. */
+export function isTokens(prompt: Prompt): prompt is readonly number[] {
+  return Array.isArray(prompt);
+}
+
+/**
+ * Tokens of a text. BOS is not doubled.
+ * Throws a UsageError if there are none, and a CancelledError.
+ */
+export function textTokens(model: Model, { text, parseSpecial = true, mark }: PromptText): number[] {
+  const { bosToken, eosToken, addsEos } = model.facts;
+  const tokens = [...model.tokenize(text, { parseSpecial, ...(mark === undefined ? {} : { mark }) })];
+  if (bosToken >= 0 && tokens[0] === bosToken && tokens[1] === bosToken) {
+    tokens.shift();
   }
-  const tokens = [...model.tokenize(prompt, { parseSpecial: true })];
-  if (bosToken >= 0 && tokens[0] === bosToken && tokens[1] === bosToken) tokens.shift();
-  if (addsEos && tokens.at(-1) === eosToken) tokens.pop();
-  if (tokens.length === 0) throw new UsageError("the prompt is empty; give it at least one token.");
+  if (addsEos && tokens.at(-1) === eosToken) {
+    tokens.pop();
+  }
+  if (tokens.length === 0) {
+    throw new UsageError("the prompt is empty; give it at least one token.");
+  }
   return tokens;
+}
+
+/** Throws a UsageError if there are no tokens, or a number is none. */
+export function checkTokens(tokens: readonly number[], vocabularySize: number): void {
+  const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabularySize);
+  if (wrong !== undefined) {
+    throw new UsageError(`${wrong} is not a token: the vocabulary has tokens 0 to ${vocabularySize - 1}.`);
+  }
+  if (tokens.length === 0) {
+    throw new UsageError("the prompt is empty; give it at least one token.");
+  }
 }

@@ -3,10 +3,15 @@ import type { SerializedError } from "../serialized-error.js";
 import type { PackedPieces } from "./packed-pieces.js";
 import type { AnswerStart, Embedding, GenerateRequest } from "./request.js";
 
+/** A request whose prompt is tokenized. */
+export interface TokenizedRequest extends GenerateRequest {
+  readonly prompt: readonly number[];
+}
+
 /** What the parent sends to the job. */
 export type GenerateMessage =
-  | { readonly type: "generate"; readonly id: number; readonly request: GenerateRequest }
-  | { readonly type: "embed"; readonly id: number; readonly input: string | readonly number[] }
+  | { readonly type: "generate"; readonly id: number; readonly request: TokenizedRequest }
+  | { readonly type: "embed"; readonly id: number; readonly tokens: readonly number[] }
   | { readonly type: "cancel"; readonly id: number }
   | { readonly type: "close" };
 

@@ -1,14 +1,12 @@
 /** What is asked of a model that writes, and what it answers: the types that both processes know. */
 import type { AnswerGrammar } from "./grammar/constraint.js";
+import type { Prompt } from "./prompt.js";
 import type { SamplingOptions } from "./sampler.js";
 
 /** A text to go on with. */
 export interface GenerateRequest {
-  /**
-   * The text before the answer, or its tokens. Control tokens such as `<|im_start|>` in a text are read as such; a
-   * token that begins every text (BOS) is added if the vocabulary wants it and the text has none.
-   */
-  readonly prompt: string | readonly number[];
+  /** What comes before the answer. */
+  readonly prompt: Prompt;
   /** Tokens at most; until the context is full by default. */
   readonly maxTokens?: number | undefined;
   /** Strings that end the answer and are not part of it. */
