@@ -56,8 +56,12 @@ export class SpecialTokens {
       // What a token stripped is no text.
       let begin = at;
       let end = until;
-      while (begin < end && covered[begin] === 1) begin++;
-      while (end > begin && covered[end - 1] === 1) end--;
+      while (begin < end && covered[begin] === 1) {
+        begin++;
+      }
+      while (end > begin && covered[end - 1] === 1) {
+        end--;
+      }
       if (begin < end) {
         parts.push({ begin, end });
       }
@@ -118,10 +122,14 @@ function cover(covered: Uint8Array, bytes: Uint8Array, { begin, special }: Match
   covered.fill(1, begin, end);
   const isFreeSpace = (at: number) => covered[at] === 0 && isSpace(bytes[at] as number);
   if (special.stripsLeft) {
-    for (let at = begin - 1; at >= 0 && isFreeSpace(at); at--) covered[at] = 1;
+    for (let at = begin - 1; at >= 0 && isFreeSpace(at); at--) {
+      covered[at] = 1;
+    }
   }
   if (special.stripsRight) {
-    for (let at = end; at < bytes.length && isFreeSpace(at); at++) covered[at] = 1;
+    for (let at = end; at < bytes.length && isFreeSpace(at); at++) {
+      covered[at] = 1;
+    }
   }
   return true;
 }

@@ -1,5 +1,6 @@
 /** A conversation in the form that chat templates expect, from the form that OpenAI's API has. */
 import { UsageError } from "../errors.js";
+import { parseBoundedJson } from "./bounded-json.js";
 
 /** A part of a message's content; only text can be shown to the models that run here. */
 export interface ContentPart {
@@ -49,9 +50,12 @@ function withObjectArguments(call: unknown): unknown {
 
 function parsedObject(text: string): object | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseBoundedJson(text);
     return isObject(value) ? value : undefined;
-  } catch {
+  } catch (error) {
+    if (error instanceof UsageError) {
+      throw new UsageError(`the arguments of a tool call cannot be read: ${error.message}.`);
+    }
     return undefined;
   }
 }

@@ -156,7 +156,10 @@ export class Generator {
    * The tokens of a prompt.
    * Throws a UsageError if it is empty or cannot fit in the context; a CancelledError.
    */
-  async tokenize(prompt: Prompt, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<readonly number[]> {
+  async tokenize(
+    prompt: Prompt,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly number[]> {
     if (this.#isClosed) {
       throw new CancelledError("the generator is closed.");
     }

@@ -34,10 +34,10 @@ export class LiteralText {
 /** The place behind the first character of a text. */
 function insideOf(text: string): string {
   const [first = "", ...rest] = text;
-  return `(?<=${escape(first)})(?=${escape(rest.join(""))})`;
+  return `(?<=${escaped(first)})(?=${escaped(rest.join(""))})`;
 }
 
-function escape(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
@@ -61,5 +61,7 @@ function mapStrings(value: unknown, change: (text: string) => string): unknown {
   if (Array.isArray(value)) {
     return value.map((item) => mapStrings(item, change));
   }
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [change(key), mapStrings(item, change)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [change(key), mapStrings(item, change)]),
+  );
 }

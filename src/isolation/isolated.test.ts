@@ -37,6 +37,15 @@ test("each way to end badly has its name, and the next request is answered", asy
   assert.deepEqual(await isolated.ask("count", limits), { reply: 1 });
 });
 
+test("a request that cannot be sent fails alone", async () => {
+  const isolated = probe();
+  let nested: unknown = "count";
+  for (let depth = 0; depth < 100_000; depth++) nested = [nested];
+  await assert.rejects(isolated.ask(nested as ProbeRequest, limits), RangeError);
+  await assert.rejects(isolated.ask((() => {}) as unknown as ProbeRequest, limits), /could not be cloned/);
+  assert.deepEqual(await isolated.ask("count", limits), { reply: 1 });
+});
+
 test("a worker is kept, or replaced after every request", async () => {
   const kept = probe();
   await kept.ask("count", limits);

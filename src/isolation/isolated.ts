@@ -93,6 +93,8 @@ export class Isolated<Request, Reply> {
       if (signal?.aborted) throw new CancelledError("the work was stopped.");
       return outcome;
     } finally {
+      // Whatever happened, a request that could not be sent included, the next one may be asked.
+      this.#settle = undefined;
       clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
       keepAlive(child, false);
