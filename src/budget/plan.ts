@@ -1,6 +1,8 @@
 /** `plan`: the recipe that loses least within a budget. */
+
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
+import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
@@ -386,7 +388,7 @@ function commentsOf(result: PlanResult, { model, imatrix, moments }: PlanOptions
       ? "defaults by role and depth (measure it with: lopsided sensitivity)"
       : `measured, ${basename(sensitivity)}`;
   return [
-    `Planned by Lopsided ${version} for ${/^\w+:\/\//.test(model) ? model : basename(model)}, within ${budget.title}.`,
+    `Planned by Lopsided ${version} for ${shownName(model)}, within ${budget.title}.`,
     `Size: ${bytes} bytes, ${bpw.toFixed(4)} bits per weight.`,
     `Predicted KL divergence from the source: ${predicted.toPrecision(4)} nats (${optimality}).`,
     `Sensitivity: ${basis}.`,

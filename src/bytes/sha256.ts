@@ -29,7 +29,7 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
 /**
  * Begins the SHA-256 of a source that is about to be read, and returns a function that says it when it has been
  * read. A local file is read a second time meanwhile; of what comes from a server the bytes are hashed as they
- * come, unless the server says the checksum.
+ * come.
  */
 export function beginChecksum(source: ByteSource, signal?: AbortSignal): () => Promise<string> {
   const { remote } = source;

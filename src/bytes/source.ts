@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
+import { isAddress, shownAddress } from "./address.js";
 
 /**
  * Where bytes come from: a file, a part of memory, a URL that answers range requests. Everything that reads a
@@ -21,9 +22,14 @@ export interface ByteSource {
 export interface RemoteFile {
   /** Distinguishes the versions of the file; undefined if the server says nothing but its size. */
   readonly version: string | undefined;
-  /** From now on `sha256` is computed, if need be, from what is read. */
+  /** SHA-256 that the server says the file has; undefined if it says nothing. */
+  readonly claimedSha256: string | undefined;
+  /** From now on `sha256` is computed from what is read. */
   beginChecksum(): void;
-  /** SHA-256 in hexadecimal: known, or of what was read and of all the rest, which is fetched for it. */
+  /**
+   * SHA-256 in hexadecimal of what was read and of all the rest, which is fetched for it. Throws a
+   * MalformedInputError if it is not the one that the server claims.
+   */
   sha256(): Promise<string>;
 }
 
@@ -87,7 +93,11 @@ export class FileSource implements ByteSource {
     try {
       handle = await open(path, "r");
     } catch (cause) {
-      throw new EnvironmentError(`${path}: ${openProblem(cause)}`, { file: path }, { cause });
+      const shown = shownAddress(path);
+      const problem = isAddress(path)
+        ? "is an address, and a local file is needed here; download it."
+        : openProblem(cause);
+      throw new EnvironmentError(`${shown}: ${problem}`, { file: shown }, { cause });
     }
     const stat = await handle.stat();
     if (!stat.isFile()) {

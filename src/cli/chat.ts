@@ -47,7 +47,7 @@ export function addChat(program: Command): void {
 
 async function converse(model: string | undefined, flags: Flags, context: CommandContext): Promise<void> {
   const options = generatorOptions(model, flags, 1, context.onProgress);
-  const template = await openTemplate(options.model.path);
+  const template = await openTemplate(options.model.path, context.signal);
   const generator = new Generator({
     ...options,
     onCrash: (error) => context.say(`warning: ${error.message}`),
@@ -70,8 +70,8 @@ async function converse(model: string | undefined, flags: Flags, context: Comman
   }
 }
 
-async function openTemplate(path: string): Promise<ChatTemplate> {
-  const model = await openModel(path);
+async function openTemplate(path: string, signal: AbortSignal): Promise<ChatTemplate> {
+  const model = await openModel(path, { signal });
   try {
     return new ChatTemplate(chatTemplateOf(model.metadata, model.name));
   } finally {

@@ -8,6 +8,10 @@ test("a command line can be typed again, and says nothing of where files lay", (
     "lopsided make 'a b.gguf' -o out --bpw 2.99 'it'\\''s'",
   );
   assert.equal(
+    commandLine(["make", "https://name:secret@host/a.gguf?key=secret", "--calibration=/home/me/text.txt"]),
+    "lopsided make https://host/a.gguf --calibration=text.txt",
+  );
+  assert.equal(
     commandLine(["make", "hf://a/b/c.gguf", "--memory", "16GB GPU"]).includes("hf://a/b/c.gguf"),
     true,
   );

@@ -1,16 +1,19 @@
 import { basename } from "node:path";
+import { shownAddress } from "../bytes/address.js";
 
 /**
  * What was typed, as it can be typed again: `lopsided make model.gguf -o 'my folder'`. Files are named without their
- * folders: where they lay is nobody's business and would make two runs' records differ.
+ * folders, and addresses without passwords: where they lay is nobody's business and would make two runs' records
+ * differ.
  */
 export function commandLine(args: readonly string[] = process.argv.slice(2)): string {
   return ["lopsided", ...args.map((word) => quoted(withoutFolder(word)))].join(" ");
 }
 
 function withoutFolder(word: string): string {
-  const isPath = /^([/~]|\.{1,2}[\\/]|[A-Za-z]:[\\/])/.test(word);
-  return isPath ? basename(word.replaceAll("\\", "/")) || word : word;
+  const [, flag = "", value = word] = /^(--?[\w-]+=)(.*)$/s.exec(word) ?? [];
+  const isPath = /^([/~]|\.{1,2}[\\/]|[A-Za-z]:[\\/])/.test(value);
+  return flag + (isPath ? basename(value.replaceAll("\\", "/")) || value : shownAddress(value));
 }
 
 function quoted(word: string): string {

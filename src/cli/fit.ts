@@ -41,7 +41,7 @@ export function addFit(program: Command): void {
     .option("--no-library", "compute the sizes rather than ask llama.cpp's library")
     .option("--json", "print one JSON object")
     .action((model: string, flags: Flags) =>
-      runCommand(flags, async () => {
+      runCommand(flags, async ({ signal }) => {
         const result = await fit({
           model,
           recipe: flags.recipe,
@@ -52,6 +52,7 @@ export function addFit(program: Command): void {
           memory: flags.memory,
           marginBytes: flags.margin,
           useLibrary: flags.library,
+          signal,
         });
         return { json: result, text: describe(result) };
       }),

@@ -24,8 +24,8 @@ export function addInspect(program: Command): void {
     .action((model: string, flags: Flags) => runCommand(flags, (context) => run(model, flags, context)));
 }
 
-async function run(model: string, flags: Flags, _context: CommandContext): Promise<CommandResult> {
-  const result = await inspect(model);
+async function run(model: string, flags: Flags, { signal }: CommandContext): Promise<CommandResult> {
+  const result = await inspect(model, { signal });
   const lines = [
     printableLine(`${result.model}: ${result.architecture}${result.name ? `, ${result.name}` : ""}`),
     `${sizeLine(result)}; file ${formatBytes(result.bytes)}`,

@@ -1,6 +1,7 @@
 /** What is refused before llama.cpp is asked, because it would answer with a crash or not at all. */
 import { statSync } from "node:fs";
 import { totalmem } from "node:os";
+import { isAddress, shownAddress } from "../bytes/address.js";
 import { EnvironmentError, MalformedInputError, systemErrorCode, UsageError } from "../errors.js";
 import type { Device } from "./library.js";
 
@@ -37,9 +38,13 @@ function fileSize(path: string): number {
   try {
     stat = statSync(path);
   } catch (cause) {
-    const problem =
-      systemErrorCode(cause) === "ENOENT" ? "no such file; check the path." : `cannot be read (${cause}).`;
-    throw new EnvironmentError(`${path}: ${problem}`, { file: path }, { cause });
+    const problem = isAddress(path)
+      ? "is an address, and llama.cpp runs local files only; download it."
+      : systemErrorCode(cause) === "ENOENT"
+        ? "no such file; check the path."
+        : `cannot be read (${systemErrorCode(cause) ?? "unknown reason"}).`;
+    const shown = shownAddress(path);
+    throw new EnvironmentError(`${shown}: ${problem}`, { file: shown }, { cause });
   }
   if (!stat.isFile()) {
     throw new EnvironmentError(`${path}: is not a regular file; name a GGUF file.`, { file: path });

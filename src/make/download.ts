@@ -125,10 +125,11 @@ async function checkChecksum(
   partial: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (!file.name.startsWith("hf://")) {
+  const wanted = file.remote?.claimedSha256;
+  if (wanted === undefined) {
     return;
   }
-  const [wanted, found] = [await file.remote?.sha256(), await sha256OfFile(partial, signal)];
+  const found = await sha256OfFile(partial, signal);
   if (wanted === found) {
     return;
   }

@@ -1,6 +1,7 @@
 /** The stage `source`: what the model is, and a local GGUF file of it that llama.cpp can run. */
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
+import { shownAddress } from "../bytes/address.js";
 import { type Metadata, metadataString } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
 import type { ConversionTarget } from "../model/huggingface/conversion.js";
@@ -10,7 +11,6 @@ import { type ModelSource, weightCount } from "../model/source.js";
 import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
 import { convert } from "../quantize/convert.js";
 import { traitsOf } from "../quants/types.js";
-import { withoutQuery } from "../remote/http-source.js";
 import { identityOf } from "../write/fingerprint.js";
 import { downloadModel } from "./download.js";
 import { baseNameOf } from "./names.js";
@@ -59,7 +59,7 @@ export async function readSource(options: MakeOptions): Promise<SourceFacts> {
     const summary = summarize(listTensors(source));
     return {
       ...summary,
-      model: /^https?:/.test(options.model) ? withoutQuery(options.model) : options.model,
+      model: shownAddress(options.model),
       identity: `${await identityOf(source)} ${metadataSha256(source.metadata)}`,
       bytes: source.byteLength,
       metadata: source.metadata,

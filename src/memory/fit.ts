@@ -1,4 +1,5 @@
 /** `fit`: what a model needs to run, and whether a machine has it. */
+import { shownAddress } from "../bytes/address.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
@@ -32,6 +33,8 @@ export interface FitOptions {
   /** Ask llama.cpp's library rather than compute; true by default, where it is installed. */
   readonly useLibrary?: boolean | undefined;
   readonly engine?: Engine | undefined;
+  /** Stops the work. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface FitResult {
@@ -83,10 +86,10 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   checkWhole("--parallel", sequences);
   const machine = parseMachine(options.memory ?? "host RAM", memoryLimitBytes(), options.marginBytes);
   const recipe = options.recipe === undefined ? undefined : await loadRecipe(options.recipe);
-  const source = await openModel(options.model);
+  const source = await openModel(options.model, { signal: options.signal });
   const engine = useLibrary ? (options.engine ?? new Engine()) : undefined;
   const tensors = recipe === undefined ? source.tensors : typesBy(recipe, source);
-  const planned = new PlannedModel({ metadata: source.metadata, tensors }, engine);
+  const planned = new PlannedModel({ metadata: source.metadata, tensors }, engine, options.signal);
   try {
     const needOf = (contextLength: number) => planned.need({ contextLength, sequences, keyType, valueType });
     const weights = weightsOn(machine, listTensors({ tensors }));
@@ -98,7 +101,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const need = await needOf(context);
     const neededBytes = weights.neededBytes + need.kvBytes + need.computeBytes;
     return {
-      model: options.model,
+      model: shownAddress(options.model),
       recipe: recipe?.name,
       context,
       sequences,
@@ -115,7 +118,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       maxContext,
       trainedContext,
       notes: notesOn(planned, need, { context, trainedContext }),
-      command: commandFor(recipe === undefined ? options.model : "quantized.gguf", {
+      command: commandFor(recipe === undefined ? shownAddress(options.model) : "quantized.gguf", {
         context,
         sequences,
         keyType,
@@ -199,7 +202,7 @@ function notesOn(
 
 /** How llama-server is told of a model; it downloads remote ones itself. */
 function modelWords(model: string): string[] {
-  if (/^https?:/.test(model)) {
+  if (/^https?:/i.test(model)) {
     return ["-mu", quoted(model)];
   }
   if (!model.startsWith("hf://")) {

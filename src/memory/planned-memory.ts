@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { measureMemory, type PlannedMemory } from "../engine/measure-memory.js";
-import { LopsidedError } from "../errors.js";
+import { CancelledError, LopsidedError } from "../errors.js";
 import { type PlannedTensor, planGguf } from "../gguf/layout.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
@@ -42,13 +42,16 @@ export class PlannedModel {
 
   readonly #model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] };
   readonly #engine: Engine | undefined;
+  readonly #signal: AbortSignal | undefined;
 
   constructor(
     model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] },
     engine: Engine | undefined,
+    signal?: AbortSignal | undefined,
   ) {
     this.#model = model;
     this.#engine = engine;
+    this.#signal = signal;
     this.architecture = new Architecture(model.metadata);
   }
 
@@ -78,21 +81,19 @@ export class PlannedModel {
     try {
       this.#skeleton ??= writeSkeleton(this.#model);
       const { path } = await this.#skeleton;
-      return await this.#engine.run(measureMemory, {
-        model: { path },
-        context: {
-          contextLength,
-          sequences,
-          keyCacheType: keyType,
-          valueCacheType: valueType,
-          microBatchSize: microBatch,
-          windowedCache: true,
-          outputs: sequences,
-          beyondTraining: true,
-        },
-      });
+      const context = {
+        contextLength,
+        sequences,
+        keyCacheType: keyType,
+        valueCacheType: valueType,
+        microBatchSize: microBatch,
+        windowedCache: true,
+        outputs: sequences,
+        beyondTraining: true,
+      };
+      return await this.#engine.run(measureMemory, { model: { path }, context }, { signal: this.#signal });
     } catch (error) {
-      if (!(error instanceof LopsidedError)) {
+      if (!(error instanceof LopsidedError) || error instanceof CancelledError) {
         throw error;
       }
       this.#unavailable = error.message;

@@ -1,10 +1,12 @@
 /** `inspect`: what is in a model. */
+
+import { shownAddress } from "../bytes/address.js";
 import { metadataString } from "../gguf/metadata.js";
-import { openModel } from "./open.js";
+import { type OpenOptions, openModel } from "./open.js";
 import { type ListedTensor, listTensors, type ModelSummary, summarize } from "./summary.js";
 
 export interface InspectResult extends ModelSummary {
-  /** The path asked for. */
+  /** The path asked for; an address without what may be a password. */
   readonly model: string;
   readonly architecture: string;
   /** `general.name`, if the model has one. */
@@ -15,12 +17,12 @@ export interface InspectResult extends ModelSummary {
 }
 
 /** Reads headers only. Errors: see `openModel`. */
-export async function inspect(model: string): Promise<InspectResult> {
-  const source = await openModel(model);
+export async function inspect(model: string, options: OpenOptions = {}): Promise<InspectResult> {
+  const source = await openModel(model, options);
   try {
     const tensors = listTensors(source);
     return {
-      model,
+      model: shownAddress(model),
       architecture: metadataString(source.metadata, "general.architecture") ?? "unknown",
       name: metadataString(source.metadata, "general.name"),
       bytes: source.byteLength,

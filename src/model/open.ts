@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
+import { shownAddress } from "../bytes/address.js";
 import { EnvironmentError, UsageError } from "../errors.js";
-import { HttpSource, withoutQuery } from "../remote/http-source.js";
+import { checkFetchable } from "../remote/http.js";
+import { HttpSource } from "../remote/http-source.js";
 import { type HubOptions, HubRepository, parseHubAddress } from "../remote/hub.js";
 import { openGguf } from "./gguf-model.js";
 import { openHuggingFaceFolder, openHuggingFaceModel } from "./huggingface/open.js";
@@ -19,7 +21,7 @@ export async function openModel(model: string, options: OpenOptions = {}): Promi
   if (isHub(model) && parseHubAddress(model).path !== undefined) {
     return await openHubGguf(model, options);
   }
-  if (/^https?:\/\//.test(model)) {
+  if (isWeb(model)) {
     return await openWebGguf(model, options);
   }
   return (await isFolder(model)) ? await openFolder(model, options) : await openGguf(model);
@@ -27,10 +29,14 @@ export async function openModel(model: string, options: OpenOptions = {}): Promi
 
 /** Opens a Hugging Face folder, local or `hf://owner/repository[@revision]`. Errors: see `openModel`. */
 export async function openFolder(model: string, options: OpenOptions = {}): Promise<ModelSource> {
-  if (/^https?:\/\//.test(model)) {
-    throw new UsageError(`${model}: is no Hugging Face folder; name a local one or hf://owner/repository.`, {
-      model,
-    });
+  if (isWeb(model)) {
+    const shown = shownAddress(model);
+    throw new UsageError(
+      `${shown}: is not a Hugging Face folder; name a local one or hf://owner/repository.`,
+      {
+        model: shown,
+      },
+    );
   }
   if (!isHub(model)) {
     return await openHuggingFaceFolder(model);
@@ -43,6 +49,10 @@ export async function openFolder(model: string, options: OpenOptions = {}): Prom
     );
   }
   return await openHuggingFaceModel(await HubRepository.open(address, options));
+}
+
+function isWeb(model: string): boolean {
+  return /^https?:\/\//i.test(model);
 }
 
 function isHub(model: string): boolean {
@@ -78,7 +88,8 @@ async function openHubGguf(model: string, options: OpenOptions): Promise<ModelSo
 
 /** What follows a question mark in the address belongs to all files of a set, and into no message. */
 async function openWebGguf(model: string, options: OpenOptions): Promise<ModelSource> {
-  const path = withoutQuery(model);
+  checkFetchable(shownAddress(model), model);
+  const path = shownAddress(model);
   const query = model.slice(path.length);
   return await openGguf(path, (name) => HttpSource.open(name + query, options));
 }

@@ -1,5 +1,7 @@
 /** `verify`: is a model whole, does every block decode, and does it stand for its source? */
+
 import { availableParallelism } from "node:os";
+import { shownAddress } from "../bytes/address.js";
 import { inOrder } from "../bytes/bounded-pipeline.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
@@ -94,7 +96,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
     const seconds = (performance.now() - started) / 1000;
     const checked = model.tensors.filter(({ type }) => traitsOf(type).canDecode);
     return {
-      model: options.model,
+      model: shownAddress(options.model),
       bytes: model.byteLength,
       tensors: model.tensors.length,
       weights: sum(checked.map(({ shape }) => weightCount(shape))),
@@ -140,7 +142,7 @@ async function surveyAll(model: ModelSource, context: Context): Promise<ZeroBloc
 
 /** Compares a sample of rows of every tensor. */
 async function compareWith(path: string, model: ModelSource, context: Context): Promise<ComparedTensor[]> {
-  const source = await openModel(path);
+  const source = await openModel(path, { signal: context.signal });
   try {
     const originals = new Map(source.tensors.map((tensor) => [tensor.name, tensor]));
     checkSameTensors(model, source, originals);

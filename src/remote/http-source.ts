@@ -1,4 +1,5 @@
 /** A file on a server that answers range requests. Nothing of it is kept but what was asked for. */
+import { shownAddress } from "../bytes/address.js";
 import { type ByteSource, checkRange, type RemoteFile } from "../bytes/source.js";
 import { EnvironmentError, MalformedInputError } from "../errors.js";
 import { RunningChecksum } from "./checksum.js";
@@ -15,8 +16,8 @@ export interface HttpFile {
   readonly version: string | undefined;
   /** The address names one version for ever, so that answers need not say which they are of. */
   readonly isPinned?: boolean | undefined;
-  /** If the server says it. */
-  readonly sha256?: string | undefined;
+  /** SHA-256 that the server says it has. */
+  readonly claimedSha256?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly accessHint?: string | undefined;
 }
@@ -46,17 +47,27 @@ export class HttpSource implements ByteSource {
     this.#options = options;
     this.name = file.name;
     this.byteLength = file.byteLength;
-    const { version, sha256 } = file;
+    const { version, claimedSha256 } = file;
     this.remote = {
       version,
+      claimedSha256,
       beginChecksum: () => {
-        if (sha256 !== undefined) {
-          return;
-        }
         this.#checksum = this.#newChecksum();
       },
-      sha256: async () => sha256 ?? (await (this.#checksum ?? this.#newChecksum()).digest()),
+      sha256: async () => this.#checked(await (this.#checksum ?? this.#newChecksum()).digest()),
     };
+  }
+
+  /** The checksum of what was read, which must be what the server says it has. */
+  #checked(sha256: string): string {
+    const { name, claimedSha256 } = this.#file;
+    if (claimedSha256 !== undefined && claimedSha256 !== sha256) {
+      throw new MalformedInputError(
+        `${name}: what was read has the SHA-256 ${sha256}, but the server says ${claimedSha256}; it is damaged there or was changed on its way: start again, or use another copy.`,
+        { file: name, found: sha256, expected: claimedSha256 },
+      );
+    }
+    return sha256;
   }
 
   /**
@@ -64,7 +75,7 @@ export class HttpSource implements ByteSource {
    * has no such file or knows no ranges.
    */
   static async open(address: string, options: HttpOptions = {}): Promise<HttpSource> {
-    const name = withoutQuery(address);
+    const name = shownAddress(address);
     const request: HttpRequest = {
       name,
       mostBytes: 1,
@@ -209,9 +220,4 @@ function contentRange(headers: Headers) {
 /** A cache in between may weaken an ETag; the version is the same. */
 function versionOf(headers: Headers): string | undefined {
   return headers.get("etag")?.replace(/^W\//, "") ?? headers.get("last-modified") ?? undefined;
-}
-
-/** What follows the question mark may be a password: it belongs in no message and no journal. */
-export function withoutQuery(address: string): string {
-  return address.replace(/[?#].*$/s, "");
 }

@@ -1,6 +1,8 @@
 /** HTTP as it is needed here: GET, with retries, time limits and the status checked before anything else. */
 import { setMaxListeners } from "node:events";
+import { hasCredentials } from "../bytes/address.js";
 import { CancelledError, EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import { fetchFollowing } from "./redirects.js";
 import { patient, type RetryPolicy, retryAfterMs, TransientError, withRetries } from "./retry.js";
 
 export interface HttpOptions {
@@ -56,11 +58,12 @@ async function attempt(request: HttpRequest, options: HttpOptions): Promise<Http
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(new TransientError("nothing arrived in time")), stallMs);
   const { url, headers } = request.target();
+  checkFetchable(request.name, url);
   // Not AbortSignal.any: what it makes stays in memory for as long as `signal` does, 3 kB for each request.
   const stop = () => over.abort(new CancelledError("stopped"));
   signal?.addEventListener("abort", stop);
   try {
-    const response = await fetch(url, {
+    const response = await fetchFollowing(request.name, url, {
       headers: { ...headers, "accept-encoding": "identity" },
       signal: over.signal,
     });
@@ -69,11 +72,24 @@ async function attempt(request: HttpRequest, options: HttpOptions): Promise<Http
     const body = await readBody(request, response, () => timer.refresh());
     return { headers: response.headers, url: response.url, body };
   } catch (error) {
-    throw asOurs(request.name, url, over.signal.aborted ? over.signal.reason : error);
+    throw asOurs(request.name, over.signal.aborted ? over.signal.reason : error);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
     over.abort(); // a body that was not read to its end would keep the connection
+  }
+}
+
+/**
+ * Throws a UsageError for an address that cannot be fetched: one that is none, and one with a password, which is soon
+ * in a log (fetch would refuse it too, and repeat it).
+ */
+export function checkFetchable(name: string, url: string): void {
+  const problem = hasCredentials(url)
+    ? "has a user name or password in it; use an address without, or download the file"
+    : "is not an address that can be fetched; check it";
+  if (!URL.canParse(url) || hasCredentials(url)) {
+    throw new UsageError(`${name}: ${problem}.`, { model: name });
   }
 }
 
@@ -141,15 +157,12 @@ function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
 }
 
 /** What fetch throws is a TypeError whose cause tells more: see undici's errors, and Node's. */
-function asOurs(name: string, url: string, error: unknown): unknown {
+function asOurs(name: string, error: unknown): unknown {
   if (!(error instanceof TypeError)) {
     return error;
   }
   const code = systemErrorCode(error.cause);
   const text = error.cause instanceof Error ? error.cause.message : error.message;
-  if (!URL.canParse(url) || /unknown scheme|includes credentials/.test(`${text} ${error.message}`)) {
-    return new UsageError(`${name}: is no address that can be fetched (${text}).`, { model: name });
-  }
   if (code !== undefined && /CERT|SELF_SIGNED|ERR_TLS|ERR_SSL/.test(code)) {
     return new EnvironmentError(
       `${name}: the server cannot be trusted (${code}); check the address, and the clock of this machine.`,

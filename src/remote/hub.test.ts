@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { FileServer, impatient } from "../testing/file-server.js";
+import { FileServer, impatient, sha256 } from "../testing/file-server.js";
 import { type HubModel, serveHub } from "../testing/hub.js";
+import { trustTestCertificate } from "../testing/tls.js";
 import { HubRepository, parseHubAddress } from "./hub.js";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
@@ -45,17 +46,66 @@ describe("a repository of the hub", () => {
     assert.ok(files.every(({ path }) => path.startsWith(`/some-one/Tiny.Model/resolve/${commit}/`)));
   });
 
-  it("says the checksum of large files without reading them, and reads small ones", async (t) => {
+  it("has the checksum of what was read, and once of it is read in order nothing twice", async (t) => {
     const { server, options } = await served(t);
     const repository = await HubRepository.open(parseHubAddress("hf://some-one/Tiny.Model"), options);
     const [big, small] = [await repository.open("model.safetensors"), await repository.open("config.json")];
+    assert.equal(big?.remote.claimedSha256, sha256(large));
     big?.remote.beginChecksum();
-    assert.match((await big?.remote.sha256()) ?? "", /^[0-9a-f]{64}$/);
-    assert.equal(server.bytesSent, 0);
-    assert.equal(
-      await small?.remote.sha256(),
-      "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-    );
+    await big?.read(0, large.length);
+    assert.equal(await big?.remote.sha256(), sha256(large));
+    assert.equal(server.bytesSent, large.length);
+    assert.equal(small?.remote.claimedSha256, undefined);
+    assert.equal(await small?.remote.sha256(), sha256(Buffer.from("{}")));
+  });
+
+  it("whose bytes are not those that it claims is refused", async (t) => {
+    const { options } = await served(t, { claims: "0".repeat(64) });
+    const repository = await HubRepository.open(parseHubAddress("hf://some-one/Tiny.Model"), options);
+    const file = await repository.open("model.safetensors");
+    file?.remote.beginChecksum();
+    await file?.read(0, large.length);
+    await assert.rejects(file?.remote.sha256() ?? Promise.resolve(), {
+      name: "MalformedInputError",
+      message: new RegExp(`has the SHA-256 ${sha256(large)}, but the server says 0{64}; `),
+    });
+  });
+
+  it("whose list of files does not end is refused after a bounded number of pages", async (t) => {
+    const { server, options } = await served(t, { endless: true });
+    const repository = await HubRepository.open(parseHubAddress("hf://some-one/Tiny.Model"), options);
+    await assert.rejects(repository.list(), {
+      name: "EnvironmentError",
+      message: /^hf:\/\/some-one\/Tiny\.Model: the hub's list of files does not end/,
+    });
+    assert.ok(server.requests.length < 1100, `${server.requests.length} requests`);
+  });
+
+  it("continues its list under an encrypted address if the first one was", async (t) => {
+    trustTestCertificate(t);
+    const server = await FileServer.start(t, {}, { isSecure: true });
+    serveHub(server, model);
+    const fault = server.fault;
+    server.fault = (request) => {
+      const answer = fault(request);
+      const plain = { link: '<http://127.0.0.1:1/api?cursor=2>; rel="next"' };
+      return typeof answer === "object" && request.path.includes("/tree/")
+        ? { ...answer, headers: { ...answer.headers, ...plain } }
+        : answer;
+    };
+    const options = { endpoint: server.address, token: "", retry: impatient };
+    const repository = await HubRepository.open(parseHubAddress("hf://some-one/Tiny.Model"), options);
+    await assert.rejects(repository.list(), {
+      message: /continues its list at an address without encryption/,
+    });
+  });
+
+  it("does not say the password in its own address", async () => {
+    for (const endpoint of ["https://name:secret@host", "secret", "ftp://name:secret@host/?secret"]) {
+      await assert.rejects(HubRepository.open(parseHubAddress("hf://a/b"), { endpoint }), (error: Error) => {
+        return error.name === "UsageError" && (endpoint === "secret" || !error.message.includes("secret"));
+      });
+    }
   });
 
   it("is found by its revision, and refused under others", async (t) => {

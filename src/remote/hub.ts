@@ -1,6 +1,8 @@
 /** Repositories of the Hugging Face Hub as folders whose files are read in ranges. */
 import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import { hasCredentials, shownAddress } from "../bytes/address.js";
 import { type Folder, isInside } from "../bytes/folder.js";
+import { quoted } from "../bytes/quoted.js";
 import { EnvironmentError, LopsidedError, UsageError } from "../errors.js";
 import { type HttpOptions, httpGet } from "./http.js";
 import { HttpSource } from "./http-source.js";
@@ -32,13 +34,24 @@ export function parseHubAddress(address: string): HubAddress {
   const isPlain = !path || isInside(path);
   const decoded = revision === undefined ? undefined : decode(revision);
   if (repository === undefined || !isPlain || decoded === null) {
-    throw new UsageError(`${address}: is not of the form ${form}.`, { model: address });
+    const shown = shownAddress(address);
+    throw new UsageError(`${shown}: is not of the form ${form}.`, { model: shown });
   }
   return { repository, revision: decoded, path: path || undefined };
 }
 
 /** Answers of the hub's interface that are longer are refused: a page of 1000 files has some 300 kB. */
 const mostAnswerBytes = 1 << 24;
+
+/** Most pages of a listing, and most files in it: the largest repositories have some ten thousand files. */
+const mostPages = 1000;
+const mostEntries = 100_000;
+
+function endless(name: string): EnvironmentError {
+  return new EnvironmentError(
+    `${name}: the hub's list of files does not end (more than ${mostPages} pages or ${mostEntries} files); check HF_ENDPOINT.`,
+  );
+}
 
 /** One commit of a repository. */
 export class HubRepository implements Folder {
@@ -96,16 +109,16 @@ export class HubRepository implements Folder {
   }
 
   #source({ path, size, oid, lfs }: ListFileEntry): HttpSource {
-    const sha256 = lfs && /^[0-9a-f]{64}$/.test(lfs.oid) ? lfs.oid : undefined;
+    const claimedSha256 = lfs && /^[0-9a-f]{64}$/.test(lfs.oid) ? lfs.oid : undefined;
     const place = [...this.#repository.split("/"), "resolve", this.#commit, ...path.split("/")];
     return new HttpSource(
       {
         name: `${this.name}/${path}`,
         url: `${this.#hub.endpoint}/${place.map(encodeURIComponent).join("/")}`,
         byteLength: lfs?.size ?? size,
-        version: sha256 ?? oid ?? `${this.#commit}/${path}`,
+        version: claimedSha256 ?? oid ?? `${this.#commit}/${path}`,
         isPinned: true,
-        sha256,
+        claimedSha256,
         headers: this.#hub.headers,
         accessHint,
       },
@@ -135,6 +148,9 @@ export class HubRepository implements Folder {
       const entries: ListFileEntry[] = [];
       for await (const entry of listFiles({ ...common, repo, path, revision: this.#commit })) {
         entries.push(checkEntry(this.name, folder, entry));
+        if (entries.length > mostEntries) {
+          throw endless(this.name);
+        }
       }
       return entries;
     });
@@ -149,7 +165,7 @@ function checkEntry(name: string, folder: string, entry: ListFileEntry): ListFil
     return entry;
   }
   throw new EnvironmentError(
-    `${name}: the hub lists ${JSON.stringify(path)} in "${folder}"; check HF_ENDPOINT.`,
+    `${name}: the hub lists ${quoted(String(path))} in ${quoted(folder)}; check HF_ENDPOINT.`,
   );
 }
 
@@ -169,8 +185,10 @@ export class Hub {
   constructor(readonly options: HubOptions) {
     const endpoint = options.endpoint ?? (process.env.HF_ENDPOINT || "https://huggingface.co");
     this.endpoint = endpoint.replace(/\/+$/, "");
-    if (!/^https?:\/\//.test(this.endpoint) || !URL.canParse(this.endpoint)) {
-      throw new UsageError(`HF_ENDPOINT: "${endpoint}" is not an address like https://huggingface.co.`);
+    if (!/^https?:\/\//.test(this.endpoint) || !URL.canParse(this.endpoint) || hasCredentials(endpoint)) {
+      throw new UsageError(
+        `HF_ENDPOINT: ${quoted(shownAddress(endpoint))} is not an address like https://huggingface.co, without user name and password.`,
+      );
     }
     const token = options.token ?? process.env.HF_TOKEN;
     this.token = token || undefined;
@@ -182,14 +200,21 @@ export class Hub {
     name: string,
     run: (common: { hubUrl: string; fetch: typeof fetch }) => Promise<T>,
   ): Promise<T> {
+    let requests = 0;
+    const fetch = (url: string | URL | Request) => {
+      if (++requests > mostPages) {
+        throw endless(name);
+      }
+      return this.#fetch(name, url instanceof Request ? url.url : String(url));
+    };
     try {
-      return await run({ hubUrl: this.endpoint, fetch: (url) => this.#fetch(name, String(url)) });
+      return await run({ hubUrl: this.endpoint, fetch });
     } catch (error) {
       if (error instanceof LopsidedError) {
         throw error;
       }
       throw new EnvironmentError(
-        `${name}: the hub at ${this.endpoint} gave an answer that cannot be understood (${error instanceof Error ? error.message : error}); check HF_ENDPOINT.`,
+        `${name}: the hub at ${shownAddress(this.endpoint)} gave an answer that cannot be understood (${error instanceof Error ? error.message : error}); check HF_ENDPOINT.`,
         {},
         { cause: error },
       );
@@ -199,6 +224,11 @@ export class Hub {
   async #fetch(name: string, url: string): Promise<Response> {
     // The next page of a list is an address that the server gives: the token is for the hub alone.
     const isHub = URL.canParse(url) && new URL(url).origin === new URL(this.endpoint).origin;
+    if (/^https:/i.test(this.endpoint) && !/^https:/i.test(url)) {
+      throw new EnvironmentError(
+        `${name}: the hub continues its list at an address without encryption, where what comes could be changed on its way; check HF_ENDPOINT.`,
+      );
+    }
     const target = () => ({ url, headers: isHub ? this.headers : {} });
     const request = { name, target, mostBytes: mostAnswerBytes, accessHint };
     const { body, headers } = await httpGet(request, this.options);

@@ -4,6 +4,7 @@ import { commit, createBranch, createRepo, HubApiError } from "@huggingface/hub"
 import { CancelledError, EnvironmentError, LopsidedError, systemErrorCode, UsageError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import { Hub, type HubOptions } from "./hub.js";
+import { fetchFollowing } from "./redirects.js";
 import { patient, type RetryPolicy, retryAfterMs, TransientError, withRetries } from "./retry.js";
 
 export interface UploadedFile {
@@ -120,7 +121,7 @@ function retryingFetch(
   return async (input, init) => {
     const response = await withRetries(name, retry as RetryPolicy, signal, async () => {
       try {
-        const answer = await fetch(input, init);
+        const answer = await fetchFollowing(name, input instanceof Request ? input.url : input, init);
         if (![408, 425, 429, 500, 502, 503, 504].includes(answer.status)) {
           return answer;
         }

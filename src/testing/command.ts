@@ -12,7 +12,7 @@ export interface CommandOutcome {
 
 /** A signal to send as soon as something is so. */
 export interface Interruption {
-  readonly signal: "SIGINT" | "SIGKILL";
+  readonly signal: "SIGINT" | "SIGTERM" | "SIGKILL";
   readonly when: () => boolean;
 }
 

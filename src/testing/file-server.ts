@@ -1,7 +1,9 @@
 /** A web server on the loopback interface that has files, answers range requests, and fails as it is told. */
 import { createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { testCertificate, testKey } from "./tls.js";
 
 /** What becomes of a request: a status instead of the file, or an answer that breaks off. */
 export type Fault =
@@ -28,14 +30,24 @@ export class FileServer {
   bytesSent = 0;
   fault: (request: ServedRequest) => Fault | undefined = () => undefined;
   etag: (path: string, bytes: Uint8Array) => string | undefined = (_, bytes) => `"${sha256(bytes)}"`;
-  readonly #server = createServer((request, response) => this.#answer(request, response));
+  readonly #server: Server;
+  readonly #scheme: string;
+
+  private constructor(isSecure: boolean) {
+    const listener = (request: IncomingMessage, response: ServerResponse) => this.#answer(request, response);
+    this.#scheme = isSecure ? "https" : "http";
+    this.#server = isSecure
+      ? createSecureServer({ key: testKey, cert: testCertificate }, listener)
+      : createServer(listener);
+  }
 
   /** Starts a server that ends with the test `t`. */
   static async start(
     t: { after(cleanUp: () => Promise<void>): void },
     files: Readonly<Record<string, Uint8Array | string>> = {},
+    { isSecure = false } = {},
   ): Promise<FileServer> {
-    const server = new FileServer();
+    const server = new FileServer(isSecure);
     for (const [path, content] of Object.entries(files)) {
       server.files.set(path, Buffer.from(content));
     }
@@ -45,7 +57,7 @@ export class FileServer {
   }
 
   get address(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async #stop(): Promise<void> {

@@ -8,6 +8,10 @@ export interface HubModel {
   readonly revisions: readonly string[];
   /** By path in the repository. */
   readonly files: Readonly<Record<string, Uint8Array>>;
+  /** Claims another SHA-256 of large files than they have. */
+  readonly claims?: string;
+  /** Each page of a listing names another one after it. */
+  readonly endless?: boolean;
   /** Whoever does not send this token is refused. */
   readonly token?: string;
 }
@@ -66,14 +70,14 @@ function listing(server: FileServer, model: HubModel, folder: string, request: S
         size: bytes.byteLength,
         oid: sha256(bytes).slice(0, 40),
         ...(bytes.byteLength >= largeBytes && {
-          lfs: { oid: sha256(bytes), size: bytes.byteLength, pointerSize: 130 },
+          lfs: { oid: model.claims ?? sha256(bytes), size: bytes.byteLength, pointerSize: 130 },
         }),
       })),
     ...[...folders].map((name) => ({ type: "directory", path: `${prefix}${name}`, size: 0, oid: "0" })),
   ];
   const start = Number(new URLSearchParams(request.query).get("cursor") ?? 0);
   const next = `<${server.address}${request.path}?cursor=${start + 2}>; rel="next"`;
-  const isLast = start + 2 >= entries.length;
+  const isLast = !model.endless && start + 2 >= entries.length;
   return json(entries.slice(start, start + 2), 200, isLast ? {} : { link: next });
 }
 
