@@ -1,7 +1,9 @@
 /** Computing the importance matrix of a model from a calibration text: the whole of the `imatrix` command. */
+
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { DecodeProgress } from "../activations/decode-text.js";
+import { shownName } from "../bytes/address.js";
 import { OutputFile } from "../bytes/output.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
@@ -120,7 +122,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
     }
     const momentsCoverage = options.moments && (await joinPasses(passes, options.moments.output));
     const { run: _, ...own } = await readImatrixFile(checkpoint);
-    const named = { ...own, datasets: [options.dataset ?? options.text] };
+    const named = { ...own, datasets: [options.dataset ?? shownName(options.text)] };
     const imatrix = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
     const written = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
     await writeImatrixFile(options.output, written, format);

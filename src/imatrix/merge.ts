@@ -1,4 +1,5 @@
 /** Adding statistics up: those of several files, and those of a file to a new run. */
+import { shownName } from "../bytes/address.js";
 import { UsageError } from "../errors.js";
 import { type Imatrix, type ImatrixEntry, mostTokens } from "./imatrix.js";
 
@@ -26,7 +27,7 @@ export function mergeImatrices(parts: readonly Imatrix[], chunkSize = chunkSizeO
     name: parts.map((part) => part.name).join(" + "),
     format: "gguf",
     entries,
-    datasets: parts.flatMap((part) => part.datasets),
+    datasets: parts.flatMap((part) => part.datasets.map(shownName)),
     chunkCount: Math.floor(tokens / chunkSize),
     chunkSize,
     priorWeight: parts.find((part) => part.priorWeight !== undefined)?.priorWeight,

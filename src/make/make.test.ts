@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { gguf, parseGGUFQuantLabel } from "@huggingface/gguf";
 import { fixture, lopsided } from "../testing/command.js";
@@ -52,6 +52,13 @@ describe("lopsided make", () => {
       "report.html",
       "tiny-moe-asym-IQ2_S.gguf",
     ]);
+    // Where the files lay on this disk is nobody's business.
+    for (const name of (await readdir(folder)).filter((file) => !file.startsWith("."))) {
+      const bytes = await readFile(join(folder, name));
+      for (const place of [dirname(folder), fixture("")]) {
+        assert.ok(!bytes.includes(place), `${name} names ${place}`);
+      }
+    }
     const { model, baseline } = first.evaluate!;
     assert.ok(model.bytes < baseline!.bytes && model.evaluation.kld!.mean > 0);
     assert.ok(!existsSync(join(folder, ".lopsided", "baseline-Q4_K_M.gguf")));

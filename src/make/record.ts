@@ -1,6 +1,8 @@
 /** The stages `memory` and `record`: all that was found, in `evaluation.json`. */
+
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { shownName } from "../bytes/address.js";
 import { mirroredVersion } from "../engine/native.js";
 import { measureMemoryTable } from "../memory/memory-table.js";
 import { openModel } from "../model/open.js";
@@ -64,10 +66,10 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     format: evaluationFormat,
     name: encoded.name,
     variant: encoded.variant,
-    command: (options.command ?? "").replaceAll(options.model, facts.model),
+    command: (options.command ?? "").replaceAll(options.model, shownName(facts.model)),
     tools: { lopsided: version, llamaCpp: mirroredVersion, node: process.versions.node },
     source: {
-      given: facts.model,
+      given: shownName(facts.model),
       bytes: facts.bytes,
       sha256: await sourceChecksums(result.output),
       parameters: facts.parameters,

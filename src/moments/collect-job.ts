@@ -1,6 +1,7 @@
 /** A pass over the text beside the model that collects moments only; the first pass goes along with the imatrix. */
 
 import { type DecodeTextParams, decodeText, openText } from "../activations/decode-text.js";
+import { shownName } from "../bytes/address.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import { defaultThreads } from "../engine/threads.js";
 import { AccumulatorPool } from "./accumulator-pool.js";
@@ -50,7 +51,11 @@ export async function collectPass<T>(
       counts,
       matrix: (index: number) => sums[index] ?? new Float32Array(),
     }));
-    await writeMomentsFile(output, { datasets: [text], chunkCount, chunkSize: context, run }, contents);
+    await writeMomentsFile(
+      output,
+      { datasets: [shownName(text)], chunkCount, chunkSize: context, run },
+      contents,
+    );
     return result;
   } finally {
     await pool.close();

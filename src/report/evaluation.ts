@@ -25,7 +25,7 @@ const fraction = z.number().min(0).max(1);
 
 /** Where the weights come from; the last fields are the model's own metadata, see `describeOrigin`. */
 const sourceSchema = z.object({
-  /** MODEL as it was given to the command. */
+  /** MODEL as it was given to the command: the name of a local file or folder, an address without what may be a password. */
   given: z.string(),
   /** Size of its files, and the SHA-256 of each. */
   bytes: count,

@@ -1,5 +1,5 @@
 /** What a quantized file says about itself: llama.cpp's keys as llama-quantize writes them, and our provenance. */
-import { basename } from "node:path";
+import { shownName } from "../bytes/address.js";
 import { UsageError } from "../errors.js";
 import type { Metadata, MetadataValue } from "../gguf/metadata.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
@@ -34,7 +34,7 @@ export interface OutputMetadataOptions {
 
 /**
  * The source's metadata with llama-quantize's changes in its order (llama.cpp `src/llama-quant.cpp`,
- * `tools/quantize/quantize.cpp`), then ours. Of the imatrix's path only the file's name is kept: where it lay
+ * `tools/quantize/quantize.cpp`), then ours. Of the imatrix's path and its text's only the file's name is kept: where it lay
  * must not change the output's bytes.
  */
 export function outputMetadata(options: OutputMetadataOptions): Metadata {
@@ -46,10 +46,10 @@ export function outputMetadata(options: OutputMetadataOptions): Metadata {
     metadata.set(key, value);
   }
   if (imatrix) {
-    metadata.set("quantize.imatrix.file", text(cut(basename(imatrix.name))));
+    metadata.set("quantize.imatrix.file", text(cut(shownName(imatrix.name))));
     const [dataset] = imatrix.datasets;
     if (dataset !== undefined) {
-      metadata.set("quantize.imatrix.dataset", text(cut(dataset)));
+      metadata.set("quantize.imatrix.dataset", text(cut(shownName(dataset))));
     }
     metadata.set("quantize.imatrix.entries_count", { type: "uint32", value: imatrix.entries.size });
     if (imatrix.chunkCount > 0) {
