@@ -12,8 +12,9 @@ import { loadKernels } from "../dist/quants/kernels/load.js";
 import { defaultOptions } from "../dist/quants/output-aware/encode-row.js";
 import { factorize } from "../dist/quants/output-aware/factor.js";
 import { formats } from "../dist/quants/output-aware/formats.js";
+import { loadOutputAwareKernels } from "../dist/quants/output-aware/load.js";
 import { unpackSymmetric } from "../dist/quants/output-aware/packed.js";
-import { loadOutputAwareKernels, OutputAwareKernels } from "../dist/quants/output-aware/simd.js";
+import { OutputAwareKernels } from "../dist/quants/output-aware/simd.js";
 import { sharedInput } from "../dist/quants/shared-input.js";
 import { transcode } from "../dist/quants/transcode.js";
 import { rowBytes } from "../dist/quants/types.js";
@@ -32,7 +33,7 @@ const { values: options } = parseArgs({
   },
 });
 const rows = Number(options.rows);
-const module = loadOutputAwareKernels();
+const { module } = loadOutputAwareKernels();
 const { kernels } = loadKernels();
 const workspace = new Workspace(kernels && new Kernels(kernels));
 const results = [];

@@ -13,6 +13,7 @@ import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import type { MomentsOptions } from "../moments/plan.js";
 import type { OnProgress } from "../progress.js";
+import { loadReduceModule } from "../reduce/load.js";
 import { checkReadable, readText } from "../text/text.js";
 import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
@@ -129,7 +130,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
     await rm(checkpoint, { force: true });
     const warning = coverageWarning(imatrix);
     const momentsTooThin = momentsCoverage && momentsWarning(momentsCoverage);
-    for (const text of [warning, momentsTooThin]) {
+    for (const text of [warning, momentsTooThin, loadReduceModule().warning]) {
       if (text !== undefined) {
         options.onWarning?.(text);
       }

@@ -1,10 +1,11 @@
 /**
  * Adding up x x^T over many vectors: they are gathered into a batch, the batch's products are summed in float32 in
- * the order of the vectors (`kernels/assembly/gram.ts`, or the same in TypeScript), and added to the matrix. The
+ * the order of the vectors (`reduce/assembly/gram.ts`, or the same in TypeScript), and added to the matrix. The
  * order of additions, and so every bit, depends on the batches alone.
  */
-import { loadKernels } from "../quants/kernels/load.js";
 import { packedRow } from "../quants/output-aware/packed.js";
+import { loadReduceModule } from "../reduce/load.js";
+import { Heap } from "../wasm/heap.js";
 
 /** Columns of a panel: vectors are stored panel by panel, so that the product reads memory in order. */
 const panel = 8;
@@ -13,8 +14,7 @@ type GramKernel = (x: number, tokens: number, panels: number, panel: number, out
 
 /** Sums of outer products, a batch at a time. */
 export class Gram {
-  readonly #memory: WebAssembly.Memory | undefined;
-  readonly #base: number = 0;
+  readonly #heap: Heap | undefined;
   readonly #kernel: GramKernel | undefined;
   #x = new Float32Array();
   #out = new Float32Array();
@@ -24,14 +24,11 @@ export class Gram {
 
   /** Without SIMD (`simd` false, or where there is none) the sums are the same. */
   constructor(simd = true) {
-    const { kernels } = loadKernels();
-    if (!simd || kernels === undefined) {
-      return;
+    const { module, faulty } = loadReduceModule();
+    if (simd && module && !faulty.includes("gram")) {
+      this.#heap = new Heap(module);
+      this.#kernel = this.#heap.exports.gram as GramKernel;
     }
-    const { exports } = new WebAssembly.Instance(kernels.module);
-    this.#memory = exports.memory as WebAssembly.Memory;
-    this.#base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
-    this.#kernel = exports.gram as GramKernel | undefined;
   }
 
   /** Starts a batch of exactly `capacity` vectors of `columns` values, a multiple of 8. */
@@ -39,9 +36,10 @@ export class Gram {
     this.#columns = columns;
     this.#capacity = capacity;
     this.#count = 0;
-    const memory = this.#room(4 * columns * (capacity + panel));
-    this.#x = new Float32Array(memory, this.#base, columns * capacity);
-    this.#out = new Float32Array(memory, this.#base + 4 * this.#x.length, columns * panel);
+    const bytes = 4 * columns * (capacity + panel);
+    const memory = this.#heap?.reserve(bytes) ?? new ArrayBuffer(bytes);
+    this.#x = new Float32Array(memory, this.#heap?.base ?? 0, columns * capacity);
+    this.#out = new Float32Array(memory, this.#x.byteOffset + this.#x.byteLength, columns * panel);
   }
 
   /** Adds `factor` times the vector at `values[start]` to the batch. */
@@ -72,17 +70,6 @@ export class Gram {
         }
       }
     }
-  }
-
-  #room(bytes: number): ArrayBuffer {
-    if (this.#memory === undefined) {
-      return new ArrayBuffer(bytes);
-    }
-    const missing = this.#base + bytes - this.#memory.buffer.byteLength;
-    if (missing > 0) {
-      this.#memory.grow(Math.ceil(missing / 65536));
-    }
-    return this.#memory.buffer;
   }
 
   #products(first: number): void {

@@ -11,6 +11,7 @@ import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import { ModelMoments, withoutMoments } from "../moments/model-moments.js";
 import type { Effort } from "../quants/effort.js";
+import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import type { TypeOverrides } from "../recipe/overrides.js";
 import { loadRecipe, parseBaseOption } from "../recipe/presets.js";
@@ -98,7 +99,11 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
     moments =
       options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
     const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
-    const more = [imatrix && coverageWarning(imatrix), moments && withoutMoments(request.tensors)];
+    const more = [
+      imatrix && coverageWarning(imatrix),
+      moments && withoutMoments(request.tensors),
+      options.effort === "max" ? loadOutputAwareKernels().warning : undefined,
+    ];
     for (const warning of [...plan.warnings, ...more]) {
       if (warning) {
         options.onWarning?.(warning);

@@ -1,9 +1,8 @@
 /** The reductions in WebAssembly SIMD (`assembly/index.ts`). Its memory is apart, so rows are copied into it. */
+import { Heap } from "../wasm/heap.js";
 import type { Reducer, RowComparison, RowScore } from "./reducer.js";
 
 interface Exports {
-  readonly memory: WebAssembly.Memory;
-  heap_base(): number;
   add_squares(sums: number, rows: number, entries: number, count: number, columns: number): void;
   max(values: number, count: number): number;
   index_of(values: number, count: number, wanted: number): number;
@@ -11,21 +10,20 @@ interface Exports {
   sum_weighted_difference(p: number, q: number, count: number, max: number): number;
 }
 
-const pageBytes = 65_536;
 /** Rows are filled up to a multiple of this, which the loops take at once. */
 const stepMark = 16;
 /** Values of rows that are copied at once, unless a single row is longer: 16 MiB. */
 const rowsLimit = 2 ** 22;
 
 export class SimdReducer implements Reducer {
+  readonly #heap: Heap;
   readonly #exports: Exports;
-  readonly #base: number;
   /** The workspace behind the module's own data. */
   #memory = new Float32Array(0);
 
   constructor(module: WebAssembly.Module) {
-    this.#exports = new WebAssembly.Instance(module).exports as unknown as Exports;
-    this.#base = 16 * Math.ceil(this.#exports.heap_base() / 16);
+    this.#heap = new Heap(module);
+    this.#exports = this.#heap.exports as unknown as Exports;
   }
 
   scoreRow(logits: Float32Array): RowScore {
@@ -94,7 +92,7 @@ export class SimdReducer implements Reducer {
   }
 
   #address(at: number): number {
-    return this.#base + 4 * at;
+    return this.#heap.base + 4 * at;
   }
 
   /** Makes room for a number of values. */
@@ -102,12 +100,7 @@ export class SimdReducer implements Reducer {
     if (values <= this.#memory.length) {
       return;
     }
-    const { memory } = this.#exports;
-    const missing = this.#base + 4 * values - memory.buffer.byteLength;
-    if (missing > 0) {
-      memory.grow(Math.ceil(missing / pageBytes));
-    }
-    this.#memory = new Float32Array(memory.buffer, this.#base, values);
+    this.#memory = new Float32Array(this.#heap.reserve(4 * values), this.#heap.base, values);
   }
 }
 

@@ -1,4 +1,4 @@
-/** What the sandbox needs of WebAssembly besides quants/kernels/webassembly.d.ts. */
+/** What the sandbox needs of WebAssembly besides wasm/webassembly.d.ts. */
 declare namespace WebAssembly {
   namespace Module {
     function imports(

@@ -3,6 +3,7 @@
  * holds the module's tables, then the buffers of the thread's workspace, then scratch space. How to add a
  * kernel: README.md beside this file.
  */
+import { Heap } from "../../wasm/heap.js";
 import { type Effort, efforts } from "../effort.js";
 import type { TypeName } from "../types.js";
 import { tables } from "./tables.js";
@@ -38,34 +39,26 @@ type Encoder = (
   effort: Effort,
 ) => void;
 
-const pageBytes = 65536;
-
 /** Scratch space that every encode kernel may use, from its `scratch` address on. */
 function scratchBytes(columns: number): number {
-  return pageBytes + 64 * columns;
+  return 65536 + 64 * columns;
 }
 
 /** An instance of the kernels. Not for use by two threads at once. */
 export class Kernels {
   readonly #exports: Record<string, unknown>;
-  readonly #memory: WebAssembly.Memory;
-  /** First byte behind the module's own tables. */
-  readonly #base: number;
+  readonly #heap: Heap;
   #scratch = 0;
 
   constructor({ module, faulty }: KernelModule) {
-    const instance = new WebAssembly.Instance(module);
-    this.#exports = Object.fromEntries(
-      Object.entries(instance.exports).filter(([name]) => !faulty.includes(name)),
-    );
-    this.#memory = instance.exports.memory as WebAssembly.Memory;
-    this.#base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
+    this.#heap = new Heap(module);
+    const { exports, buffer } = this.#heap;
+    this.#exports = Object.fromEntries(Object.entries(exports).filter(([name]) => !faulty.includes(name)));
     for (const [name, table] of Object.entries(tables)) {
-      const address = (instance.exports[name] as { value: number }).value;
-      const bytes = new Uint8Array(table.buffer, table.byteOffset, table.byteLength);
-      new Uint8Array(this.#memory.buffer).set(bytes, address);
+      const address = (exports[name] as { value: number }).value;
+      new Uint8Array(buffer).set(new Uint8Array(table.buffer, table.byteOffset, table.byteLength), address);
     }
-    for (const [name, prepare] of Object.entries(instance.exports)) {
+    for (const [name, prepare] of Object.entries(exports)) {
       if (name.startsWith("prepare_")) {
         (prepare as () => void)();
       }
@@ -84,12 +77,9 @@ export class Kernels {
    * given earlier is no longer valid.
    */
   room(bytes: number, columns: number): [memory: ArrayBuffer, base: number] {
-    this.#scratch = Math.ceil((this.#base + bytes) / 64) * 64;
-    const missing = this.#scratch + scratchBytes(columns) - this.#memory.buffer.byteLength;
-    if (missing > 0) {
-      this.#memory.grow(Math.ceil(missing / pageBytes));
-    }
-    return [this.#memory.buffer, this.#base];
+    const buffers = Math.ceil(bytes / 64) * 64;
+    this.#scratch = this.#heap.base + buffers;
+    return [this.#heap.reserve(buffers + scratchBytes(columns)), this.#heap.base];
   }
 
   decoder(type: TypeName): DecodeKernel | undefined {

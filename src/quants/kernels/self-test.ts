@@ -1,24 +1,14 @@
-/**
- * The known-answer test of the kernels, run once at start: each kernel gets the same made-up rows everywhere, and
- * a hash of what it gives is compared with the hash on record. It finds compilers that translate a kernel wrongly
- * (V8 has done so), not mistakes in the kernels themselves; those are for the test suite to find.
- */
+/** The questions of the kernels' known-answer test (`wasm/load.ts`): each kernel gets the same made-up rows everywhere. */
+import type { Answers } from "../../wasm/load.js";
+import { hashOf, madeUpNumbers } from "../../wasm/made-up.js";
 import type { Effort } from "../effort.js";
 import { rowBytes, type TypeName } from "../types.js";
 import { Kernels } from "./kernels.js";
-import { knownAnswers } from "./known-answers.js";
 
 const columns = 512;
 
-/** Names of the kernels whose answer is not the one on record. */
-export function selfTest(module: WebAssembly.Module): string[] {
-  return Object.entries(answers(module))
-    .filter(([name, answer]) => answer !== knownAnswers[name])
-    .map(([name]) => name);
-}
-
 /** The answer of every kernel. */
-export function answers(module: WebAssembly.Module): Record<string, string> {
+export function answers(module: WebAssembly.Module): Answers {
   const kernels = new Kernels({ module, faulty: [] });
   return Object.fromEntries(kernels.names().map((name) => [name, answer(kernels, name)]));
 }
@@ -43,7 +33,7 @@ function answer(kernels: Kernels, name: string): string {
     decoded.set(importance);
     const sums = new Float64Array(memory, base + 12 * columns, 3);
     kernels.measure(weights, decoded, importance, columns, sums);
-    return hash(new Uint32Array(sums.slice().buffer));
+    return hashOf(sums);
   }
 
   const type = name.slice(name.indexOf("_") + 1).toUpperCase() as TypeName;
@@ -53,31 +43,11 @@ function answer(kernels: Kernels, name: string): string {
       bytes[i] = 256 * random();
     }
     kernels.decoder(type)?.(bytes.byteOffset, decoded.byteOffset, columns);
-    const bits = new Uint32Array(memory, decoded.byteOffset, columns);
-    // The bits of a NaN are free.
-    return hash(bits.map((word, i) => (Number.isNaN(decoded[i]) ? 0x7fc00000 : word)));
+    return hashOf(decoded);
   }
   const encode = (importanceAddress: number, effort: Effort): string => {
     kernels.encoder(type)?.(weights.byteOffset, importanceAddress, bytes.byteOffset, 1, columns, effort);
-    return hash(Uint32Array.from(bytes));
+    return hashOf(bytes);
   };
   return encode(importance.byteOffset, "default") + encode(0, "fast");
-}
-
-/** Numbers in [0, 1) that look random and are the same everywhere (a linear congruential generator). */
-function madeUpNumbers(): () => number {
-  let state = 1;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state >>> 8) / 2 ** 24;
-  };
-}
-
-/** FNV-1a over words, in hexadecimal. */
-function hash(words: Uint32Array): string {
-  let state = 0x811c9dc5;
-  for (const word of words) {
-    state = Math.imul(state ^ word, 0x01000193);
-  }
-  return (state >>> 0).toString(16).padStart(8, "0");
 }

@@ -3,6 +3,7 @@
  * (`assembly/product.ts`) in float32, the triangles on the diagonal in float64. About twenty times the speed of the
  * plain functions in `linear-algebra.ts`, which say what is computed.
  */
+import { Heap } from "../../wasm/heap.js";
 import { choleskyReversed, invertUpper } from "./linear-algebra.js";
 
 const blockSize = 64;
@@ -36,14 +37,11 @@ export class Dense {
 
   constructor(module: WebAssembly.Module, n: number, matrices: number) {
     this.#n = n;
-    const { exports } = new WebAssembly.Instance(module);
-    const memory = exports.memory as WebAssembly.Memory;
+    const heap = new Heap(module);
+    const { exports, base } = heap;
     this.#packRows = exports.pack_rows as PackRows;
     this.#addProduct = exports.add_product as AddProduct;
-    const base = Math.ceil((exports.heap_base as () => number)() / 64) * 64;
-    const bytes = base + 4 * n * (n * matrices + 2 * blockSize + 4);
-    memory.grow(Math.ceil((bytes - memory.buffer.byteLength) / 65536));
-    this.#buffer = memory.buffer;
+    this.#buffer = heap.reserve(4 * n * (n * matrices + 2 * blockSize + 4));
     this.#tiles = new Float32Array(this.#buffer, base, n * blockSize);
     this.#column = new Float32Array(this.#buffer, base + 4 * n * blockSize, n * blockSize);
     this.#rows = base + 8 * n * blockSize;

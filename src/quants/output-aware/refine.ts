@@ -1,13 +1,16 @@
 /** Output-aware encoding as a worker uses it: keeps the factor of the latest input. */
 import { MalformedInputError } from "../../errors.js";
+import type { SimdModule } from "../../wasm/load.js";
 import type { SharedInput } from "../shared-input.js";
 import type { TypeName } from "../types.js";
 import { defaultOptions, OutputAwareEncoder } from "./encode-row.js";
 import { factorize } from "./factor.js";
 import { superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
+import { loadOutputAwareKernels } from "./load.js";
 import { packedLength, packedRow, unpackSymmetric } from "./packed.js";
-import { loadOutputAwareKernels, OutputAwareKernels } from "./simd.js";
+import { encoderAnswer, factorAnswer } from "./self-test.js";
+import { OutputAwareKernels } from "./simd.js";
 
 /** Second moments of the input of some rows. */
 export interface InputMoments {
@@ -56,9 +59,12 @@ export class Refiner {
   #latest: Prepared | undefined;
 
   readonly #module: WebAssembly.Module | undefined;
+  readonly #faulty: readonly string[];
 
-  constructor(module: WebAssembly.Module | undefined = loadOutputAwareKernels()) {
-    this.#module = module;
+  /** Without a module, and for what it gets wrong on this machine, the plain encoder runs. */
+  constructor({ module, faulty }: Pick<SimdModule, "module" | "faulty"> = loadOutputAwareKernels()) {
+    this.#module = faulty.includes(factorAnswer) ? undefined : module;
+    this.#faulty = faulty;
     this.#kernels = module && new OutputAwareKernels(module);
   }
 
@@ -102,7 +108,7 @@ export class Refiner {
     try {
       const ridge = ridgeOf(vectors, columns);
       const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge, this.#module);
-      const kernels = this.#kernels;
+      const kernels = this.#faulty.includes(encoderAnswer(type)) ? undefined : this.#kernels;
       if (kernels === undefined) {
         const encoder = new OutputAwareEncoder(type, factor);
         return {

@@ -2,8 +2,7 @@
  * The SIMD version of the encoder: the same steps as `encode-row.ts`, on batches of rows, in WebAssembly memory of
  * its own that also holds the factor. How memory is laid out: `layout` below; `assembly/` has the code.
  */
-import { readFileSync } from "node:fs";
-import { EnvironmentError } from "../../errors.js";
+import { Heap } from "../../wasm/heap.js";
 import type { TypeName } from "../types.js";
 import type { OutputAwareOptions } from "./encode-row.js";
 import type { Factor } from "./factor.js";
@@ -13,24 +12,20 @@ import { inflationOf } from "./inflation.js";
 
 /** Rows in a batch, a multiple of four: a tile of the factor is read once for all of them. */
 const batch = 32;
-const pageBytes = 65536;
 
 type Kernel = (...numbers: number[]) => void;
 
 /** An instance of the module. Not for use by two threads at once. */
 export class OutputAwareKernels {
-  readonly #memory: WebAssembly.Memory;
+  readonly #heap: Heap;
   readonly #exports: Record<string, Kernel>;
-  readonly #base: number;
   #format: BlockFormat | undefined;
   #columns = 0;
   #views: Views | undefined;
 
   constructor(module: WebAssembly.Module) {
-    const instance = new WebAssembly.Instance(module);
-    this.#memory = instance.exports.memory as WebAssembly.Memory;
-    this.#exports = instance.exports as unknown as Record<string, Kernel>;
-    this.#base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
+    this.#heap = new Heap(module);
+    this.#exports = this.#heap.exports as unknown as Record<string, Kernel>;
   }
 
   /** Brings a factor and a format into memory; the factor's own arrays are not needed afterwards. */
@@ -161,7 +156,7 @@ export class OutputAwareKernels {
   #table(name: string, values: Float32Array | Uint16Array | Uint8Array): void {
     const address = (this.#exports[name] as unknown as { value: number }).value;
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    new Uint8Array(this.#memory.buffer).set(bytes, address);
+    new Uint8Array(this.#heap.buffer).set(bytes, address);
   }
 
   #arrange(n: number, format: BlockFormat): Views {
@@ -187,17 +182,13 @@ export class OutputAwareKernels {
       packedSteps: 4 * superblockWeights,
       roundedScales: 8,
     };
-    let end = this.#base;
+    let end = this.#heap.base;
     const places = Object.entries(counts).map(([name, count]) => {
       const at = end;
       end += Math.ceil((4 * count) / 64) * 64;
       return [name, at, count] as const;
     });
-    const missing = end - this.#memory.buffer.byteLength;
-    if (missing > 0) {
-      this.#memory.grow(Math.ceil(missing / pageBytes));
-    }
-    const { buffer } = this.#memory;
+    const buffer = this.#heap.reserve(end - this.#heap.base);
     const views = Object.fromEntries(
       places.map(([name, at, count]) => [name, new Float32Array(buffer, at, count)]),
     ) as unknown as Views;
@@ -374,32 +365,4 @@ function fillTiles(tiles: Float32Array, matrix: Float32Array, n: number): void {
       }
     }
   }
-}
-
-let module: WebAssembly.Module | undefined;
-
-/** The compiled module; undefined if there is no SIMD, or `LOPSIDED_NO_SIMD=1` is in the environment. */
-export function loadOutputAwareKernels(): WebAssembly.Module | undefined {
-  if (process.env.LOPSIDED_NO_SIMD === "1") {
-    return undefined;
-  }
-  if (module) {
-    return module;
-  }
-  const path = new URL("./output-aware.wasm", import.meta.url);
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (cause) {
-    throw new EnvironmentError(
-      `${path.pathname}: cannot be read; install or build Lopsided again.`,
-      {},
-      { cause },
-    );
-  }
-  if (!WebAssembly.validate(bytes)) {
-    return undefined;
-  }
-  module = new WebAssembly.Module(bytes);
-  return module;
 }

@@ -148,3 +148,5 @@ export function sum_weighted_difference(p: usize, q: usize, count: i32, max: f32
   const sum = f64x2.add(even, odd);
   return f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1);
 }
+
+export { gram } from "./gram";

@@ -1,7 +1,6 @@
 // The module: what the files named here export, in one. A file that is not named is not compiled.
 export * from "./tables";
 export * from "./measure";
-export * from "./gram";
 export * from "./decode/float";
 export * from "./decode/legacy";
 export * from "./decode/k-quants";
