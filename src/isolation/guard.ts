@@ -17,7 +17,7 @@ process.once("message", (setup) => {
 });
 
 async function begin(setup: GuardSetup): Promise<void> {
-  const prepared = setup.prepare === undefined ? undefined : await firstMessage(setup.prepare, setup.data);
+  const prepared = setup.prepare === undefined ? undefined : await firstMessage(setup, setup.prepare);
   const guard = new Guard(setup, prepared);
   process.on("message", (message) => guard.ask(message as ToGuard<unknown>));
 }
@@ -40,7 +40,9 @@ class Guard {
 
   ask(message: ToGuard<unknown>): void {
     this.#pending = message;
-    if (this.#isReady) this.#work(message);
+    if (this.#isReady) {
+      this.#work(message);
+    }
   }
 
   #work({ request, timeoutMs }: ToGuard<unknown>): void {
@@ -52,12 +54,13 @@ class Guard {
   }
 
   #start(): Worker {
-    const { module, data } = this.#setup;
-    const worker = startWorker(module, { data, prepared: this.#prepared });
+    const worker = startWorker(this.#setup, this.#setup.module, this.#prepared);
     const ifCurrent =
       <Value>(act: (value: Value) => void) =>
       (value: Value) => {
-        if (worker === this.#worker) act(value);
+        if (worker === this.#worker) {
+          act(value);
+        }
       };
     worker.on(
       "message",
@@ -77,19 +80,28 @@ class Guard {
   #receive(message: FromWorker): void {
     if (message.type === "ready") {
       this.#isReady = true;
-      if (!this.#wasReady) send(message);
+      if (!this.#wasReady) {
+        send(message);
+      }
       this.#wasReady = true;
-      if (this.#pending) this.#work(this.#pending);
+      if (this.#pending) {
+        this.#work(this.#pending);
+      }
       return;
     }
     this.#settle();
     send(message);
-    if (this.#setup.fresh) this.#replace();
+    if (this.#setup.fresh) {
+      this.#replace();
+    }
   }
 
   #lose(error: NodeJS.ErrnoException): void {
-    if (!this.#pending) send({ type: "broken", reason: error.message });
-    else this.#fail(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? "too much memory" : "ended");
+    if (this.#pending) {
+      this.#fail(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? "too much memory" : "ended");
+    } else {
+      send({ type: "broken", reason: error.message });
+    }
   }
 
   #fail(failure: Failure): void {
@@ -106,7 +118,9 @@ class Guard {
   }
 
   #watchMemory(): void {
-    if (process.memoryUsage.rss() < this.#setup.memoryMegabytes * 2 ** 20) return;
+    if (process.memoryUsage.rss() < this.#setup.memoryMegabytes * 2 ** 20) {
+      return;
+    }
     this.#settle();
     // Nothing less would give all of it back.
     process.send?.({ type: "failed", failure: "too much memory" } satisfies FromGuard<unknown>, die);
@@ -114,21 +128,28 @@ class Guard {
 
   #settle(): void {
     this.#pending = undefined;
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers) {
+      clearTimeout(timer);
+    }
   }
 }
 
-/** Node's options are inherited, and with them the permission model: it holds per thread. */
-function startWorker(module: string, workerData: WorkerSetup<unknown, unknown>): Worker {
+/**
+ * The permission model holds per thread. A worker has its own, in which threads are no right: one that a stranger's
+ * code could start with other options would be without any.
+ */
+function startWorker({ data, workerArgv }: GuardSetup, module: string, prepared: unknown): Worker {
+  const workerData: WorkerSetup<unknown, unknown> = { data, prepared };
   return new Worker(new URL(module), {
     workerData,
     env: {},
+    execArgv: [...workerArgv],
     resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes },
   });
 }
 
-async function firstMessage(module: string, data: unknown): Promise<unknown> {
-  const worker = startWorker(module, { data, prepared: undefined });
+async function firstMessage(setup: GuardSetup, module: string): Promise<unknown> {
+  const worker = startWorker(setup, module, undefined);
   try {
     return await new Promise((resolve, reject) => {
       worker.once("message", resolve);

@@ -2,30 +2,37 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { CancelledError, EnvironmentError } from "../errors.js";
 import type { ProbeRequest } from "../testing/isolated-probe.js";
-import { Isolated } from "./isolated.js";
+import { Isolated, type IsolatedOptions } from "./isolated.js";
 
 const opened: Isolated<ProbeRequest, unknown>[] = [];
 after(() => {
-  for (const isolated of opened) isolated.close();
+  for (const isolated of opened) {
+    isolated.close();
+  }
 });
 
 const limits = { timeoutMs: 60_000 };
 
-function probe(fresh = false, module = "../testing/isolated-probe.js"): Isolated<ProbeRequest, unknown> {
+function probe(options: Partial<IsolatedOptions> = {}): Isolated<ProbeRequest, unknown> {
   const isolated = new Isolated<ProbeRequest, unknown>({
-    module: new URL(module, import.meta.url).href,
+    module: new URL("../testing/isolated-probe.js", import.meta.url).href,
     readable: [],
     heapMegabytes: 64,
     memoryMegabytes: 400,
-    fresh,
+    ...options,
   });
   opened.push(isolated);
   return isolated;
 }
 
-test("an isolated process can read, write and start nothing, and make no code", async () => {
-  assert.deepEqual(await probe().ask("succeeded", limits), { reply: [] });
-});
+for (const unconfined of [false, true]) {
+  const where = unconfined
+    ? "without the system's confinement"
+    : "with the system's confinement if it is there";
+  test(`an isolated process can read, write and start nothing, and make no code, ${where}`, async () => {
+    assert.deepEqual(await probe({ unconfined }).ask("succeeded", limits), { reply: [] });
+  });
+}
 
 test("each way to end badly has its name, and the next request is answered", async () => {
   const isolated = probe();
@@ -50,7 +57,7 @@ test("a worker is kept, or replaced after every request", async () => {
   const kept = probe();
   await kept.ask("count", limits);
   assert.deepEqual(await kept.ask("count", limits), { reply: 2 });
-  const fresh = probe(true);
+  const fresh = probe({ fresh: true });
   await fresh.ask("count", limits);
   assert.deepEqual(await fresh.ask("count", limits), { reply: 1 });
 });
@@ -66,5 +73,14 @@ test("a request can be cancelled", async () => {
 });
 
 test("a module that cannot be loaded is an error in words", async () => {
-  await assert.rejects(probe(false, "./no-such-module.js").ask("count", limits), EnvironmentError);
+  const module = new URL("./no-such-module.js", import.meta.url).href;
+  await assert.rejects(probe({ module }).ask("count", limits), EnvironmentError);
+});
+
+test("a process that is closed while it starts does not stay, and another can follow", async () => {
+  const isolated = probe();
+  const started = isolated.start();
+  isolated.close();
+  await assert.rejects(started, EnvironmentError);
+  assert.deepEqual(await isolated.ask("count", limits), { reply: 1 });
 });

@@ -1,17 +1,16 @@
 /**
  * A process for code from strangers (chat templates, generated Python). Its environment is empty, its memory is
  * bounded, Node's permission model lets it read only the modules it needs and start nothing, JavaScript in it
- * cannot be made from strings, and it ends when it takes too long or its parent ends. A thread would not do: V8
- * ends the whole process when a thread of it outgrows its memory in one step.
+ * cannot be made from strings, Linux takes the network and all other files away where it can (confinement.ts), and
+ * it ends when it takes too long or its parent ends. A thread would not do: V8 ends the whole process when a thread
+ * of it outgrows its memory in one step.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { realpathSync } from "node:fs";
-import { sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "node:child_process";
 import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
+import { type GuardProcessOptions, permissionFlags, startGuardProcess } from "./guard-process.js";
 import type { Failure, FromGuard, GuardSetup, ToGuard } from "./messages.js";
 
-export interface IsolatedOptions {
+export interface IsolatedOptions extends GuardProcessOptions {
   /** Address of the module that runs in a worker thread there and calls `serveRequests`. */
   readonly module: string;
   /** The worker's data. */
@@ -20,10 +19,6 @@ export interface IsolatedOptions {
   readonly prepare?: string;
   /** A new worker for every request. */
   readonly fresh?: boolean;
-  /** Folders of packages that the module imports; all it may read besides our own code. */
-  readonly readable: readonly string[];
-  /** Bound of the JavaScript heap. */
-  readonly heapMegabytes: number;
   /** Bound of the process's memory, of all kinds, while it works on a request. */
   readonly memoryMegabytes: number;
 }
@@ -42,13 +37,12 @@ const startTimeoutMs = 120_000;
 /** How much later than the guard's own time limit the whole process is killed. */
 const graceMs = 30_000;
 
-/** Our own compiled code. */
-const codeFolder = fileURLToPath(new URL("..", import.meta.url));
-
 /** Takes one request at a time. The process starts with the first; another follows one that ended. */
 export class Isolated<Request, Reply> {
   readonly #options: IsolatedOptions;
   #child: ChildProcess | undefined;
+  /** How often a process was started or given up; tells whether a start is still wanted when it is done. */
+  #launches = 0;
   #ready: Promise<void> | undefined;
   #becomeReady: () => void = () => {};
   #settle: ((outcome: Outcome<Reply>) => void) | undefined;
@@ -58,8 +52,8 @@ export class Isolated<Request, Reply> {
   }
 
   /**
-   * Starts the process if it is not there, and waits until it can take a request.
-   * @throws EnvironmentError if that fails
+   * Starts the process if it is not there, and waits until it can take a request. Throws an EnvironmentError if that
+   * fails.
    */
   async start(): Promise<void> {
     this.#ready ??= this.#launch();
@@ -67,14 +61,18 @@ export class Isolated<Request, Reply> {
   }
 
   /**
-   * Sends a request and waits for its reply; if there is none, says why.
-   * @throws EnvironmentError if the process cannot be started; CancelledError
+   * Sends a request and waits for its reply; if there is none, says why. Throws an EnvironmentError if the process
+   * cannot be started, and a CancelledError.
    */
   async ask(request: Request, { timeoutMs, signal }: AskOptions): Promise<Outcome<Reply>> {
-    if (signal?.aborted) throw new CancelledError("the work was stopped.");
+    if (signal?.aborted) {
+      throw new CancelledError("the work was stopped.");
+    }
     await this.start();
     const child = this.#child;
-    if (this.#settle || !child) throw new InternalError("an isolated process was asked twice at a time.");
+    if (this.#settle || !child) {
+      throw new InternalError("an isolated process was asked twice at a time.");
+    }
     keepAlive(child, true);
     const kill = (failure: Failure) => () => {
       this.#discard();
@@ -87,10 +85,15 @@ export class Isolated<Request, Reply> {
       const outcome = await new Promise<Outcome<Reply>>((resolve) => {
         this.#settle = resolve;
         const message: ToGuard<Request> = { request, timeoutMs };
-        if (signal?.aborted) stop();
-        else child.send(message, (error) => error && stop());
+        if (signal?.aborted) {
+          stop();
+        } else {
+          child.send(message, (error) => error && stop());
+        }
       });
-      if (signal?.aborted) throw new CancelledError("the work was stopped.");
+      if (signal?.aborted) {
+        throw new CancelledError("the work was stopped.");
+      }
       return outcome;
     } finally {
       // Whatever happened, a request that could not be sent included, the next one may be asked.
@@ -117,12 +120,26 @@ export class Isolated<Request, Reply> {
     this.#child?.kill("SIGKILL");
     this.#child = undefined;
     this.#ready = undefined;
+    this.#launches++;
   }
 
-  #launch(): Promise<void> {
-    const { heapMegabytes, memoryMegabytes, module, data, prepare, fresh = false } = this.#options;
-    const child = this.#fork(heapMegabytes);
+  async #launch(): Promise<void> {
+    const launch = ++this.#launches;
+    const child = await startGuardProcess(this.#options).catch((error: unknown) => {
+      this.#ready = undefined;
+      throw error;
+    });
+    if (launch !== this.#launches) {
+      child.kill("SIGKILL");
+      throw new EnvironmentError("an isolated process was closed before it had started; try again.");
+    }
     this.#child = child;
+    await this.#prepare(child);
+  }
+
+  #prepare(child: ChildProcess): Promise<void> {
+    const { readable, memoryMegabytes, module, data, prepare, fresh = false } = this.#options;
+    const workerArgv = permissionFlags(readable);
     return new Promise((resolve, reject) => {
       const fail = (reason: string) => {
         clearTimeout(timer);
@@ -140,45 +157,33 @@ export class Isolated<Request, Reply> {
       child.on("error", (error) => fail(error.message));
       child.on("exit", (code, signal) => fail(`it ended with ${signal ?? `exit code ${code}`}`));
       child.on("message", (message: FromGuard<Reply>) => {
-        if (message.type === "broken") fail(message.reason);
-        else if (this.#child === child) this.#receive(message);
+        if (message.type === "broken") {
+          fail(message.reason);
+        } else if (this.#child === child) {
+          this.#receive(message);
+        }
       });
       this.#becomeReady = () => {
         clearTimeout(timer);
         keepAlive(child, false);
         resolve();
       };
-      const setup: GuardSetup = { module, data, prepare, fresh, memoryMegabytes };
+      const setup: GuardSetup = { module, data, prepare, fresh, memoryMegabytes, workerArgv };
       child.send(setup, (error) => error && fail(error.message));
     });
   }
 
   #receive(message: Exclude<FromGuard<Reply>, { type: "broken" }>): void {
-    if (message.type === "ready") this.#becomeReady();
-    else if (message.type === "reply") this.#finish({ reply: message.reply });
-    else {
-      // Only a new process has all of its memory free.
-      if (message.failure === "too much memory") this.#discard();
+    if (message.type === "ready") {
+      this.#becomeReady();
+    } else if (message.type === "reply") {
+      this.#finish({ reply: message.reply });
+    } else {
+      if (message.failure === "too much memory") {
+        this.#discard(); // only a new process has all of its memory free
+      }
       this.#finish({ failure: message.failure });
     }
-  }
-
-  #fork(heapMegabytes: number): ChildProcess {
-    const folders = [codeFolder, ...this.#options.readable].map(
-      (folder) => `--allow-fs-read=${realpathSync(folder)}${sep}*`,
-    );
-    return fork(fileURLToPath(new URL("./guard.js", import.meta.url)), {
-      env: {},
-      execArgv: [
-        `--max-old-space-size=${heapMegabytes}`,
-        "--disallow-code-generation-from-strings",
-        permissionFlag(),
-        "--allow-worker",
-        ...folders,
-      ],
-      serialization: "advanced",
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-    });
   }
 }
 
@@ -187,10 +192,4 @@ function keepAlive(child: ChildProcess, busy: boolean): void {
   const method = busy ? "ref" : "unref";
   child[method]();
   child.channel?.[method]();
-}
-
-/** The permission model's switch: it lost its prefix in Node 22.13. */
-function permissionFlag(): string {
-  const { allowedNodeEnvironmentFlags } = process;
-  return allowedNodeEnvironmentFlags.has("--permission") ? "--permission" : "--experimental-permission";
 }

