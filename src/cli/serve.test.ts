@@ -65,3 +65,19 @@ test("what cannot be served is an error before anything listens", async () => {
   assert.equal(tooLong.status, 2);
   assert.match(tooLong.stderr, /longer than the 4096 that the model was trained with/);
 });
+
+test("a server that others can reach needs a key, or --no-api-key", async () => {
+  for (const flags of [
+    ["--host", "0.0.0.0"],
+    ["--api-key", ""],
+  ]) {
+    const refused = await lopsided(["serve", model, "--port", "0", ...flags]);
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /--api-key \(or LLAMA_API_KEY\)/);
+  }
+  const { child, ended, announced } = await startServer("--host", "0.0.0.0", "--no-api-key");
+  const here = `http://127.0.0.1:${announced.port}/health`;
+  assert.equal((await fetch(here)).status, 200);
+  child.kill("SIGTERM");
+  await ended;
+});

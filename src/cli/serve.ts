@@ -10,7 +10,10 @@ interface Flags extends GeneratorFlags {
   parallel: number;
   host: string;
   port: number;
-  apiKey?: string;
+  /** False for --no-api-key. */
+  apiKey?: string | false;
+  allowHost?: string[];
+  allowOrigin?: string[];
   alias?: string;
   pooling?: Pooling;
   queue: number;
@@ -30,6 +33,12 @@ export function addServe(program: Command): void {
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "port to listen on; 0 for any that is free", wholeNumber(0), 8080)
     .addOption(new Option("--api-key <key>", "key that clients must send").env("LLAMA_API_KEY"))
+    .option("--no-api-key", "let everyone use the server, also when --host lets other machines reach it")
+    .option("--allow-host <names...>", "further names that requests may be for (host.docker.internal)")
+    .option(
+      "--allow-origin <origins...>",
+      "web pages that may use the server (https://app.example, vscode-webview://*)",
+    )
     .option("-a, --alias <name>", "name under which the model is offered (default: its file's)")
     .addOption(
       new Option("--pooling <type>", "how embeddings are made (default: as the model says)").choices([
@@ -42,12 +51,15 @@ export function addServe(program: Command): void {
     .option("--json", "print one JSON object when the server listens")
     .action((model: string | undefined, flags: Flags) =>
       runCommand(flags, async ({ onProgress, signal, say, print }) => {
-        const { host, port, apiKey, alias, pooling, queue } = flags;
+        const { host, port, apiKey, alias, pooling, queue, allowHost, allowOrigin } = flags;
         const server = await serve({
           ...generatorOptions(model, flags, flags.parallel, onProgress),
           host,
           port,
-          apiKey,
+          apiKey: apiKey === false ? undefined : apiKey,
+          withoutKey: apiKey === false,
+          allowHosts: allowHost,
+          allowOrigins: allowOrigin,
           alias,
           pooling,
           queueLength: queue,

@@ -22,7 +22,7 @@ export interface ChatMessage {
  * sends them as JSON in a string, which templates would escape once more.
  * @throws UsageError for a part that is not text
  */
-export function templateMessages(messages: readonly ChatMessage[]): Record<string, unknown>[] {
+export function templateMessages(messages: readonly ChatMessage[]): ChatMessage[] {
   return messages.map(({ content, tool_calls, ...rest }) => ({
     ...rest,
     content: textOf(content),

@@ -122,6 +122,12 @@ export class ChatTemplate {
     });
   }
 
+  /** The template's source. */
+  get text(): string {
+    const { templates } = this.#source;
+    return templates.get("tool_use") ?? templates.get("default") ?? "";
+  }
+
   /**
    * The prompt of a conversation. Tokenize it with `parseSpecial`. With tools, a template named "tool_use" is
    * preferred, as in Hugging Face's transformers.

@@ -3,6 +3,8 @@ import { CancelledError } from "../errors.js";
 import type { ChatMessage } from "./chat-messages.js";
 import type { ChatTemplate } from "./chat-template.js";
 import type { Generator } from "./generator.js";
+import { LiteralText } from "./literal-text.js";
+import { renderChat } from "./render-chat.js";
 import type { Completion } from "./request.js";
 import type { SamplingOptions } from "./sampler.js";
 
@@ -51,7 +53,9 @@ export class Conversation {
     let answer = "";
     let completion: Completion | undefined;
     try {
-      const prompt = await template.render({ messages }, signal);
+      const { controlTexts } = await generator.vocabulary();
+      const literal = new LiteralText(controlTexts);
+      const prompt = await renderChat(template, { messages }, { literal, signal });
       completion = await generator.generate(
         { prompt, sampling, maxTokens },
         {

@@ -2,14 +2,14 @@
 import type { ModelContext } from "../engine/context.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
-import { CancelledError, UsageError } from "../errors.js";
+import { CancelledError } from "../errors.js";
 import type { TypeName } from "../quants/types.js";
 import { serializeError } from "../serialized-error.js";
 import { Answer } from "./answer.js";
 import { Embedder, type Pooling } from "./embedder.js";
 import { Constraint, type GrammarModel } from "./grammar/constraint.js";
 import { Outbox } from "./outbox.js";
-import { checkTokens } from "./prompt.js";
+import { checkFits, checkTokens } from "./prompt.js";
 import type { GenerateEvent, GenerateMessage, TokenizedRequest } from "./protocol.js";
 import { Scheduler } from "./scheduler.js";
 import { grammarModelOf, type Vocabulary, vocabularyOf } from "./vocabulary.js";
@@ -131,12 +131,7 @@ class Writer {
   #prepare(id: number, request: TokenizedRequest): Answer {
     const tokens = request.prompt;
     checkTokens(tokens, this.#model.facts.vocabularySize);
-    const { contextLength } = this.#params;
-    if (tokens.length >= contextLength)
-      throw new UsageError(
-        `the prompt has ${tokens.length} tokens, but the context has ${contextLength} and must have room for the answer; shorten it or use a longer context.`,
-        { reason: "context-length", promptTokens: tokens.length, contextLength },
-      );
+    checkFits(tokens, this.#params.contextLength);
     const { grammar } = request;
     const constraint = grammar && new Constraint(this.#grammarModel, grammar);
     return new Answer(id, request, tokens, this.#vocabulary, constraint);

@@ -51,3 +51,13 @@ export function checkTokens(tokens: readonly number[], vocabularySize: number): 
     throw new UsageError("the prompt is empty; give it at least one token.");
   }
 }
+
+/** Throws a UsageError unless a prompt leaves room for an answer in a context of so many tokens. */
+export function checkFits(tokens: readonly number[], contextLength: number): void {
+  if (tokens.length >= contextLength) {
+    throw new UsageError(
+      `the prompt has ${tokens.length} tokens, but the context has ${contextLength} and must have room for the answer; shorten it or use a longer context.`,
+      { reason: "context-length", promptTokens: tokens.length, contextLength },
+    );
+  }
+}

@@ -1,36 +1,34 @@
 /** The routes. */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
+import type { z } from "zod";
+import { Bodies } from "./bodies.js";
 import { answerChat } from "./chat.js";
 import { answerCompletion } from "./completions.js";
 import { answerEmbedding } from "./embeddings.js";
 import { ApiError, toApiError } from "./errors.js";
 import { loadPage } from "./page.js";
 import { chatSchema, completionSchema, embeddingSchema, readBody } from "./schemas.js";
-import { checkOrigin, keyCheck } from "./security.js";
+import { Access, type AccessOptions, keyCheck } from "./security.js";
 import type { Caller, Service } from "./service.js";
 
-/** Bytes of a body at most: some hundred thousand tokens of text. */
-export const MOST_BODY_BYTES = 8 * 2 ** 20;
-
-export interface AppOptions {
+export interface AppOptions extends AccessOptions {
   readonly apiKey?: string | undefined;
-  /** Whether the server listens to this machine only. */
-  readonly isLocal: boolean;
   /** Hears of failures that clients are not told about. */
   readonly onError: (error: unknown) => void;
 }
 
 interface Environment {
   /** Of @hono/node-server. */
-  Bindings: { incoming?: IncomingMessage };
+  Bindings: { incoming?: IncomingMessage; outgoing?: ServerResponse };
 }
 
 /** Routes of a model's service. */
 export function createApp(service: Service, options: AppOptions): Hono<Environment> {
   const app = new Hono<Environment>();
   const checkKey = options.apiKey === undefined ? () => {} : keyCheck(options.apiKey);
+  const access = new Access(options);
+  const bodies = new Bodies();
 
   app.use(async (context, next) => {
     await next();
@@ -38,39 +36,49 @@ export function createApp(service: Service, options: AppOptions): Hono<Environme
     service.metrics.requests.inc({ route: route === "/*" ? "other" : route, status: context.res.status });
   });
   app.use(async (context, next) => {
-    checkOrigin({ origin: context.req.header("origin"), host: context.req.header("host") }, options.isLocal);
+    const origin = context.req.header("origin");
+    access.check({ origin, host: context.req.header("host") });
+    const isAllowed = origin !== undefined && access.allowsOrigin(origin);
+    if (isAllowed && context.req.method === "OPTIONS") {
+      return new Response(null, { status: 204, headers: corsHeaders(origin) });
+    }
     await next();
+    if (isAllowed) {
+      for (const [name, value] of Object.entries(corsHeaders(origin))) {
+        context.res.headers.set(name, value);
+      }
+    }
+    return undefined;
   });
-  app.use(
-    bodyLimit({
-      maxSize: MOST_BODY_BYTES,
-      onError: () => {
-        throw new ApiError(413, `the body is larger than the ${MOST_BODY_BYTES} bytes that are allowed.`, {
-          code: "body_too_large",
-        });
-      },
-    }),
-  );
   app.onError((error) => respond(toApiError(error), options.onError));
   app.notFound((context) =>
     respond(
-      new ApiError(404, `there is no ${context.req.method} ${context.req.path} here.`),
+      new ApiError(404, `there is no ${context.req.method} ${context.req.path.slice(0, 200)} here.`),
       options.onError,
     ),
   );
 
   const page = loadPage();
   app.get("/", (context) => context.body(page.html, 200, page.headers));
-  app.get("/health", (context) =>
-    service.generator.isReady
-      ? context.json({ status: "ok" })
-      : respond(new ApiError(503, "the model is being loaded.", { code: "loading", retryAfter: 1 })),
-  );
+  app.get("/health", () => {
+    const { isReady, isResponsive } = service.generator;
+    if (!isReady) {
+      throw new ApiError(503, "the model is being loaded.", { code: "loading", retryAfter: 1 });
+    }
+    if (!isResponsive) {
+      throw new ApiError(503, "the model's process does not answer.", {
+        code: "engine_unresponsive",
+        retryAfter: 5,
+      });
+    }
+    return Response.json({ status: "ok" });
+  });
 
   app.use("/metrics", guard);
   app.use("/v1/*", guard);
   async function guard(context: Context<Environment>, next: () => Promise<void>): Promise<void> {
-    checkKey(context.req.header("authorization"));
+    const { req } = context;
+    checkKey({ authorization: req.header("authorization"), xApiKey: req.header("x-api-key") });
     await next();
   }
   app.get("/metrics", async (context) =>
@@ -78,24 +86,39 @@ export function createApp(service: Service, options: AppOptions): Hono<Environme
   );
   app.get("/v1/models", async (context) => context.json({ object: "list", data: [await describe(service)] }));
   app.get("/v1/models/:model{.+}", async (context) => {
-    service.checkAdmission(context.req.param("model"), 0);
+    service.checkModel(context.req.param("model"));
     return context.json(await describe(service));
   });
-  app.post("/v1/chat/completions", async (context) =>
-    answerChat(service, readBody(chatSchema, await context.req.text()), callerOf(context)),
-  );
-  app.post("/v1/completions", async (context) =>
-    answerCompletion(service, readBody(completionSchema, await context.req.text()), callerOf(context)),
-  );
-  app.post("/v1/embeddings", async (context) =>
-    answerEmbedding(service, readBody(embeddingSchema, await context.req.text()), callerOf(context)),
-  );
+  post("/v1/chat/completions", chatSchema, answerChat);
+  post("/v1/completions", completionSchema, answerCompletion);
+  post("/v1/embeddings", embeddingSchema, answerEmbedding);
   return app;
+
+  function post<Schema extends z.ZodType>(
+    path: string,
+    schema: Schema,
+    answer: (service: Service, body: z.infer<Schema>, caller: Caller) => Promise<Response>,
+  ): void {
+    app.post(path, async (context) => {
+      const caller = callerOf(context);
+      const { text, release } = await bodies.read(context.req.raw, caller.client);
+      // What a body became is held until its answer is sent, or until the client is gone.
+      const outgoing = context.env?.outgoing;
+      outgoing?.once("close", release);
+      try {
+        return await answer(service, readBody(schema, text), caller);
+      } finally {
+        if (outgoing === undefined) {
+          release();
+        }
+      }
+    });
+  }
 }
 
 /** Clients are told apart by their address; one key is all there is. */
 function callerOf(context: Context<Environment>): Caller {
-  return { client: context.env.incoming?.socket.remoteAddress ?? "", signal: context.req.raw.signal };
+  return { client: context.env?.incoming?.socket.remoteAddress ?? "", signal: context.req.raw.signal };
 }
 
 async function describe(service: Service): Promise<object> {
@@ -119,11 +142,28 @@ async function describe(service: Service): Promise<object> {
   };
 }
 
+/** What lets a browser show pages of an origin the answers. */
+function corsHeaders(origin: string): Record<string, string> {
+  return {
+    "access-control-allow-origin": origin,
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "*, authorization",
+    "access-control-max-age": "600",
+    vary: "origin",
+  };
+}
+
 function respond(error: ApiError, onError?: (error: unknown) => void): Response {
-  if (error.status === 500) onError?.(error.cause ?? error);
+  if (error.status === 500) {
+    onError?.(error.cause ?? error);
+  }
   const headers = new Headers();
-  if (error.retryAfter !== undefined) headers.set("retry-after", String(error.retryAfter));
-  // The rest of the body is not read, so that the connection cannot be used again.
-  if (error.status === 413) headers.set("connection", "close");
+  if (error.retryAfter !== undefined) {
+    headers.set("retry-after", String(error.retryAfter));
+  }
+  // The rest of the body may not have been read, so that the connection cannot be used again.
+  if (error.status === 413 || error.code === "server_busy") {
+    headers.set("connection", "close");
+  }
   return Response.json(error, { status: error.status, headers });
 }

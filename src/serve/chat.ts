@@ -10,15 +10,34 @@ import type { Caller, Service } from "./service.js";
 /** Answers a conversation, at once or as events. */
 export async function answerChat(service: Service, body: ChatRequest, caller: Caller): Promise<Response> {
   checkChoices(service, body.n);
-  service.checkAdmission(body.model, body.n);
-  const prompt = await renderPrompt(service, body, caller.signal);
-  const requests = range(body.n).map((choice) => chatRequest(body, prompt, choice));
-  return body.stream
-    ? streamChat(service, body, requests, caller)
-    : Response.json(await completeChat(service, body, requests, caller));
+  const release = service.admit(body.n);
+  return releasedAfter(release, async () => {
+    const { tokens } = await renderPrompt(service, body, caller);
+    const requests = range(body.n).map((choice) => chatRequest(body, tokens, choice));
+    return body.stream
+      ? streamChat(service, body, requests, caller, release)
+      : Response.json(await completeChat(service, body, requests, caller));
+  });
 }
 
-/** @throws ApiError if more choices are wanted than can be written at once */
+/** Lets a request go when its response is made; that of a stream when it fails, or else when the stream ends. */
+export async function releasedAfter(
+  release: () => void,
+  respond: () => Promise<Response>,
+): Promise<Response> {
+  let isStream = false;
+  try {
+    const response = await respond();
+    isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
+    return response;
+  } finally {
+    if (!isStream) {
+      release();
+    }
+  }
+}
+
+/** Throws an ApiError if more choices are wanted than can be written at once. */
 export function checkChoices(service: Service, count: number): void {
   const most = service.generator.slots;
   if (count > most)
@@ -27,19 +46,17 @@ export function checkChoices(service: Service, count: number): void {
     });
 }
 
-async function renderPrompt(service: Service, body: ChatRequest, signal: AbortSignal): Promise<string> {
-  const { messages, tools, tool_choice, chat_template_kwargs } = body;
-  return service.template().render(
-    {
-      messages,
-      tools: tool_choice === "none" ? undefined : tools,
-      variables: chat_template_kwargs,
-    },
-    signal,
-  );
+function renderPrompt(service: Service, body: ChatRequest, caller: Caller) {
+  const { messages, tools, tool_choice, chat_template_kwargs, parse_special } = body;
+  const chat = {
+    messages,
+    tools: tool_choice === "none" ? undefined : tools,
+    variables: chat_template_kwargs,
+  };
+  return service.chatPrompt(chat, caller, { parseSpecial: parse_special });
 }
 
-function chatRequest(body: ChatRequest, prompt: string, choice: number): GenerateRequest {
+function chatRequest(body: ChatRequest, prompt: readonly number[], choice: number): GenerateRequest {
   return {
     ...requestOf(body, prompt, choice),
     maxTokens: body.max_completion_tokens ?? body.max_tokens,
@@ -72,37 +89,43 @@ function streamChat(
   body: ChatRequest,
   requests: readonly GenerateRequest[],
   caller: Caller,
-): Promise<Response> {
+  end: () => void,
+): Response {
   const includesUsage = body.stream_options?.include_usage === true;
   const envelope = {
     ...service.envelope("chatcmpl"),
     object: "chat.completion.chunk",
     ...(includesUsage ? { usage: null } : {}),
   };
-  return streamEvents(async (send) => {
-    const sendDelta = (index: number, delta: object, piece?: AnswerPiece) =>
-      send({
-        ...envelope,
-        choices: [
-          {
-            index,
-            delta,
-            logprobs: body.logprobs && piece ? chatLogprobs(piece.logprobs) : null,
-            finish_reason: piece?.finish?.reason ?? null,
-          },
-        ],
-      });
-    const completions: Completion[] = await Promise.all(
-      requests.map((request, index) =>
-        service.answer(request, caller, {
-          onStart: () => sendDelta(index, { role: "assistant", content: "" }),
-          onPiece: (piece) => {
-            if (piece.text !== "" || piece.logprobs.length > 0 || piece.finish)
-              sendDelta(index, piece.text === "" ? {} : { content: piece.text }, piece);
-          },
-        }),
-      ),
-    );
-    if (includesUsage) send({ ...envelope, choices: [], usage: usageOf(completions, completions.length) });
-  });
+  return streamEvents(
+    async (send) => {
+      const sendDelta = (index: number, delta: object, piece?: AnswerPiece) =>
+        send({
+          ...envelope,
+          choices: [
+            {
+              index,
+              delta,
+              logprobs: body.logprobs && piece ? chatLogprobs(piece.logprobs) : null,
+              finish_reason: piece?.finish?.reason ?? null,
+            },
+          ],
+        });
+      const completions: Completion[] = await Promise.all(
+        requests.map((request, index) =>
+          service.answer(request, caller, {
+            onStart: () => sendDelta(index, { role: "assistant", content: "" }),
+            onPiece: (piece) => {
+              if (piece.text !== "" || piece.logprobs.length > 0 || piece.finish)
+                sendDelta(index, piece.text === "" ? {} : { content: piece.text }, piece);
+            },
+          }),
+        ),
+      );
+      if (includesUsage) {
+        send({ ...envelope, choices: [], usage: usageOf(completions, completions.length) });
+      }
+    },
+    { end },
+  );
 }

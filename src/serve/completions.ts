@@ -1,6 +1,6 @@
 /** `/v1/completions`. */
 import type { Completion, FinishReason, GenerateRequest, TokenLogprob } from "../generate/request.js";
-import { checkChoices } from "./chat.js";
+import { checkChoices, releasedAfter } from "./chat.js";
 import { streamEvents } from "./event-stream.js";
 import { range, requestOf, usageOf } from "./generation.js";
 import { completionLogprobs } from "./logprobs.js";
@@ -14,18 +14,25 @@ export async function answerCompletion(
   caller: Caller,
 ): Promise<Response> {
   checkChoices(service, body.n);
-  service.checkAdmission(body.model, body.n * body.prompt.length);
-  const requests = body.prompt.flatMap((prompt) =>
-    range(body.n).map((choice) => completionRequest(body, prompt, choice)),
-  );
-  return body.stream
-    ? streamCompletion(service, body, requests, caller)
-    : Response.json(await complete(service, body, requests, caller));
+  const release = service.admit(body.n * body.prompt.length);
+  return releasedAfter(release, async () => {
+    const { parse_special } = body;
+    const asked = body.prompt.map((prompt) =>
+      typeof prompt === "string" ? { text: prompt, parseSpecial: parse_special } : prompt,
+    );
+    const prompts = await Promise.all(asked.map((prompt) => service.textPrompt(prompt, caller)));
+    const requests = prompts.flatMap((prompt) =>
+      range(body.n).map((choice) => completionRequest(body, prompt, choice)),
+    );
+    return body.stream
+      ? streamCompletion(service, body, requests, caller, release)
+      : Response.json(await complete(service, body, requests, caller));
+  });
 }
 
 function completionRequest(
   body: CompletionRequest,
-  prompt: string | number[],
+  prompt: readonly number[],
   choice: number,
 ): GenerateRequest {
   return { ...requestOf(body, prompt, choice), maxTokens: body.max_tokens, logprobs: body.logprobs };
@@ -66,27 +73,33 @@ function streamCompletion(
   body: CompletionRequest,
   requests: readonly GenerateRequest[],
   caller: Caller,
-): Promise<Response> {
+  end: () => void,
+): Response {
   const includesUsage = body.stream_options?.include_usage === true;
   const envelope = {
     ...service.envelope("cmpl"),
     object: "text_completion",
     ...(includesUsage ? { usage: null } : {}),
   };
-  return streamEvents(async (send) => {
-    const completions: Completion[] = await Promise.all(
-      requests.map((request, index) => {
-        let offset = 0;
-        return service.answer(request, caller, {
-          onPiece: ({ text, logprobs, finish }) => {
-            if (text === "" && logprobs.length === 0 && !finish) return;
-            const part = { text, logprobs, reason: finish?.reason ?? null, offset };
-            send({ ...envelope, choices: [choiceOf(body, index, part)] });
-            offset += text.length;
-          },
-        });
-      }),
-    );
-    if (includesUsage) send({ ...envelope, choices: [], usage: usageOf(completions, body.n) });
-  });
+  return streamEvents(
+    async (send) => {
+      const completions: Completion[] = await Promise.all(
+        requests.map((request, index) => {
+          let offset = 0;
+          return service.answer(request, caller, {
+            onPiece: ({ text, logprobs, finish }) => {
+              if (text === "" && logprobs.length === 0 && !finish) return;
+              const part = { text, logprobs, reason: finish?.reason ?? null, offset };
+              send({ ...envelope, choices: [choiceOf(body, index, part)] });
+              offset += text.length;
+            },
+          });
+        }),
+      );
+      if (includesUsage) {
+        send({ ...envelope, choices: [], usage: usageOf(completions, body.n) });
+      }
+    },
+    { end },
+  );
 }

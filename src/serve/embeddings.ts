@@ -8,8 +8,9 @@ export async function answerEmbedding(
   body: EmbeddingRequest,
   caller: Caller,
 ): Promise<Response> {
-  service.checkAdmission(body.model, body.input.length);
-  const embeddings = await Promise.all(body.input.map((input) => service.embed(input, caller)));
+  const release = service.admit(body.input.length);
+  const answers = body.input.map((input) => service.embed(input, caller));
+  const embeddings = await Promise.all(answers).finally(release);
   const tokens = embeddings.reduce((sum, embedding) => sum + embedding.tokens, 0);
   return Response.json({
     object: "list",

@@ -35,19 +35,36 @@ export class ApiError extends Error {
   }
 }
 
-/** The response to a failure. What is not meant for the client's eyes becomes "internal error". */
+/**
+ * The response to a failure. What is not meant for the client's eyes becomes "internal error", and paths of this
+ * machine lose their folders.
+ */
 export function toApiError(error: unknown): ApiError {
-  if (error instanceof ApiError) return error;
+  if (error instanceof ApiError) {
+    return error;
+  }
   const options = { cause: error };
+  const message = error instanceof Error ? withoutFolders(error.message) : "";
   if (error instanceof UsageError) {
     const code = error.details.reason === "context-length" ? { code: "context_length_exceeded" } : {};
-    return new ApiError(400, error.message, code, options);
+    return new ApiError(400, message, code, options);
   }
-  if (error instanceof CancelledError)
+  if (error instanceof CancelledError) {
     return new ApiError(503, "the server is shutting down.", { code: "shutting_down" }, options);
-  if (error instanceof EnvironmentError)
-    return new ApiError(503, error.message, { code: "engine_failed", retryAfter: 1 }, options);
-  if (error instanceof LopsidedError && error.kind !== "internal")
-    return new ApiError(500, error.message, {}, options);
+  }
+  if (error instanceof EnvironmentError) {
+    return new ApiError(503, message, { code: "engine_failed", retryAfter: 1 }, options);
+  }
+  if (error instanceof LopsidedError && error.kind !== "internal") {
+    return new ApiError(500, message, {}, options);
+  }
   return new ApiError(500, "internal error; the server's log says more.", {}, options);
+}
+
+/** The folders of an absolute path, on any system. Those of addresses on the web stay. */
+const folders = /(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|file:\/\/\/|\/|\\\\)(?:[^\s/\\"'`:;,()]+[\\/])+/g;
+
+/** A message whose paths are names of files alone. */
+export function withoutFolders(message: string): string {
+  return message.replace(folders, "");
 }

@@ -7,7 +7,7 @@ const never = new AbortController().signal;
 
 /** Enters clients in this order, and tells in which order they were let through. */
 async function orderOf(clients: readonly string[], capacity: number): Promise<string[]> {
-  const queue = new FairQueue(capacity, 100);
+  const queue = new FairQueue(capacity);
   const order: string[] = [];
   const entered = clients.map(async (client) => {
     await queue.enter(client, never);
@@ -23,7 +23,7 @@ test("clients take turns, and each one's requests keep their order", async () =>
 });
 
 test("no more than the capacity is let through at once", async () => {
-  const queue = new FairQueue(2, 10);
+  const queue = new FairQueue(2);
   let isThird = false;
   await queue.enter("a", never);
   await queue.enter("b", never);
@@ -38,17 +38,8 @@ test("no more than the capacity is let through at once", async () => {
   assert.deepEqual([queue.running, queue.waiting], [2, 0]);
 });
 
-test("what exceeds the limit has no room", async () => {
-  const queue = new FairQueue(1, 1);
-  assert.equal(queue.hasRoomFor(2), true);
-  assert.equal(queue.hasRoomFor(3), false);
-  await queue.enter("a", never);
-  void queue.enter("a", never);
-  assert.equal(queue.hasRoomFor(1), false);
-});
-
 test("a request that is given up makes room and is not let through", async () => {
-  const queue = new FairQueue(1, 1);
+  const queue = new FairQueue(1);
   const stop = new AbortController();
   await queue.enter("a", never);
   const givenUp = queue.enter("b", stop.signal);

@@ -10,19 +10,14 @@ interface Waiting {
 
 export class FairQueue {
   readonly #capacity: number;
-  readonly #limit: number;
   /** In the order of their turns; a client without waiting requests has no line. */
   readonly #lines = new Map<string, Waiting[]>();
   #running = 0;
   #waiting = 0;
 
-  /**
-   * @param capacity requests that are let through at once
-   * @param limit requests that may wait beyond these
-   */
-  constructor(capacity: number, limit: number) {
+  /** @param capacity requests that are let through at once */
+  constructor(capacity: number) {
     this.#capacity = capacity;
-    this.#limit = limit;
   }
 
   get waiting(): number {
@@ -31,11 +26,6 @@ export class FairQueue {
 
   get running(): number {
     return this.#running;
-  }
-
-  /** Whether so many more requests can enter, now or by waiting. */
-  hasRoomFor(count: number): boolean {
-    return this.#running + this.#waiting + count <= this.#capacity + this.#limit;
   }
 
   /**

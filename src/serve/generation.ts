@@ -23,7 +23,7 @@ export function samplingOf(body: ChatRequest | CompletionRequest, choice: number
 /** A request's part that does not depend on the route. */
 export function requestOf(
   body: ChatRequest | CompletionRequest,
-  prompt: string | number[],
+  prompt: readonly number[],
   choice: number,
 ): GenerateRequest {
   return { prompt, stop: body.stop, sampling: samplingOf(body, choice) };

@@ -1,11 +1,12 @@
 /** Bodies of requests: OpenAI's fields, and llama-server's where OpenAI has none. */
 import { z } from "zod";
+import { UsageError } from "../errors.js";
+import { parseBoundedJson } from "../generate/bounded-json.js";
 import { ApiError } from "./errors.js";
 
 /** Tokens of OpenAI's completions if the request does not say. */
-const DEFAULT_COMPLETION_TOKENS = 16;
+const defaultCompletionTokens = 16;
 
-const token = z.int().min(0);
 const optional = <T extends z.ZodType>(schema: T) =>
   schema.nullish().transform((value) => value ?? undefined);
 
@@ -46,6 +47,27 @@ const message = z.looseObject({
 
 const tool = z.looseObject({ type: z.literal("function"), function: z.looseObject({ name: z.string() }) });
 
+/** Texts or lists of tokens at most in one request. */
+const mostPrompts = 2048;
+
+/** One text or list of tokens, or several, as several. Lists are long: the first item that is wrong ends the reading. */
+const prompts = z.unknown().transform((value, context): (string | number[])[] => {
+  const isToken = (item: unknown) => typeof item === "number" && Number.isInteger(item) && item >= 0;
+  const isTokenList = (item: unknown) => Array.isArray(item) && item.length > 0 && item.every(isToken);
+  const isPrompt = (item: unknown) => typeof item === "string" || isTokenList(item);
+  if (isPrompt(value)) {
+    return [value as string | number[]];
+  }
+  if (Array.isArray(value) && value.length > 0 && value.length <= mostPrompts && value.every(isPrompt)) {
+    return value as (string | number[])[];
+  }
+  context.addIssue("must be a text, a list of texts, a list of tokens, or a list of such lists");
+  return z.NEVER;
+});
+
+/** Messages of a conversation at most. */
+const mostMessages = 10_000;
+
 /** Body of `/v1/chat/completions`. */
 export const chatSchema = z.object({
   ...common,
@@ -60,63 +82,51 @@ export const chatSchema = z.object({
   ),
   response_format: optional(z.object({ type: z.literal("text", "only text is possible") })),
   chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
+  /** Whether control tokens that messages spell out are such. */
+  parse_special: optional(z.boolean()).transform((parse) => parse ?? false),
 });
 export type ChatRequest = z.infer<typeof chatSchema>;
 
 /** Body of `/v1/completions`. */
 export const completionSchema = z.object({
   ...common,
-  prompt: z
-    .union(
-      [z.string(), z.array(z.string()).min(1), z.array(token).min(1), z.array(z.array(token).min(1)).min(1)],
-      "must be a text, a list of texts, a list of tokens, or a list of such lists",
-    )
-    .transform(listPrompts),
-  max_tokens: optional(z.int().min(1)).transform((most) => most ?? DEFAULT_COMPLETION_TOKENS),
+  prompt: prompts,
+  max_tokens: optional(z.int().min(1)).transform((most) => most ?? defaultCompletionTokens),
   logprobs: optional(z.int().min(0).max(20)),
   echo: optional(z.literal(false, "is not possible")),
   suffix: optional(z.literal("", "is not possible")),
+  /** Whether control tokens in the prompt are such. */
+  parse_special: optional(z.boolean()).transform((parse) => parse ?? true),
 });
 export type CompletionRequest = z.infer<typeof completionSchema>;
 
 /** Body of `/v1/embeddings`. */
 export const embeddingSchema = z.object({
   model: optional(z.string()),
-  input: z
-    .union(
-      [z.string(), z.array(z.string()).min(1), z.array(token).min(1), z.array(z.array(token).min(1)).min(1)],
-      "must be a text, a list of texts, a list of tokens, or a list of such lists",
-    )
-    .transform(listPrompts),
+  input: prompts,
   encoding_format: optional(z.enum(["float", "base64"])).transform((format) => format ?? "float"),
   dimensions: optional(z.undefined("is not possible: the vectors have the model's length")),
 });
 export type EmbeddingRequest = z.infer<typeof embeddingSchema>;
 
-/** One text or list of tokens, or several, as several. */
-function listPrompts(prompt: string | string[] | number[] | number[][]): (string | number[])[] {
-  if (typeof prompt === "string") return [prompt];
-  return isTokens(prompt) ? [prompt] : prompt;
-}
-
-function isTokens(prompt: string[] | number[] | number[][]): prompt is number[] {
-  return typeof prompt[0] === "number";
-}
-
 /**
  * Reads a body.
- * @throws ApiError that names the first wrong field
+ * Throws an ApiError that names the first wrong field.
  */
 export function readBody<T extends z.ZodType>(schema: T, text: string): z.infer<T> {
   let body: unknown;
   try {
-    body = JSON.parse(text);
+    body = parseBoundedJson(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new ApiError(400, `the body is not valid JSON: ${reason}.`);
+    const what = error instanceof UsageError ? "cannot be read" : "is not valid JSON";
+    throw new ApiError(400, `the body ${what}: ${reason}.`);
   }
+  checkMessages(body);
   const result = schema.safeParse(body);
-  if (result.success) return result.data;
+  if (result.success) {
+    return result.data;
+  }
   const issue = result.error.issues[0];
   const param = issue?.path.map(String).join(".") ?? "";
   const where = param === "" ? "the body" : param;
@@ -125,4 +135,19 @@ export function readBody<T extends z.ZodType>(schema: T, text: string): z.infer<
     `${where}: ${issue?.message ?? "is not as it should be"}.`,
     param === "" ? {} : { param },
   );
+}
+
+/** Looks at the number of messages before each of them is looked at. */
+function checkMessages(body: unknown): void {
+  const messages =
+    typeof body === "object" && body !== null && "messages" in body ? body.messages : undefined;
+  if (Array.isArray(messages) && messages.length > mostMessages) {
+    throw new ApiError(
+      400,
+      `messages: ${messages.length} are more than the ${mostMessages} that are taken.`,
+      {
+        param: "messages",
+      },
+    );
+  }
 }

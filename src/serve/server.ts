@@ -9,7 +9,8 @@ import { ChatTemplate, chatTemplateOf } from "../generate/chat-template.js";
 import { Generator, type GeneratorOptions } from "../generate/generator.js";
 import { openModel } from "../model/open.js";
 import { createApp } from "./app.js";
-import { isLoopback } from "./security.js";
+import { limitConnections } from "./connections.js";
+import { checkExposure } from "./exposure.js";
 import { Service } from "./service.js";
 
 export interface ServeOptions extends Omit<GeneratorOptions, "engine"> {
@@ -17,8 +18,14 @@ export interface ServeOptions extends Omit<GeneratorOptions, "engine"> {
   readonly host?: string | undefined;
   /** 8080 by default; 0 for any that is free. */
   readonly port?: number | undefined;
-  /** Key that clients must send; none by default. */
+  /** Key that clients must send; none by default, which is refused if other machines can reach the server. */
   readonly apiKey?: string | undefined;
+  /** Let everyone who can reach the server use it without a key. */
+  readonly withoutKey?: boolean | undefined;
+  /** Names besides its own that requests may be for (`host.docker.internal`); `*` for all. */
+  readonly allowHosts?: readonly string[] | undefined;
+  /** Origins of web pages that may use the server (`https://app.example`, `vscode-webview://*`); `*` for all. */
+  readonly allowOrigins?: readonly string[] | undefined;
   /** Name under which the model is offered; its file's by default. */
   readonly alias?: string | undefined;
   /** Answers that may wait for their turn; 256 by default. */
@@ -29,8 +36,13 @@ export interface ServeOptions extends Omit<GeneratorOptions, "engine"> {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-const DEFAULT_PORT = 8080;
-const DEFAULT_QUEUE = 256;
+const defaultHost = "127.0.0.1";
+const defaultPort = 8080;
+const defaultQueueLength = 256;
+
+/** Time for the headers and for all of a request, in milliseconds. */
+const headersTimeoutMs = 20_000;
+const requestTimeoutMs = 120_000;
 
 /** A running server. */
 export interface RunningServer {
@@ -46,11 +58,14 @@ export interface RunningServer {
 
 /**
  * Loads a model and serves it.
- * @throws what loading throws; EnvironmentError if the address cannot be listened on
+ * Throws what loading throws; a UsageError if everyone could use it and that is not wanted; an EnvironmentError if
+ * the address cannot be listened on.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { path } = options.model;
   const warn = options.onWarning ?? (() => {});
+  const { apiKey, withoutKey = false, host = defaultHost } = options;
+  await checkExposure({ host, apiKey, withoutKey });
   const template = await readTemplate(path);
   const generator = new Generator({
     ...options,
@@ -66,7 +81,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     generator,
     template,
     modelId,
-    queueLength: options.queueLength ?? DEFAULT_QUEUE,
+    queueLength: options.queueLength ?? defaultQueueLength,
   });
   const release = async () => {
     if (template instanceof ChatTemplate) template.close();
@@ -77,7 +92,6 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     options.signal?.addEventListener("abort", stopLoading, { once: true });
     await generator.ready();
     options.signal?.removeEventListener("abort", stopLoading);
-    const host = options.host ?? "127.0.0.1";
     const http = await listen(service, options, host, warn);
     const { port } = http.address() as AddressInfo;
     const shownHost = host.includes(":") ? `[${host}]` : host;
@@ -107,11 +121,17 @@ async function listen(
 ): Promise<HttpServer> {
   const app = createApp(service, {
     apiKey: options.apiKey,
-    isLocal: isLoopback(host),
+    host,
+    allowHosts: options.allowHosts,
+    allowOrigins: options.allowOrigins,
     onError: (error) => warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
   });
-  const http = createServer(getRequestListener(app.fetch, { overrideGlobalObjects: false }));
-  const port = options.port ?? DEFAULT_PORT;
+  const http = createServer(
+    { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
+    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+  );
+  limitConnections(http);
+  const port = options.port ?? defaultPort;
   http.listen(port, host);
   try {
     await once(http, "listening");

@@ -1,7 +1,10 @@
 /** A model and who may use it when: what the routes share. */
 import { randomUUID } from "node:crypto";
-import type { ChatTemplate } from "../generate/chat-template.js";
+import type { Chat, ChatTemplate } from "../generate/chat-template.js";
 import type { GenerateControls, Generator } from "../generate/generator.js";
+import { LiteralText } from "../generate/literal-text.js";
+import { checkFits, isTokens, type Prompt } from "../generate/prompt.js";
+import { renderChat } from "../generate/render-chat.js";
 import type { Completion, Embedding, GenerateRequest } from "../generate/request.js";
 import { version } from "../version.js";
 import { ApiError } from "./errors.js";
@@ -24,26 +27,57 @@ export interface ServiceOptions {
   readonly queueLength: number;
 }
 
+/** Characters of prompts that are tokenized without waiting for longer ones. */
+const shortLength = 65_536;
+
 export class Service {
   readonly modelId: string;
   readonly metrics: Metrics;
   readonly startedAt = Math.floor(Date.now() / 1000);
   readonly #generator: Generator;
   readonly #template: ChatTemplate | Error;
-  readonly #queue: FairQueue;
+  readonly #mostAdmitted: number;
+  readonly #answering: FairQueue;
+  /** Conversations are rendered one at a time, and clients take turns there, too; so with prompts to tokenize. */
+  readonly #rendering: FairQueue;
+  readonly #tokenizing: { readonly short: FairQueue; readonly long: FairQueue };
   readonly #stop = new AbortController();
+  #admitted = 0;
 
   constructor({ generator, template, modelId, queueLength }: ServiceOptions) {
     this.modelId = modelId;
     this.#generator = generator;
     this.#template = template;
     // As many again as are being written wait in the engine, so that a free slot has its next answer at once.
-    this.#queue = new FairQueue(2 * generator.slots, queueLength);
-    this.metrics = new Metrics(this.#queue);
+    const capacity = 2 * generator.slots;
+    this.#mostAdmitted = capacity + queueLength;
+    this.#answering = new FairQueue(capacity);
+    this.#rendering = new FairQueue(1);
+    this.#tokenizing = { short: new FairQueue(1), long: new FairQueue(1) };
+    this.metrics = new Metrics(this.#answering);
   }
 
   get generator(): Generator {
     return this.#generator;
+  }
+
+  /** The chat template's source text; empty if the model has none. */
+  get templateText(): string {
+    return this.#template instanceof Error ? "" : this.#template.text;
+  }
+
+  /** Throws an ApiError unless a model is the one that is served. */
+  checkModel(model: string): void {
+    if (model !== this.modelId) {
+      throw new ApiError(
+        404,
+        `the model "${model.slice(0, 200)}" is not served here; ask for "${this.modelId}".`,
+        {
+          code: "model_not_found",
+          param: "model",
+        },
+      );
+    }
   }
 
   /** No further answers begin; those that are waiting are refused. */
@@ -58,7 +92,7 @@ export class Service {
   /** Fields that every response has. */
   envelope(prefix: string): { id: string; created: number; model: string; system_fingerprint: string } {
     return {
-      id: `${prefix}-${randomUUID().replaceAll("-", "")}`,
+      id: newId(prefix),
       created: Math.floor(Date.now() / 1000),
       model: this.modelId,
       system_fingerprint: `lopsided-${version}`,
@@ -66,33 +100,75 @@ export class Service {
   }
 
   /**
-   * The chat template.
-   * @throws ApiError if the model has none
+   * Takes a request in, with the number of answers that it needs, and says how to let it go; which may be done twice.
+   * Throws an ApiError if too many wait, the engine does not answer, or the server is stopping.
    */
-  template(): ChatTemplate {
-    if (this.#template instanceof Error)
-      throw new ApiError(400, this.#template.message, { param: "messages" });
-    return this.#template;
+  admit(count: number): () => void {
+    if (this.isStopping) {
+      throw new ApiError(503, "the server is shutting down.", { code: "shutting_down" });
+    }
+    if (!this.#generator.isResponsive) {
+      throw new ApiError(503, "the model's process does not answer; try again later.", {
+        code: "engine_unresponsive",
+        retryAfter: 5,
+      });
+    }
+    if (this.#admitted + count > this.#mostAdmitted) {
+      throw new ApiError(
+        429,
+        `${this.#admitted} answers are waiting or being written already; try again later.`,
+        {
+          type: "requests",
+          code: "queue_full",
+          retryAfter: 1 + Math.floor(this.#admitted / (8 * this.#generator.slots)),
+        },
+      );
+    }
+    this.#admitted += count;
+    let isAdmitted = true;
+    return () => {
+      this.#admitted -= isAdmitted ? count : 0;
+      isAdmitted = false;
+    };
   }
 
   /**
-   * Checks that a request can be admitted.
-   * @param count answers that it needs
-   * @throws ApiError if the model is another, the queue is full, or the server is stopping
+   * The tokens of a conversation's prompt, and its text. Control tokens that messages spell out are text, unless
+   * `parseSpecial`.
+   * Throws an ApiError if the model has no chat template, and what rendering and tokenizing throw.
    */
-  checkAdmission(model: string | undefined, count: number): void {
-    if (model !== undefined && model !== this.modelId)
-      throw new ApiError(404, `the model "${model}" is not served here; ask for "${this.modelId}".`, {
-        code: "model_not_found",
-        param: "model",
-      });
-    if (this.isStopping) throw new ApiError(503, "the server is shutting down.", { code: "shutting_down" });
-    if (!this.#queue.hasRoomFor(count))
-      throw new ApiError(429, `${this.#queue.waiting} answers are waiting already; try again later.`, {
-        type: "requests",
-        code: "queue_full",
-        retryAfter: 1 + Math.floor(this.#queue.waiting / (8 * this.#generator.slots)),
-      });
+  async chatPrompt(
+    chat: Chat,
+    caller: Caller,
+    { parseSpecial = false, continuation = "" } = {},
+  ): Promise<{ tokens: readonly number[]; text: string }> {
+    const template = this.#template;
+    if (template instanceof Error) {
+      throw new ApiError(400, template.message, { param: "messages" }, { cause: template });
+    }
+    const { controlTexts } = await this.#generator.vocabulary();
+    const literal = new LiteralText(parseSpecial ? [] : controlTexts);
+    const prompt = await this.#inTurn(this.#rendering, caller, () =>
+      renderChat(template, chat, { literal, continuation, signal: caller.signal }),
+    );
+    return { tokens: await this.textPrompt(prompt, caller), text: prompt.text };
+  }
+
+  /** The tokens of a prompt. Throws a UsageError if it does not fit, and what tokenizing throws. */
+  async textPrompt(prompt: Prompt, caller: Caller): Promise<readonly number[]> {
+    const tokens = await this.tokenize(prompt, caller);
+    checkFits(tokens, await this.#generator.contextLength());
+    return tokens;
+  }
+
+  /** The tokens of a text of any use. */
+  async tokenize(prompt: Prompt, caller: Caller): Promise<readonly number[]> {
+    if (isTokens(prompt)) {
+      return prompt;
+    }
+    const { length } = typeof prompt === "string" ? prompt : prompt.text;
+    const queue = length > shortLength ? this.#tokenizing.long : this.#tokenizing.short;
+    return this.#inTurn(queue, caller, () => this.#generator.tokenize(prompt, { signal: caller.signal }));
   }
 
   /** Writes one answer when it is its turn. */
@@ -100,13 +176,15 @@ export class Service {
     const begin = performance.now();
     const seconds = () => (performance.now() - begin) / 1000;
     let hasPiece = false;
-    return this.#admitted(caller, async () => {
+    return this.#inTurn(this.#answering, caller, async () => {
       this.metrics.queueSeconds.observe(seconds());
       const completion = await this.#generator.generate(request, {
         ...controls,
         signal: caller.signal,
         onPiece: (piece) => {
-          if (!hasPiece) this.metrics.firstTokenSeconds.observe(seconds());
+          if (!hasPiece) {
+            this.metrics.firstTokenSeconds.observe(seconds());
+          }
           hasPiece = true;
           controls.onPiece?.(piece);
         },
@@ -120,17 +198,25 @@ export class Service {
   }
 
   /** Makes one embedding when it is its turn. */
-  embed(input: string | number[], caller: Caller): Promise<Embedding> {
-    return this.#admitted(caller, () => this.#generator.embed(input, { signal: caller.signal }));
+  async embed(input: Prompt, caller: Caller): Promise<Embedding> {
+    const tokens = await this.tokenize(input, caller);
+    return this.#inTurn(this.#answering, caller, () =>
+      this.#generator.embed(tokens, { signal: caller.signal }),
+    );
   }
 
-  async #admitted<T>({ client, signal }: Caller, work: () => Promise<T>): Promise<T> {
+  async #inTurn<T>(queue: FairQueue, { client, signal }: Caller, work: () => Promise<T>): Promise<T> {
     // A stop of the server ends the waiting, not the work.
-    await this.#queue.enter(client, AbortSignal.any([signal, this.#stop.signal]));
+    await queue.enter(client, AbortSignal.any([signal, this.#stop.signal]));
     try {
       return await work();
     } finally {
-      this.#queue.leave();
+      queue.leave();
     }
   }
+}
+
+/** A name that nothing else has. */
+export function newId(prefix: string): string {
+  return `${prefix}-${randomUUID().replaceAll("-", "")}`;
 }
