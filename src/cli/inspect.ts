@@ -31,13 +31,14 @@ async function run(model: string, flags: Flags, { signal }: CommandContext): Pro
     `${sizeLine(result)}; file ${formatBytes(result.bytes)}`,
     "",
     rolesTable(result),
+    ...result.notes,
   ];
   if (flags.tensors) {
-    const rows = result.tensors.map(({ name, role, shape, type, bytes }) => [
+    const rows = result.tensors.map(({ name, role, shape, type, packed, bytes }) => [
       name,
       role,
       shape.join(" x "),
-      type,
+      packed ?? type,
       String(bytes),
     ]);
     lines.push("", formatTable(["name", "role", "shape", "type", "bytes"], rows, [4]));

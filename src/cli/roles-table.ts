@@ -7,10 +7,10 @@ import { formatTable } from "./table.js";
 export function rolesTable(summary: ModelSummary): string {
   return formatTable(
     ["tensors", "type", "bits", "count", "weights", "size"],
-    summary.groups.map(({ role, type, count, parameters, bytes }) => [
+    summary.groups.map(({ role, type, packed, count, parameters, bytes }) => [
       role,
-      type,
-      bitsPerWeight(type).toFixed(2),
+      packed ?? type,
+      (packed === undefined ? bitsPerWeight(type) : (8 * bytes) / parameters).toFixed(2),
       String(count),
       formatCount(parameters),
       formatBytes(bytes),

@@ -106,17 +106,11 @@ async function makeRunnable(run: MakeRun, facts: SourceFacts, context: StageCont
   return [output];
 }
 
-/** The type that loses nothing of what most weights are. */
+/** The type that loses nothing of what most weights are; packed ones become BF16, as in llama.cpp's converter. */
 function conversionTarget(groups: ModelSummary["groups"]): ConversionTarget {
   const [largest] = [...groups].sort((a, b) => b.parameters - a.parameters);
-  switch (largest?.type) {
-    case "F32":
-      return "F32";
-    case "F16":
-      return "F16";
-    default:
-      return "BF16";
-  }
+  const isPlain = largest?.packed === undefined && (largest?.type === "F32" || largest?.type === "F16");
+  return isPlain ? largest.type : "BF16";
 }
 
 async function placeOf(model: string): Promise<SourceFacts["place"]> {

@@ -14,6 +14,8 @@ export interface InspectResult extends ModelSummary {
   /** Size of the file or files. */
   readonly bytes: number;
   readonly tensors: readonly ListedTensor[];
+  /** What of the source is not in this model. */
+  readonly notes: readonly string[];
 }
 
 /** Reads headers only. Errors: see `openModel`. */
@@ -28,6 +30,7 @@ export async function inspect(model: string, options: OpenOptions = {}): Promise
       bytes: source.byteLength,
       ...summarize(tensors),
       tensors,
+      notes: source.notes ?? [],
     };
   } finally {
     await source.close();

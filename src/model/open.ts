@@ -5,11 +5,12 @@ import { checkFetchable } from "../remote/http.js";
 import { HttpSource } from "../remote/http-source.js";
 import { type HubOptions, HubRepository, parseHubAddress } from "../remote/hub.js";
 import { openGguf } from "./gguf-model.js";
+import type { ConversionOptions, HuggingFaceModel } from "./huggingface/model.js";
 import { openHuggingFaceFolder, openHuggingFaceModel } from "./huggingface/open.js";
 import type { ModelSource } from "./source.js";
 
-/** How to reach models on servers; see `HubOptions`. */
-export type OpenOptions = HubOptions;
+/** How to reach models on servers, and how to read checkpoints: see `HubOptions` and `ConversionOptions`. */
+export type OpenOptions = HubOptions & ConversionOptions;
 
 /**
  * Opens a MODEL argument: a GGUF file (or the first of a split set), a Hugging Face folder, or one of them on a
@@ -28,7 +29,7 @@ export async function openModel(model: string, options: OpenOptions = {}): Promi
 }
 
 /** Opens a Hugging Face folder, local or `hf://owner/repository[@revision]`. Errors: see `openModel`. */
-export async function openFolder(model: string, options: OpenOptions = {}): Promise<ModelSource> {
+export async function openFolder(model: string, options: OpenOptions = {}): Promise<HuggingFaceModel> {
   if (isWeb(model)) {
     const shown = shownAddress(model);
     throw new UsageError(
@@ -39,7 +40,7 @@ export async function openFolder(model: string, options: OpenOptions = {}): Prom
     );
   }
   if (!isHub(model)) {
-    return await openHuggingFaceFolder(model);
+    return await openHuggingFaceFolder(model, options);
   }
   const address = parseHubAddress(model);
   if (address.path !== undefined) {
@@ -48,7 +49,7 @@ export async function openFolder(model: string, options: OpenOptions = {}): Prom
       { model },
     );
   }
-  return await openHuggingFaceModel(await HubRepository.open(address, options));
+  return await openHuggingFaceModel(await HubRepository.open(address, options), options);
 }
 
 function isWeb(model: string): boolean {

@@ -15,6 +15,8 @@ export interface SourceTensor {
   readonly type: TypeName;
   /** Which of the model's files holds it, counted from 0; undefined if it is put together from several. */
   readonly file?: number | undefined;
+  /** How it is stored, if in a packed form that is no type of GGUF: its rows are decoded while they are read. */
+  readonly packed?: { readonly format: string; readonly bytes: number } | undefined;
   /** Bytes of rows [first, first + count), in the stored type. */
   readRows(first: number, count: number): Promise<Uint8Array>;
 }
@@ -29,6 +31,8 @@ export interface ModelSource {
   readonly byteLength: number;
   /** The files that hold weights, in order: what checksums of the source cover. */
   readonly files: readonly ByteSource[];
+  /** What of the source is not in this model, each a sentence for the user. */
+  readonly notes?: readonly string[];
   close(): Promise<void>;
 }
 

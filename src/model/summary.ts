@@ -9,6 +9,8 @@ export interface ListedTensor {
   readonly role: Role;
   readonly shape: readonly number[];
   readonly type: TypeName;
+  /** Name of the packed form that it is stored in; its type then is that of the decoded rows. */
+  readonly packed?: string;
   readonly bytes: number;
 }
 
@@ -16,6 +18,8 @@ export interface ListedTensor {
 export interface TensorGroup {
   readonly role: string;
   readonly type: TypeName;
+  /** Name of the packed form, as of a tensor. */
+  readonly packed?: string;
   readonly count: number;
   readonly parameters: number;
   readonly bytes: number;
@@ -34,27 +38,29 @@ export interface ModelSummary {
 export function listTensors({
   tensors,
 }: {
-  readonly tensors: readonly Pick<SourceTensor, "name" | "shape" | "type">[];
+  readonly tensors: readonly Pick<SourceTensor, "name" | "shape" | "type" | "packed">[];
 }): ListedTensor[] {
-  return tensors.map(({ name, shape, type }) => ({
+  return tensors.map(({ name, shape, type, packed }) => ({
     name,
     role: roleOf(name),
     shape,
     type,
-    bytes: rowCount(shape) * rowBytes(type, shape[0] ?? 1),
+    ...(packed && { packed: packed.format }),
+    bytes: packed?.bytes ?? rowCount(shape) * rowBytes(type, shape[0] ?? 1),
   }));
 }
 
 /** Adds tensors up, in the order in which a card lists them: experts, attention, embedding and output, the rest. */
 export function summarize(tensors: readonly ListedTensor[]): ModelSummary {
   const groups = new Map<string, TensorGroup>();
-  for (const { role, shape, type, bytes } of tensors) {
+  for (const { role, shape, type, packed, bytes } of tensors) {
     const group = groupRole(role);
-    const key = `${group} ${type}`;
+    const key = `${group} ${packed ?? type}`;
     const { count = 0, parameters = 0, bytes: before = 0 } = groups.get(key) ?? {};
     groups.set(key, {
       role: group,
       type,
+      ...(packed !== undefined && { packed }),
       count: count + 1,
       parameters: parameters + weightCount(shape),
       bytes: before + bytes,

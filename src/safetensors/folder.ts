@@ -33,7 +33,9 @@ export async function openSafetensorsFolder(folder: Folder): Promise<Safetensors
   const files = index ? [...new Set(index.values())].sort() : await findFiles(folder);
   const sources: ByteSource[] = [];
   const close = async () => {
-    for (const source of sources) await source.close();
+    for (const source of sources) {
+      await source.close();
+    }
   };
   try {
     const tensors = new Map<string, SafetensorsTensor>();
@@ -41,7 +43,9 @@ export async function openSafetensorsFolder(folder: Folder): Promise<Safetensors
       sources.push(await openShard(folder, file));
       await addTensors(tensors, sources.at(-1) as ByteSource);
     }
-    if (index) checkIndex(folder, index, tensors, new Map(files.map((file, i) => [file, sources[i]])));
+    if (index) {
+      checkIndex(folder, index, tensors, new Map(files.map((file, i) => [file, sources[i]])));
+    }
     const byteLength = sources.reduce((sum, source) => sum + source.byteLength, 0);
     return { tensors, files: sources, byteLength, close };
   } catch (error) {
@@ -52,7 +56,9 @@ export async function openSafetensorsFolder(folder: Folder): Promise<Safetensors
 
 async function openShard(folder: Folder, file: string): Promise<ByteSource> {
   const source = await folder.open(file);
-  if (source) return source;
+  if (source) {
+    return source;
+  }
   throw new MalformedInputError(
     `${folder.name}: "${file}" is missing, though ${indexName} names it; download it.`,
     { file },
@@ -76,7 +82,9 @@ async function addTensors(tensors: Map<string, SafetensorsTensor>, source: ByteS
 /** Tensor name -> file name, or undefined if the folder has no index. */
 async function readIndex(folder: Folder): Promise<ReadonlyMap<string, string> | undefined> {
   const source = await folder.open(indexName);
-  if (!source) return undefined;
+  if (!source) {
+    return undefined;
+  }
   try {
     const json = await readJson(source, maxIndexBytes);
     const weightMap = isJsonObject(json) ? json.get("weight_map") : undefined;
@@ -93,7 +101,9 @@ async function readIndex(folder: Folder): Promise<ReadonlyMap<string, string> | 
 
 /** A plain file name only: a path could lead out of the folder. */
 function checkShardName(index: ByteSource, tensor: string, file: unknown): string {
-  if (typeof file === "string" && /^[\w][\w.-]*\.safetensors$/.test(file)) return file;
+  if (typeof file === "string" && /^[\w][\w.-]*\.safetensors$/.test(file)) {
+    return file;
+  }
   throw new MalformedInputError(
     `${index.name}: tensor "${tensor}" is said to be in ${JSON.stringify(file)}, which is not the name of a safetensors file in the same folder.`,
     { file: index.name, tensor },
@@ -103,7 +113,9 @@ function checkShardName(index: ByteSource, tensor: string, file: unknown): strin
 async function findFiles(folder: Folder): Promise<readonly string[]> {
   const names = await folder.list();
   const files = names.filter((name) => name.startsWith("model") && name.endsWith(".safetensors")).sort();
-  if (files.length > 0) return files;
+  if (files.length > 0) {
+    return files;
+  }
   throw new MalformedInputError(
     `${folder.name}: has no model.safetensors and no ${indexName}; name a Hugging Face folder with safetensors files.`,
     { file: folder.name },
@@ -119,14 +131,18 @@ function checkIndex(
   for (const [name, file] of index) {
     const source = sources.get(file);
     const tensor = tensors.get(name);
-    if (tensor && tensor.source === source) continue;
+    if (tensor && tensor.source === source) {
+      continue;
+    }
     throw new MalformedInputError(
       `${source?.name ?? folder.name}: tensor "${name}" is missing, though ${indexName} says it is there; download the file again.`,
       { file, tensor: name },
     );
   }
   for (const { name, source } of tensors.values()) {
-    if (index.has(name)) continue;
+    if (index.has(name)) {
+      continue;
+    }
     throw new MalformedInputError(
       `${source.name}: tensor "${name}" is not in ${indexName}; the index belongs to other files.`,
       { file: source.name, tensor: name },

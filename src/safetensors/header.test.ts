@@ -74,7 +74,9 @@ test("a file with any byte changed is read with sound spans or refused as malfor
   await fc.assert(
     fc.asyncProperty(mutation, async (changes) => {
       const bytes = sound.slice();
-      for (const [place, value] of changes) bytes[place] = value;
+      for (const [place, value] of changes) {
+        bytes[place] = value;
+      }
       try {
         for (const { offset, byteLength } of (await read(bytes)).tensors.values()) {
           assert.ok(offset >= 8 && offset + byteLength <= bytes.length);

@@ -67,8 +67,9 @@ export interface SafetensorsHeader {
 export async function readSafetensorsHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const headerBytes = await readHeaderLength(source);
   const text = decodeUtf8(await source.read(8, headerBytes), `${source.name} (header)`);
-  if (!text.startsWith("{"))
+  if (!text.startsWith("{")) {
     malformed(source, `the header does not begin with "{"; this is no safetensors file`);
+  }
   const json = parseJson(text, `${source.name} (header)`) as JsonObject;
   const tensors = [...json]
     .filter(([name]) => name !== "__metadata__")
@@ -107,14 +108,18 @@ function readTensor(
   entry: JsonValue,
 ): SafetensorsTensor {
   const where = `tensor "${name}"`;
-  if (!isJsonObject(entry)) malformed(source, `${where} has no description`);
+  if (!isJsonObject(entry)) {
+    malformed(source, `${where} has no description`);
+  }
   const dtype = entry.get("dtype");
   const bits = typeof dtype === "string" ? dtypeBits.get(dtype) : undefined;
   if (typeof dtype !== "string" || bits === undefined) {
     malformed(source, `${where} has the unknown dtype ${JSON.stringify(dtype ?? null)}`);
   }
   const shape = readSizes(entry.get("shape"));
-  if (shape === undefined) malformed(source, `the shape of ${where} is not a list of whole numbers`);
+  if (shape === undefined) {
+    malformed(source, `the shape of ${where} is not a list of whole numbers`);
+  }
   const span = readSizes(entry.get("data_offsets"));
   const [begin, end] = span ?? [];
   if (span?.length !== 2 || begin === undefined || end === undefined || begin > end) {
@@ -132,7 +137,9 @@ function readTensor(
 
 /** Whole numbers from 0 on, each exact in float64; undefined if the value is anything else. */
 function readSizes(value: JsonValue | undefined): readonly number[] | undefined {
-  if (!isJsonArray(value)) return undefined;
+  if (!isJsonArray(value)) {
+    return undefined;
+  }
   const sizes = value.filter((item): item is number => Number.isSafeInteger(item) && Number(item) >= 0);
   return sizes.length === value.length ? sizes : undefined;
 }
@@ -164,11 +171,17 @@ function checkSpans(source: ByteSource, dataOffset: number, tensors: readonly Sa
 }
 
 function readMetadata(source: ByteSource, value: JsonValue | undefined): ReadonlyMap<string, string> {
-  if (value === undefined) return new Map();
-  if (!isJsonObject(value)) malformed(source, "__metadata__ is not an object");
+  if (value === undefined) {
+    return new Map();
+  }
+  if (!isJsonObject(value)) {
+    malformed(source, "__metadata__ is not an object");
+  }
   const entries = new Map<string, string>();
   for (const [key, text] of value) {
-    if (typeof text !== "string") malformed(source, `__metadata__ entry "${key}" is not a string`);
+    if (typeof text !== "string") {
+      malformed(source, `__metadata__ entry "${key}" is not a string`);
+    }
     entries.set(key, text);
   }
   return entries;

@@ -18,6 +18,9 @@ export interface WriteModelOptions extends WriteRequest, WriteControls {}
  * does not depend on the size of the model.
  */
 export async function writeModel(options: WriteModelOptions): Promise<WrittenModel> {
+  for (const note of options.source.notes ?? []) {
+    options.onWarning?.(note);
+  }
   const pool = new EncoderPool(options.threads ?? availableParallelism());
   if (pool.warning) {
     options.onWarning?.(pool.warning);

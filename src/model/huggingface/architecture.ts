@@ -1,48 +1,66 @@
-import type { Metadata } from "../../gguf/metadata.js";
+/** What a family of models is: everything that is to be known to convert one. */
 import type { Fields } from "./fields.js";
+import type { MetadataRule } from "./metadata-rules.js";
+import type { Sizes, TensorRule } from "./tensor-rules.js";
+import type { TokenizerTraits } from "./tokenizer/tokenizer.js";
 
-/** Sizes that tensor shapes are written in, and the number of layers, from config.json. */
-export type Dimension =
-  | "layers"
-  | "hidden"
-  | "vocabulary"
-  | "head"
-  | "queries"
-  | "keys"
-  | "feedForward"
-  | "experts"
-  | "expertFeedForward"
-  | "sharedFeedForward"
-  | "one";
-
-export type Dimensions = Readonly<Partial<Record<Dimension, number>>>;
-
-/**
- * One line of an architecture's naming table. `{layer}` and `{expert}` stand for numbers. A rule with
- * `{expert}` stacks the experts: row stretch after row stretch, along a last dimension. A rule with several
- * targets cuts every expert's rows into as many equal parts.
- */
-export interface TensorRule {
-  /** Hugging Face name. */
-  readonly from: string;
-  /** GGUF name, or several that share one Hugging Face tensor. */
-  readonly to: string | readonly string[];
-  /** Shape of each target in GGUF order: row length first. */
-  readonly shape: readonly Dimension[];
-  /** Whether a model may lack it: always, or only if config.json ties the output to the embedding. */
-  readonly optional?: "always" | "if tied";
+/** Which of a model's layers are converted; `hidden` are those of the model itself. */
+export interface LayerCount {
+  readonly hidden: number;
+  /** Layers that predict tokens further ahead (MTP) and become blocks after the hidden ones. */
+  readonly prediction: number;
+  /** Layers of this kind in the checkpoint, converted or not. */
+  readonly stored: number;
+  /** Whether nothing but these is converted. */
+  readonly onlyPrediction: boolean;
 }
 
-/** What is to be known of a model family to convert it. */
-export interface HuggingFaceArchitecture {
-  /** `architectures[0]` in config.json. */
-  readonly huggingFace: string;
+/** Layers that predict tokens further ahead. */
+export interface PredictionLayers {
+  /** How many a checkpoint has: config.json says so, or its tensors. */
+  readonly count: (config: Fields, names: Iterable<string>) => number;
+  /** Whether llama.cpp reads them from the model's own file; otherwise only from one of their own, or not at all. */
+  readonly kept: "with the model" | "on their own" | "never";
+}
+
+/** A tensor that is computed from config.json. */
+export interface ComputedTensor {
+  readonly name: string;
+  readonly values: readonly number[];
+}
+
+/** Tensors of a checkpoint that have no place in the GGUF file of the text model. */
+export interface LeftOut {
+  readonly names: RegExp;
+  /** What they are, for a note; undefined if they are buffers that nobody misses. */
+  readonly what?: string;
+}
+
+export interface Architecture {
+  /** Names in `architectures` of config.json. */
+  readonly huggingFace: readonly string[];
   /** `general.architecture` in GGUF. */
   readonly gguf: string;
   /** Rules for experts stand in the order in which llama.cpp's converter writes the stacked tensors. */
   readonly tensors: readonly TensorRule[];
+  /** All keys under the architecture's name, in the order of the file; of two with one key the later one counts. */
+  readonly metadata: readonly MetadataRule[];
   /** All sizes that the rules name; throws if config.json lacks one or asks for what llama.cpp cannot run. */
-  dimensions(config: Fields): Dimensions;
-  /** Keys that this family has beyond those of every text model, after them in the file. */
-  metadata(config: Fields): Metadata;
+  readonly sizes: (config: Fields) => Sizes;
+  /** Sizes that are others in some layers. */
+  readonly layerSizes?: (config: Fields, layer: number) => Sizes;
+  /** Words for the kinds of a layer; rules with `layers` apply to the layers that have their word. */
+  readonly layerKinds?: (config: Fields, layer: number, count: LayerCount) => readonly string[];
+  readonly prediction?: PredictionLayers;
+  readonly leftOut?: readonly LeftOut[];
+  /** The name that the rules know a tensor by; undefined if it is not wanted. */
+  readonly rename?: (name: string, count: LayerCount) => string | undefined;
+  /** Kinds of rope scaling beside linear and YaRN that the family's own rules know what to do with. */
+  readonly ropeKinds?: readonly string[];
+  readonly computed?: (config: Fields) => readonly ComputedTensor[];
+  /** FP8 becomes Q8_0 and all else stays what it is, whatever type is asked for. */
+  readonly keepsSourceTypes?: boolean;
+  readonly tokenizer?: TokenizerTraits;
+  /** Whether llama.cpp can read gate and up of all experts as one tensor. */
+  readonly fusesGateAndUp?: boolean;
 }

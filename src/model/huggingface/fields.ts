@@ -1,3 +1,4 @@
+/** JSON files of a model's folder, and their fields with checked types. */
 import type { Folder } from "../../bytes/folder.js";
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, readJson } from "../../bytes/json.js";
 import { MalformedInputError } from "../../errors.js";
@@ -7,19 +8,26 @@ const maxJsonBytes = 268_435_456;
 
 /** The fields of a JSON object in a file, read with their types checked. `null` counts as absent. */
 export class Fields {
-  constructor(
-    /** What to call the file in messages. */
-    readonly file: string,
-    readonly json: JsonObject,
-  ) {}
+  /** What to call the file in messages. */
+  readonly file: string;
+  readonly json: JsonObject;
+
+  constructor(file: string, json: JsonObject) {
+    this.file = file;
+    this.json = json;
+  }
 
   /** Reads a JSON file of a folder; undefined if there is none. */
   static async read(folder: Folder, file: string): Promise<Fields | undefined> {
     const source = await folder.open(file);
-    if (!source) return undefined;
+    if (!source) {
+      return undefined;
+    }
     try {
       const json = await readJson(source, maxJsonBytes);
-      if (isJsonObject(json)) return new Fields(source.name, json);
+      if (isJsonObject(json)) {
+        return new Fields(source.name, json);
+      }
       throw new MalformedInputError(`${source.name}: is not a JSON object; download it again.`, {
         file: source.name,
       });
@@ -39,8 +47,12 @@ export class Fields {
   /** A whole number from 0 to 2^32 - 1, as GGUF keeps counts. */
   count(key: string): number | undefined {
     const value = this.value(key);
-    if (value === undefined) return undefined;
-    if (Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32) return Number(value);
+    if (value === undefined) {
+      return undefined;
+    }
+    if (Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32) {
+      return Number(value);
+    }
     return this.wrong(key, "a whole number from 0 to 4294967295");
   }
 
@@ -80,12 +92,30 @@ export class Fields {
 
   object(key: string): Fields | undefined {
     const value = this.value(key);
-    if (value === undefined) return undefined;
+    if (value === undefined) {
+      return undefined;
+    }
     return isJsonObject(value) ? new Fields(this.file, value) : this.wrong(key, "an object");
   }
 
   requireObject(key: string): Fields {
     return this.object(key) ?? this.wrong(key, "an object");
+  }
+
+  /** The same file's fields with others in their place: what stands in `values` counts before what is here. */
+  merged(values: JsonObject): Fields {
+    return new Fields(this.file, new Map([...this.json, ...values]));
+  }
+
+  /** Other fields of the same file. */
+  with(values: JsonObject): Fields {
+    return new Fields(this.file, values);
+  }
+
+  /** The first of the fields that is an object. */
+  firstObject(): Fields | undefined {
+    const value = [...this.json.values()].find(isJsonObject);
+    return value && new Fields(this.file, value);
   }
 
   /** The items of an array; none if it is absent. */

@@ -127,8 +127,9 @@ test("the rows of a stacked tensor come from each expert's own file", async () =
   const folder = new MemoryFolder("m", files);
   const model = await openHuggingFaceModel(folder);
   const single = await open(tinyFiles());
-  for (const { name } of single.tensors)
+  for (const { name } of single.tensors) {
     assert.deepEqual(await bytesOf(model, name), await bytesOf(single, name));
+  }
   const expert = (index: number) => tensors[`model.layers.1.mlp.experts.${index}.down_proj.weight`]!.data;
   assert.deepEqual(
     Buffer.from(await bytesOf(model, "blk.1.ffn_down_exps.weight")),
@@ -145,7 +146,11 @@ test("the rows of a stacked tensor come from each expert's own file", async () =
 test("experts stored in one tensor per layer give the same as experts stored one by one", async () => {
   const tensors = tinyTensors();
   const fused: Record<string, TestSafetensor> = {};
-  for (const [name, tensor] of Object.entries(tensors)) if (!name.includes("experts")) fused[name] = tensor;
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (!name.includes("experts")) {
+      fused[name] = tensor;
+    }
+  }
   for (const layer of ["model.layers.0.mlp.experts", "model.layers.1.mlp.experts"]) {
     const part = (expert: number, projection: string) =>
       tensors[`${layer}.${expert}.${projection}.weight`]!.data;
@@ -229,14 +234,9 @@ const refused: readonly [what: string, files: Files, message: string][] = [
     "m: has no tokenizer.json; download it, or write it with transformers' save_pretrained.",
   ],
   [
-    "an architecture that we do not know",
-    withConfig({ architectures: ["MixtralForCausalLM"] }),
-    'm/config.json: the architecture "MixtralForCausalLM" cannot be converted (only Qwen3MoeForCausalLM, Qwen3ForCausalLM, Qwen2MoeForCausalLM); use llama.cpp\'s convert_hf_to_gguf.py and give its GGUF file to Lopsided.',
-  ],
-  [
-    "a quantized model",
-    withConfig({ quantization_config: { quant_method: "fp8" } }),
-    "m/config.json: the model is quantized already (fp8); take the original model in BF16, F16 or F32.",
+    "weights packed in a way that we do not know",
+    withConfig({ quantization_config: { quant_method: "aqlm" } }),
+    'm/config.json: the weights are packed by "aqlm", which cannot be decoded; known are fp8, mxfp4, compressed-tensors, modelopt, gptq, awq. Take the original model in BF16 or FP8.',
   ],
   [
     "an embedding model",
@@ -274,22 +274,11 @@ const refused: readonly [what: string, files: Files, message: string][] = [
     'm/model.safetensors: tensor "model.layers.0.self_attn.q_proj.bias" has no place in the architecture qwen3moe.',
   ],
   [
-    "a dtype that cannot be converted",
+    "an FP8 tensor without its scale",
     withTensors({
       "lm_head.weight": { dtype: "F8_E4M3", shape: [6, 32], data: new Uint8Array(192) },
     }),
-    'm/model.safetensors: tensor "lm_head.weight" has dtype F8_E4M3, but only F32, F16 and BF16 can be converted.',
-  ],
-  [
-    "an expert of another dtype than the others",
-    withTensors({
-      "model.layers.0.mlp.experts.1.up_proj.weight": {
-        dtype: "F16",
-        shape: [24, 32],
-        data: new Uint8Array(1536),
-      },
-    }),
-    'm/model.safetensors: tensor "model.layers.0.mlp.experts.1.up_proj.weight" has dtype F16, but the layer\'s first expert has BF16.',
+    'm/model.safetensors: tensor "lm_head.weight" is FP8 without a scale; "lm_head.weight_scale_inv", "lm_head.weight_scale" or "lm_head.scale" is expected, so check that all files are downloaded.',
   ],
   [
     "layers without experts",
@@ -332,6 +321,33 @@ const refused: readonly [what: string, files: Files, message: string][] = [
     "m/config.json: is not a JSON object; download it again.",
   ],
 ];
+
+test("an architecture that we do not know is refused with the known ones and the nearest", async () => {
+  const folder = new MemoryFolder("m", withConfig({ architectures: ["MixtralForSequenceClassification"] }));
+  await assert.rejects(openHuggingFaceModel(folder), {
+    name: "MalformedInputError",
+    message:
+      /^m\/config\.json: the architecture "MixtralForSequenceClassification" cannot be converted; the nearest is MixtralForCausalLM \(known are BailingMoeV2ForCausalLM, .*, Qwen3_5MoeForConditionalGeneration\); use llama\.cpp's convert_hf_to_gguf\.py and give its GGUF file to Lopsided\.$/,
+  });
+  assert.deepEqual(folder.unclosed, []);
+});
+
+test("experts of different dtypes are read as float32, exactly", async () => {
+  const tensors = tinyTensors();
+  const name = "model.layers.0.mlp.experts.1.up_proj.weight";
+  const half = new Uint8Array(1536);
+  // 1.5 in F16, everywhere.
+  new Uint16Array(half.buffer).fill(0x3e00);
+  const model = await open(tinyFiles({ ...tensors, [name]: { dtype: "F16", shape: [24, 32], data: half } }));
+  const mixed = model.tensors.find((tensor) => tensor.name === "blk.0.ffn_up_exps.weight")!;
+  assert.equal(mixed.type, "F32");
+  const weights = new Float32Array(3 * 24 * 32);
+  decodeRows("F32", await bytesOf(model, mixed.name), weights);
+  assert.deepEqual(new Set(weights.subarray(24 * 32, 2 * 24 * 32)), new Set([1.5]));
+  const first = new Float32Array(24 * 32);
+  decodeRows("BF16", tensors["model.layers.0.mlp.experts.0.up_proj.weight"]!.data, first);
+  assert.deepEqual(weights.subarray(0, 24 * 32), first);
+});
 
 for (const [what, files, message] of refused) {
   test(`${what} is refused in one sentence, and no file stays open`, async () => {

@@ -1,63 +1,87 @@
+/** Opens Hugging Face folders: from config.json and the headers of the safetensors files to a model of GGUF tensors. */
 import { resolve } from "node:path";
 import { type Folder, LocalFolder } from "../../bytes/folder.js";
-import { MalformedInputError } from "../../errors.js";
+import { MalformedInputError, UsageError } from "../../errors.js";
 import type { Metadata } from "../../gguf/metadata.js";
 import { openSafetensorsFolder } from "../../safetensors/folder.js";
-import { type ModelSource, weightCount } from "../source.js";
-import type { Dimensions, HuggingFaceArchitecture } from "./architecture.js";
+import type { SafetensorsTensor } from "../../safetensors/header.js";
+import { rowCount, type SourceTensor, weightCount } from "../source.js";
+import type { Architecture, LayerCount } from "./architecture.js";
+import { findArchitecture } from "./architectures/index.js";
 import { MetadataBuilder } from "./builder.js";
-import { type ConversionTarget, conversionFileType } from "./conversion.js";
+import {
+  type ConversionTarget,
+  conversionFileType,
+  conversionType,
+  fittingType,
+  mxfp4FileType,
+  storedTarget,
+} from "./conversion.js";
 import { Fields } from "./fields.js";
-import { generalMetadata } from "./general.js";
-import { hyperparameters } from "./hyperparameters.js";
-import { qwen2Moe } from "./qwen2-moe.js";
-import { qwen3 } from "./qwen3.js";
-import { qwen3Moe } from "./qwen3-moe.js";
-import { sizeLabel } from "./size-label.js";
-import { type StretchedTensor, sourceTensor } from "./stretches.js";
-import { mapTensors } from "./tensors.js";
-import { tokenizerMetadata } from "./tokenizer.js";
+import { readQuantization } from "./formats/quantization.js";
+import type { StoredFormat } from "./formats/stored-tensor.js";
+import { storedTensors } from "./formats/stored-tensors.js";
+import { generalMetadata } from "./general/general.js";
+import { sizeLabel } from "./general/size-label.js";
+import { fuseGateAndUp, type MappedTensor, mapTensors, readType } from "./map-tensors.js";
+import { metadataOf } from "./metadata-rules.js";
+import type { ConversionOptions, HuggingFaceModel } from "./model.js";
+import { ropeParameters } from "./rope.js";
+import { checkRows } from "./rows.js";
+import type { Sizes } from "./tensor-rules.js";
+import { tokenizerMetadata } from "./tokenizer/tokenizer.js";
+import { RecentMatrices } from "./transformations/transpose.js";
 
 /** GGML_QNT_VERSION in llama.cpp `ggml/include/ggml.h`. */
 const quantizationVersion = 2;
 
-const architectures: readonly HuggingFaceArchitecture[] = [qwen3Moe, qwen3, qwen2Moe];
-
 /**
- * Opens a Hugging Face folder (config.json, safetensors, tokenizer.json) as a model with GGUF's names, shapes
- * and metadata, as llama.cpp's `convert_hf_to_gguf.py` writes them. Experts are stacked: rows of such a tensor
- * come from the expert's own place in the files. Only headers and JSON files are read here.
+ * Opens a Hugging Face folder (config.json, safetensors, tokenizer) as a model with GGUF's names, shapes and
+ * metadata, as llama.cpp's `convert_hf_to_gguf.py` writes them. Experts are stacked: rows of such a tensor come
+ * from the expert's own place in the files. Packed weights are decoded row by row; MXFP4 stays as it is. Only
+ * headers and JSON files are read here.
  *
  * `general.file_type` is that of the stored type; a conversion to another type sets its own.
  *
  * Throws an EnvironmentError if there is no such folder and a MalformedInputError, naming file and tensor, if
- * the model is incomplete, contradicts itself, is quantized already or of an unknown architecture.
+ * the model is incomplete, contradicts itself, is packed in an unknown way or of an unknown architecture.
  */
-export async function openHuggingFaceFolder(path: string): Promise<ModelSource> {
-  return openHuggingFaceModel(await LocalFolder.open(resolve(path)));
+export async function openHuggingFaceFolder(
+  path: string,
+  options: ConversionOptions = {},
+): Promise<HuggingFaceModel> {
+  return openHuggingFaceModel(await LocalFolder.open(resolve(path)), options);
 }
 
 /** As `openHuggingFaceFolder`, for a folder that need not be on disk. */
-export async function openHuggingFaceModel(folder: Folder): Promise<ModelSource> {
+export async function openHuggingFaceModel(
+  folder: Folder,
+  options: ConversionOptions = {},
+): Promise<HuggingFaceModel> {
   const config = await readConfig(folder);
   const architecture = findArchitecture(config);
-  const dimensions = architecture.dimensions(config);
+  const sizes = architecture.sizes(config);
+  const quantization = readQuantization(config);
   const files = await openSafetensorsFolder(folder);
   try {
-    const plan = {
-      name: folder.name,
-      architecture,
-      dimensions,
-      tied: config.flag("tie_word_embeddings") ?? false,
-    };
-    const tensors = mapTensors(plan, files.tensors.values());
+    const recent = new RecentMatrices();
+    const layers = countLayers(config, architecture, files.tensors, options);
+    const plan = { name: folder.name, architecture, config, layers, sizes, recent };
+    const { tensors: mapped, leftOut } = mapTensors(plan, storedTensors(files.tensors, quantization, recent));
+    const tensors = fused(mapped, architecture, options);
+    const types = new ConversionTypes(architecture, tensors, options);
+    const metadata = await modelMetadata(folder, { config, architecture, sizes, layers }, tensors, types);
     return {
       name: folder.name,
-      metadata: await modelMetadata(folder, config, architecture, dimensions, tensors),
+      metadata,
       tensors: tensors.map(sourceTensor),
       byteLength: files.byteLength,
       files: files.files,
       close: files.close,
+      notes: [...leftOut].map(([what, count]) => `${count} tensors are left out: ${what}.`),
+      storedTarget: types.stored,
+      conversionType: (tensor, target) => types.typeOf(tensor, target),
+      fileType: (target) => types.fileType(target),
     };
   } catch (error) {
     await files.close();
@@ -65,6 +89,7 @@ export async function openHuggingFaceModel(folder: Folder): Promise<ModelSource>
   }
 }
 
+/** config.json, with the text model's part of it beside the rest. */
 async function readConfig(folder: Folder): Promise<Fields> {
   if ((await folder.list()).includes("modules.json")) {
     throw new MalformedInputError(
@@ -78,46 +103,124 @@ async function readConfig(folder: Folder): Promise<Fields> {
       file: folder.name,
     });
   }
-  const quantization = config.object("quantization_config");
-  if (quantization) {
-    throw new MalformedInputError(
-      `${config.file}: the model is quantized already (${quantization.string("quant_method") ?? "unknown method"}); take the original model in BF16, F16 or F32.`,
+  const text = config.object("text_config");
+  const names = config.value("architectures");
+  return text
+    ? config.merged(text.json).merged(new Map(names === undefined ? [] : [["architectures", names]]))
+    : config;
+}
+
+function countLayers(
+  config: Fields,
+  architecture: Architecture,
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+  { prediction }: ConversionOptions,
+): LayerCount {
+  const hidden = config.requireSize("num_hidden_layers");
+  const stored = architecture.prediction?.count(config, tensors.keys()) ?? 0;
+  const kept = architecture.prediction?.kept ?? "never";
+  if (prediction === "only" && (kept === "never" || stored === 0)) {
+    throw new UsageError(
+      `${config.file}: --mtp: ${kept === "never" ? `llama.cpp reads no prediction layers (MTP) of ${architecture.gguf}` : "the model has no prediction layers (MTP)"}; leave the option out.`,
       { file: config.file },
     );
   }
-  return config;
+  const isWanted = prediction === "only" || (prediction !== "none" && kept === "with the model");
+  return { hidden, stored, prediction: isWanted ? stored : 0, onlyPrediction: prediction === "only" };
 }
 
-function findArchitecture(config: Fields): HuggingFaceArchitecture {
-  const [name] = config.items("architectures");
-  const found = architectures.find(({ huggingFace }) => huggingFace === name);
-  if (found) return found;
-  const supported = architectures.map(({ huggingFace }) => huggingFace).join(", ");
-  throw new MalformedInputError(
-    `${config.file}: the architecture ${JSON.stringify(name ?? null)} cannot be converted (only ${supported}); use llama.cpp's convert_hf_to_gguf.py and give its GGUF file to Lopsided.`,
-    { file: config.file },
-  );
+function fused(
+  tensors: readonly MappedTensor[],
+  architecture: Architecture,
+  options: ConversionOptions,
+): readonly MappedTensor[] {
+  if (!options.fuseGateAndUp) {
+    return tensors;
+  }
+  if (!architecture.fusesGateAndUp) {
+    throw new UsageError(
+      `--fuse-gate-up-exps: llama.cpp reads gate and up of ${architecture.gguf} as two tensors only; leave the option out.`,
+      { architecture: architecture.gguf },
+    );
+  }
+  return fuseGateAndUp(tensors);
+}
+
+function sourceTensor(tensor: MappedTensor): SourceTensor {
+  const { name, shape, format, bytesPerWeight } = tensor;
+  const rows = readType(tensor);
+  const count = rowCount(shape);
+  return {
+    name,
+    shape,
+    type: rows.type,
+    ...(isDecoded(format) && { packed: { format, bytes: Math.round(bytesPerWeight * weightCount(shape)) } }),
+    async readRows(first, length) {
+      checkRows(name, count, first, length);
+      return await rows.read(first, length);
+    },
+  };
+}
+
+/** Whether rows of a format are decoded while they are read. */
+function isDecoded(format: StoredFormat): boolean {
+  return format === "FP8" || format === "NVFP4" || format === "INT4" || format === "INT8";
+}
+
+/** What the tensors of a model become in a converted file. */
+class ConversionTypes {
+  readonly stored: ConversionTarget;
+  readonly #formats: ReadonlyMap<string, MappedTensor>;
+  readonly #architecture: Architecture;
+  readonly #options: ConversionOptions;
+
+  constructor(architecture: Architecture, tensors: readonly MappedTensor[], options: ConversionOptions) {
+    this.#architecture = architecture;
+    this.#options = options;
+    this.#formats = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+    this.stored = storedTarget(tensors);
+  }
+
+  typeOf({ name, shape, type }: SourceTensor, target: ConversionTarget) {
+    const format = this.#formats.get(name)?.format;
+    if (type === "MXFP4" || type === "I32") {
+      return type;
+    }
+    if (this.#architecture.keepsSourceTypes) {
+      const stored = format === "F32" || format === "F16" || format === "BF16" ? format : "Q8_0";
+      const isSmall = shape.length <= 1 || name.endsWith("_norm.weight");
+      return isSmall ? "F32" : fittingType(stored, shape[0] ?? 0);
+    }
+    const isQ8 = this.#options.fp8AsQ8 && format === "FP8" && target !== "F32";
+    return conversionType({ name, shape }, isQ8 ? "Q8_0" : target);
+  }
+
+  fileType(target: ConversionTarget): number {
+    const hasMxfp4 = [...this.#formats.values()].some(({ rows }) => rows.type === "MXFP4");
+    const isMxfp4 = hasMxfp4 && (target !== "Q8_0" || this.#architecture.keepsSourceTypes);
+    return isMxfp4 ? mxfp4FileType : conversionFileType(target);
+  }
 }
 
 async function modelMetadata(
   folder: Folder,
-  config: Fields,
-  architecture: HuggingFaceArchitecture,
-  dimensions: Dimensions,
-  tensors: readonly StretchedTensor[],
+  model: {
+    readonly config: Fields;
+    readonly architecture: Architecture;
+    readonly sizes: Sizes;
+    readonly layers: LayerCount;
+  },
+  tensors: readonly MappedTensor[],
+  types: ConversionTypes,
 ): Promise<Metadata> {
+  const { config, architecture, sizes, layers } = model;
   const parameters = tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
   const facts = { architecture: architecture.gguf, parameters, sizeLabel: sizeLabel(tensors) };
+  const context = { config, rope: ropeParameters(config), sizes, layers };
   return new MetadataBuilder()
     .add(await generalMetadata(folder, config, facts))
-    .add(hyperparameters(architecture.gguf, config, conversionFileType(storedType(tensors))))
-    .add(architecture.metadata(config))
+    .add(metadataOf(architecture.gguf, architecture.metadata, context))
+    .uint32("general.file_type", types.fileType(types.stored))
     .uint32("general.quantization_version", quantizationVersion)
-    .add(await tokenizerMetadata(folder, config, dimensions.vocabulary ?? 0)).entries;
-}
-
-/** Type of the first matrix, as llama.cpp's converter guesses it. */
-function storedType(tensors: readonly StretchedTensor[]): ConversionTarget {
-  const matrix = tensors.find(({ shape }) => shape.length >= 2);
-  return (matrix?.stretches[0]?.tensor.dtype ?? "F32") as ConversionTarget;
+    .add(await tokenizerMetadata(folder, config, sizes.vocabulary ?? 0, architecture.tokenizer)).entries;
 }
