@@ -96,8 +96,8 @@ const isLinux = process.platform === "linux";
 test("a confined process sees no file of the user, and has no rights", { skip: isMissing }, async () => {
   const isolated = probe(false);
   await isolated.start();
-  const [pid] = processesWith(`--allow-fs-read=${folder}`).filter(
-    (each) => readFileSync(`/proc/${each}/comm`, "latin1") === "node\n",
+  const [pid] = processesWith(`--allow-fs-read=${folder}`).filter((each) =>
+    readFileSync(`/proc/${each}/cmdline`, "latin1").startsWith(process.execPath),
   );
   assert.ok(pid);
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
