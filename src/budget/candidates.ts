@@ -1,11 +1,10 @@
 /** The types that a tensor may become: what can be encoded and loaded, less what the user rules out. */
 import { UsageError } from "../errors.js";
 import { type RoleSelector, roleMatches, roleOf, roleSelectors } from "../model/roles.js";
-import { bitsPerWeight, type TypeName, traitsOf, types } from "../quants/types.js";
+import { type Backend, bitsPerWeight, isFastOn, type TypeName, traitsOf, types } from "../quants/types.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { suggestion } from "../recipe/suggest.js";
-import { type Backend, isFastOn } from "./backends.js";
 
 /** Limits on the types of tensors with a role; those whose role matches several obey all. */
 export interface RoleLimit {

@@ -18,8 +18,7 @@ import type { InputMoments, OutputErrors } from "../quants/output-aware/refine.j
 import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoder } from "../quants/transcoder.js";
-import { rowBytes, type TypeName } from "../quants/types.js";
-import { typicalError } from "../quants/typical-errors.js";
+import { rowBytes, type TypeName, typicalError } from "../quants/types.js";
 import { encoderSignature } from "./encoder-signature.js";
 import { expertShares } from "./expert-shares.js";
 import type { ErrorCache } from "./measurement-cache.js";

@@ -10,11 +10,10 @@ import { fit } from "../memory/fit.js";
 import { type RoleSelector, roleOf } from "../model/roles.js";
 import { writeMomentsFile } from "../moments/file.js";
 import { quantize } from "../quantize/quantize.js";
-import { bitsPerWeight, type TypeName } from "../quants/types.js";
+import { bitsPerWeight, isFastOn, type TypeName } from "../quants/types.js";
 import { fixture } from "../testing/command.js";
 import { randomMoments } from "../testing/moments.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
-import { isFastOn } from "./backends.js";
 import { type PlanOptions, type PlanResult, plan } from "./plan.js";
 
 const folder = await mkdtemp(join(tmpdir(), "lopsided-plan-"));

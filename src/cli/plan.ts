@@ -1,9 +1,8 @@
 import { type Command, Option } from "commander";
-import { type Backend, backends } from "../budget/backends.js";
 import { parseRoleLimit, parseRoleSelector } from "../budget/candidates.js";
 import { type PlanResult, plan } from "../budget/plan.js";
 import { type Effort, efforts } from "../quants/effort.js";
-import { parseTypeName } from "../quants/types.js";
+import { type Backend, backends, parseTypeName } from "../quants/types.js";
 import { formatBytes, formatDuration } from "../units.js";
 import { collect, notNegative, wholeNumber } from "./arguments.js";
 import { addBudgetOptions, type BudgetFlags, budgetOf } from "./budget-options.js";

@@ -3,16 +3,9 @@
  * last quantization label in the name (`parseGGUFQuantLabel` of `@huggingface/gguf`).
  */
 import { basename } from "node:path";
-import type { TypeName } from "../quants/types.js";
+import { type TypeName, traitsOf } from "../quants/types.js";
 import { isFtype } from "../recipe/ftypes.js";
 import type { Recipe } from "../recipe/recipe.js";
-
-/** Labels of types whose own name is none to Hugging Face: the mixture that is mostly of the type. */
-const labels: ReadonlyMap<TypeName, string> = new Map([
-  ["Q3_K", "Q3_K_S"],
-  ["Q4_K", "Q4_K_S"],
-  ["Q5_K", "Q5_K_S"],
-]);
 
 /** A label at the end of a name, with what publishers put before it. */
 const labelAtEnd = /[-.](?:UD-)?(?:I?Q\d(?:_[0-9A-Z]+)*|BF16|F16|F32|MXFP4(?:_MOE)?)$/i;
@@ -36,7 +29,7 @@ export function baseNameOf(model: string): string {
  * type that most weights have. One of llama.cpp's mixtures has just its name.
  */
 export function variantName({ name, base, rules }: Recipe, mainType: TypeName): string {
-  const label = labels.get(mainType) ?? mainType;
+  const { label } = traitsOf(mainType);
   if (rules.length === 0) {
     return isFtype(base) ? base : label;
   }

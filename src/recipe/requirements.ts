@@ -1,7 +1,6 @@
 /**
  * What must hold before any work: every change of type can be carried out, quantized sources may be
- * quantized again, and types of very few bits have importance. Importance rules: `tensor_requires_imatrix`
- * in llama.cpp `src/llama-quant.cpp`, and `ggml_quantize_requires_imatrix` in `ggml/src/ggml.c`.
+ * quantized again, and types of very few bits have importance.
  */
 import { UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
@@ -22,19 +21,6 @@ export interface Abilities {
   /** Whether the importance matrix has an entry for a tensor; undefined without importance matrix. */
   readonly hasImportance: ((name: string) => boolean) | undefined;
 }
-
-/** Types that come out as garbage without importance. */
-const needImportance: ReadonlySet<TypeName> = new Set<TypeName>([
-  "IQ3_XXS",
-  "IQ2_XXS",
-  "IQ2_XS",
-  "IQ2_S",
-  "IQ1_M",
-  "IQ1_S",
-]);
-
-/** Types whose encoder cannot work without importance, not even for embedding and output. */
-const encoderNeedsImportance: ReadonlySet<TypeName> = new Set<TypeName>(["IQ2_XXS", "IQ2_XS", "IQ1_S"]);
 
 /** Throws a UsageError that lists every tensor that cannot become what the plan says. */
 export function checkRequirements(tensors: readonly TypeChange[], abilities: Abilities): void {
@@ -93,13 +79,11 @@ function lacksImportance(name: string, type: TypeName, { base, hasImportance }: 
   if (hasImportance?.(name)) {
     return false;
   }
-  if (encoderNeedsImportance.has(type)) {
-    return true;
+  const { importance } = traitsOf(type);
+  if (importance === "needed" || isTable(name)) {
+    return importance === "needed";
   }
-  if (isTable(name)) {
-    return false;
-  }
-  return needImportance.has(type) || (type === "Q2_K" && base === "Q2_K_S");
+  return importance !== undefined || (type === "Q2_K" && base === "Q2_K_S");
 }
 
 /** The error for the first type among the offending tensors, naming all of that type; undefined if there are none. */
