@@ -1,19 +1,9 @@
 /** What a family of models is: everything that is to be known to convert one. */
 import type { Fields } from "./fields.js";
+import type { LayerCount } from "./layer-count.js";
 import type { MetadataRule } from "./metadata-rules.js";
 import type { Sizes, TensorRule } from "./tensor-rules.js";
 import type { TokenizerTraits } from "./tokenizer/tokenizer.js";
-
-/** Which of a model's layers are converted; `hidden` are those of the model itself. */
-export interface LayerCount {
-  readonly hidden: number;
-  /** Layers that predict tokens further ahead (MTP) and become blocks after the hidden ones. */
-  readonly prediction: number;
-  /** Layers of this kind in the checkpoint, converted or not. */
-  readonly stored: number;
-  /** Whether nothing but these is converted. */
-  readonly onlyPrediction: boolean;
-}
 
 /** Layers that predict tokens further ahead. */
 export interface PredictionLayers {

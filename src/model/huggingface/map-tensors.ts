@@ -3,10 +3,11 @@
  * read here; every shape is checked against config.json.
  */
 import { MalformedInputError } from "../../errors.js";
-import type { Architecture, LayerCount } from "./architecture.js";
+import type { Architecture } from "./architecture.js";
 import { conversionType } from "./conversion.js";
 import type { Fields } from "./fields.js";
 import type { StoredFormat, StoredTensor } from "./formats/stored-tensor.js";
+import type { LayerCount } from "./layer-count.js";
 import { type Rows, widened } from "./rows.js";
 import { type Sizes, sizesOf, type TensorRule, type TransformationContext } from "./tensor-rules.js";
 import { gateAndUp } from "./transformations/named.js";

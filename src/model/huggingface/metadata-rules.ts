@@ -1,9 +1,9 @@
 /** The tables of metadata keys: what a key is called, its type, and where in config.json its value comes from. */
 import { isJsonArray, type JsonValue } from "../../bytes/json.js";
 import type { Metadata } from "../../gguf/metadata.js";
-import type { LayerCount } from "./architecture.js";
 import { MetadataBuilder } from "./builder.js";
 import type { Fields } from "./fields.js";
+import type { LayerCount } from "./layer-count.js";
 import type { Sizes } from "./tensor-rules.js";
 
 /** What a value may be computed from. */

@@ -6,7 +6,7 @@ import type { Metadata } from "../../gguf/metadata.js";
 import { openSafetensorsFolder } from "../../safetensors/folder.js";
 import type { SafetensorsTensor } from "../../safetensors/header.js";
 import { rowCount, type SourceTensor, weightCount } from "../source.js";
-import type { Architecture, LayerCount } from "./architecture.js";
+import type { Architecture } from "./architecture.js";
 import { findArchitecture } from "./architectures/index.js";
 import { MetadataBuilder } from "./builder.js";
 import {
@@ -23,6 +23,7 @@ import type { StoredFormat } from "./formats/stored-tensor.js";
 import { storedTensors } from "./formats/stored-tensors.js";
 import { generalMetadata } from "./general/general.js";
 import { sizeLabel } from "./general/size-label.js";
+import type { LayerCount } from "./layer-count.js";
 import { fuseGateAndUp, type MappedTensor, mapTensors, readType } from "./map-tensors.js";
 import { metadataOf } from "./metadata-rules.js";
 import type { ConversionOptions, HuggingFaceModel } from "./model.js";

@@ -1,5 +1,6 @@
-import type { Architecture, LayerCount } from "../architecture.js";
+import type { Architecture } from "../architecture.js";
 import type { Fields } from "../fields.js";
+import type { LayerCount } from "../layer-count.js";
 import { bool, float32, float32s, int32s, type MetadataContext, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule, type TensorRule } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";

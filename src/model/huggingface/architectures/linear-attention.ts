@@ -1,6 +1,7 @@
 /** What Qwen3-Next and Qwen3.5 have in common: gated delta nets in most layers, full attention in some, MTP. */
-import type { Architecture, LayerCount } from "../architecture.js";
+import type { Architecture } from "../architecture.js";
 import type { Fields } from "../fields.js";
+import type { LayerCount } from "../layer-count.js";
 import { bools, type MetadataContext, type MetadataRule, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule, type Sizes, type TensorRule } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
