@@ -3,7 +3,7 @@ import type { JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import type { Observer } from "../engine/observer.js";
 import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
-import { readText } from "../text/text.js";
+import { readText, tokensOf } from "../text/text.js";
 
 export interface DecodeTextParams {
   readonly model: ModelOptions;
@@ -29,7 +29,7 @@ export interface OpenText {
 
 /** Loads the model, tokenizes the text and cuts it into chunks. */
 export async function openText(params: DecodeTextParams, host: Pick<JobHost, "model">): Promise<OpenText> {
-  const bytes = await readText(params.text);
+  const bytes = await readText(params.text, tokensOf(params));
   const model = host.model(params.model);
   const tokens = model.tokenize(bytes, { parseSpecial: params.parseSpecial });
   const text = cutIntoChunks(params.text, tokens, params);

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
 import { padTo } from "../gguf/format.js";
@@ -100,6 +101,8 @@ interface Item {
 export async function plan(options: PlanOptions): Promise<PlanResult> {
   const started = performance.now();
   checkEffort(options);
+  const { model, output, errors, imatrix: imatrixPath, sensitivity: sensitivityPath, moments } = options;
+  await checkOutputs([output, errors], [model, imatrixPath, sensitivityPath, moments]);
   const source = await openModel(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {

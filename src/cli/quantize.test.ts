@@ -313,7 +313,7 @@ describe("lopsided quantize refuses, in one sentence and without writing anythin
         ...["--recipe", "Q4_0", "--allow-requantize"],
       ],
       status: 2,
-      message: /same\.gguf: is the source itself; write to another file\./,
+      message: /same\.gguf: is read by this command/,
     },
     {
       what: "an output folder that does not exist",

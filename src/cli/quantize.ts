@@ -109,7 +109,7 @@ async function run(
   flags: Flags,
   context: CommandContext,
 ): Promise<CommandResult> {
-  const { overrideKv = [], splitMaxSize, tensorType: _, tensorTypeFile: __, json: ___, ...rest } = flags;
+  const { overrideKv = [], splitMaxSize, tensorType: _, json: __, ...rest } = flags;
   const options: QuantizeOptions = {
     ...rest,
     model,

@@ -39,9 +39,11 @@ export function addSensitivity(program: Command): void {
     .option("--gpu-layers <n>", "layers on graphics processors (default: all)", wholeNumber(0))
     .option("--json", "print one JSON object")
     .action((model: string, text: string, flags: Flags) =>
-      runCommand(flags, async ({ onProgress, signal }) => {
+      runCommand(flags, async ({ onProgress, signal, say }) => {
         const { ctx: context, json: _, ...rest } = flags;
-        const result = await sensitivity({ ...rest, model, text, context, onProgress, signal });
+        const onWarning = (warning: string) => say(`warning: ${warning}`);
+        const controls = { onProgress, onWarning, signal };
+        const result = await sensitivity({ ...rest, ...controls, model, text, context });
         return { json: result, text: describe(result) };
       }),
     );

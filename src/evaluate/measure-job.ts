@@ -5,7 +5,7 @@ import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import { UsageError } from "../errors.js";
 import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
-import { readText } from "../text/text.js";
+import { readText, tokensOf } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
 import { LogitsBase } from "./logits-base.js";
 import { firstScored, type Perplexity, scoredPerChunk } from "./perplexity.js";
@@ -143,7 +143,7 @@ async function readChunks(
   model: Model,
   reference: Model | undefined,
 ): Promise<TextChunks> {
-  const bytes = await readText(text);
+  const bytes = await readText(text, tokensOf({ context, chunks }));
   const tokens = model.tokenize(bytes, { parseSpecial });
   if (reference !== undefined) {
     const sizes = [model.facts.vocabularySize, reference.facts.vocabularySize] as const;

@@ -3,11 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OutputFile } from "../bytes/output.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { findModelFiles, memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
-import { checkReadable } from "../text/text.js";
+import { checkReadable, checkText } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
 import { type MeasureParams, type MeasureResult, measure } from "./measure-job.js";
 import type { Perplexity } from "./perplexity.js";
@@ -185,11 +186,13 @@ function checkOptions({ context, chunks, reference, base, saveLogits }: Perplexi
 }
 
 /** What can be known to fail is found out before a model is loaded. */
-async function checkPaths({ text, base, saveLogits }: PerplexityOptions): Promise<void> {
-  await checkReadable(base ?? text);
+async function checkPaths(options: PerplexityOptions): Promise<void> {
+  const { model, reference, text, base, saveLogits } = options;
+  await (base === undefined ? checkText(text, options.onWarning) : checkReadable(base));
   if (saveLogits === undefined) {
     return;
   }
+  await checkOutputs([saveLogits], [model, reference, text, base]);
   const trial = await OutputFile.create(saveLogits, 0);
   await trial.discard();
 }

@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import type { DecodeProgress } from "../activations/decode-text.js";
 import { shownName } from "../bytes/address.js";
 import { OutputFile } from "../bytes/output.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
@@ -14,7 +15,7 @@ import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import type { MomentsOptions } from "../moments/plan.js";
 import type { OnProgress } from "../progress.js";
 import { loadReduceModule } from "../reduce/load.js";
-import { checkReadable, readText } from "../text/text.js";
+import { checkText, readText, tokensOf } from "../text/text.js";
 import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix } from "./collect-job.js";
@@ -102,7 +103,9 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   const context = options.context ?? 512;
   checkNumbers(options, context);
   await checkPaths(options);
-  const oneKind = options.moments && varietyWarning(await readText(options.text));
+  const oneKind =
+    options.moments &&
+    varietyWarning(await readText(options.text, tokensOf({ context, chunks: options.chunks })));
   if (oneKind !== undefined) {
     options.onWarning?.(oneKind);
   }
@@ -237,8 +240,10 @@ function checkNumbers(options: ImatrixOptions, context: number): void {
 }
 
 /** What can be known to fail is found out before the hours of work. */
-async function checkPaths({ text, output }: ImatrixOptions): Promise<void> {
-  await checkReadable(text);
+async function checkPaths(options: ImatrixOptions): Promise<void> {
+  const { model, text, output, moments, merge = [] } = options;
+  await checkText(text, options.onWarning);
+  await checkOutputs([output, checkpointPath(output), moments?.output], [model, text, ...merge]);
   const trial = await OutputFile.create(output, 0);
   await trial.discard();
 }

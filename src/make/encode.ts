@@ -1,4 +1,5 @@
 /** The stages `quantize` and `verify`: the model file. */
+import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
 import { weightCount } from "../model/source.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
@@ -6,7 +7,7 @@ import { type VerifyResult, verify } from "../quantize/verify.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Calibration } from "./calibrate.js";
 import { mainTypeOf, variantName } from "./names.js";
-import { defaultRecipe, hasBudget, type MakeOptions } from "./options.js";
+import { baselineOf, defaultRecipe, hasBudget, type MakeOptions } from "./options.js";
 import { encoderOptions, type MakeRun, writeOptions } from "./run.js";
 import { isBelowEightBits, type PreparedSource, type SourceFacts } from "./source.js";
 import type { ChosenTypes } from "./types.js";
@@ -44,6 +45,8 @@ export async function encode(
   const variant = await variantOf(request);
   const name = `${facts.name}-${variant}`;
   const output = folder.file(`${name}.gguf`);
+  const baseline = await baselineOf(options);
+  await checkOutputs([output], baseline.kind === "file" ? [baseline.path] : []);
   const done = await stages.run({
     name: "quantize",
     inputs: {

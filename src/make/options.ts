@@ -1,10 +1,12 @@
 /** What `make` is asked for. */
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
+import { dirname, join, sep } from "node:path";
 import type { BudgetOptions } from "../budget/budget.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
 import type { Effort } from "../quants/effort.js";
 import { parseBaseOption } from "../recipe/presets.js";
-import { checkReadable } from "../text/text.js";
+import { checkReadable, checkText } from "../text/text.js";
 import type { StageListener } from "./stages.js";
 
 export interface MakeOptions extends Omit<BudgetOptions, "engine"> {
@@ -79,10 +81,41 @@ export async function checkMakeOptions(options: MakeOptions): Promise<void> {
   }
   for (const path of [calibration, evaluate, tasks]) {
     if (path !== undefined) {
-      await checkReadable(path);
+      await checkText(path);
     }
   }
-  await baselineOf(options);
+  const baseline = await baselineOf(options);
+  const compared = baseline.kind === "file" ? baseline.path : undefined;
+  await checkInputs(options.output, [options.model, recipe, calibration, evaluate, tasks, compared]);
+}
+
+/** Files that stages write into the folder; the model's name is known later, and checked where it is written. */
+const written = [
+  "imatrix.gguf",
+  "imatrix.dat",
+  "recipe.yaml",
+  "evaluation.json",
+  "README.md",
+  "README.edited.md",
+  "report.html",
+];
+
+/** Throws a UsageError if what is read would be overwritten or lies where unfinished work is thrown away. */
+async function checkInputs(folder: string, inputs: readonly (string | undefined)[]): Promise<void> {
+  await checkOutputs(
+    written.map((name) => join(folder, name)),
+    inputs,
+  );
+  const work = await realpath(join(folder, ".lopsided")).catch(() => undefined);
+  for (const input of inputs) {
+    const place = input === undefined ? undefined : await realpath(input).catch(() => undefined);
+    if (work !== undefined && place !== undefined && `${dirname(place)}${sep}`.startsWith(`${work}${sep}`)) {
+      throw new UsageError(
+        `${input}: lies in ${work}, where files come and go with the work; move it elsewhere.`,
+        { file: input },
+      );
+    }
+  }
 }
 
 /** Whether a baseline is built, as far as its name tells. */

@@ -1,8 +1,9 @@
 /** The stages `memory` and `record`: all that was found, in `evaluation.json`. */
 
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { shownName } from "../bytes/address.js";
+import { writeTextFile } from "../bytes/atomic-write.js";
 import { mirroredVersion } from "../engine/native.js";
 import { measureMemoryTable } from "../memory/memory-table.js";
 import { openModel } from "../model/open.js";
@@ -49,7 +50,7 @@ export async function record(run: MakeRun, findings: Findings): Promise<Recorded
   const done = await stages.run({
     name: "record",
     inputs: { findings: text },
-    run: async () => await writeFile(path, text),
+    run: async () => await writeTextFile(path, text),
     files: () => [{ path }],
   });
   return { path, sha256: done.sha256[0] ?? "" };

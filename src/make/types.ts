@@ -1,8 +1,9 @@
 /** The stages that choose the types: `sensitivity` and `plan` for a budget, otherwise `recipe`. */
-import { writeFile } from "node:fs/promises";
+
 import { type PlanResult, plan } from "../budget/plan.js";
 import { canPerturb } from "../budget/sensitivity/job.js";
 import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
+import { writeTextFile } from "../bytes/atomic-write.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
 import { loadRecipe } from "../recipe/presets.js";
@@ -38,7 +39,7 @@ async function copyRecipe({ folder, stages }: MakeRun, name: string): Promise<Ch
   const done = await stages.run({
     name: "recipe",
     inputs: { recipe: text },
-    run: async () => await writeFile(recipe, text),
+    run: async () => await writeTextFile(recipe, text),
     files: () => [{ path: recipe }],
   });
   return { recipe, recipeSha256: done.sha256[0] ?? "" };

@@ -44,6 +44,7 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
       metadata: (sourceSha256) => convertedMetadata(source.metadata, source.fileType(target), sourceSha256),
       step: "convert",
       inputs: { "target type": target, layout: JSON.stringify(layout) },
+      reads: [options.folder],
     });
     return {
       ...written,

@@ -1,5 +1,6 @@
 /** `quantize`: decide a type for every tensor, encode, write. */
 
+import { checkOutputs } from "../bytes/overwriting.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
@@ -38,6 +39,8 @@ export interface QuantizeOptions extends TypeOverrides, ImportanceOptions, Split
   readonly recipe?: string | undefined;
   /** What the recipe's rules leave open; overrides the recipe's own base. A mixture, a type or `COPY`. */
   readonly base?: string | undefined;
+  /** Path of the file that `tensorTypes` came from, if they did: it is not written over. */
+  readonly tensorTypeFile?: string | undefined;
   /** Metadata to add or replace. */
   readonly overrides?: Metadata | undefined;
   /** How long encoders search; `max` makes use of `moments`. */
@@ -92,6 +95,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   const started = performance.now();
   const recipe = await chooseRecipe(options);
   checkEffort(options);
+  await checkOutputs(options.dryRun ? [] : [options.output], readBy(options));
   const source = await openModel(options.model, { signal: options.signal });
   let moments: ModelMoments | undefined;
   try {
@@ -111,7 +115,12 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
     }
     const written = options.dryRun
       ? undefined
-      : await writeModel({ ...request, step: "quantize", inputs: await inputsOf(recipe, options) });
+      : await writeModel({
+          ...request,
+          step: "quantize",
+          inputs: await inputsOf(recipe, options),
+          reads: readBy(options),
+        });
     return resultOf(plan, written ?? plannedOutput(request), written, started);
   } finally {
     await moments?.close();
@@ -271,6 +280,11 @@ async function momentsChecksum({ moments, dryRun }: QuantizeOptions): Promise<st
 
 function plannedOutput(request: OutputRequest) {
   return describeOutput(planOutput(request).map(({ path, layout }) => ({ path, bytes: layout.byteLength })));
+}
+
+/** Paths of all that may be read. */
+function readBy({ model, imatrix, moments, recipe, tensorTypeFile }: QuantizeOptions) {
+  return [model, imatrix, moments, recipe, tensorTypeFile];
 }
 
 /** What decides the output besides the source, for a run that resumes. */

@@ -8,7 +8,7 @@ import type { Effort } from "./effort.js";
 import { type InputMoments, isRefinable, noOutputErrors, type OutputErrors } from "./output-aware/refine.js";
 import type { SharedInput } from "./shared-input.js";
 import { noStatistics, type Statistics } from "./statistics.js";
-import { rowBytes, type TypeName } from "./types.js";
+import { rowBytes, type TypeName, traitsOf } from "./types.js";
 import type { Workspace } from "./workspace.js";
 
 export interface Slice {
@@ -60,8 +60,8 @@ const batchWeights = 16384;
 const batchRowsWithMoments = 32;
 
 /**
- * Transcodes a slice. Throws a MalformedInputError that names the row for a weight that is not finite or too
- * large for the target type, and one that names the column for an importance that is not a number from 0 up.
+ * Transcodes a slice; rows whose type stays are copied, but looked at all the same. Throws a MalformedInputError that
+ * names the row for a weight that is not finite or too large for the target type, and one that names the column for an importance that is not a number from 0 up.
  */
 export function transcode(slice: Slice, workspace: Workspace): Transcoded {
   const { sourceType, targetType, columns, source } = slice;
@@ -72,6 +72,7 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     );
   }
   if (sourceType === targetType && !slice.encoded) {
+    checkFinite(slice, workspace);
     return { bytes: source, statistics: noStatistics };
   }
 
@@ -147,6 +148,28 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
     total.error /= scale;
   }
   return { bytes, statistics: total, worst, ...(outputs && { outputs }) };
+}
+
+/** Throws a MalformedInputError if a weight is not finite, as far as the type can be decoded. */
+function checkFinite(slice: Slice, workspace: Workspace): void {
+  const { sourceType, columns, source } = slice;
+  if (!traitsOf(sourceType).canDecode) {
+    return;
+  }
+  const stride = rowBytes(sourceType, columns);
+  const rows = source.byteLength / stride;
+  const batchRows = batchRowsOf(rows, columns);
+  workspace.arrange(columns, batchRows, stride, 0);
+  for (let first = 0; first < rows; first += batchRows) {
+    const count = Math.min(batchRows, rows - first);
+    const stored = workspace.source.subarray(0, count * stride);
+    const weights = workspace.weights.subarray(0, count * columns);
+    stored.set(source.subarray(first * stride, first * stride + stored.byteLength));
+    workspace.decode(sourceType, stored, weights);
+    if (!workspace.isFinite(weights)) {
+      throw notFinite(slice, first, weights);
+    }
+  }
 }
 
 /** Rows of a batch. */

@@ -1,6 +1,7 @@
 /** `card` and `report`: the files that people read, beside the `evaluation.json` that they are made from. */
 import { join } from "node:path";
 import { writeTextFile } from "../bytes/atomic-write.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { type CardOptions, renderCard } from "./card.js";
 import { evaluationFileName, readEvaluation } from "./evaluation.js";
 
@@ -8,6 +9,7 @@ import { evaluationFileName, readEvaluation } from "./evaluation.js";
 export async function writeCard(folder: string, options?: CardOptions): Promise<string> {
   const evaluation = await readEvaluation(join(folder, evaluationFileName));
   const path = join(folder, "README.md");
+  await checkOutputs([path], [join(folder, evaluationFileName)]);
   await writeTextFile(path, renderCard(evaluation, options));
   return path;
 }
@@ -18,6 +20,7 @@ export async function writeReport(folder: string): Promise<string> {
   // Drawing takes a while to load, which commands that draw nothing need not wait for.
   const { renderReport } = await import("./report.js");
   const path = join(folder, "report.html");
+  await checkOutputs([path], [join(folder, evaluationFileName)]);
   await writeTextFile(path, renderReport(evaluation));
   return path;
 }

@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import { basename } from "node:path";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { OutputFile } from "../bytes/output.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import type { Engine } from "../engine/engine.js";
 import { CancelledError } from "../errors.js";
 import { ChatTemplate, findChatTemplate } from "../generate/chat-template.js";
@@ -87,6 +88,7 @@ const defaultParallel = 8;
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const taskSet = await loadTasks(options.tasks);
   if (options.output !== undefined) {
+    await checkOutputs([options.output], [options.model, options.tasks]);
     await (await OutputFile.create(options.output, 0)).discard();
   }
   const setting = await Setting.open(options);

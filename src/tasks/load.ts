@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { decodeUtf8 } from "../bytes/json.js";
 import { FileSource } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
+import { checkText } from "../text/text.js";
 import { parseTasks, type Task } from "./task.js";
 
 /** Tasks for models of any size: coding, arithmetic, word problems. */
@@ -24,6 +25,7 @@ export interface TaskSet {
  * @throws EnvironmentError if it cannot be read; MalformedInputError if a line is no task
  */
 export async function loadTasks(path: string = shippedTasks): Promise<TaskSet> {
+  await checkText(path);
   const source = await FileSource.open(path);
   try {
     if (source.byteLength > maxBytes) {

@@ -3,10 +3,10 @@
  * checks what is on the disk and gives the files their names. Slices are read, encoded and written side by side, but
  * finished in the order of the plan, so how far an output has come is one number.
  */
-import { stat } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { inOrder } from "../bytes/bounded-pipeline.js";
 import type { OutputFile } from "../bytes/output.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { beginChecksum, sha256OfFile } from "../bytes/sha256.js";
 import {
   CancelledError,
@@ -21,6 +21,7 @@ import type { Effort } from "../quants/effort.js";
 import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoded } from "../quants/transcode.js";
 import type { Transcoder } from "../quants/transcoder.js";
+import { traitsOf } from "../quants/types.js";
 import { version } from "../version.js";
 import { fingerprintOf, identityOf } from "./fingerprint.js";
 import { SliceRecorder } from "./journal-writer.js";
@@ -44,6 +45,8 @@ export interface WriteRequest extends OutputRequest {
   readonly step: string;
   /** What decides the output besides the source, by the name a message uses; a resumed run must have the same. */
   readonly inputs: Readonly<Record<string, string | undefined>>;
+  /** Paths of what is read besides the source's files: an output may be none of them. */
+  readonly reads?: readonly (string | undefined)[];
   readonly effort?: Effort | undefined;
   /** Continue the unfinished run of the same output, if there is one. */
   readonly resume?: boolean | undefined;
@@ -126,7 +129,11 @@ export class ModelWriter {
    */
   static async begin(request: WriteRequest, encoders: Transcoder): Promise<ModelWriter> {
     const plan = planOutput(request);
-    await checkOutputIsNotSource(request, plan);
+    const inputs = [...request.source.files.map(({ name }) => name), ...(request.reads ?? [])];
+    await checkOutputs(
+      plan.map(({ path }) => path),
+      inputs,
+    );
     const writer = new ModelWriter(request, encoders, plan, await openUnfinished(request, plan));
     await writer.#orGiveUp(() => writer.#takeUp());
     return writer;
@@ -172,6 +179,7 @@ export class ModelWriter {
     for await (const { task, record } of findFinishedSlices(this.#tasks, this.#unfinished, options)) {
       this.#count(task, record.statistics);
     }
+    this.#warnOfUnchecked();
     this.#resumedWeights = this.#finishedWeights;
     this.#checksums = source.files.map((file) => beginChecksum(file, this.#signal));
   }
@@ -190,6 +198,17 @@ export class ModelWriter {
     addSlice(this.#sums, sliceTask.task, statistics);
     this.#finishedSlices++;
     this.#finishedWeights += sliceWeights(sliceTask);
+  }
+
+  /** Types that cannot be decoded are copied without a look at their weights. */
+  #warnOfUnchecked(): void {
+    const unchecked = this.#tasks.filter(({ source }) => !traitsOf(source.type).canDecode);
+    const [first] = unchecked;
+    if (first !== undefined) {
+      this.#request.onWarning?.(
+        `${unchecked.length} tensors are copied unchecked, as their types cannot be decoded: ${first.source.name} (${first.source.type})${unchecked.length > 1 ? " and others" : ""}.`,
+      );
+    }
   }
 
   /** Rows too small for a type's scales are no reason to stop after hours, but the user should know. */
@@ -306,24 +325,6 @@ async function giveUp(unfinished: Unfinished, error: unknown): Promise<unknown> 
     { ...error.details, ...details },
     { cause },
   );
-}
-
-async function checkOutputIsNotSource({ source }: WriteRequest, plan: readonly PlannedFile[]): Promise<void> {
-  for (const { path } of plan) {
-    const target = await stat(path).catch(() => undefined);
-    if (target === undefined) {
-      continue;
-    }
-    for (const file of source.files) {
-      if (file.remote) {
-        continue;
-      }
-      const { dev, ino } = await stat(file.name);
-      if (dev === target.dev && ino === target.ino) {
-        throw new UsageError(`${path}: is the source itself; write to another file.`, { file: path });
-      }
-    }
-  }
 }
 
 function* skip<T>(items: Iterable<T>, count: number): Generator<T> {

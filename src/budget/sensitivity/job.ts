@@ -25,7 +25,7 @@ import {
   sequencesTogether,
   type TextChunks,
 } from "../../text/chunks.js";
-import { readText } from "../../text/text.js";
+import { readText, tokensOf } from "../../text/text.js";
 import { perturbRows, SignSource } from "./perturbation.js";
 
 /** A tensor to put noise on. */
@@ -197,7 +197,8 @@ async function readChunks(
   { text, context, chunks, parseSpecial }: TextParams,
   model: Model,
 ): Promise<TextChunks> {
-  return cutIntoChunks(text, model.tokenize(await readText(text), { parseSpecial }), { context, chunks });
+  const bytes = await readText(text, tokensOf({ context, chunks }));
+  return cutIntoChunks(text, model.tokenize(bytes, { parseSpecial }), { context, chunks });
 }
 
 /** Logits kept of the model without noise, in bytes: of a large vocabulary not every position. */

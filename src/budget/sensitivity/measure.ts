@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { writeTextFile } from "../../bytes/atomic-write.js";
+import { checkOutputs } from "../../bytes/overwriting.js";
 import { Engine } from "../../engine/engine.js";
 import type { ModelOptions } from "../../engine/model.js";
 import { UsageError } from "../../errors.js";
@@ -12,7 +13,7 @@ import { type Role, roleOf } from "../../model/roles.js";
 import { rowCount, type SourceTensor } from "../../model/source.js";
 import type { OnProgress } from "../../progress.js";
 import { isQuantizable } from "../../recipe/quantizable.js";
-import { checkReadable } from "../../text/text.js";
+import { checkText } from "../../text/text.js";
 import { version } from "../../version.js";
 import { expertShares } from "../expert-shares.js";
 import { ErrorCache } from "../measurement-cache.js";
@@ -45,6 +46,7 @@ export interface SensitivityOptions extends ImportanceOptions {
   readonly threads?: number | undefined;
   /** Layers on graphics processors; all by default, if there are any. */
   readonly gpuLayers?: number | undefined;
+  readonly onWarning?: ((warning: string) => void) | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly engine?: Engine | undefined;
@@ -93,7 +95,9 @@ const defaultChunks = 16;
  */
 export async function sensitivity(options: SensitivityOptions): Promise<SensitivityResult> {
   const started = performance.now();
-  await checkReadable(options.text);
+  await checkText(options.text, options.onWarning);
+  const partial = `${options.output}.partial`;
+  await checkOutputs([options.output, partial], [options.model, options.text, options.imatrix]);
   const source = await openGguf(options.model);
   const engine = options.engine ?? new Engine();
   try {
@@ -102,7 +106,6 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
     const tensors = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
     const params = paramsOf(options);
     const run = await runName(engine, options, params, fingerprint, imatrix);
-    const partial = `${options.output}.partial`;
     const known = await ErrorCache.open(partial);
     try {
       const { chunks, background } = await measureMissing(

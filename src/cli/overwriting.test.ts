@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { cp, link, mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { plan } from "../budget/plan.js";
+import { sensitivity } from "../budget/sensitivity/measure.js";
+import { measurePerplexity } from "../evaluate/measure.js";
+import { computeImatrix } from "../imatrix/compute.js";
+import { make } from "../make/make.js";
+import { convert } from "../quantize/convert.js";
+import { quantize } from "../quantize/quantize.js";
+import { writeCard, writeReport } from "../report/write.js";
+import { check } from "../tasks/check.js";
+import { fixture, lopsided } from "../testing/command.js";
+import { temporaryFolder } from "../testing/temporary.js";
+
+/** Paths by the name of the argument or option. */
+type Paths = Readonly<Record<string, string>>;
+
+interface Command {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly run: (paths: Paths) => Promise<unknown>;
+}
+
+const p = (paths: Paths, name: string) => paths[name] ?? "";
+
+const commands: Readonly<Record<string, Command>> = {
+  imatrix: {
+    inputs: ["model", "text", "merge"],
+    outputs: ["output", "moments"],
+    run: (paths) =>
+      computeImatrix({
+        model: p(paths, "model"),
+        text: p(paths, "text"),
+        merge: [p(paths, "merge")],
+        output: p(paths, "output"),
+        moments: { output: p(paths, "moments") },
+      }),
+  },
+  perplexity: {
+    inputs: ["model", "text"],
+    outputs: ["saveLogits"],
+    run: (paths) => measurePerplexity({ model: "", text: "", ...paths }),
+  },
+  plan: {
+    inputs: ["model", "imatrix", "sensitivity", "moments"],
+    outputs: ["output", "errors"],
+    run: (paths) => plan({ model: "", output: "", ...paths, effort: "max", bpw: 4 }),
+  },
+  sensitivity: {
+    inputs: ["model", "text", "imatrix"],
+    outputs: ["output"],
+    run: (paths) => sensitivity({ model: "", text: "", output: "", ...paths }),
+  },
+  check: {
+    inputs: ["model", "tasks"],
+    outputs: ["output"],
+    run: (paths) => check({ model: "", ...paths }),
+  },
+  quantize: {
+    inputs: ["model", "imatrix", "moments", "recipe", "tensorTypeFile"],
+    outputs: ["output"],
+    run: (paths) => quantize({ model: "", output: "", ...paths, effort: "max" }),
+  },
+  "quantize of a folder": {
+    inputs: ["config.json", "tokenizer.json", "model.safetensors"],
+    outputs: ["output"],
+    run: ({ folder = "", output = "" }) => quantize({ model: folder, output, recipe: "Q4_0" }),
+  },
+  convert: {
+    inputs: ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"],
+    outputs: ["output"],
+    run: ({ folder = "", output = "" }) => convert({ folder, output, type: "BF16" }),
+  },
+};
+
+const originals: Paths = {
+  model: fixture("tiny-moe-q8_0.gguf"),
+  text: fixture("text/calibration.txt"),
+  evaluate: fixture("text/eval.txt"),
+  tasks: fixture("text/demo-tasks.jsonl"),
+  imatrix: fixture("reference/imatrix.gguf"),
+  merge: fixture("reference/imatrix.dat"),
+  recipe: fixture("../recipes/asym-2bit-experts.yaml"),
+  tensorTypeFile: fixture("README.md"),
+  sensitivity: fixture("evaluation.json"),
+  moments: fixture("reference/types.json"),
+  folder: fixture("tiny-moe"),
+};
+
+/** Copies of all inputs. */
+async function setUp(t: TestContext): Promise<{ folder: string; paths: Paths }> {
+  const folder = await temporaryFolder(t);
+  const paths: Record<string, string> = {};
+  for (const [name, original] of Object.entries(originals)) {
+    paths[name] = join(folder, name === "recipe" ? "recipe.yaml" : name);
+    await cp(original, paths[name], { recursive: true });
+  }
+  for (const name of ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"]) {
+    paths[name] = join(folder, "folder", name);
+  }
+  return { folder, paths };
+}
+
+describe("no output may be an input", () => {
+  for (const [name, { inputs, outputs, run }] of Object.entries(commands)) {
+    it(`of ${name}, by path, hard link and symbolic link`, async (t) => {
+      const { folder, paths } = await setUp(t);
+      const free = Object.fromEntries(outputs.map((output) => [output, join(folder, `new-${output}`)]));
+      for (const input of inputs) {
+        const original = paths[input]!;
+        const before = await readFile(original);
+        const aliases = [original, join(folder, `hard-${input}`), join(folder, `soft-${input}`)];
+        await link(original, aliases[1]!);
+        await symlink(original, aliases[2]!);
+        for (const output of outputs) {
+          for (const alias of aliases) {
+            await assert.rejects(run({ ...paths, ...free, [output]: alias }), {
+              name: "UsageError",
+              message: /is read by this command|which is read by this command/,
+            });
+          }
+        }
+        assert.deepEqual(await readFile(original), before);
+        await Promise.all(aliases.slice(1).map((alias) => rm(alias)));
+      }
+    });
+  }
+
+  for (const [name, { outputs, run }] of Object.entries(commands)) {
+    const [first, second] = outputs;
+    if (first !== undefined && second !== undefined) {
+      it(`and the two of ${name} may not be one file`, async (t) => {
+        const { folder, paths } = await setUp(t);
+        await mkdir(join(folder, "sub"));
+        const options = { [first]: join(folder, "new"), [second]: join(folder, "sub", "..", "new") };
+        await assert.rejects(run({ ...paths, ...options }), {
+          name: "UsageError",
+          message: /two results of this command would be written to it/,
+        });
+      });
+    }
+  }
+
+  it("of make: what its folder holds already", async (t) => {
+    const { folder, paths } = await setUp(t);
+    const made = join(folder, "made");
+    await mkdir(made);
+    const inputs = {
+      model: "imatrix.gguf",
+      calibration: "README.md",
+      evaluate: "report.html",
+      tasks: "evaluation.json",
+      recipe: "recipe.yaml",
+    };
+    const given = {
+      model: paths.model!,
+      calibration: paths.text!,
+      evaluate: paths.evaluate!,
+      baseline: "none",
+    };
+    for (const [option, name] of Object.entries(inputs)) {
+      const path = join(made, name);
+      await cp(paths[option === "calibration" ? "text" : option]!, path);
+      const before = await readFile(path);
+      await assert.rejects(make({ ...given, [option]: path, output: made }), {
+        name: "UsageError",
+        message: /is read by this command/,
+      });
+      assert.deepEqual(await readFile(path), before);
+      await rm(path);
+    }
+    await mkdir(join(made, ".lopsided"));
+    const inside = join(made, ".lopsided", "text");
+    await cp(paths.text!, inside);
+    await assert.rejects(make({ ...given, calibration: inside, output: made }), {
+      name: "UsageError",
+      message: /where files come and go with the work/,
+    });
+  });
+
+  it("of card and report", async (t) => {
+    const folder = await temporaryFolder(t);
+    await cp(fixture("evaluation.json"), join(folder, "evaluation.json"));
+    for (const [name, write] of [
+      ["README.md", writeCard],
+      ["report.html", writeReport],
+    ] as const) {
+      await link(join(folder, "evaluation.json"), join(folder, name));
+      await assert.rejects(write(folder), { name: "UsageError", message: /which is read by this command/ });
+    }
+  });
+
+  it("and the command line says it in one sentence", async (t) => {
+    const { paths } = await setUp(t);
+    const { status, stderr } = await lopsided(["imatrix", paths.model!, paths.text!, "-o", paths.model!]);
+    assert.equal(status, 2);
+    assert.match(stderr, /^lopsided: .*model: is read by this command.*\n$/);
+  });
+});
