@@ -83,9 +83,11 @@ export async function writeProblem(path: string, folder: string, neededBytes: nu
   const reason =
     code === "EFBIG"
       ? `the disk does not allow files of ${gigabytes(neededBytes)}; write elsewhere.`
-      : code === "ENAMETOOLONG"
-        ? "the name is too long; choose a shorter one."
-        : `cannot be written (${code ?? String(cause)}).`;
+      : code === "EMFILE" || code === "ENFILE"
+        ? "too many files are open; raise the limit (ulimit -n)."
+        : code === "ENAMETOOLONG"
+          ? "the name is too long; choose a shorter one."
+          : `cannot be written (${code ?? String(cause)}).`;
   return new EnvironmentError(`${path}: ${reason}`, { file: path }, { cause });
 }
 
@@ -93,12 +95,36 @@ function gigabytes(bytes: number): string {
   return bytes < 10 ** 7 ? `${bytes} bytes` : `${(bytes / 10 ** 9).toFixed(2)} GB`;
 }
 
+/** What systems and file systems say that cannot sync folders: Windows, some network disks. */
+const cannotSync: readonly (string | undefined)[] = [
+  "EISDIR",
+  "EPERM",
+  "EACCES",
+  "EINVAL",
+  "ENOTSUP",
+  "EBADF",
+];
+
 /**
  * Makes a new or changed name outlast a power failure where the system can sync folders. Where it cannot, the
- * file is whole and in its place all the same.
+ * file is whole and in its place all the same. Throws an EnvironmentError if the disk fails.
  */
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r").catch(() => undefined);
-  await handle?.sync().catch(() => {});
-  await handle?.close();
+  try {
+    const handle = await open(folder, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    const code = systemErrorCode(cause);
+    if (!cannotSync.includes(code)) {
+      throw new EnvironmentError(
+        `${folder}: a new name in it may not outlast a power failure (${code ?? String(cause)}); check the disk.`,
+        { file: folder },
+        { cause },
+      );
+    }
+  }
 }

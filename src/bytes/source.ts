@@ -151,5 +151,8 @@ function openProblem(cause: unknown): string {
   if (code === "EACCES" || code === "EPERM") {
     return "not readable; check its permissions.";
   }
+  if (code === "EMFILE" || code === "ENFILE") {
+    return "too many files are open; raise the limit (ulimit -n).";
+  }
   return `cannot be opened (${code ?? String(cause)}).`;
 }

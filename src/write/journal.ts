@@ -4,11 +4,12 @@
  * place in it.
  *
  * ```
- * "LOPSIDED JOURNAL 1\n"
+ * "LOPSIDED JOURNAL 2\n"
  * uint32 length, uint32 crc32, JSON of that length: { "fingerprint": { name: sha256, ... }, "slices": count }
- * records of 48 bytes:
+ * records of 52 bytes:
  *   uint32 crc32 of the rest of the record, begun with the record's number
  *   uint32 crc32 of the slice's bytes
+ *   uint32 crc32 of the source's rows that they were made of
  *   float64 weights, energy, loss, error, vanished rows: see `quants/statistics.ts`
  * ```
  * All numbers are little-endian. A journal may end anywhere (power loss): it counts up to its last whole record.
@@ -23,9 +24,9 @@ import { type ByteSource, FileSource } from "../bytes/source.js";
 import type { Statistics } from "../quants/statistics.js";
 import type { Fingerprint } from "./fingerprint.js";
 
-const magic = Buffer.from("LOPSIDED JOURNAL 1\n", "latin1");
+const magic = Buffer.from("LOPSIDED JOURNAL 2\n", "latin1");
 const startBytes = magic.byteLength + 8;
-const recordBytes = 48;
+const recordBytes = 52;
 
 /** Real ones have about 600 bytes: a name and a checksum for each part of the fingerprint. */
 const longestStart = 2 ** 16;
@@ -44,6 +45,8 @@ export interface JournalStart {
 export interface SliceRecord {
   /** Of the slice's encoded bytes. */
   readonly crc32: number;
+  /** Of the source's rows. */
+  readonly sourceCrc32: number;
   readonly statistics: Statistics;
 }
 
@@ -222,12 +225,14 @@ export async function* readJournalRecords(
   }
 }
 
-function encodeRecord({ crc32: sliceCrc32, statistics }: SliceRecord, number: number): Buffer {
+function encodeRecord(record: SliceRecord, number: number): Buffer {
+  const { crc32: sliceCrc32, sourceCrc32, statistics } = record;
   const { weights, energy, loss, error, vanishedRows } = statistics;
   const bytes = Buffer.alloc(recordBytes);
   bytes.writeUInt32LE(sliceCrc32, 4);
+  bytes.writeUInt32LE(sourceCrc32, 8);
   for (const [i, value] of [weights, energy, loss, error, vanishedRows].entries()) {
-    bytes.writeDoubleLE(value, 8 + 8 * i);
+    bytes.writeDoubleLE(value, 12 + 8 * i);
   }
   bytes.writeUInt32LE(crc32(bytes.subarray(4), number), 0);
   return bytes;
@@ -237,7 +242,7 @@ function decodeRecord(bytes: Buffer, number: number): SliceRecord | undefined {
   if (crc32(bytes.subarray(4), number) !== bytes.readUInt32LE(0)) {
     return undefined;
   }
-  const value = (index: number) => bytes.readDoubleLE(8 + 8 * index);
+  const value = (index: number) => bytes.readDoubleLE(12 + 8 * index);
   const statistics = {
     weights: value(0),
     energy: value(1),
@@ -245,5 +250,5 @@ function decodeRecord(bytes: Buffer, number: number): SliceRecord | undefined {
     error: value(3),
     vanishedRows: value(4),
   };
-  return { crc32: bytes.readUInt32LE(4), statistics };
+  return { crc32: bytes.readUInt32LE(4), sourceCrc32: bytes.readUInt32LE(8), statistics };
 }

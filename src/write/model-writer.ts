@@ -23,7 +23,7 @@ import type { Transcoded } from "../quants/transcode.js";
 import type { Transcoder } from "../quants/transcoder.js";
 import { traitsOf } from "../quants/types.js";
 import { version } from "../version.js";
-import { fingerprintOf, identityOf } from "./fingerprint.js";
+import { checkUnchanged, datesOf, fingerprintOf, identityOf } from "./fingerprint.js";
 import { SliceRecorder } from "./journal-writer.js";
 import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
 import { findFinishedSlices, PartialReader } from "./resume.js";
@@ -93,6 +93,8 @@ export class ModelWriter {
   readonly #request: WriteRequest;
   readonly #encoders: Transcoder;
   readonly #plan: readonly PlannedFile[];
+  /** Of the source's files when the output was begun. */
+  readonly #sourceDates: readonly string[];
   readonly #unfinished: Unfinished;
   readonly #tasks: readonly TensorTask[];
   readonly #totalWeights: number;
@@ -111,11 +113,13 @@ export class ModelWriter {
     request: WriteRequest,
     encoders: Transcoder,
     plan: readonly PlannedFile[],
+    sourceDates: readonly string[],
     unfinished: Unfinished,
   ) {
     this.#request = request;
     this.#encoders = encoders;
     this.#plan = plan;
+    this.#sourceDates = sourceDates;
     this.#unfinished = unfinished;
     this.#tasks = tensorTasks(plan, unfinished.files);
     this.#totalWeights = sum(this.#tasks.map(({ source }) => weightCount(source.shape)));
@@ -134,7 +138,8 @@ export class ModelWriter {
       plan.map(({ path }) => path),
       inputs,
     );
-    const writer = new ModelWriter(request, encoders, plan, await openUnfinished(request, plan));
+    const dates = await datesOf(request.source);
+    const writer = new ModelWriter(request, encoders, plan, dates, await openUnfinished(request, plan));
     await writer.#orGiveUp(() => writer.#takeUp());
     return writer;
   }
@@ -144,8 +149,11 @@ export class ModelWriter {
     await this.#orGiveUp(async () => {
       const { effort = "default" } = this.#request;
       const reader = new SliceReader();
-      const encode = async (task: SliceTask) =>
-        await this.#encoders.transcode(await reader.read(task, effort, { withMoments: true }));
+      const encode = async (task: SliceTask) => {
+        const slice = await reader.read(task, effort, { withMoments: true });
+        const sourceCrc32 = crc32(slice.source);
+        return { ...(await this.#encoders.transcode(slice)), sourceCrc32 };
+      };
       const options = { limit: this.#encoders.slicesInFlight, signal: this.#signal };
       const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
       await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
@@ -158,6 +166,7 @@ export class ModelWriter {
     return await this.#orGiveUp(async () => {
       this.#warnOfVanishedRows();
       const sourceSha256 = await Promise.all(this.#checksums.map((checksum) => checksum()));
+      checkUnchanged(this.#request.source, this.#sourceDates, await datesOf(this.#request.source));
       for (const [file, planned] of pairs(this.#unfinished.files, this.#plan)) {
         await writeFrame(file, planned, sourceSha256);
         await verifyHeader(planned, await this.#written.source(file));
@@ -175,7 +184,9 @@ export class ModelWriter {
 
   async #takeUp(): Promise<void> {
     const { source, onProgress } = this.#request;
-    const options = { onProgress, signal: this.#signal };
+    const output = this.#plan[0]?.path ?? "";
+    const isVersioned = source.files.every(({ remote }) => remote?.version !== undefined);
+    const options = { output, isVersioned, onProgress, signal: this.#signal };
     for await (const { task, record } of findFinishedSlices(this.#tasks, this.#unfinished, options)) {
       this.#count(task, record.statistics);
     }
@@ -184,11 +195,14 @@ export class ModelWriter {
     this.#checksums = source.files.map((file) => beginChecksum(file, this.#signal));
   }
 
-  async #writeSlice(sliceTask: SliceTask, { bytes, statistics }: Transcoded): Promise<void> {
+  async #writeSlice(
+    sliceTask: SliceTask,
+    { bytes, sourceCrc32, statistics }: Transcoded & { readonly sourceCrc32: number },
+  ): Promise<void> {
     const { step, onProgress } = this.#request;
     const { task, offset } = sliceTask;
     await task.file.write(offset, bytes);
-    await this.#recorder.add(task.file, { crc32: crc32(bytes), statistics });
+    await this.#recorder.add(task.file, { crc32: crc32(bytes), sourceCrc32, statistics });
     this.#count(sliceTask, statistics);
     const total = this.#totalWeights;
     onProgress?.({ step, done: this.#finishedWeights, total, unit: "weights", detail: task.target.name });

@@ -2,14 +2,19 @@
 import { crc32 } from "node:zlib";
 import type { OutputFile } from "../bytes/output.js";
 import { FileSource } from "../bytes/source.js";
-import { CancelledError } from "../errors.js";
+import { CancelledError, UsageError } from "../errors.js";
 import { weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { SliceRecord } from "./journal.js";
 import { type SliceTask, sliceTasks, sliceWeights, type TensorTask } from "./slice-tasks.js";
+import { labelOf } from "./slices.js";
 import type { Unfinished } from "./unfinished.js";
 
 export interface ResumeOptions {
+  /** What to call the output in a message. */
+  readonly output: string;
+  /** Whether a server names the version of the source, so that its rows need not be compared. */
+  readonly isVersioned: boolean;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -27,7 +32,7 @@ export interface FinishedSlice {
 export async function* findFinishedSlices(
   tasks: readonly TensorTask[],
   unfinished: Unfinished,
-  { onProgress, signal }: ResumeOptions,
+  { output, isVersioned, onProgress, signal }: ResumeOptions,
 ): AsyncGenerator<FinishedSlice> {
   if (!unfinished.resumed) {
     return;
@@ -45,6 +50,9 @@ export async function* findFinishedSlices(
       if (next.done || crc32(await reader.read(next.value)) !== record.crc32) {
         break;
       }
+      if (!isVersioned) {
+        await checkSource(output, next.value, record);
+      }
       count++;
       done += sliceWeights(next.value);
       onProgress?.({ step: "check", done, total, unit: "weights" });
@@ -54,6 +62,18 @@ export async function* findFinishedSlices(
     await reader.close();
   }
   await unfinished.journal.cutAfter(count);
+}
+
+/** Throws a UsageError if a slice was made of other rows than the source has now. */
+async function checkSource(output: string, { task, slice }: SliceTask, record: SliceRecord): Promise<void> {
+  const { source } = task;
+  if (crc32(await source.readRows(slice.firstRow, slice.rows)) === record.sourceCrc32) {
+    return;
+  }
+  throw new UsageError(
+    `${output}: its unfinished run was begun with another source (${labelOf(source, slice)} has other weights); repeat the command with that one, or start over with --restart.`,
+    { file: output, tensor: source.name, different: "source" },
+  );
 }
 
 /** Reads back what was written to files that have not got their names yet. */

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { formatIdentity, identityOfProcess } from "../bytes/process-identity.js";
+import { MemorySource } from "../bytes/source.js";
 import { CancelledError } from "../errors.js";
+import { readGgufHeader } from "../gguf/reader.js";
 import { openGguf } from "../model/gguf-model.js";
 import type { ModelSource } from "../model/source.js";
 import type { TypeName } from "../quants/types.js";
@@ -39,11 +41,15 @@ interface Options {
 }
 
 /** A small model in a folder of its own, and a function that quantizes it to `folder/out.gguf`. */
-async function setUp(t: TestContext, seed = 1) {
+async function setUp(
+  t: TestContext,
+  seed = 1,
+  stored: Parameters<typeof writeGgufFile>[1]["tensors"] = tensors,
+) {
   const folder = await temporaryFolder(t);
   const path = await writeGgufFile(join(folder, "source.gguf"), {
     metadata: { "general.architecture": "llama" },
-    tensors,
+    tensors: stored,
     seed,
   });
   const source = await openGguf(path);
@@ -223,6 +229,50 @@ describe("an interrupted run", () => {
     await set.write({ resume: true });
   });
 
+  it("is not continued with a source that differs in a single weight", async (t) => {
+    const large = [{ name: "blk.0.ffn_down_exps.weight", shape: [256, 100, 13], type: "F32" }] as const;
+    const set = await setUp(t, 1, large);
+    await interrupted(set, { stopAfter: 10 });
+    const path = set.source.files[0]!.name;
+    const before = await readFile(path);
+    const damaged = Buffer.from(before);
+    const { tensors: stored } = await readGgufHeader(new MemorySource("source", before));
+    const [experts] = stored;
+    // The pieces that identify a source are 4 KiB every 21 KiB of this one: a byte between two of them.
+    const length = 4096;
+    const starts = Array.from({ length: 64 }, (_, i) => Math.floor(((before.byteLength - length) * i) / 63));
+    const isSeen = (at: number) => starts.some((start) => at >= start && at < start + length);
+    let at = experts!.offset;
+    while (isSeen(at)) {
+      at++;
+    }
+    damaged[at]! ^= 1;
+    await writeFile(path, damaged);
+    await assert.rejects(set.write({ resume: true }), {
+      name: "UsageError",
+      message:
+        /was begun with another source \(blk\.0\.ffn_down_exps\.weight, expert \d+ has other weights\)/,
+    });
+    await writeFile(path, before);
+    await set.write({ resume: true });
+  });
+
+  it("is thrown away if the source was written to meanwhile", async (t) => {
+    const set = await setUp(t);
+    const path = set.source.files[0]!.name;
+    await assert.rejects(
+      set.write({
+        onSliceWritten: (count) => {
+          if (count === 10) {
+            utimesSync(path, 1, 1);
+          }
+        },
+      }),
+      { name: "MalformedInputError", message: /was changed while it was being read/ },
+    );
+    assert.deepEqual(await readdir(set.folder), []);
+  });
+
   it("of a set of files is continued, also from the moment when the files get their names", async (t) => {
     const set = await setUp(t);
     const options = { splitMaxBytes: 20_000 };
@@ -308,10 +358,7 @@ describe("two processes that write the same file", () => {
     const set = await setUp(t);
     const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
     await once(other, "spawn");
-    const host = hostname()
-      .replace(/[^A-Za-z0-9.]/g, "_")
-      .slice(0, 60);
-    const lock = join(set.folder, `.out.gguf.lock-${host}-${other.pid}`);
+    const lock = join(set.folder, `.out.gguf.lock-${formatIdentity(identityOfProcess(other.pid))}`);
     await writeFile(lock, "");
     await assert.rejects(set.write({}), {
       name: "UsageError",
@@ -320,6 +367,33 @@ describe("two processes that write the same file", () => {
     assert.deepEqual(await readdir(set.folder), [lock.slice(set.folder.length + 1)]);
     other.kill("SIGKILL");
     await once(other, "exit");
+    await set.write({});
+    assert.deepEqual(await readdir(set.folder), ["out.gguf"]);
+  });
+
+  it("do not take each other's lock from another container, or after the number was given away", async (t) => {
+    const set = await setUp(t);
+    const own = identityOfProcess();
+    const lockOf = (change: Partial<typeof own>) =>
+      join(set.folder, `.out.gguf.lock-${formatIdentity({ ...own, ...change })}`);
+    // No process has this number here; in the other container one has.
+    const elsewhere = lockOf({ namespace: "1", pid: 2 ** 22 + 1 });
+    await writeFile(elsewhere, "");
+    await assert.rejects(set.write({}), {
+      name: "UsageError",
+      message: /in another container is writing it/,
+    });
+    await rm(elsewhere);
+    const otherHost = lockOf({ host: "far.away", pid: 2 ** 22 + 1 });
+    await writeFile(otherHost, "");
+    await assert.rejects(set.write({}), { name: "UsageError", message: /on far\.away is writing it/ });
+    await rm(otherHost);
+    // Our own number, of an earlier process; and one of before the machine was started again.
+    await writeFile(lockOf({ started: "1" }), "");
+    const initial = (0xeffffffc).toString(36);
+    if (own.namespace === initial) {
+      await writeFile(lockOf({ boot: "abcdef" }), "");
+    }
     await set.write({});
     assert.deepEqual(await readdir(set.folder), ["out.gguf"]);
   });
