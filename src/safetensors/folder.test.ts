@@ -53,6 +53,17 @@ test("shards give their tensors file by file, each knowing its file", async () =
   );
 });
 
+test("a complete model.safetensors beside the index of another model is used", async () => {
+  const folder = new MemoryFolder(
+    "m",
+    indexed({ z: one, a: two }, { "model.safetensors": shard("b", "c"), [one]: shard("z") }),
+  );
+  const { tensors, close } = await openSafetensorsFolder(folder);
+  assert.deepEqual([...tensors.keys()], ["b", "c"]);
+  await close();
+  assert.deepEqual(folder.unclosed, []);
+});
+
 test("shards without an index are taken together", async () => {
   const folder = new MemoryFolder("m", { [one]: shard("z"), [two]: shard("a") });
   assert.deepEqual([...(await openSafetensorsFolder(folder)).tensors.keys()], ["z", "a"]);

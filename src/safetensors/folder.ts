@@ -9,6 +9,7 @@ import { MalformedInputError } from "../errors.js";
 import { readSafetensorsHeader, type SafetensorsTensor } from "./header.js";
 
 const indexName = "model.safetensors.index.json";
+const singleName = "model.safetensors";
 
 /** The index of the largest models (100 000 tensors) has about 10 MB. */
 const maxIndexBytes = 100_000_000;
@@ -29,7 +30,7 @@ export interface SafetensorsFolder {
  * tensor stands in two files or in none of the index's entries, or a header is not sound.
  */
 export async function openSafetensorsFolder(folder: Folder): Promise<SafetensorsFolder> {
-  const index = await readIndex(folder);
+  const index = await usableIndex(folder);
   const files = index ? [...new Set(index.values())].sort() : await findFiles(folder);
   const sources: ByteSource[] = [];
   const close = async () => {
@@ -79,6 +80,14 @@ async function addTensors(tensors: Map<string, SafetensorsTensor>, source: ByteS
   }
 }
 
+/** The index, unless it is of other files than those that are there beside a complete model.safetensors. */
+async function usableIndex(folder: Folder): Promise<ReadonlyMap<string, string> | undefined> {
+  const index = await readIndex(folder);
+  const names = new Set(await folder.list());
+  const isOfOthers = index && [...index.values()].some((file) => !names.has(file));
+  return isOfOthers && names.has(singleName) ? undefined : index;
+}
+
 /** Tensor name -> file name, or undefined if the folder has no index. */
 async function readIndex(folder: Folder): Promise<ReadonlyMap<string, string> | undefined> {
   const source = await folder.open(indexName);
@@ -112,7 +121,8 @@ function checkShardName(index: ByteSource, tensor: string, file: unknown): strin
 
 async function findFiles(folder: Folder): Promise<readonly string[]> {
   const names = await folder.list();
-  const files = names.filter((name) => name.startsWith("model") && name.endsWith(".safetensors")).sort();
+  const all = names.filter((name) => name.startsWith("model") && name.endsWith(".safetensors")).sort();
+  const files = all.includes(singleName) ? [singleName] : all;
   if (files.length > 0) {
     return files;
   }

@@ -37,6 +37,11 @@ export class MetadataBuilder {
   }
 
   /** An empty array is not written. */
+  bytes(key: string, value: Uint8Array): this {
+    return this.#set(key, value.length ? { type: "array", itemType: "uint8", value: [...value] } : undefined);
+  }
+
+  /** An empty array is not written. */
   float32s(key: string, value: readonly number[]): this {
     const rounded = value.map(Math.fround);
     return this.#set(key, value.length ? { type: "array", itemType: "float32", value: rounded } : undefined);

@@ -231,7 +231,7 @@ const refused: readonly [what: string, files: Files, message: string][] = [
   [
     "a folder without tokenizer.json",
     without("tokenizer.json"),
-    "m: has no tokenizer.json; download it, or write it with transformers' save_pretrained.",
+    "m: has no tokenizer.json (nor tokenizer.model or tiktoken.model); download it, or write it with transformers' save_pretrained.",
   ],
   [
     "weights packed in a way that we do not know",

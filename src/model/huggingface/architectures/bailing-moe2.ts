@@ -63,6 +63,7 @@ export const bailingMoe2: Architecture = {
     return hasBias ? [...kinds, "bias"] : kinds;
   },
   prediction: { kept: "with the model", count: (config) => config.count("num_nextn_predict_layers") ?? 0 },
+  tokenizer: { preTokenizer: "bailingmoe2" },
   metadata: [
     ...textModelKeys(),
     uint32("rope.dimension_count", (context) => rotatedPart(headSize(context.config), context, 0.5)),

@@ -56,6 +56,7 @@ export const ernie45Moe: Architecture = {
     },
   ],
   rename: (name) => name.replace(/^ernie\./, "model."),
+  tokenizer: { spacePrefix: "with SentencePiece" },
   metadata: [
     ...textModelKeys(),
     uint32("expert_count", "moe_num_experts"),

@@ -26,6 +26,7 @@ import {
 
 /** llama.cpp's own choice: with `<|endoftext|>` as the end of a turn these models never stop. */
 export const glmTokenizer: TokenizerTraits = {
+  preTokenizer: "glm4",
   roles: { bos: "[gMASK]", eot: "<|user|>", unk: "<|endoftext|>", eom: "<|observation|>" },
 };
 

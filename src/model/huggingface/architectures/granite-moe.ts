@@ -60,7 +60,7 @@ export const graniteMoe: Architecture = {
     };
   },
   layerKinds: (config) => ((config.count("shared_intermediate_size") ?? 0) > 0 ? ["shared"] : []),
-  tokenizer: { hasSpacePrefix: true },
+  tokenizer: { preTokenizer: "refact", spacePrefix: "always" },
   metadata: [
     ...without(textModelKeys(), "attention.key_length", "attention.value_length"),
     uint32("vocab_size", "vocab_size"),

@@ -56,6 +56,7 @@ export const lfm2Moe: Architecture = {
       ...(hasBias ? ["bias"] : []),
     ];
   },
+  tokenizer: { preTokenizer: "lfm2" },
   metadata: [
     ...without(textModelKeys(), "attention.head_count_kv"),
     int32s("attention.head_count_kv", ({ config, layers }) =>

@@ -65,6 +65,7 @@ export const llama4: Architecture = {
     const values = llama3Factors(config);
     return values ? [{ name: "rope_freqs.weight", values }] : [];
   },
+  tokenizer: { preTokenizer: "llama4" },
   metadata: [
     ...textModelKeys(["llama3"]),
     uint32("feed_forward_length", "intermediate_size_mlp"),

@@ -33,6 +33,7 @@ export const minimaxM2: Architecture = {
     ...commonSizes(config),
     ...expertSizes(config, { count: "num_local_experts", width: "intermediate_size" }),
   }),
+  tokenizer: { preTokenizer: "minimax-m2" },
   metadata: [
     ...textModelKeys(),
     uint32("expert_feed_forward_length", "intermediate_size"),

@@ -27,7 +27,7 @@ export const mixtral: Architecture = {
     ...commonSizes(config),
     ...expertSizes(config, { count: "num_local_experts", width: "intermediate_size" }),
   }),
-  tokenizer: { hasSpacePrefix: true },
+  tokenizer: { spacePrefix: "always" },
   metadata: [
     ...textModelKeys(),
     uint32("vocab_size", "vocab_size"),

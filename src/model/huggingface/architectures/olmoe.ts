@@ -32,6 +32,7 @@ export const olmoe: Architecture = {
     ...commonSizes(config),
     ...expertSizes(config, { count: "num_experts", width: "intermediate_size" }),
   }),
+  tokenizer: { preTokenizer: "olmo" },
   metadata: [
     ...textModelKeys(),
     // Whatever config.json says: its norms were trained with this one.

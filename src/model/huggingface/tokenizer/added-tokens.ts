@@ -30,7 +30,7 @@ function addedToken(token: Fields, id: number): AddedToken {
 }
 
 /** Some makers do not mark their control tokens; the list is llama.cpp's (`conversion/base.py`). */
-function looksSpecial(token: string): boolean {
+export function looksSpecial(token: string): boolean {
   return (
     ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].includes(token) ||
     /^(<\|.*\|>|<｜.*｜>|<unused.*>)$/s.test(token)

@@ -8,7 +8,7 @@ import type { Fields } from "../fields.js";
 import { addedTokens, tokensWithRoles } from "./added-tokens.js";
 
 /** `enum llama_token_type` in llama.cpp `include/llama.h`. */
-const tokenTypes = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
+export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 export interface Vocabulary {
   /** Token of every id from 0 to the vocabulary's size. */
@@ -109,7 +109,7 @@ function normalizers(normalizer: Fields | undefined): readonly string[] {
 }
 
 /** A merge as GGUF keeps it. Since 2024 tokenizer.json has pairs; a space inside one becomes its byte character. */
-function mergeText(tokenizer: Fields, merge: JsonValue): string {
+export function mergeText(tokenizer: Fields, merge: JsonValue): string {
   if (typeof merge === "string" && merge.includes(" ")) {
     return merge;
   }
