@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { OutputFile } from "../bytes/output.js";
+import { parseJsonAs } from "../bytes/typed-json.js";
 
 const fingerprintSchema = z.record(z.string(), z.string());
 
@@ -105,7 +106,7 @@ export class MakeState {
 
 function parseState(text: string): State | undefined {
   try {
-    return stateSchema.safeParse(JSON.parse(text)).data;
+    return parseJsonAs(stateSchema, text, "state.json", { kind: "a state", advice: "start over" });
   } catch {
     return undefined;
   }

@@ -44,7 +44,7 @@ test("a file that is no evaluation is refused, and the place is named", async ()
   const text = renderEvaluation(tinyEvaluation());
   for (const [damaged, place] of [
     [text.replace('"lopsided-evaluation-1"', '"lopsided-evaluation-2"'), "format"],
-    [text.replace('"IQ2_S"', '"IQ2_Z"'), "groups.1.type"],
+    [text.replace('"IQ2_S"', '"IQ2_Z"'), "groups[1].type"],
     [text.replace(/"bpw": [\d.]+/, '"bpw": "3"'), "source.bpw"],
     ["{}", "format"],
     ["[]", "expected object"],

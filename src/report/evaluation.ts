@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { parseJson } from "../bytes/json.js";
+import { describeIssue, parseJsonAs } from "../bytes/typed-json.js";
 import { EnvironmentError, InternalError, MalformedInputError, systemErrorCode } from "../errors.js";
 import { type MemoryTable, memoryTableSchema } from "../memory/memory-table-schema.js";
 import { roles } from "../model/roles.js";
@@ -211,7 +211,7 @@ const largestFile = 64 << 20;
 export function renderEvaluation(evaluation: Evaluation): string {
   const result = evaluationSchema.safeParse(evaluation);
   if (!result.success) {
-    throw new InternalError(`the evaluation is not valid: ${explain(result.error)}`);
+    throw new InternalError(`the evaluation is not valid: ${describeIssue(result.error)}`);
   }
   return `${JSON.stringify(result.data, undefined, 1)}\n`;
 }
@@ -222,15 +222,8 @@ export function renderEvaluation(evaluation: Evaluation): string {
  */
 export async function readEvaluation(path: string): Promise<Evaluation> {
   const text = await readFileText(path);
-  parseJson(text, path); // refuses what JSON.parse would take: names that stand twice, endless nesting
-  const result = evaluationSchema.safeParse(JSON.parse(text));
-  if (result.success) {
-    return result.data;
-  }
-  throw new MalformedInputError(
-    `${path}: is not an evaluation of this version of Lopsided: ${explain(result.error)}; run make again.`,
-    { file: path },
-  );
+  const kind = { kind: "an evaluation of this version of Lopsided", advice: "run make again" };
+  return parseJsonAs(evaluationSchema, text, path, kind);
 }
 
 async function readFileText(path: string): Promise<string> {
@@ -251,10 +244,4 @@ async function readFileText(path: string): Promise<string> {
   throw new MalformedInputError(`${path}: has ${text.length} characters; it is not an evaluation.`, {
     file: path,
   });
-}
-
-function explain(error: z.ZodError): string {
-  const [issue] = error.issues;
-  const place = issue?.path.map(String).join(".");
-  return `${place ? `${place}: ` : ""}${issue?.message ?? "unknown"}`;
 }

@@ -21,6 +21,7 @@ import { z } from "zod";
 import { syncFolder, writeProblem } from "../bytes/disk.js";
 import { writeFully } from "../bytes/output.js";
 import { type ByteSource, FileSource } from "../bytes/source.js";
+import { parseJsonAs } from "../bytes/typed-json.js";
 import type { Statistics } from "../quants/statistics.js";
 import type { Fingerprint } from "./fingerprint.js";
 
@@ -188,20 +189,13 @@ export async function readJournalStart(
 }
 
 function parseStart(json: string): JournalStart | undefined {
-  let value: unknown;
   try {
-    value = JSON.parse(json);
+    const kind = { kind: "a journal", advice: "start over" };
+    const { fingerprint, slices } = parseJsonAs(startSchema, json, "journal", kind);
+    return { fingerprint: new Map(Object.entries(fingerprint)), slices };
   } catch {
     return undefined;
   }
-  const parsed = startSchema.safeParse(value);
-  if (!parsed.success) {
-    return undefined;
-  }
-  return {
-    fingerprint: new Map(Object.entries(parsed.data.fingerprint)),
-    slices: parsed.data.slices,
-  };
 }
 
 /** Reads at most `most` records, up to the first that is missing or damaged. Memory is constant. */
