@@ -9,6 +9,7 @@ import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
+import { openGguf } from "../model/gguf-model.js";
 import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
@@ -23,6 +24,7 @@ import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { withPrior } from "./importance.js";
+import { routedWithoutImportance } from "./load-importance.js";
 import { mergeImatrices } from "./merge.js";
 
 export interface ImatrixOptions {
@@ -109,7 +111,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   if (oneKind !== undefined) {
     options.onWarning?.(oneKind);
   }
-  const merged = await Promise.all((options.merge ?? []).map(readImatrixFile));
+  const merged = await readMerged(options);
   const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
   try {
@@ -172,6 +174,38 @@ function stopped(output: string, checkpoint: string, cause: CancelledError): Can
     { file: output, checkpoint },
     { cause },
   );
+}
+
+/** The files to add. Throws a UsageError if one has an entry that no tensor of the model can have. */
+async function readMerged({ model, merge = [], onWarning }: ImatrixOptions): Promise<Imatrix[]> {
+  if (merge.length === 0) {
+    return [];
+  }
+  const merged = await Promise.all(merge.map(readImatrixFile));
+  const source = await openGguf(model);
+  try {
+    const names = new Set(source.tensors.map(({ name }) => name));
+    for (const imatrix of merged) {
+      const missing = routedWithoutImportance(imatrix, source.tensors);
+      const stranger = [...imatrix.entries.keys()].find(
+        (name) => !names.has(name) && name !== "output.weight",
+      );
+      if (stranger !== undefined) {
+        throw new UsageError(
+          `${imatrix.name}: entry "${stranger}" is of no tensor of ${model}; it is the imatrix of another model and cannot be merged.`,
+          { file: imatrix.name, tensor: stranger },
+        );
+      }
+      if (missing.length > 0) {
+        onWarning?.(
+          `${imatrix.name}: has nothing about ${missing.length} tensors of routed experts (the first is ${missing[0]}); they get the statistics of the other texts alone.`,
+        );
+      }
+    }
+    return merged;
+  } finally {
+    await source.close();
+  }
 }
 
 /** Passes over the text that the moments take; none without moments. */

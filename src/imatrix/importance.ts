@@ -42,12 +42,11 @@ export function importanceOf(
   options: ImportanceOptions,
 ): Importance | undefined {
   const { columns, experts } = options;
-  const name = [tensorName, ...sameInputs(tensorName)].find((candidate) => imatrix.entries.has(candidate));
-  const entry = name === undefined ? undefined : imatrix.entries.get(name);
-  if (name === undefined || entry === undefined) {
+  const found = entryFor(imatrix, tensorName, options);
+  if (found === undefined) {
     return undefined;
   }
-  checkShape(imatrix, tensorName, name, entry, options);
+  const { name, entry } = found;
   const priorWeight = options.priorWeight ?? imatrix.priorWeight ?? defaultPriorWeight;
   const prior = entry.counts.length > 1 && priorWeight > 0 ? averageExpert(entry, columns) : undefined;
   const rows = Array.from({ length: experts }, (_, expert) => {
@@ -59,6 +58,24 @@ export function importanceOf(
     return plainMean(sums, count, imatrix.format === "dat" ? sums : undefined);
   });
   return { experts: rows, entry: name, unseen: unseenExperts(entry) };
+}
+
+/**
+ * The entry that says how important a tensor's columns are: its own, or one that sees the same inputs. Throws a
+ * UsageError if it is of another shape.
+ */
+export function entryFor(
+  imatrix: Imatrix,
+  tensorName: string,
+  shape: Pick<ImportanceOptions, "columns" | "experts">,
+): { readonly name: string; readonly entry: ImatrixEntry } | undefined {
+  const name = [tensorName, ...sameInputs(tensorName)].find((candidate) => imatrix.entries.has(candidate));
+  const entry = name === undefined ? undefined : imatrix.entries.get(name);
+  if (name === undefined || entry === undefined) {
+    return undefined;
+  }
+  checkShape(imatrix, tensorName, name, entry, shape);
+  return { name, entry };
 }
 
 /**
@@ -132,7 +149,7 @@ function checkShape(
   tensorName: string,
   entryName: string,
   entry: ImatrixEntry,
-  { columns, experts }: ImportanceOptions,
+  { columns, experts }: Pick<ImportanceOptions, "columns" | "experts">,
 ): void {
   const matrices = entry.sums.length / columns;
   const countsFit = entry.counts.length === 1 || entry.counts.length === experts;

@@ -1,9 +1,10 @@
 /** The importance matrix as one quantization run uses it: loaded, filtered, checked against the model. */
 import { UsageError } from "../errors.js";
+import { roleOf } from "../model/roles.js";
 import { rowCount, type SourceTensor } from "../model/source.js";
 import { readImatrixFile } from "./file.js";
 import type { Imatrix } from "./imatrix.js";
-import { type Importance, importanceOf } from "./importance.js";
+import { entryFor, type Importance, importanceOf } from "./importance.js";
 
 export interface ImportanceOptions {
   /** Path of an importance matrix, GGUF or `.dat`. */
@@ -18,10 +19,11 @@ export interface ImportanceOptions {
 
 /**
  * Loads the importance matrix that the options name, without the entries they leave out. If nothing is
- * left, there is no importance, as in llama-quantize. Throws a UsageError if it knows none of the model's tensors.
+ * left, there is no importance, as in llama-quantize. Throws a UsageError if it knows none of the model's tensors, has
+ * entries of another shape, or lacks most of the routed experts; some of them are warned of.
  */
 export async function loadImportance(
-  options: ImportanceOptions,
+  options: ImportanceOptions & { readonly onWarning?: ((warning: string) => void) | undefined },
   tensors: readonly SourceTensor[],
 ): Promise<Imatrix | undefined> {
   const { imatrix: path, includeWeights = [], excludeWeights = [] } = options;
@@ -44,16 +46,55 @@ export async function loadImportance(
       { file: path },
     );
   }
+  if (includeWeights.length === 0 && excludeWeights.length === 0) {
+    checkRouted(imatrix, tensors, options.onWarning);
+  }
   return kept.length === 0 ? undefined : { ...imatrix, entries: new Map(kept) };
+}
+
+/** Names of the routed experts' tensors that the matrix knows nothing of. Throws if an entry is of another shape. */
+export function routedWithoutImportance(imatrix: Imatrix, tensors: readonly SourceTensor[]): string[] {
+  return tensors
+    .filter((tensor) => entryFor(imatrix, tensor.name, matricesOf(tensor)) === undefined)
+    .filter(isRouted)
+    .map(({ name }) => name);
+}
+
+/** Old `.dat` files lack tensors of which an expert saw no token: at low bits that costs much, and looks like nothing. */
+function checkRouted(
+  imatrix: Imatrix,
+  tensors: readonly SourceTensor[],
+  onWarning: ((warning: string) => void) | undefined,
+): void {
+  const missing = routedWithoutImportance(imatrix, tensors);
+  if (missing.length === 0) {
+    return;
+  }
+  const total = tensors.filter(isRouted).length;
+  const list = missing.slice(0, 5).join(", ") + (missing.length > 5 ? ", ..." : "");
+  const problem = `${imatrix.name}: has nothing about ${missing.length} of the ${total} tensors of routed experts (${list})`;
+  const advice = 'compute one from this model with "lopsided imatrix", on more text';
+  if (2 * missing.length > total) {
+    throw new UsageError(`${problem}; ${advice}.`, { file: imatrix.name, missing: missing.length });
+  }
+  onWarning?.(
+    `${problem}; they are encoded as if all columns mattered alike, which costs much at low bits: ${advice}.`,
+  );
+}
+
+function isRouted({ name }: SourceTensor): boolean {
+  return roleOf(name).startsWith("routed.");
+}
+
+function matricesOf({ shape }: SourceTensor) {
+  return { columns: shape[0] ?? 1, experts: rowCount(shape) / (shape[1] ?? 1) };
 }
 
 /** The importance of a tensor's columns, or undefined if the matrix does not know the tensor. */
 export function importanceFor(
   imatrix: Imatrix,
-  { name, shape }: SourceTensor,
+  tensor: SourceTensor,
   { priorWeight }: ImportanceOptions,
 ): Importance | undefined {
-  const columns = shape[0] ?? 1;
-  const experts = rowCount(shape) / (shape[1] ?? 1);
-  return importanceOf(imatrix, name, { columns, experts, priorWeight });
+  return importanceOf(imatrix, tensor.name, { ...matricesOf(tensor), priorWeight });
 }

@@ -6,7 +6,12 @@ import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { coverageWarning } from "../imatrix/coverage.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
-import { type ImportanceOptions, importanceFor, loadImportance } from "../imatrix/load-importance.js";
+import {
+  type ImportanceOptions,
+  importanceFor,
+  loadImportance,
+  routedWithoutImportance,
+} from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
 import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
@@ -78,6 +83,8 @@ export interface QuantizeResult {
   readonly bpw: number;
   readonly parameters: number;
   readonly tensors: readonly QuantizedTensor[];
+  /** Tensors of routed experts that the importance matrix knows nothing of; absent without one. */
+  readonly routedWithoutImportance?: readonly string[];
   /** Of the output file; absent in a dry run, and for a set, whose `files` have one each. */
   readonly sha256?: string;
   readonly seconds: number;
@@ -121,7 +128,10 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
           inputs: await inputsOf(recipe, options),
           reads: readBy(options),
         });
-    return resultOf(plan, written ?? plannedOutput(request), written, started);
+    return {
+      ...resultOf(plan, written ?? plannedOutput(request), written, started),
+      ...(imatrix && { routedWithoutImportance: routedWithoutImportance(imatrix, source.tensors) }),
+    };
   } finally {
     await moments?.close();
     await source.close();
