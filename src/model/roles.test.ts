@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isTied, layerOf, type Role, roleMatches, roleOf, roleSelectors, rolesOf } from "./roles.js";
+import {
+  isTied,
+  layerOf,
+  nextnLayersOf,
+  type Role,
+  roleMatches,
+  roleOf,
+  roleSelectors,
+  rolesOf,
+} from "./roles.js";
 
 /** Names as llama.cpp writes them for mixture-of-experts models, and what they are for. */
 const examples: Readonly<Record<string, Role>> = {
@@ -60,8 +69,23 @@ const examples: Readonly<Record<string, Role>> = {
   "blk.0.attn_q.bias": "bias",
   "blk.0.ffn_down_exps.bias": "bias",
   "output.bias": "bias",
-  "blk.0.attn_sinks.weight": "other",
-  "rope_freqs.weight": "other",
+  "blk.0.attn_sinks.weight": "sinks",
+  "blk.0.attn_compressor_ape.weight": "position",
+  "rope_freqs.weight": "position",
+  "blk.0.hc_attn_fn.weight": "hyper_connection",
+  "blk.0.hc_ffn_scale.weight": "hyper_connection",
+  "output_hc_fn.weight": "hyper_connection",
+  "blk.0.attn_res_score.weight": "hyper_connection",
+  "blk.0.ple_key.weight": "per_layer",
+  "blk.0.ple_norm_query.weight": "norm",
+  "blk.0.inp_gate.weight": "per_layer",
+  "per_layer_model_proj.weight": "per_layer",
+  "per_layer_proj_norm.weight": "norm",
+  "blk.0.ffn_gate_inp.scale": "scale",
+  "blk.0.ffn_down_exps.scale": "scale",
+  "blk.0.attn_q.input_scale": "scale",
+  "blk.0.layer_output_scale.weight": "scale",
+  "blk.0.ffn_routed_down.weight": "dense.latent",
   "v.blk.0.attn_q.weight": "other",
   "": "other",
 };
@@ -91,6 +115,16 @@ test("the layer is read from the name", () => {
   assert.equal(layerOf("blk.47.ffn_down_exps.weight"), 47);
   assert.equal(layerOf("output.weight"), undefined);
   assert.equal(layerOf("v.blk.3.attn_q.weight"), undefined);
+});
+
+test("layers of multi-token prediction are told by their own tensors", () => {
+  const names = [
+    "blk.2.attn_q.weight",
+    "blk.3.nextn.eh_proj.weight",
+    "blk.3.attn_q.weight",
+    "nextn.pre_projection.weight",
+  ];
+  assert.deepEqual([...nextnLayersOf(names)], [3]);
 });
 
 test("without output.weight the token embedding is the output too", () => {

@@ -40,6 +40,10 @@ export const roles = [
   "ssm.in",
   "ssm.out",
   "ssm.other",
+  // Hyper-connections and residual scores: what mixes the streams between layers.
+  "hyper_connection",
+  // Projections of what per-layer embeddings (Gemma 3n and 4, Qwen 4) add to a layer.
+  "per_layer",
   "router",
   "norm",
   "embedding",
@@ -47,6 +51,12 @@ export const roles = [
   // Multi-token prediction: projections and copies of embedding and head of the extra layers.
   "nextn",
   "bias",
+  // Factors for another tensor's weights, a layer's output, or activations.
+  "scale",
+  // What depends on positions alone: rotary frequencies, absolute positions of compressed entries.
+  "position",
+  // Logits that take attention from all tokens.
+  "sinks",
   "other",
 ] as const;
 
@@ -72,6 +82,19 @@ const globalStems: ReadonlyMap<string, Role> = new Map<string, Role>([
   ["per_layer_token_embd", "embedding"],
   ["output", "output"],
   ["cls.output", "output"],
+  ["per_layer_model_proj", "per_layer"],
+  ["altup_proj", "per_layer"],
+  ["altup_unembd_proj", "per_layer"],
+  ["output_hc_base", "hyper_connection"],
+  ["output_hc_down", "hyper_connection"],
+  ["output_hc_fn", "hyper_connection"],
+  ["output_hc_scale", "hyper_connection"],
+  ["output_hc_up", "hyper_connection"],
+  ["output_res_score", "hyper_connection"],
+  ["rope_freqs", "position"],
+  ["rope_factors_long", "position"],
+  ["rope_factors_short", "position"],
+  ["position_embd", "position"],
   ["nextn.pre_projection", "nextn"],
   ["nextn.post_projection", "nextn"],
 ]);
@@ -142,6 +165,17 @@ const layerStems: ReadonlyMap<string, Role> = new Map<string, Role>([
   ["ffn_gate_tid2eid", "router"],
   ["exp_probs_b", "router"],
   ["exp_probs_b_vl", "router"],
+  ["inp_gate", "per_layer"],
+  ["proj", "per_layer"],
+  ["attn_res_score", "hyper_connection"],
+  ["ffn_res_score", "hyper_connection"],
+  ["attn_compressor_ape", "position"],
+  ["indexer_compressor_ape", "position"],
+  ["rope_freqs", "position"],
+  ["rope_factors_long", "position"],
+  ["rope_factors_short", "position"],
+  ["attn_sinks", "sinks"],
+  ["layer_output_scale", "scale"],
   ["nextn.eh_proj", "nextn"],
   ["nextn.embed_tokens", "nextn"],
   ["nextn.shared_head_head", "nextn"],
@@ -154,6 +188,8 @@ const layerFamilies: readonly (readonly [RegExp, Role])[] = [
   [/^ffn_up\.\d+$/, "routed.up"],
   [/^ffn_down\.\d+$/, "routed.down"],
   [/^(ssm_|shortconv\.|time_mix_|channel_mix_)/, "ssm.other"],
+  [/^hc_/, "hyper_connection"],
+  [/^(ple_|altup_|laurel_)/, "per_layer"],
 ];
 
 /** `attn_norm`, `norm_k`, `k_norm`, `post_ffw_norm_1`, `nextn.enorm`, RWKV's `time_mix_ln`, ... */
@@ -162,11 +198,14 @@ const normStem = /(^|[._])(norm|enorm|hnorm|ln)([._\d]|$)/;
 /** The role that a tensor's name tells. `output.weight` is "output"; for tied models see {@link rolesOf}. */
 export function roleOf(name: string): Role {
   const [, layerPart, stem = "", ending] =
-    /^(?:(?:enc\.|dec\.)?(blk\.\d+)\.)?(.*?)(?:\.(weight|bias))?$/.exec(name) ?? [];
+    /^(?:(?:enc\.|dec\.)?(blk\.\d+)\.)?(.*?)(?:\.(weight|bias|scale|input_scale))?$/.exec(name) ?? [];
   if (normStem.test(stem)) {
     return "norm";
   }
   const exact = (layerPart === undefined ? globalStems : layerStems).get(stem);
+  if (ending === "scale" || ending === "input_scale") {
+    return "scale";
+  }
   if (ending === "bias" && exact !== "router") {
     return "bias";
   }
@@ -183,6 +222,18 @@ export function roleOf(name: string): Role {
 export function layerOf(name: string): number | undefined {
   const digits = /^blk\.(\d+)\./.exec(name)?.[1];
   return digits === undefined ? undefined : Number(digits);
+}
+
+/** Layers of multi-token prediction: those whose projection joins an embedding and the trunk's last state. */
+export function nextnLayersOf(names: Iterable<string>): ReadonlySet<number> {
+  const layers = new Set<number>();
+  for (const name of names) {
+    const layer = /^blk\.(\d+)\.nextn\./.exec(name)?.[1];
+    if (layer !== undefined) {
+      layers.add(Number(layer));
+    }
+  }
+  return layers;
 }
 
 /** Whether the token embedding also serves as the output projection: there is no `output.weight`. */

@@ -87,12 +87,17 @@ const order = [
   "dense",
   "attention",
   "ssm",
+  "hyper_connection",
+  "per_layer",
   "embedding",
   "output",
   "nextn",
   "router",
   "norm",
   "bias",
+  "scale",
+  "position",
+  "sinks",
 ];
 
 function rank(role: string): number {

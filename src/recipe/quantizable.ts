@@ -1,14 +1,16 @@
 /**
  * Which tensors may be quantized at all. Rules: `tensor_allows_quantization` in llama.cpp
  * `src/llama-quant.cpp`: vectors and norms matter much and weigh little, as do routers, convolutions,
- * position tables and the small matrices of some architectures.
+ * position tables and the small matrices of some architectures. Two kinds are kept besides, since llama.cpp computes
+ * with them in float32 and aborts on other types: norms of two dimensions, and the convolution beside them (Qwen 4).
  */
+import { roleOf } from "../model/roles.js";
 
 /** Parts of names that keep a tensor as it is. */
 const keptParts = [
-  "_norm.weight",
   "ffn_gate_inp.weight",
   "ffn_gate_tid2eid.weight",
+  "_norm.weight",
   // Gemma 3n
   "altup",
   "laurel",
@@ -16,6 +18,8 @@ const keptParts = [
   // Mamba, Kimi, LFM2
   "ssm_conv1d",
   "shortconv.conv.weight",
+  // Qwen 4
+  "ple_conv1d",
   // MiniMax
   "indexer.k_proj.weight",
   "indexer.q_proj.weight",
@@ -58,6 +62,7 @@ export function isQuantizable(name: string, shape: readonly number[]): boolean {
     shape.slice(1).some((size) => size > 1) &&
     name.endsWith("weight") &&
     !keptNames.has(name) &&
+    roleOf(name) !== "norm" &&
     !keptParts.some((part) => name.includes(part))
   );
 }
