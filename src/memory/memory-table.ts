@@ -5,7 +5,7 @@ import { openModel } from "../model/open.js";
 import { listTensors } from "../model/summary.js";
 import { weightsOn } from "./fit.js";
 import { type CacheOptions, type CacheType, contextStep, paddedContext } from "./kv-cache.js";
-import { type Machine, parseMachine } from "./machines.js";
+import { commonMachines, type Machine, parseMachine } from "./machines.js";
 import type { MemoryTable } from "./memory-table-schema.js";
 import { type MemoryNeed, PlannedModel } from "./planned-memory.js";
 
@@ -15,24 +15,6 @@ export interface MemoryTableOptions {
   /** To ask llama.cpp for the sizes of caches and buffers; our formulas are used without. */
   readonly engine?: Engine | undefined;
 }
-
-/** Machines that people have. */
-const machineNames = [
-  "6GB GPU",
-  "8GB GPU",
-  "12GB GPU",
-  "16GB GPU",
-  "24GB GPU",
-  "32GB GPU",
-  "8GB Mac",
-  "16GB Mac",
-  "24GB Mac",
-  "32GB Mac",
-  "64GB Mac",
-  "16GB RAM",
-  "32GB RAM",
-  "64GB RAM",
-];
 
 const cacheTypes: readonly CacheType[] = ["F16", "Q8_0", "Q4_0"];
 
@@ -45,7 +27,7 @@ export async function measureMemoryTable({ model, engine }: MemoryTableOptions):
   const planned = new PlannedModel(source, engine);
   try {
     const tensors = listTensors(source);
-    const machines = machineNames.map((name) => {
+    const machines = commonMachines.map((name) => {
       const machine = parseMachine(name, 0);
       return { machine, weightsBytes: weightsOn(machine, tensors).neededBytes };
     });
