@@ -18,6 +18,7 @@ import * as legacy from "./legacy.js";
 import * as legacyEncode from "./legacy-encode.js";
 import { decodeMXFP4 } from "./mxfp4.js";
 import { decodeTQ1_0, decodeTQ2_0 } from "./ternary.js";
+import { encodeTQ1_0, encodeTQ2_0 } from "./ternary-encode.js";
 import { rowBytes, type TypeName, traitsOf } from "./types.js";
 
 const decoders: Partial<Record<TypeName, Decoder>> = {
@@ -69,6 +70,8 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
   Q6_K: kScale.encodeQ6_K,
   IQ4_NL: legacyEncode.encodeIQ4_NL,
   IQ4_XS: kScale.encodeIQ4_XS,
+  TQ1_0: encodeTQ1_0,
+  TQ2_0: encodeTQ2_0,
 };
 
 /**

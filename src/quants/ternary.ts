@@ -11,12 +11,13 @@ import { blockDecoder } from "./block.js";
 import { readF16 } from "./half.js";
 
 /** Groups of bytes: first byte, bytes, digits in each. Digit n of all bytes comes before digit n + 1 of any. */
-const tq1Groups = [
+export const tq1Groups = [
   [0, 32, 5],
   [32, 16, 5],
   [48, 4, 4],
 ] as const;
-const powersOf_3 = [1, 3, 9, 27, 81] as const;
+/** Of the digits of a byte, the first having the least. */
+export const powersOfThree = [1, 3, 9, 27, 81] as const;
 
 export const decodeTQ1_0 = blockDecoder(256, 54, (bytes, at, out, to) => {
   const d = readF16(bytes, at + 52);
@@ -24,7 +25,7 @@ export const decodeTQ1_0 = blockDecoder(256, 54, (bytes, at, out, to) => {
   for (const [first, count, digits] of tq1Groups) {
     for (let digit = 0; digit < digits; digit++) {
       for (let j = 0; j < count; j++) {
-        const fraction = (bytes[at + first + j]! * powersOf_3[digit]!) & 255;
+        const fraction = (bytes[at + first + j]! * powersOfThree[digit]!) & 255;
         out[i++] = d * (((3 * fraction) >> 8) - 1);
       }
     }
