@@ -17,6 +17,7 @@ export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from
 export { Conversation, type ConversationOptions } from "./generate/conversation.js";
 export { type GenerateControls, Generator, type GeneratorOptions } from "./generate/generator.js";
 export type { AnswerGrammar } from "./generate/grammar/constraint.js";
+export { schemaToGrammar } from "./generate/grammar/json-schema.js";
 export { type Completion, type GenerateRequest, greedy } from "./generate/request.js";
 export { type SamplingOptions, samplingDefaults } from "./generate/sampler.js";
 export { type GgufLayout, type GgufPlan, planGguf } from "./gguf/layout.js";
