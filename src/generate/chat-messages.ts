@@ -19,7 +19,7 @@ export interface ChatMessage {
 
 /**
  * Parts become one text, since most templates expect a string. A tool call's arguments become an object: OpenAI
- * sends them as JSON in a string, which templates would escape once more.
+ * sends them as JSON in a string, which templates would escape once more; none at all are an empty object.
  * @throws UsageError for a part that is not text
  */
 export function templateMessages(messages: readonly ChatMessage[]): ChatMessage[] {
@@ -30,8 +30,10 @@ export function templateMessages(messages: readonly ChatMessage[]): ChatMessage[
   }));
 }
 
-function textOf(content: ChatMessage["content"]): string {
-  if (content === undefined || content === null) return "";
+function textOf(content: ChatMessage["content"]): string | null {
+  if (content === undefined || content === null) {
+    return content === null ? null : "";
+  }
   if (typeof content === "string") return content;
   return content
     .map(({ type, text }) => {
@@ -49,6 +51,9 @@ function withObjectArguments(call: unknown): unknown {
 }
 
 function parsedObject(text: string): object | undefined {
+  if (text.trim() === "") {
+    return {};
+  }
   try {
     const value = parseBoundedJson(text);
     return isObject(value) ? value : undefined;

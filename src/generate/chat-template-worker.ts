@@ -1,8 +1,10 @@
 /** The isolated thread in which a model's chat template is parsed and rendered. See chat-template.ts. */
 import { workerData } from "node:worker_threads";
-import type { Template } from "@huggingface/jinja";
+import type { parse, tokenize } from "@huggingface/jinja";
 import type { WorkerSetup } from "../isolation/messages.js";
 import { serveRequests } from "../isolation/serve.js";
+import type { Node } from "./chat-template/ast.js";
+import { renderTemplate } from "./chat-template/interpreter.js";
 
 export interface RenderRequest {
   /** Name of one of the templates in `workerData`. */
@@ -27,20 +29,38 @@ export interface TemplateData {
 
 const { data } = workerData as WorkerSetup<TemplateData, undefined>;
 const { templates } = data;
-const jinja: { readonly Template: typeof Template } = await import(data.jinja);
-const parsed = new Map<string, Template>();
+const jinja: { readonly parse: typeof parse; readonly tokenize: typeof tokenize } = await import(data.jinja);
+const parsed = new Map<string, Node>();
 
 function render({ template: name, variables, maxLength }: RenderRequest): RenderReply {
   try {
-    if (!parsed.has(name)) parsed.set(name, new jinja.Template(templates.get(name) ?? ""));
+    if (!parsed.has(name)) {
+      const tokens = jinja.tokenize(templates.get(name) ?? "", { lstrip_blocks: true, trim_blocks: true });
+      parsed.set(name, jinja.parse(tokens));
+    }
   } catch (error) {
     return { malformed: reason(error) };
   }
   try {
-    const text = parsed.get(name)?.render({ ...variables }) ?? "";
+    const program = parsed.get(name);
+    const text = program ? renderLeniently(program, variables) : "";
     return text.length > maxLength ? { length: text.length } : { text };
   } catch (error) {
     return { refused: reason(error) };
+  }
+}
+
+/** Some templates fail on the content `null` that clients send beside tool calls, but take an empty one. */
+function renderLeniently(program: Node, variables: RenderRequest["variables"]): string {
+  try {
+    return renderTemplate(program, variables);
+  } catch (error) {
+    const messages = variables.messages as readonly { readonly content: unknown }[];
+    if (!messages.some(({ content }) => content === null)) {
+      throw error;
+    }
+    const filled = messages.map((message) => ({ ...message, content: message.content ?? "" }));
+    return renderTemplate(program, { ...variables, messages: filled });
   }
 }
 

@@ -52,8 +52,8 @@ test("templates see tools, token texts and further variables", async () => {
     tools: [{ type: "function", function: { name: "look" } }],
     variables: { enable_thinking: false },
   };
-  assert.equal(await template.render(chat), "<s>Hi 1 look false</s>");
-  assert.equal(await template.render({ ...chat, omitBos: true }), "Hi 1 look false</s>");
+  assert.equal(await template.render(chat), "<s>Hi 1 look False</s>");
+  assert.equal(await template.render({ ...chat, omitBos: true }), "Hi 1 look False</s>");
 });
 
 test("with tools the named template for tool use is taken", async () => {
