@@ -66,7 +66,7 @@ export class Answer {
     }
     this.#completionTokens++;
     const begin = this.#text.decodedLength;
-    const { text, isStopped } = this.#text.add(this.#vocabulary.tokenBytes(token));
+    const { text, isStopped } = this.#text.add(this.#bytesOf(token));
     if (original !== undefined) {
       const logprob = this.#describe(original, token, logprobs ?? 0);
       this.#heldLogprobs.push({ logprob, begin, end: this.#text.decodedLength });
@@ -95,6 +95,17 @@ export class Answer {
     };
     const logprobs = this.#release(({ begin }) => !isCut || begin < this.#text.givenLength);
     return { text, tokens, logprobs, finish };
+  }
+
+  /** What a token adds to the text: control tokens only if they were asked for. */
+  #bytesOf(token: number): Uint8Array {
+    const { visibleTokens = [] } = this.#request;
+    const bytes = this.#vocabulary.tokenBytes(token);
+    if (bytes.length > 0 || visibleTokens.length === 0) {
+      return bytes;
+    }
+    const text = this.#vocabulary.controlText(token);
+    return visibleTokens.includes(text) ? new TextEncoder().encode(text) : bytes;
   }
 
   #release(isCertain: (held: HeldLogprob) => boolean): TokenLogprob[] {

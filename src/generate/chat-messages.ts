@@ -6,6 +6,8 @@ import { parseBoundedJson } from "./bounded-json.js";
 export interface ContentPart {
   readonly type: string;
   readonly text?: string | undefined;
+  /** What an assistant said when it refused. */
+  readonly refusal?: string | undefined;
 }
 
 export interface ChatMessage {
@@ -36,8 +38,11 @@ function textOf(content: ChatMessage["content"]): string | null {
   }
   if (typeof content === "string") return content;
   return content
-    .map(({ type, text }) => {
+    .map(({ type, text, refusal }) => {
       if (type === "text" && text !== undefined) return text;
+      if (type === "refusal" && refusal !== undefined) {
+        return refusal;
+      }
       throw new UsageError(`a message has content of type "${type}"; only text can be read here.`);
     })
     .join("\n");

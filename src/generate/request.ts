@@ -13,6 +13,8 @@ export interface GenerateRequest {
   readonly stop?: readonly string[] | undefined;
   /** What differs from `samplingDefaults`; `greedy` always takes the likeliest token. */
   readonly sampling?: Partial<SamplingOptions> | undefined;
+  /** Control tokens that are part of the answer's text, by theirs; none by default. */
+  readonly visibleTokens?: readonly string[] | undefined;
   /** Rules that the answer follows, as a whole or from a trigger on; see `schemaToGrammar` for those of a JSON Schema. */
   readonly grammar?: AnswerGrammar | undefined;
   /** Give each token's log-probability and those of this many likeliest tokens in its place; not by default. */

@@ -62,6 +62,7 @@ class CheckingDecoder {
 
 const vocabulary = {
   tokenBytes: (token: number) => new TextEncoder().encode(`${token} `),
+  controlText: () => "",
   endsGeneration: (token: number) => token === END,
 };
 

@@ -6,6 +6,8 @@ import type { GrammarModel } from "./grammar/constraint.js";
 export interface Vocabulary {
   /** Bytes of a token; none for a control token. */
   tokenBytes(token: number): Uint8Array;
+  /** Text of a control token, which is otherwise no part of an answer's text; empty for other tokens. */
+  controlText(token: number): string;
   /** Whether the token ends an answer. */
   endsGeneration(token: number): boolean;
 }
@@ -39,7 +41,10 @@ function tokensOfBytes(model: Model): Map<number, number> {
 export function vocabularyOf(model: Model): Vocabulary {
   const bytes = remember((token) => model.tokenBytes(token));
   const ends = remember((token) => model.endsGeneration(token));
-  return { tokenBytes: bytes, endsGeneration: ends };
+  const controls = remember((token) =>
+    bytes(token).length > 0 ? "" : new TextDecoder().decode(model.tokenBytes(token, { special: true })),
+  );
+  return { tokenBytes: bytes, controlText: controls, endsGeneration: ends };
 }
 
 function remember<Value>(ask: (token: number) => Value): (token: number) => Value {

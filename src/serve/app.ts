@@ -7,7 +7,9 @@ import { answerChat } from "./chat.js";
 import { answerCompletion } from "./completions.js";
 import { answerEmbedding } from "./embeddings.js";
 import { ApiError, toApiError } from "./errors.js";
+import { answerMessages, countSchema, countTokens, messagesError, messagesSchema } from "./messages.js";
 import { loadPage } from "./page.js";
+import { answerResponses, responsesSchema } from "./responses.js";
 import { chatSchema, completionSchema, embeddingSchema, readBody } from "./schemas.js";
 import { Access, type AccessOptions, keyCheck } from "./security.js";
 import type { Caller, Service } from "./service.js";
@@ -50,7 +52,10 @@ export function createApp(service: Service, options: AppOptions): Hono<Environme
     }
     return undefined;
   });
-  app.onError((error) => respond(toApiError(error), options.onError));
+  app.onError((error, context) => {
+    const isMessages = context.req.path.startsWith("/v1/messages");
+    return respond(toApiError(error), options.onError, isMessages ? messagesError : undefined);
+  });
   app.notFound((context) =>
     respond(
       new ApiError(404, `there is no ${context.req.method} ${context.req.path.slice(0, 200)} here.`),
@@ -92,6 +97,9 @@ export function createApp(service: Service, options: AppOptions): Hono<Environme
   post("/v1/chat/completions", chatSchema, answerChat);
   post("/v1/completions", completionSchema, answerCompletion);
   post("/v1/embeddings", embeddingSchema, answerEmbedding);
+  post("/v1/responses", responsesSchema, answerResponses);
+  post("/v1/messages", messagesSchema, answerMessages);
+  post("/v1/messages/count_tokens", countSchema, countTokens);
   return app;
 
   function post<Schema extends z.ZodType>(
@@ -153,9 +161,13 @@ function corsHeaders(origin: string): Record<string, string> {
   };
 }
 
-function respond(error: ApiError, onError?: (error: unknown) => void): Response {
+function respond(
+  error: ApiError,
+  onError: (error: unknown) => void,
+  shape: (error: ApiError) => object = (each) => each.toJSON(),
+): Response {
   if (error.status === 500) {
-    onError?.(error.cause ?? error);
+    onError(error.cause ?? error);
   }
   const headers = new Headers();
   if (error.retryAfter !== undefined) {
@@ -165,5 +177,5 @@ function respond(error: ApiError, onError?: (error: unknown) => void): Response 
   if (error.status === 413 || error.code === "server_busy") {
     headers.set("connection", "close");
   }
-  return Response.json(error, { status: error.status, headers });
+  return Response.json(shape(error), { status: error.status, headers });
 }

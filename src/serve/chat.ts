@@ -1,9 +1,10 @@
 /** `/v1/chat/completions`. */
-import type { AnswerPiece, Completion, GenerateRequest } from "../generate/request.js";
-import { ApiError } from "./errors.js";
+import type { TokenLogprob } from "../generate/request.js";
+import { type ChatAnswer, type ChatPart, checkChoices, type PreparedChat, prepareChat } from "./chat-task.js";
 import { streamEvents } from "./event-stream.js";
-import { range, requestOf, usageOf } from "./generation.js";
+import { chatTask, usageOf } from "./generation.js";
 import { chatLogprobs } from "./logprobs.js";
+import { releasedAfter } from "./releasing.js";
 import type { ChatRequest } from "./schemas.js";
 import type { Caller, Service } from "./service.js";
 
@@ -12,82 +13,58 @@ export async function answerChat(service: Service, body: ChatRequest, caller: Ca
   checkChoices(service, body.n);
   const release = service.admit(body.n);
   return releasedAfter(release, async () => {
-    const { tokens } = await renderPrompt(service, body, caller);
-    const requests = range(body.n).map((choice) => chatRequest(body, tokens, choice));
+    const chat = await prepareChat(service, chatTask(body), caller);
     return body.stream
-      ? streamChat(service, body, requests, caller, release)
-      : Response.json(await completeChat(service, body, requests, caller));
+      ? streamChat(service, body, chat, caller, release)
+      : Response.json(await completeChat(service, body, chat, caller));
   });
-}
-
-/** Lets a request go when its response is made; that of a stream when it fails, or else when the stream ends. */
-export async function releasedAfter(
-  release: () => void,
-  respond: () => Promise<Response>,
-): Promise<Response> {
-  let isStream = false;
-  try {
-    const response = await respond();
-    isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
-    return response;
-  } finally {
-    if (!isStream) {
-      release();
-    }
-  }
-}
-
-/** Throws an ApiError if more choices are wanted than can be written at once. */
-export function checkChoices(service: Service, count: number): void {
-  const most = service.generator.slots;
-  if (count > most)
-    throw new ApiError(400, `n: ${count} choices cannot be written at once; ask for ${most} at most.`, {
-      param: "n",
-    });
-}
-
-function renderPrompt(service: Service, body: ChatRequest, caller: Caller) {
-  const { messages, tools, tool_choice, chat_template_kwargs, parse_special } = body;
-  const chat = {
-    messages,
-    tools: tool_choice === "none" ? undefined : tools,
-    variables: chat_template_kwargs,
-  };
-  return service.chatPrompt(chat, caller, { parseSpecial: parse_special });
-}
-
-function chatRequest(body: ChatRequest, prompt: readonly number[], choice: number): GenerateRequest {
-  return {
-    ...requestOf(body, prompt, choice),
-    maxTokens: body.max_completion_tokens ?? body.max_tokens,
-    logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
-  };
 }
 
 async function completeChat(
   service: Service,
   body: ChatRequest,
-  requests: readonly GenerateRequest[],
+  chat: PreparedChat,
   caller: Caller,
 ): Promise<object> {
-  const completions = await Promise.all(requests.map((request) => service.answer(request, caller)));
+  const answers = await chat.write(caller);
   return {
     ...service.envelope("chatcmpl"),
     object: "chat.completion",
-    choices: completions.map((completion, index) => ({
+    choices: answers.map((answer, index) => ({
       index,
-      message: { role: "assistant", content: completion.text, refusal: null },
-      logprobs: body.logprobs ? chatLogprobs(completion.logprobs) : null,
-      finish_reason: completion.finishReason,
+      message: messageOf(answer),
+      logprobs: body.logprobs ? chatLogprobs(answer.completion.logprobs) : null,
+      finish_reason: answer.finishReason,
     })),
-    usage: usageOf(completions, completions.length),
+    usage: usageOf(
+      answers.map(({ completion }) => completion),
+      answers.length,
+    ),
+  };
+}
+
+function messageOf({ content, reasoning, calls }: ChatAnswer): object {
+  return {
+    role: "assistant",
+    content: content === "" && calls.length > 0 ? null : content,
+    ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
+    ...(calls.length === 0
+      ? {}
+      : {
+          tool_calls: calls.map(({ id, name, arguments: given }) => ({
+            id,
+            type: "function",
+            function: { name, arguments: given },
+          })),
+        }),
+    refusal: null,
   };
 }
 
 function streamChat(
   service: Service,
   body: ChatRequest,
-  requests: readonly GenerateRequest[],
+  chat: PreparedChat,
   caller: Caller,
   end: () => void,
 ): Response {
@@ -99,33 +76,49 @@ function streamChat(
   };
   return streamEvents(
     async (send) => {
-      const sendDelta = (index: number, delta: object, piece?: AnswerPiece) =>
-        send({
-          ...envelope,
-          choices: [
-            {
-              index,
-              delta,
-              logprobs: body.logprobs && piece ? chatLogprobs(piece.logprobs) : null,
-              finish_reason: piece?.finish?.reason ?? null,
-            },
-          ],
-        });
-      const completions: Completion[] = await Promise.all(
-        requests.map((request, index) =>
-          service.answer(request, caller, {
-            onStart: () => sendDelta(index, { role: "assistant", content: "" }),
-            onPiece: (piece) => {
-              if (piece.text !== "" || piece.logprobs.length > 0 || piece.finish)
-                sendDelta(index, piece.text === "" ? {} : { content: piece.text }, piece);
-            },
-          }),
-        ),
-      );
+      // Probabilities go out with the next delta: a call's text is held back until it is whole.
+      const logprobs = new Map<number, TokenLogprob[]>();
+      const sendDelta = (index: number, delta: object, reason: string | null = null) => {
+        const held = logprobs.get(index) ?? [];
+        logprobs.delete(index);
+        const shown = body.logprobs && held.length > 0 ? chatLogprobs(held) : null;
+        send({ ...envelope, choices: [{ index, delta, logprobs: shown, finish_reason: reason }] });
+      };
+      for (let index = 0; index < body.n; index++) {
+        sendDelta(index, { role: "assistant", content: "" });
+      }
+      const answers = await chat.write(caller, {
+        onPart: (index, part) => {
+          for (const delta of deltasOf(part)) {
+            sendDelta(index, delta);
+          }
+        },
+        onPiece: (index, piece) => {
+          logprobs.set(index, [...(logprobs.get(index) ?? []), ...piece.logprobs]);
+        },
+      });
+      for (const [index, { finishReason }] of answers.entries()) {
+        sendDelta(index, {}, finishReason);
+      }
       if (includesUsage) {
+        const completions = answers.map(({ completion }) => completion);
         send({ ...envelope, choices: [], usage: usageOf(completions, completions.length) });
       }
     },
     { end },
   );
+}
+
+function deltasOf(part: ChatPart): object[] {
+  if (part.type === "content") {
+    return [{ content: part.text }];
+  }
+  if (part.type === "reasoning") {
+    return [{ reasoning_content: part.text }];
+  }
+  const { index, id, name, arguments: given } = part.call;
+  return [
+    { tool_calls: [{ index, id, type: "function", function: { name, arguments: "" } }] },
+    { tool_calls: [{ index, function: { arguments: given } }] },
+  ];
 }

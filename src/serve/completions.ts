@@ -1,9 +1,10 @@
 /** `/v1/completions`. */
 import type { Completion, FinishReason, GenerateRequest, TokenLogprob } from "../generate/request.js";
-import { checkChoices, releasedAfter } from "./chat.js";
+import { checkChoices } from "./chat-task.js";
 import { streamEvents } from "./event-stream.js";
-import { range, requestOf, usageOf } from "./generation.js";
+import { answerOf, range, usageOf } from "./generation.js";
 import { completionLogprobs } from "./logprobs.js";
+import { releasedAfter } from "./releasing.js";
 import type { CompletionRequest } from "./schemas.js";
 import type { Caller, Service } from "./service.js";
 
@@ -35,7 +36,14 @@ function completionRequest(
   prompt: readonly number[],
   choice: number,
 ): GenerateRequest {
-  return { ...requestOf(body, prompt, choice), maxTokens: body.max_tokens, logprobs: body.logprobs };
+  const { max_tokens: maxTokens, logprobs, grammar } = body;
+  return {
+    ...answerOf(body, choice),
+    prompt,
+    maxTokens,
+    logprobs,
+    grammar: grammar === undefined ? undefined : { gbnf: grammar },
+  };
 }
 
 function choiceOf(

@@ -216,7 +216,17 @@ test("a body that is no JSON, or not the right one, is refused by the name of it
       "n",
       /^n: 100 choices cannot be written at once; ask for 4 at most\.$/,
     ],
-    [{ messages: [question], tool_choice: "required" }, "tool_choice", /^tool_choice: only none and auto/],
+    [
+      { messages: [question], tool_choice: "required" },
+      "tool_choice",
+      /^tool_choice: there are no tools to call/,
+    ],
+    [{ messages: [question], audio: {} }, "audio", /^audio: is not supported here; leave it out\.$/],
+    [
+      { messages: [question], repeat_penalty: 1.1 },
+      "repeat_penalty",
+      /^repeat_penalty: is not supported, except as 1/,
+    ],
     [{ messages: [{ role: "user", content: [{ type: "image_url" }] }] }, null, /only text can be read/],
   ];
   for (const [body, param, message] of cases) {

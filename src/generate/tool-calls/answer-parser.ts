@@ -5,7 +5,8 @@
 import type { CallFormat, ToolCall, ToolFunction } from "./format.js";
 
 export type AnswerPart =
-  | { readonly type: "content" | "reasoning"; readonly text: string }
+  | { readonly type: "content"; readonly text: string }
+  | { readonly type: "reasoning"; readonly text: string }
   | { readonly type: "call"; readonly call: ToolCall };
 
 /** What both kinds of answers, marked and in harmony's messages, have in common. */

@@ -54,12 +54,21 @@ function check(template: string, answer: string, expected: Outcome, prompt = "")
   assert.deepEqual(parse(template, [answer], prompt), expected);
   assert.deepEqual(parse(template, [...answer], prompt), expected, "one character at a time");
   for (let at = 1; at < answer.length; at++) {
-    assert.deepEqual(parse(template, [answer.slice(0, at), answer.slice(at)], prompt), expected, `cut at ${at}`);
+    assert.deepEqual(
+      parse(template, [answer.slice(0, at), answer.slice(at)], prompt),
+      expected,
+      `cut at ${at}`,
+    );
   }
 }
 
 const paris = { city: "Paris", days: 3 };
-const bothCalls = { calls: [["get_weather", paris], ["now", {}]] } as const;
+const bothCalls = {
+  calls: [
+    ["get_weather", paris],
+    ["now", {}],
+  ],
+} as const;
 const json = (name: string, given: object) => JSON.stringify({ name, arguments: given });
 
 /** Template marks, an answer that calls both tools, and what is expected. */
@@ -123,7 +132,13 @@ const families: Record<string, readonly [template: string, answer: string, expec
   "mistral v13": [
     "[TOOL_CALLS][ARGS]",
     'Well.[TOOL_CALLS]get_weather[ARGS]{"city": "Paris", "days": 3}[TOOL_CALLS]now[CALL_ID]123456789[ARGS]{}',
-    { content: "Well.", calls: [["get_weather", paris], ["now", {}, "123456789"]] },
+    {
+      content: "Well.",
+      calls: [
+        ["get_weather", paris],
+        ["now", {}, "123456789"],
+      ],
+    },
   ],
   "llama 3": [
     '"parameters": ',
@@ -140,11 +155,7 @@ const families: Record<string, readonly [template: string, answer: string, expec
     '<|channel|>analysis<|message|>They ask for weather.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Paris", "days": 3}<|call|>',
     { reasoning: "They ask for weather.", content: "I look.", calls: [["get_weather", paris]] },
   ],
-  granite: [
-    "<|tool_call|>",
-    `<|tool_call|>[${json("get_weather", paris)}, ${json("now", {})}]`,
-    bothCalls,
-  ],
+  granite: ["<|tool_call|>", `<|tool_call|>[${json("get_weather", paris)}, ${json("now", {})}]`, bothCalls],
   "command r": [
     "<|START_ACTION|>",
     '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "get_weather", "parameters": {"city": "Paris", "days": 3}}, {"tool_call_id": "1", "tool_name": "now", "parameters": {}}]<|END_ACTION|>',
@@ -191,7 +202,9 @@ test("what is no well-formed call stays text", () => {
 
 test("the closing text may stand in an argument, and a call may lack it", () => {
   const given = { city: "</tool_call>" };
-  check("<tool_call>", `<tool_call>${json("get_weather", given)}</tool_call>`, { calls: [["get_weather", given]] });
+  check("<tool_call>", `<tool_call>${json("get_weather", given)}</tool_call>`, {
+    calls: [["get_weather", given]],
+  });
   check("<tool_call>", `<tool_call>${json("now", {})}`, { calls: [["now", {}]] });
 });
 
@@ -211,14 +224,18 @@ test("what a model thinks is told from what it says, before calls as well", () =
     reasoning: "Hm.",
     calls: [["now", {}]],
   });
-  check("[THINK][/THINK][TOOL_CALLS]", '[THINK]Hm.[/THINK][TOOL_CALLS]now[ARGS]{}', {
+  check("[THINK][/THINK][TOOL_CALLS]", "[THINK]Hm.[/THINK][TOOL_CALLS]now[ARGS]{}", {
     reasoning: "Hm.",
     calls: [["now", {}]],
   });
-  check("<|channel|><|message|>", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>42", {
-    reasoning: "Hm.",
-    content: "42",
-  });
+  check(
+    "<|channel|><|message|>",
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>42",
+    {
+      reasoning: "Hm.",
+      content: "42",
+    },
+  );
 });
 
 test("arguments have the types of their schema", () => {
@@ -230,7 +247,9 @@ test("arguments have the types of their schema", () => {
   assert.deepEqual(given(call("{}", "none")), { city: "{}", tags: "none" });
 });
 
-const real = fileURLToPath(new URL("../../../../shared/reference/chat-templates/cases.json", import.meta.url));
+const real = fileURLToPath(
+  new URL("../../../../shared/reference/chat-templates/cases.json", import.meta.url),
+);
 test("real templates are recognized", { skip: !existsSync(real) }, () => {
   const { templates } = JSON.parse(readFileSync(real, "utf8")) as { templates: Record<string, string> };
   const samples: Record<string, string> = {

@@ -2,7 +2,7 @@
 import { type AnswerParser, MarkedParser, type ReasoningFormat } from "./answer-parser.js";
 import type { CallFormat, ToolFunction } from "./format.js";
 import { HarmonyParser, harmonyTokens } from "./harmony.js";
-import { apriel, commandR, functionary, granite, hermes, llama3, mistral } from "./json-calls.js";
+import { apriel, commandR, functionary, granite, hermes, llama3, mistral, plainJson } from "./json-calls.js";
 import { deepSeek, kimi } from "./token-calls.js";
 import { deepSeekV4, deepSeekV32, glm, miniMax, qwen3Coder, seedOss } from "./xml-calls.js";
 
@@ -37,6 +37,10 @@ export interface ParserOptions {
   readonly tools: readonly ToolFunction[];
   /** The prompt, whose end says whether the model is thinking already. */
   readonly prompt: string;
+  /** Whether the model writes as it likes, not by a grammar. */
+  readonly isFree?: boolean;
+  /** Whether a grammar makes it write calls as JSON alone, whatever its family. */
+  readonly areJsonCalls?: boolean;
 }
 
 /** How a model's answers are taken apart. */
@@ -49,9 +53,7 @@ export class AnswerFamily {
   constructor(template: string) {
     const { channel, message } = harmonyTokens;
     this.#isHarmony = template.includes(channel) && template.includes(message);
-    this.#calls = callFormats.find(([marks]) =>
-      [marks].flat().every((mark) => template.includes(mark)),
-    )?.[1];
+    this.#calls = callFormats.find(([marks]) => [marks].flat().every((mark) => template.includes(mark)))?.[1];
     this.#reasoning = reasoningFormats.find(({ close }) => template.includes(close));
   }
 
@@ -63,7 +65,12 @@ export class AnswerFamily {
     const reasoning = this.#reasoning ? [this.#reasoning.open, this.#reasoning.close] : [];
     const calls = this.#calls;
     return hasTools && calls
-      ? [...reasoning, ...calls.open, ...(calls.close === undefined ? [] : [calls.close]), ...(calls.tokens ?? [])]
+      ? [
+          ...reasoning,
+          ...calls.open,
+          ...(calls.close === undefined ? [] : [calls.close]),
+          ...(calls.tokens ?? []),
+        ]
       : reasoning;
   }
 
@@ -73,7 +80,10 @@ export class AnswerFamily {
   }
 
   /** A parser for one answer. */
-  parser({ tools, prompt }: ParserOptions): AnswerParser {
+  parser({ tools, prompt, isFree = true, areJsonCalls = false }: ParserOptions): AnswerParser {
+    if (!isFree) {
+      return new MarkedParser(areJsonCalls ? { calls: plainJson, tools } : {});
+    }
     if (this.#isHarmony) {
       return new HarmonyParser();
     }

@@ -22,6 +22,16 @@ function callsOf(body: string): ToolCall[] | undefined {
   return complete((Array.isArray(value) ? value : [value]).map(callOf));
 }
 
+/** Calls as the whole answer, which a grammar sees to. */
+export const plainJson: CallFormat = {
+  open: [],
+  isBare: true,
+  parse(body, tools) {
+    const calls = callsOf(body);
+    return calls?.every((call) => tools.some(({ name }) => name === call.name)) ? calls : undefined;
+  },
+};
+
 /** `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` */
 export const hermes: CallFormat = { open: ["<tool_call>"], close: "</tool_call>", parse: callsOf };
 
@@ -82,10 +92,12 @@ export const mistral: CallFormat = {
       return callsOf(body);
     }
     const calls = body.split("[TOOL_CALLS]").map((part) => {
-      const [, name = "", , id, text = ""] = /^\s*([^\s[{]+)(\[CALL_ID\]([^\s[]+))?(?:\[ARGS\])?\s*(\{[\s\S]*\})\s*$/
-        .exec(part) ?? [];
+      const [, name = "", , id, text = ""] =
+        /^\s*([^\s[{]+)(\[CALL_ID\]([^\s[]+))?(?:\[ARGS\])?\s*(\{[\s\S]*\})\s*$/.exec(part) ?? [];
       const given = argumentsText(text);
-      return given === undefined ? undefined : { name, arguments: given, ...(id === undefined ? {} : { id }) };
+      return given === undefined
+        ? undefined
+        : { name, arguments: given, ...(id === undefined ? {} : { id }) };
     });
     return complete(calls);
   },

@@ -83,7 +83,8 @@ function invocations(prefix: string): CallFormat["parse"] {
         return undefined;
       }
       const entries = found.map(([, key = "", isText, text = ""]) => {
-        const value = isText === undefined ? unwrapped(text) : isText === "true" ? JSON.stringify(text) : text;
+        const value =
+          isText === undefined ? unwrapped(text) : isText === "true" ? JSON.stringify(text) : text;
         return [key, value] as const;
       });
       const isMarked = found.some(([, , isText]) => isText !== undefined);
