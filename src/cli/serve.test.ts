@@ -81,3 +81,19 @@ test("a server that others can reach needs a key, or --no-api-key", async () => 
   child.kill("SIGTERM");
   await ended;
 });
+
+test("llama-server's flags are taken, or refused in one sentence", async () => {
+  const pasted = ["--jinja", "-fa", "on", "--no-mmap", "--temp", "0", "--top-k", "20", "--metrics"];
+  const { child, ended, announced } = await startServer("-c", "512", "-np", "1", ...pasted);
+  const ask = async () => {
+    const body = JSON.stringify({ prompt: "def merge_intervals(", max_tokens: 12 });
+    const response = await fetch(`${announced.url}/v1/completions`, { method: "POST", body });
+    return ((await response.json()) as { choices: { text: string }[] }).choices[0]?.text;
+  };
+  assert.equal(await ask(), await ask()); // the temperature is 0
+  child.kill("SIGTERM");
+  await ended;
+  const refused = await lopsided(["serve", "-hf", "someone/model"]);
+  assert.equal(refused.status, 2);
+  assert.match(refused.stderr, /-hf: serve downloads nothing; download the GGUF file and name it\./);
+});

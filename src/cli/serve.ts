@@ -4,9 +4,15 @@ import type { Pooling } from "../generate/embedder.js";
 import { type RunningServer, serve } from "../serve/server.js";
 import { wholeNumber } from "./arguments.js";
 import { addGeneratorOptions, type GeneratorFlags, generatorOptions } from "./generator-options.js";
+import {
+  addLlamaServerFlags,
+  checkLlamaServerFlags,
+  defaultSampling,
+  type LlamaServerFlags,
+} from "./llama-server-flags.js";
 import { runCommand } from "./run.js";
 
-interface Flags extends GeneratorFlags {
+interface Flags extends GeneratorFlags, LlamaServerFlags {
   parallel: number;
   host: string;
   port: number;
@@ -21,7 +27,7 @@ interface Flags extends GeneratorFlags {
 }
 
 export function addServe(program: Command): void {
-  addGeneratorOptions(program.command("serve"))
+  addLlamaServerFlags(addGeneratorOptions(program.command("serve")))
     .description("OpenAI-compatible server for a model, with a chat page at /.")
     .option(
       "-c, --ctx-size <n>",
@@ -52,8 +58,12 @@ export function addServe(program: Command): void {
     .action((model: string | undefined, flags: Flags) =>
       runCommand(flags, async ({ onProgress, signal, say, print }) => {
         const { host, port, apiKey, alias, pooling, queue, allowHost, allowOrigin } = flags;
+        checkLlamaServerFlags(flags);
+        const options = generatorOptions(model, flags, flags.parallel, onProgress);
         const server = await serve({
-          ...generatorOptions(model, flags, flags.parallel, onProgress),
+          ...options,
+          model: { ...options.model, ...(flags.mmap === false ? { memoryMap: false } : {}) },
+          sampling: defaultSampling(flags),
           host,
           port,
           apiKey: apiKey === false ? undefined : apiKey,

@@ -3,6 +3,11 @@
 const longNames: ReadonlyMap<string, string> = new Map([
   ["-ctk", "--cache-type-k"],
   ["-ctv", "--cache-type-v"],
+  ["-fa", "--flash-attn"],
+  ["-hf", "--hf-repo"],
+  ["-hfr", "--hf-repo"],
+  ["-cb", "--cont-batching"],
+  ["-md", "--model-draft"],
   ["-ngl", "--gpu-layers"],
   ["-np", "--parallel"],
   ["-sys", "--system-prompt"],

@@ -7,6 +7,7 @@ import { getRequestListener } from "@hono/node-server";
 import { EnvironmentError, systemErrorCode } from "../errors.js";
 import { ChatTemplate, chatTemplateOf } from "../generate/chat-template.js";
 import { Generator, type GeneratorOptions } from "../generate/generator.js";
+import type { SamplingOptions } from "../generate/sampler.js";
 import { openModel } from "../model/open.js";
 import { createApp } from "./app.js";
 import { limitConnections } from "./connections.js";
@@ -28,6 +29,8 @@ export interface ServeOptions extends Omit<GeneratorOptions, "engine"> {
   readonly allowOrigins?: readonly string[] | undefined;
   /** Name under which the model is offered; its file's by default. */
   readonly alias?: string | undefined;
+  /** How tokens are chosen for requests that do not say. */
+  readonly sampling?: Partial<SamplingOptions> | undefined;
   /** Answers that may wait for their turn; 256 by default. */
   readonly queueLength?: number | undefined;
   /** Stops the loading. */
@@ -81,6 +84,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     generator,
     template,
     modelId,
+    sampling: options.sampling,
     queueLength: options.queueLength ?? defaultQueueLength,
   });
   const release = async () => {

@@ -6,6 +6,7 @@ import { LiteralText } from "../generate/literal-text.js";
 import { checkFits, isTokens, type Prompt } from "../generate/prompt.js";
 import { renderChat } from "../generate/render-chat.js";
 import type { Completion, Embedding, GenerateRequest } from "../generate/request.js";
+import type { SamplingOptions } from "../generate/sampler.js";
 import { version } from "../version.js";
 import { ApiError } from "./errors.js";
 import { FairQueue } from "./fair-queue.js";
@@ -23,6 +24,8 @@ export interface ServiceOptions {
   readonly template: ChatTemplate | Error;
   /** Name under which the model is offered. */
   readonly modelId: string;
+  /** How tokens are chosen for requests that do not say. */
+  readonly sampling?: Partial<SamplingOptions> | undefined;
   /** Answers that may wait for their turn; more are refused. */
   readonly queueLength: number;
 }
@@ -36,6 +39,7 @@ export class Service {
   readonly startedAt = Math.floor(Date.now() / 1000);
   readonly #generator: Generator;
   readonly #template: ChatTemplate | Error;
+  readonly #sampling: Partial<SamplingOptions>;
   readonly #mostAdmitted: number;
   readonly #answering: FairQueue;
   /** Conversations are rendered one at a time, and clients take turns there, too; so with prompts to tokenize. */
@@ -44,10 +48,11 @@ export class Service {
   readonly #stop = new AbortController();
   #admitted = 0;
 
-  constructor({ generator, template, modelId, queueLength }: ServiceOptions) {
+  constructor({ generator, template, modelId, sampling = {}, queueLength }: ServiceOptions) {
     this.modelId = modelId;
     this.#generator = generator;
     this.#template = template;
+    this.#sampling = sampling;
     // As many again as are being written wait in the engine, so that a free slot has its next answer at once.
     const capacity = 2 * generator.slots;
     this.#mostAdmitted = capacity + queueLength;
@@ -178,7 +183,9 @@ export class Service {
     let hasPiece = false;
     return this.#inTurn(this.#answering, caller, async () => {
       this.metrics.queueSeconds.observe(seconds());
-      const completion = await this.#generator.generate(request, {
+      const sampling = { ...this.#sampling, ...request.sampling };
+      const asked = { ...request, sampling };
+      const completion = await this.#generator.generate(asked, {
         ...controls,
         signal: caller.signal,
         onPiece: (piece) => {
