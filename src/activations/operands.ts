@@ -16,3 +16,8 @@ export function weightName(weight: NativeTensor): string {
   const { name } = weight;
   return name.includes("#") ? (name.split("#")[1] ?? name) : name;
 }
+
+/** A weight's name with its layer's number raised by `layers`. */
+export function raiseLayer(name: string, layers: number): string {
+  return layers === 0 ? name : name.replace(/^blk\.(\d+)\./, (_, layer) => `blk.${Number(layer) + layers}.`);
+}

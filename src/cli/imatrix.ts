@@ -33,7 +33,7 @@ export function addImatrix(program: Command): void {
   program
     .command("imatrix")
     .description("Calibration: run a model over a text and write its importance matrix, per expert.")
-    .argument("<model>", "GGUF file, or first file of a split set")
+    .argument("<model>", "GGUF file, first file of a split set, Hugging Face folder, or an address of one")
     .argument("<text>", "calibration text")
     .requiredOption("-o, --output <file>", "importance matrix to write")
     .option("--ctx <n>", "tokens in a chunk", wholeNumber(16), 512)
@@ -62,7 +62,7 @@ export function addImatrix(program: Command): void {
     .option("--moments-per-expert", "one matrix per expert for routed gate and up too, not one per layer")
     .option(
       "--max-memory <size>",
-      "memory for matrices, 8GB for example (default: a quarter of the machine's); what does not fit takes further passes over the text",
+      "memory to use, 8GB for example (default: most of what is there); a larger model is run some layers at a time",
       read(parseSize),
     )
     .option("--output-frequency <chunks>", "save unfinished work every so many chunks", wholeNumber(1), 10)

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
+import { parseSize } from "../bytes/size.js";
 import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
 import { formatCount, formatDuration } from "../units.js";
-import { wholeNumber } from "./arguments.js";
+import { read, wholeNumber } from "./arguments.js";
 import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
 
@@ -12,6 +13,7 @@ interface Flags {
   reference?: string;
   klDivergenceBase?: string;
   saveAllLogits?: string;
+  maxMemory?: number;
   threads?: number;
   gpuLayers?: number;
   json?: boolean;
@@ -21,14 +23,19 @@ export function addPerplexity(program: Command): void {
   program
     .command("perplexity")
     .description("How well a model predicts a text, and how far its predictions are from a reference's.")
-    .argument("<model>", "GGUF file, or first file of a split set")
+    .argument("<model>", "GGUF file, first file of a split set, Hugging Face folder, or an address of one")
     .argument("<text>", "text to predict (not read with --kl-divergence-base, which has its own)")
     .option("--ctx <n>", "tokens in a chunk", wholeNumber(4), 512)
     .option("--chunks <n>", "most chunks (default: the whole text)", wholeNumber(1))
     .option("--parse-special", "read control tokens in the text as such")
-    .option("--reference <model>", "compare with this model, in the same pass if both fit in memory")
+    .option("--reference <model>", "compare with this model, of any of these kinds")
     .option("--kl-divergence-base <file>", "compare with log-probabilities that llama-perplexity saved")
     .option("--save-all-logits <file>", "save the log-probabilities in llama-perplexity's format")
+    .option(
+      "--max-memory <size>",
+      "memory to use, 8GB for example (default: most of what is there); a larger model is run some layers at a time",
+      read(parseSize),
+    )
     .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
     .option("--gpu-layers <n>", "layers on graphics processors (default: all)", wholeNumber(0))
     .option("--json", "print one JSON object")

@@ -11,6 +11,16 @@ export interface SequenceTokens {
   readonly tokens: ArrayLike<number>;
   /** Index in `tokens` from which on logits are wanted; only the last token's by default, none if its length. */
   readonly logitsFrom?: number;
+  /** What enters the first layer in the tokens' place, one vector after the other (see `ContextOptions.vectorInput`). */
+  readonly vectors?: Float32Array;
+}
+
+/** Of batches of vectors. */
+export interface VectorBatch {
+  /** Length of a vector. */
+  readonly width: number;
+  /** Numbers that say a vector's position: more than one for multimodal rotary embeddings. */
+  readonly positions: number;
 }
 
 /** A `llama_batch` of our own in native memory, filled anew for each decode. */
@@ -22,18 +32,23 @@ export class BatchBuffers {
   readonly #positions: Int32Array;
   readonly #sequences: Int32Array;
   readonly #logits: Int8Array;
+  readonly #vectorBatch: VectorBatch | undefined;
+  readonly #vectors: Float32Array;
 
-  constructor(allocate: (byteLength: number) => NativeBlock, capacity: number) {
+  /** For at most `capacity` tokens, or as many vectors. */
+  constructor(allocate: (byteLength: number) => NativeBlock, capacity: number, vectorBatch?: VectorBatch) {
     const block = (bytesPerToken: number) => allocate(bytesPerToken * capacity);
-    const tokens = block(4);
-    const positions = block(4);
+    const tokens = block(4 * (vectorBatch?.width ?? 1));
+    const positions = block(4 * (vectorBatch?.positions ?? 1));
     const counts = block(4);
     const sequences = block(4);
     const sequencePointers = block(8);
     const logits = block(1);
     this.#capacity = capacity;
     this.#blocks = [tokens, positions, counts, sequences, sequencePointers, logits];
+    this.#vectorBatch = vectorBatch;
     this.#tokens = new Int32Array(tokens.buffer);
+    this.#vectors = new Float32Array(tokens.buffer);
     this.#positions = new Int32Array(positions.buffer);
     this.#sequences = new Int32Array(sequences.buffer);
     this.#logits = new Int8Array(logits.buffer);
@@ -44,8 +59,8 @@ export class BatchBuffers {
     });
     this.struct = {
       n_tokens: 0,
-      token: tokens.address,
-      embd: 0,
+      token: vectorBatch ? 0 : tokens.address,
+      embd: vectorBatch ? tokens.address : 0,
       pos: positions.address,
       n_seq_id: counts.address,
       seq_id: sequencePointers.address,
@@ -61,9 +76,13 @@ export class BatchBuffers {
     }
     let at = 0;
     let rows = 0;
-    for (const { sequence, position, tokens, logitsFrom = tokens.length - 1 } of sequences) {
+    for (const { sequence, position, tokens, logitsFrom = tokens.length - 1, vectors } of sequences) {
       const end = at + tokens.length;
-      this.#tokens.set(tokens, at);
+      if (this.#vectorBatch) {
+        this.#setVectors(this.#vectorBatch, tokens.length, vectors, at);
+      } else {
+        this.#tokens.set(tokens, at);
+      }
       this.#sequences.fill(sequence, at, end);
       this.#logits.fill(0, at, at + logitsFrom).fill(1, at + logitsFrom, end);
       for (let index = 0; index < tokens.length; index++) {
@@ -72,8 +91,31 @@ export class BatchBuffers {
       rows += tokens.length - logitsFrom;
       at = end;
     }
+    this.#repeatPositions(total);
     this.struct.n_tokens = total;
     return rows;
+  }
+
+  #setVectors({ width }: VectorBatch, count: number, vectors: Float32Array | undefined, at: number): void {
+    if (vectors?.length !== count * width) {
+      throw new InternalError(`${count} vectors of ${width} numbers have ${vectors?.length ?? 0} numbers.`);
+    }
+    this.#vectors.set(vectors, at * width);
+  }
+
+  /**
+   * Text has the same position along the three axes of an image, and none along the fourth (`set_input` of
+   * `llm_graph_input_pos` in llama.cpp `src/llama-graph.cpp`, which does this for tokens by itself).
+   */
+  #repeatPositions(total: number): void {
+    const sections = this.#vectorBatch?.positions ?? 1;
+    for (let section = 1; section < sections; section++) {
+      if (section < 3) {
+        this.#positions.copyWithin(section * total, 0, total);
+      } else {
+        this.#positions.fill(0, section * total, (section + 1) * total);
+      }
+    }
   }
 
   free(): void {

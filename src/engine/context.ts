@@ -39,6 +39,8 @@ export interface ContextOptions {
    * only those of consecutive ones are, and each looks through its own tokens alone. False by default.
    */
   readonly sharedCache?: boolean;
+  /** What enters the first layer is given as vectors rather than looked up for tokens; false by default. */
+  readonly vectorInput?: boolean;
   /** Rows of logits at most in one decode; as many as tokens by default. */
   readonly outputs?: number;
   /**
@@ -58,6 +60,8 @@ export class ModelContext {
   /** Tokens that each sequence may have; llama.cpp rounds up to a multiple of 256. */
   readonly contextLength: number;
   readonly batchSize: number;
+  /** Tokens computed at once. */
+  readonly microBatchSize: number;
   /** Bytes of KV cache and activations. */
   readonly memoryUse: MemoryUse;
   readonly #observers: Observers | undefined;
@@ -118,7 +122,14 @@ export class ModelContext {
       : parseMemoryUse(log.since(mark));
     this.contextLength = native.llama_n_ctx_seq(this.#address);
     this.batchSize = native.llama_n_batch(this.#address);
-    this.#batch = new BatchBuffers(memory.allocate.bind(memory), this.batchSize);
+    this.microBatchSize = native.llama_n_ubatch(this.#address);
+    this.#batch = new BatchBuffers(
+      memory.allocate.bind(memory),
+      this.batchSize,
+      options.vectorInput
+        ? { width: model.facts.embeddingLength, positions: model.facts.positionsPerToken }
+        : undefined,
+    );
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What llama.cpp knows of a loaded model. */
 import { MalformedInputError } from "../errors.js";
 import type { NativeLibrary } from "./library.js";
-import type { Address } from "./native.js";
+import { type Address, C } from "./native.js";
 
 /** What is known of a model without running it. */
 export interface ModelFacts {
@@ -10,6 +10,8 @@ export interface ModelFacts {
   readonly embeddingLength: number;
   /** Elements of the vectors that it puts out, which is another number for some architectures. */
   readonly outputLength: number;
+  /** Numbers that say where a token is: 4 for rotary embeddings with image coordinates, otherwise 1. */
+  readonly positionsPerToken: number;
   /** Tokens that the sliding windows of attention look back, or 0 if there are none. */
   readonly attentionWindow: number;
   /** It keeps a state that grows from token to token, in all or some layers, instead of each token's. */
@@ -50,6 +52,7 @@ export function readFacts(
     layers: native.llama_model_n_layer(model),
     embeddingLength: native.llama_model_n_embd(model),
     outputLength: native.llama_model_n_embd_out(model),
+    positionsPerToken: C.multimodalRope.has(native.llama_model_rope_type(model)) ? 4 : 1,
     attentionWindow: native.llama_model_n_swa(model),
     isRecurrent: native.llama_model_is_recurrent(model) || native.llama_model_is_hybrid(model),
     trainedContextLength: native.llama_model_n_ctx_train(model),

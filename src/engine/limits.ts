@@ -1,6 +1,6 @@
 /** What is refused before llama.cpp is asked, because it would answer with a crash or not at all. */
-import { statSync } from "node:fs";
-import { totalmem } from "node:os";
+import { readFileSync, statSync } from "node:fs";
+import { freemem, totalmem } from "node:os";
 import { isAddress, shownAddress } from "../bytes/address.js";
 import { EnvironmentError, MalformedInputError, systemErrorCode, UsageError } from "../errors.js";
 import type { Device } from "./library.js";
@@ -59,6 +59,35 @@ function fileSize(path: string): number {
 export function memoryLimitBytes(): number {
   const container = process.constrainedMemory();
   return container > 0 && container < totalmem() ? container : totalmem();
+}
+
+/**
+ * Memory that this process could still take: what the system says is available, or what the container's limit
+ * leaves, where pages of files that were read do not count, since they give way.
+ */
+export function availableMemoryBytes(): number {
+  const used = containerUse();
+  const left = used === undefined ? Infinity : memoryLimitBytes() - used;
+  return Math.max(0, Math.min(freemem(), left));
+}
+
+/** Bytes of the container's memory in use, without pages of files: of control groups of version 2 or 1. */
+function containerUse(): number | undefined {
+  try {
+    const groups = readFileSync("/proc/self/cgroup", "utf8").split("\n");
+    const own = (pattern: RegExp) => groups.map((line) => pattern.exec(line)?.[1]).find((path) => path);
+    const first = own(/^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(.*)$/);
+    const folder =
+      first === undefined ? `/sys/fs/cgroup${own(/^0::(.*)$/) ?? ""}` : `/sys/fs/cgroup/memory${first}`;
+    const read = (name: string) => readFileSync(`${folder}/${name}`, "utf8");
+    const used = Number(read(first === undefined ? "memory.current" : "memory.usage_in_bytes"));
+    const files = [...read("memory.stat").matchAll(/^(?:total_)?(?:in)?active_file (\d+)$/gm)];
+    // Version 1 counts twice: without and with the groups below.
+    const pages = files.slice(-2).reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+    return Math.max(0, used - pages);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -23,6 +23,7 @@ test("a model's facts are those of its file", () => {
     layers: 4,
     embeddingLength: 256,
     outputLength: 256,
+    positionsPerToken: 1,
     attentionWindow: 0,
     isRecurrent: false,
     trainedContextLength: 4096,

@@ -19,6 +19,8 @@ const smallContext = 256;
 export interface ModelOptions {
   /** A GGUF file, or the first of a split set. */
   readonly path: string;
+  /** What to call it in messages; the path by default. */
+  readonly name?: string;
   /** Layers to put on graphics processors, if there are any; all by default. */
   readonly gpuLayers?: number;
   /** Map the file into memory instead of reading it; true by default. */
@@ -49,6 +51,7 @@ export interface LoadHooks {
 
 /** A loaded model. Release it with `close`, after its contexts. */
 export class Model {
+  /** What to call it in messages. */
   readonly path: string;
   readonly facts: ModelFacts;
   /** Bytes of weights per kind of memory. */
@@ -71,13 +74,13 @@ export class Model {
     memoryUse: MemoryUse,
   ) {
     this.library = library;
-    this.path = options.path;
+    this.path = options.name ?? options.path;
     this.options = options;
     this.isCancelled = hooks.isCancelled ?? (() => false);
     this.memoryUse = memoryUse;
     this.#address = address;
     this.#vocabulary = library.native.llama_model_get_vocab(address);
-    this.facts = readFacts(library, options.path, address, this.#vocabulary);
+    this.facts = readFacts(library, this.path, address, this.#vocabulary);
     this.#tokenizer = new Tokenizer(library.native, this.#vocabulary, this.facts, this.isCancelled);
   }
 
@@ -92,13 +95,14 @@ export class Model {
       checkFitsMemory(options.path, files.byteLength, library.devices());
     }
     const { native, log } = library;
+    const name = options.name ?? options.path;
     const isCancelled = hooks.isCancelled ?? (() => false);
     const progress = registerCallback(library.ffi, "progress", (fraction) => {
       hooks.onProgress?.(fraction);
       return !isCancelled();
     });
     const mark = log.mark;
-    log.step(`loading ${options.path}`);
+    log.step(`loading ${name}`);
     try {
       const plain = options.plainWeights === true;
       const address = native.llama_model_load_from_file(options.path, {
@@ -112,14 +116,14 @@ export class Model {
         progress_callback: progress.address,
       });
       const lines = log.since(mark);
-      log.step(`working with ${options.path}`);
+      log.step(`working with ${name}`);
       if (address !== 0) {
         return Model.#adopt(library, options, hooks, address, lines);
       }
       if (isCancelled()) {
-        throw new CancelledError(`loading ${options.path} was stopped.`);
+        throw new CancelledError(`loading ${name} was stopped.`);
       }
-      throw loadFailure(options.path, files.byteLength, lines);
+      throw loadFailure(name, files.byteLength, lines);
     } finally {
       progress.release();
     }

@@ -24,6 +24,8 @@ export const C = {
   pooling: { unspecified: -1, none: 0, mean: 1, cls: 2, last: 3, rank: 4 },
   bufferUsage: { weights: 1 },
   tokenAttributes: { unknown: 1, control: 8, userDefined: 16, stripsLeft: 128, stripsRight: 256 },
+  /** `llama_rope_type` of M-RoPE and its interleaved variant. */
+  multimodalRope: new Set([8, 40]),
 } as const;
 
 /** `ggml_type` of the floating-point and integer types that activations have. */
@@ -416,6 +418,9 @@ export function bindFunctions(
       model: Address,
     ) => number,
     llama_model_n_swa: llama.func("int32_t llama_model_n_swa(uintptr_t model)") as (model: Address) => number,
+    llama_model_rope_type: llama.func("int llama_model_rope_type(uintptr_t model)") as (
+      model: Address,
+    ) => number,
     llama_model_n_embd_out: llama.func("int32_t llama_model_n_embd_out(uintptr_t model)") as (
       model: Address,
     ) => number,
@@ -514,6 +519,7 @@ export function bindFunctions(
       context: Address,
     ) => number,
     llama_n_batch: llama.func("uint32_t llama_n_batch(uintptr_t context)") as (context: Address) => number,
+    llama_n_ubatch: llama.func("uint32_t llama_n_ubatch(uintptr_t context)") as (context: Address) => number,
     llama_get_memory: llama.func("uintptr_t llama_get_memory(uintptr_t context)") as (
       context: Address,
     ) => Address,

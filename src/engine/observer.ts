@@ -11,8 +11,12 @@ export interface Observer {
   readonly operations?: readonly string[];
   /** Asked about each node before it is computed: is its data wanted? Every yes costs a pause of all threads. */
   wants(node: NativeTensor): boolean;
-  /** Shows a wanted node, computed. Its data and its sources' are valid until this returns. */
-  observe(node: NativeTensor): void;
+  /**
+   * Shows a wanted node, computed. Its data and its sources' are valid until this returns. `"stop"` leaves out what
+   * follows in this micro-batch: nobody wants it.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most observers return nothing
+  observe(node: NativeTensor): "stop" | void;
 }
 
 /** Asks and informs the observers of one context. */
@@ -43,10 +47,11 @@ export class Observers {
       if (ask) {
         return this.#ask(node);
       }
+      let stops = false;
       for (const observer of this.#interested) {
-        observer.observe(node);
+        stops = observer.observe(node) === "stop" || stops;
       }
-      return !this.#isCancelled();
+      return !stops && !this.#isCancelled();
     } catch (error) {
       this.failure = { error };
       return false;

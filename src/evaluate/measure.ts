@@ -1,20 +1,23 @@
 /** Measuring a model on a text: the whole of the `perplexity` command. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { planSweep } from "../activations/window-plan.js";
+import { runWithWindows } from "../activations/window-server.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
-import { findModelFiles, memoryLimitBytes } from "../engine/limits.js";
-import { UsageError } from "../errors.js";
+import { InternalError, UsageError } from "../errors.js";
+import { openModel } from "../model/open.js";
+import type { ModelSource } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import { checkReadable, checkText } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
-import { type MeasureParams, type MeasureResult, measure } from "./measure-job.js";
+import { type MeasureParams, measure } from "./measure-job.js";
 import type { Perplexity } from "./perplexity.js";
 
 export interface PerplexityOptions {
-  /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */
+  /**
+   * A model that llama.cpp runs: a GGUF file, the first of a split set, a Hugging Face folder, or one of them on a
+   * server (see `openModel`). What is no local GGUF file is run in windows of layers, of which nothing is stored.
+   */
   readonly model: string;
   /** Path of the text. Not read if `base` is given, which has its own. */
   readonly text: string;
@@ -24,7 +27,7 @@ export interface PerplexityOptions {
   readonly chunks?: number | undefined;
   /** Read control tokens such as `<|im_start|>` in the text as such. */
   readonly parseSpecial?: boolean | undefined;
-  /** Path of a model to compare with, over the whole vocabulary. */
+  /** A model to compare with, over the whole vocabulary; of the same kinds. */
   readonly reference?: string | undefined;
   /** Path of llama-perplexity's base file to compare with, over the 16 nats it keeps. */
   readonly base?: string | undefined;
@@ -35,8 +38,13 @@ export interface PerplexityOptions {
   readonly gpuLayers?: number | undefined;
   /** Run a model whose weights are larger than all memory: it is read from the disk again and again. */
   readonly ignoreMemoryLimit?: boolean | undefined;
-  /** Bytes that the weights of both models may take together; above, they are run one after the other. */
-  readonly memory?: number | undefined;
+  /**
+   * Bytes that the run may take, by default most of what is there: models that take more are run in windows of
+   * layers.
+   */
+  readonly maxMemory?: number | undefined;
+  /** Layers in a window at most; as many as fit in memory by default. */
+  readonly layersPerWindow?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -57,13 +65,10 @@ export interface PerplexityResult extends Perplexity, Partial<Omit<Divergence, k
   readonly tokensPerSecond: number;
 }
 
-/** Part of the memory that weights may take. */
-const weightsShare = 0.9;
-
 /**
  * The perplexity of a model on a text, as llama-perplexity measures it, and with a reference how much its
- * predictions differ: KL divergence, agreement on the top token, changes of probability. Two models are run side
- * by side if their weights fit in memory; otherwise the reference goes first and leaves a base file.
+ * predictions differ: KL divergence, agreement on the top token, changes of probability. Models that do not fit in
+ * memory, or not together, are run in windows of layers, and what comes after the last layers row by row.
  *
  * @throws UsageError if options make no sense, the text is too short or the models have different tokens;
  *   MalformedInputError for damaged files; EnvironmentError if something cannot be read or written, or llama.cpp
@@ -73,12 +78,21 @@ export async function measurePerplexity(options: PerplexityOptions): Promise<Per
   checkOptions(options);
   await checkPaths(options);
   const engine = options.engine ?? new Engine();
+  const sources: ModelSource[] = [];
   try {
-    const { reference } = options;
-    const apart = reference !== undefined && !fitTogether(options.model, reference, options.memory);
-    const result = apart
-      ? await measureApart(engine, options, reference)
-      : await runMeasure(engine, options, paramsOf(options), "perplexity");
+    for (const path of [options.model, ...(options.reference === undefined ? [] : [options.reference])]) {
+      sources.push(await openModel(path, { signal: options.signal }));
+    }
+    const { onProgress, signal } = options;
+    const result = await runWithWindows(engine, measure, paramsOf(options, sources), sources, {
+      onEvent: ({ done, total, ppl }) => {
+        const detail = ppl === undefined ? {} : { detail: `perplexity ${ppl.toFixed(4)}` };
+        onProgress?.({ step: "perplexity", done, total, unit: "chunks", ...detail });
+      },
+      onLoad: (path, fraction) =>
+        onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
+      signal,
+    });
     const tokens = result.chunks * result.context;
     return {
       model: options.model,
@@ -90,62 +104,33 @@ export async function measurePerplexity(options: PerplexityOptions): Promise<Per
       tokensPerSecond: result.seconds > 0 ? tokens / result.seconds : 0,
     };
   } finally {
+    await Promise.all(sources.map((source) => source.close()));
     if (options.engine === undefined) {
       await engine.close();
     }
   }
 }
 
-/** The reference's log-probabilities go through a temporary file, so that only one model is in memory. */
-async function measureApart(
-  engine: Engine,
-  options: PerplexityOptions,
-  reference: string,
-): Promise<MeasureResult> {
-  options.onWarning?.(
-    `${options.model} and ${reference} do not fit in memory together; they are run one after the other, and differences are measured over 16 nats only.`,
-  );
-  const folder = await mkdtemp(join(tmpdir(), "lopsided-"));
-  try {
-    const base = join(folder, "reference.logits");
-    const first = {
-      ...paramsOf(options),
-      model: modelOf(options, reference),
-      reference: undefined,
-      save: base,
-    };
-    const { seconds } = await runMeasure(engine, options, first, "perplexity of the reference");
-    // Frees the memory; the next job starts the engine again.
-    await engine.close();
-    const second = { ...paramsOf(options), reference: undefined, base };
-    const result = await runMeasure(engine, options, second, "perplexity");
-    return { ...result, seconds: result.seconds + seconds };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+function paramsOf(options: PerplexityOptions, sources: readonly ModelSource[]): MeasureParams {
+  const { reference, maxMemory, layersPerWindow, gpuLayers, ignoreMemoryLimit } = options;
+  const total = sources.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const plan = (source: ModelSource, path: string) =>
+    planSweep(source, path, {
+      maxMemory,
+      layersPerWindow,
+      gpuLayers,
+      ignoreMemoryLimit,
+      needsOutput: true,
+      isBesideAnother: sources.length > 1,
+      otherBytes: total - source.byteLength,
+    });
+  const [source, other] = sources;
+  if (source === undefined) {
+    throw new InternalError("no model was opened.");
   }
-}
-
-function runMeasure(
-  engine: Engine,
-  { onProgress, signal }: PerplexityOptions,
-  params: MeasureParams,
-  step: string,
-): Promise<MeasureResult> {
-  return engine.run(measure, params, {
-    onEvent: ({ done, total, ppl }) => {
-      const detail = ppl === undefined ? {} : { detail: `perplexity ${ppl.toFixed(4)}` };
-      onProgress?.({ step, done, total, unit: "chunks", ...detail });
-    },
-    onLoad: (path, fraction) =>
-      onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
-    signal,
-  });
-}
-
-function paramsOf(options: PerplexityOptions): MeasureParams {
   return {
-    model: modelOf(options, options.model),
-    reference: options.reference === undefined ? undefined : modelOf(options, options.reference),
+    model: plan(source, options.model),
+    reference: other && reference !== undefined ? plan(other, reference) : undefined,
     base: options.base,
     save: options.saveLogits,
     text: options.text,
@@ -154,19 +139,6 @@ function paramsOf(options: PerplexityOptions): MeasureParams {
     parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
   };
-}
-
-function modelOf({ gpuLayers, ignoreMemoryLimit }: PerplexityOptions, path: string): MeasureParams["model"] {
-  return {
-    path,
-    ...(gpuLayers === undefined ? {} : { gpuLayers }),
-    ...(ignoreMemoryLimit && { ignoreMemoryLimit: true }),
-  };
-}
-
-function fitTogether(model: string, reference: string, memory = weightsShare * memoryLimitBytes()): boolean {
-  const [own, other] = [model, reference].map((path) => findModelFiles(path).byteLength) as [number, number];
-  return own + other <= memory;
 }
 
 function checkOptions({ context, chunks, reference, base, saveLogits }: PerplexityOptions): void {

@@ -1,4 +1,5 @@
 /** What is done with the logits of each scored position: one class for each way of measuring. */
+import type { OpenWindow } from "../activations/sweep.js";
 import type { ModelContext } from "../engine/context.js";
 import { MalformedInputError } from "../errors.js";
 import type { RowScore } from "../reduce/reducer.js";
@@ -120,24 +121,24 @@ export class ReferenceScorer implements Scorer {
   readonly #statistics: DivergenceStatistics;
   #logits: Float32Array = new Float32Array(0);
 
-  readonly #context: ModelContext;
+  readonly #window: OpenWindow;
 
-  /** `context` is the reference model's. */
-  constructor({ chunks, context: chunkSize }: TextChunks, context: ModelContext) {
-    this.#context = context;
+  /** `window` is the reference model's last one. */
+  constructor({ chunks, context: chunkSize }: TextChunks, window: OpenWindow) {
+    this.#window = window;
     this.#statistics = new DivergenceStatistics(chunks * scoredPerChunk(chunkSize));
   }
 
   decode(batch: ChunkBatch): void {
-    decodeChunks(this.#context, batch);
-    this.#logits = this.#context.logits();
+    this.#window.decode(batch);
+    this.#logits = this.#window.context.logits();
   }
 
   score({ row, chunk, position, target, values }: Position): RowScore {
     const expected = this.#logits.subarray(row * values.length, (row + 1) * values.length);
     const { reference, score, divergence } = compareRows(expected, values);
     if (Number.isNaN(reference.logSumExp)) {
-      throw noNumbers(this.#context.model.path, chunk, position);
+      throw noNumbers(this.#window.model.path, chunk, position);
     }
     this.#statistics.add({
       nll: score.logSumExp - (values[target] ?? Number.NaN),
@@ -158,9 +159,7 @@ export class ReferenceScorer implements Scorer {
     return this.#statistics.result();
   }
 
-  async close(): Promise<void> {
-    this.#context.close();
-  }
+  async close(): Promise<void> {}
 }
 
 /** Decodes a batch of chunks. */

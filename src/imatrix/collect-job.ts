@@ -1,28 +1,28 @@
 /** The part of an imatrix run that happens beside the model: decode the chunks, collect, save what is there. */
-import { stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { existsSync } from "node:fs";
 import {
-  type DecodeProgress,
-  type DecodeTextParams,
-  decodeText,
   type OpenText,
   openText,
-} from "../activations/decode-text.js";
-import { defineJob, type JobHost } from "../engine/job.js";
-import type { Observer } from "../engine/observer.js";
-import { collectPass, type MomentsPass } from "../moments/collect-job.js";
-import type { TextChunks } from "../text/chunks.js";
+  type RunPlace,
+  type RunTextParams,
+  runText,
+  type TextHost,
+} from "../activations/run-text.js";
+import { defineJob } from "../engine/job.js";
+import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import type { Imatrix } from "./imatrix.js";
 
-export interface CollectParams extends CollectorOptions, DecodeTextParams {
+export interface CollectParams extends CollectorOptions, RunTextParams {
+  /** Files of the model, or what else stands for it. */
+  readonly identity: string;
   /** Where the statistics are saved, under way and at the end. */
   readonly checkpoint: string;
   /** Chunks between two savings. */
   readonly saveEvery: number;
-  /** Moments to collect along with the importance matrix. */
-  readonly moments?: MomentsPass | undefined;
+  /** Moments to collect along with the importance matrix, for each window. */
+  readonly moments?: readonly (MomentsPass | undefined)[] | undefined;
 }
 
 export interface CollectResult {
@@ -33,13 +33,20 @@ export interface CollectResult {
   readonly seconds: number;
 }
 
+/** Savings of a run in windows may take this part of its time: a large matrix takes long, and there are many windows. */
+const savingShare = 0.05;
+
 /** Collects the statistics of a text into the checkpoint file; continues from it if it is of the same run. */
 export const collectImatrix = defineJob(
   import.meta.url,
   "collectImatrix",
-  async (params: CollectParams, host: JobHost<DecodeProgress>): Promise<CollectResult> => {
+  async (params: CollectParams, host: TextHost): Promise<CollectResult> => {
     const opened = await openText(params, host);
-    return collect(opened, await describeRun(params, opened.text), params, host);
+    try {
+      return await collect(opened, describeRun(params, opened), params, host);
+    } finally {
+      opened.sweep.close();
+    }
   },
 );
 
@@ -47,49 +54,111 @@ async function collect(
   opened: OpenText,
   run: string,
   params: CollectParams,
-  host: JobHost<DecodeProgress>,
+  host: TextHost,
 ): Promise<CollectResult> {
-  const { chunks } = opened.text;
+  const { sweep, text } = opened;
   const earlier = await readCheckpoint(params.checkpoint, run);
-  const fits = earlier !== undefined && canContinue(earlier.chunkCount, chunks, opened.sequences);
-  // Moments are not saved under way: a pass that collects some starts at the beginning.
-  const from = fits && params.moments === undefined ? earlier.chunkCount : 0;
-  const collector = new ImatrixCollector(params, from > 0 ? earlier?.entries : undefined);
-  const save = (chunkCount: number) => {
-    collector.checkFinite(params.model.path);
-    return writeCheckpoint(params.checkpoint, {
+  const from = earlier && placeToGoOn(earlier, opened, params);
+  const collector = new ImatrixCollector(params, from && earlier?.entries);
+  const savings = new Savings(sweep.windows > 1 ? savingShare : 1);
+  const save = async ({ window, chunks }: RunPlace) => {
+    collector.checkFinite(params.model.whole.path);
+    sweep.sync();
+    await writeCheckpoint(params.checkpoint, {
       ...emptyImatrix(params),
       entries: collector.entries,
-      chunkCount,
+      chunkCount: chunks,
+      window,
       run,
     });
   };
-  let saved = from;
-  const decode = (observers: readonly Observer[]) =>
-    decodeText(opened, params, host, {
-      observers,
-      from,
-      async onDone(done) {
-        if (Math.floor(done / params.saveEvery) === Math.floor(saved / params.saveEvery)) {
+  const momentsOf = new WindowMoments(params, host, text.chunks);
+  let saved = from?.chunks ?? 0;
+  try {
+    const seconds = await runText(opened, params, host, {
+      needsOutput: params.processOutput,
+      streamPath: streamPath(params.checkpoint),
+      ...(from && { from }),
+      async observersOf(range, window) {
+        collector.firstLayer = range.from;
+        return [collector, ...(await momentsOf.begin(range, window))];
+      },
+      async onDone(place) {
+        if (sweep.windows > 1 && params.moments?.[place.window] !== undefined) {
           return;
         }
-        await save(done);
-        saved = done;
+        const isDue = Math.floor(place.chunks / params.saveEvery) !== Math.floor(saved / params.saveEvery);
+        if (isDue && savings.mayBegin()) {
+          await savings.time(() => save(place));
+          saved = place.chunks;
+        }
+      },
+      async onWindow(window) {
+        await momentsOf.end(window);
+        saved = 0;
+        if (window + 1 < sweep.windows && savings.mayBegin()) {
+          await savings.time(() => save({ window: window + 1, chunks: 0 }));
+        }
       },
     });
-  const { moments } = params;
-  const seconds = await (moments
-    ? collectPass(moments, params, host, chunks, (observer) => decode([collector, observer]))
-    : decode([collector]));
-  if (saved < chunks) {
-    await save(chunks);
+    await save({ window: sweep.windows - 1, chunks: text.chunks });
+    return { chunks: text.chunks, resumedFrom: from ? chunksDone(from, opened) : 0, seconds };
+  } finally {
+    await momentsOf.close();
   }
-  return { chunks, resumedFrom: from, seconds };
 }
 
-/** Chunks are decoded in the same groups as without interruption, so that the sums come out the same. */
-function canContinue(done: number, total: number, sequences: number): boolean {
-  return done <= total && (done % sequences === 0 || done === total);
+/** Where the run with the checkpoint at `path` keeps the residual stream. */
+export function streamPath(checkpoint: string): string {
+  return `${checkpoint}.stream`;
+}
+
+/** Keeps savings from taking more than a part of the time. */
+class Savings {
+  readonly #share: number;
+  #nextAt = 0;
+
+  constructor(share: number) {
+    this.#share = share;
+  }
+
+  mayBegin(): boolean {
+    return performance.now() >= this.#nextAt;
+  }
+
+  async time(save: () => Promise<void>): Promise<void> {
+    const begin = performance.now();
+    await save();
+    const end = performance.now();
+    this.#nextAt = end + (end - begin) * (1 / this.#share - 1);
+  }
+}
+
+/**
+ * Where to go on. Chunks are decoded in the same groups as without interruption, so that the sums come out the same.
+ * Moments are not saved under way: a window that collects some starts at the beginning.
+ */
+function placeToGoOn(
+  { chunkCount, window = 0 }: Imatrix,
+  { sweep, text, sequences }: OpenText,
+  { moments, checkpoint }: CollectParams,
+): RunPlace | undefined {
+  const hasStream = sweep.windows === 1 || existsSync(streamPath(checkpoint));
+  const fits = chunkCount <= text.chunks && (chunkCount % sequences === 0 || chunkCount === text.chunks);
+  const lacksMoments = moments?.some(
+    (pass, of) => pass !== undefined && (of < window || (of === window && chunkCount > 0)),
+  );
+  if (!hasStream || !fits || window >= sweep.windows || lacksMoments) {
+    return undefined;
+  }
+  return window === 0 && chunkCount === 0 ? undefined : { window, chunks: chunkCount };
+}
+
+/** Whole chunks' worth of what is done at a place. */
+function chunksDone({ window, chunks }: RunPlace, { sweep, text }: OpenText): number {
+  const { from, to } = sweep.range(window);
+  const layers = sweep.range(sweep.windows - 1).to;
+  return sweep.windows === 1 ? chunks : Math.floor((text.chunks * from + chunks * (to - from)) / layers);
 }
 
 function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
@@ -104,9 +173,7 @@ function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
   };
 }
 
-/** Everything that the statistics depend on, except how many chunks. */
-async function describeRun(params: CollectParams, text: TextChunks): Promise<string> {
-  const { size, mtimeMs } = await stat(params.model.path);
-  const { processOutput, context } = params;
-  return runName({ model: resolve(params.model.path), size, mtimeMs, processOutput, context }, text.tokens);
+/** Everything that the statistics depend on, and the stream between windows. */
+function describeRun({ identity, processOutput, context, model }: CollectParams, { text }: OpenText): string {
+  return runName({ identity, processOutput, context, windows: model.windows?.ranges }, text.tokens);
 }

@@ -3,7 +3,7 @@
  * is llama-imatrix's (`collect_imatrix` in llama.cpp `tools/imatrix/imatrix.cpp`).
  */
 
-import { operandOf, weightName } from "../activations/operands.js";
+import { operandOf, raiseLayer, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError, MalformedInputError } from "../errors.js";
@@ -21,6 +21,8 @@ export interface CollectorOptions {
 export class ImatrixCollector implements Observer {
   readonly operations = ["MUL_MAT", "MUL_MAT_ID"];
   readonly entries: Map<string, ImatrixEntry>;
+  /** Number of the first layer of the window that is watched. */
+  firstLayer = 0;
   readonly #reducer = loadReducer();
 
   readonly #options: CollectorOptions;
@@ -130,7 +132,7 @@ export class ImatrixCollector implements Observer {
   }
 
   #entryOf(weight: NativeTensor, columns: number, matrices: number, countsLength: number): ImatrixEntry {
-    const name = weightName(weight);
+    const name = raiseLayer(weightName(weight), this.firstLayer);
     let entry = this.entries.get(name);
     if (entry === undefined) {
       entry = { sums: new Float32Array(columns * matrices), counts: new Float64Array(countsLength) };

@@ -15,6 +15,7 @@ import { openModel } from "../model/open.js";
 import { rowCount, weightCount } from "../model/source.js";
 import { decodeRows } from "../quants/codec.js";
 import { fixture, lopsided } from "../testing/command.js";
+import { FileServer } from "../testing/file-server.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { computeImatrix, type ImatrixOptions } from "./compute.js";
 import { readImatrixFile } from "./file.js";
@@ -161,6 +162,75 @@ test("a run that was killed goes on where it was, and ends with the same bytes",
   assert.ok(resumedFrom >= saved.chunkCount && resumedFrom > 0, `resumed from ${resumedFrom}`);
   assert.ok((await readFile(killed)).equals(await readFile(whole)));
   assert.deepEqual((await readdir(folder)).sort(), ["killed.gguf", "whole.gguf"]);
+});
+
+test("one window of layers, two, or one for each layer give the same bytes", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [whole, windows] = [join(folder, "whole.gguf"), join(folder, "windows.gguf")];
+  for (const processOutput of [false, true]) {
+    await compute(whole, { processOutput, chunks: 35 });
+    for (const layersPerWindow of [1, 2, 3]) {
+      const places: number[] = [];
+      await compute(windows, {
+        processOutput,
+        chunks: 35,
+        layersPerWindow,
+        onProgress: ({ step, done }) => step === "imatrix" && places.push(done),
+      });
+      assert.ok(
+        (await readFile(windows)).equals(await readFile(whole)),
+        `${layersPerWindow} layers at a time`,
+      );
+      assert.deepEqual(
+        places,
+        places.toSorted((a, b) => a - b),
+      );
+      assert.equal(places.at(-1), 35);
+    }
+  }
+  assert.deepEqual((await readdir(folder)).sort(), ["whole.gguf", "windows.gguf"]);
+});
+
+test("a model from a server is calibrated without being stored, its weights served once", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [local, remote] = [join(folder, "local.gguf"), join(folder, "remote.gguf")];
+  const bytes = await readFile(model);
+  const server = await FileServer.start(t, { "/tiny.gguf": bytes });
+  server.fault = ({ index }) => (index % 20 === 7 ? { status: 503 } : undefined);
+  await compute(local);
+  await compute(remote, { model: `${server.address}/tiny.gguf`, layersPerWindow: 1 });
+  assert.ok((await readFile(remote)).equals(await readFile(local)));
+  assert.ok(server.bytesSent < 1.2 * bytes.length, `${server.bytesSent} bytes of ${bytes.length}`);
+});
+
+test("a Hugging Face folder is calibrated like the file that it is converted to", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [converted, fromFile, fromFolder] = ["converted.gguf", "a.gguf", "b.gguf"].map((name) =>
+    join(folder, name),
+  ) as [string, string, string];
+  const made = await lopsided(["convert", fixture("tiny-moe"), converted, "--type", "BF16"]);
+  assert.equal(made.status, 0, made.stderr);
+  await compute(fromFile, { model: converted });
+  await compute(fromFolder, { model: fixture("tiny-moe") });
+  assert.ok((await readFile(fromFolder)).equals(await readFile(fromFile)));
+});
+
+test("a run in windows that was stopped goes on in the middle of one, and ends with the same bytes", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [whole, stopped] = [join(folder, "whole.gguf"), join(folder, "stopped.gguf")];
+  await compute(whole, { chunks: 70 });
+  const options = { chunks: 70, layersPerWindow: 2, saveEvery: 1 };
+  const abort = new AbortController();
+  const first = compute(stopped, {
+    ...options,
+    signal: abort.signal,
+    onProgress: ({ step, done }) => step === "imatrix" && done === 51 && abort.abort(),
+  });
+  await assert.rejects(first, CancelledError);
+  const { resumedFrom } = await compute(stopped, options);
+  assert.ok(resumedFrom >= 16 && resumedFrom <= 51, `resumed from ${resumedFrom}`);
+  assert.ok((await readFile(stopped)).equals(await readFile(whole)));
+  assert.deepEqual((await readdir(folder)).sort(), ["stopped.gguf", "whole.gguf"]);
 });
 
 test("a checkpoint of another run, or a damaged one, is not continued", async (t) => {

@@ -2,24 +2,30 @@
 
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import type { DecodeProgress } from "../activations/decode-text.js";
+import type { RunProgress } from "../activations/run-text.js";
+import { identityOf } from "../activations/source-identity.js";
+import { planSweep } from "../activations/window-plan.js";
+import { runWithWindows } from "../activations/window-server.js";
 import { shownName } from "../bytes/address.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
-import { openGguf } from "../model/gguf-model.js";
+import { openModel } from "../model/open.js";
+import { layerOf } from "../model/roles.js";
+import type { ModelSource } from "../model/source.js";
+import type { MomentsPass } from "../moments/collect-job.js";
 import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
-import type { MomentsOptions } from "../moments/plan.js";
+import { type MomentsOptions, planInputs } from "../moments/plan.js";
 import type { OnProgress } from "../progress.js";
 import { loadReduceModule } from "../reduce/load.js";
 import { checkText, readText, tokensOf } from "../text/text.js";
 import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
-import { collectImatrix } from "./collect-job.js";
+import { collectImatrix, streamPath } from "./collect-job.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
@@ -28,7 +34,10 @@ import { routedWithoutImportance } from "./load-importance.js";
 import { mergeImatrices } from "./merge.js";
 
 export interface ImatrixOptions {
-  /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */
+  /**
+   * A model that llama.cpp runs: a GGUF file, the first of a split set, a Hugging Face folder, or one of them on a
+   * server (see `openModel`). What is no local GGUF file is run in windows of layers, of which nothing is stored.
+   */
   readonly model: string;
   /** Path of the calibration text. */
   readonly text: string;
@@ -57,8 +66,13 @@ export interface ImatrixOptions {
   readonly saveEvery?: number | undefined;
   /** Path of a moments file to write as well, and what it is to hold. */
   readonly moments?: (MomentsOptions & { readonly output: string }) | undefined;
-  /** Bytes that the moments under way may take; what does not fit is collected in further passes over the text. */
+  /**
+   * Bytes that the run may take, by default most of what is there: a model that takes more is run in windows of
+   * layers.
+   */
   readonly maxMemory?: number | undefined;
+  /** Layers in a window at most; as many as fit in memory by default. */
+  readonly layersPerWindow?: number | undefined;
   readonly threads?: number | undefined;
   /** Layers on graphics processors; all by default, if there are any. */
   readonly gpuLayers?: number | undefined;
@@ -111,28 +125,40 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   if (oneKind !== undefined) {
     options.onWarning?.(oneKind);
   }
-  const merged = await readMerged(options);
   const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
+  const source = await openModel(options.model, { signal: options.signal });
   try {
-    const params = collectParams(options, context, checkpoint);
-    const passes = await momentsPasses(options, params);
-    const [first, ...later] = passes;
-    const moments = first && !(await isDone(first)) ? first : undefined;
-    const running = runOptions(options, passes.length);
-    const collected = await engine.run(collectImatrix, { ...params, moments }, running(1));
-    for (const [i, pass] of later.entries()) {
-      if (!(await isDone(pass))) {
-        await engine.run(collectMoments, { ...params, pass }, running(i + 2));
+    const merged = await readMerged(options, source);
+    const params = await collectParams(options, source, context, checkpoint);
+    const passes = momentsPasses(options, params, source);
+    const inWindows = params.model.windows !== undefined;
+    const missing = await Promise.all(
+      passes.map(async (pass) => (pass && (await isDone(pass)) ? undefined : pass)),
+    );
+    const moments = options.moments && (inWindows ? missing : missing.slice(0, 1));
+    const running = runOptions(options, inWindows ? 1 : passes.length);
+    const collected = await runWithWindows(
+      engine,
+      collectImatrix,
+      { ...params, moments },
+      [source],
+      running(1),
+    );
+    for (const [i, pass] of (inWindows ? [] : missing).entries()) {
+      if (pass && i > 0) {
+        await runWithWindows(engine, collectMoments, { ...params, pass }, [source], running(i + 1));
       }
     }
-    const momentsCoverage = options.moments && (await joinPasses(passes, options.moments.output));
-    const { run: _, ...own } = await readImatrixFile(checkpoint);
+    const written = passes.filter((pass) => pass !== undefined);
+    const momentsCoverage = options.moments && (await joinPasses(written, options.moments.output));
+    const { run: _, window: __, ...own } = await readImatrixFile(checkpoint);
     const named = { ...own, datasets: [options.dataset ?? shownName(options.text)] };
     const imatrix = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
-    const written = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
-    await writeImatrixFile(options.output, written, format);
+    const converted = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
+    await writeImatrixFile(options.output, converted, format);
     await rm(checkpoint, { force: true });
+    await rm(streamPath(checkpoint), { force: true });
     const warning = coverageWarning(imatrix);
     const momentsTooThin = momentsCoverage && momentsWarning(momentsCoverage);
     for (const text of [warning, momentsTooThin, loadReduceModule().warning]) {
@@ -150,7 +176,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
       tensors: imatrix.entries.size,
       coverage: expertCoverage(imatrix),
       ...(momentsCoverage && {
-        moments: { ...momentsCoverage, output: options.moments?.output ?? "", passes: passes.length },
+        moments: { ...momentsCoverage, output: options.moments?.output ?? "", passes: written.length },
       }),
       seconds: collected.seconds,
       tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
@@ -158,6 +184,7 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   } catch (error) {
     throw error instanceof CancelledError ? stopped(options.output, checkpoint, error) : error;
   } finally {
+    await source.close();
     if (options.engine === undefined) {
       await engine.close();
     }
@@ -177,57 +204,57 @@ function stopped(output: string, checkpoint: string, cause: CancelledError): Can
 }
 
 /** The files to add. Throws a UsageError if one has an entry that no tensor of the model can have. */
-async function readMerged({ model, merge = [], onWarning }: ImatrixOptions): Promise<Imatrix[]> {
+async function readMerged(
+  { model, merge = [], onWarning }: ImatrixOptions,
+  source: ModelSource,
+): Promise<Imatrix[]> {
   if (merge.length === 0) {
     return [];
   }
   const merged = await Promise.all(merge.map(readImatrixFile));
-  const source = await openGguf(model);
-  try {
-    const names = new Set(source.tensors.map(({ name }) => name));
-    for (const imatrix of merged) {
-      const missing = routedWithoutImportance(imatrix, source.tensors);
-      const stranger = [...imatrix.entries.keys()].find(
-        (name) => !names.has(name) && name !== "output.weight",
+  const names = new Set(source.tensors.map(({ name }) => name));
+  for (const imatrix of merged) {
+    const missing = routedWithoutImportance(imatrix, source.tensors);
+    const stranger = [...imatrix.entries.keys()].find((name) => !names.has(name) && name !== "output.weight");
+    if (stranger !== undefined) {
+      throw new UsageError(
+        `${imatrix.name}: entry "${stranger}" is of no tensor of ${shownName(model)}; it is the imatrix of another model and cannot be merged.`,
+        { file: imatrix.name, tensor: stranger },
       );
-      if (stranger !== undefined) {
-        throw new UsageError(
-          `${imatrix.name}: entry "${stranger}" is of no tensor of ${model}; it is the imatrix of another model and cannot be merged.`,
-          { file: imatrix.name, tensor: stranger },
-        );
-      }
-      if (missing.length > 0) {
-        onWarning?.(
-          `${imatrix.name}: has nothing about ${missing.length} tensors of routed experts (the first is ${missing[0]}); they get the statistics of the other texts alone.`,
-        );
-      }
     }
-    return merged;
-  } finally {
-    await source.close();
+    if (missing.length > 0) {
+      onWarning?.(
+        `${imatrix.name}: has nothing about ${missing.length} tensors of routed experts (the first is ${missing[0]}); they get the statistics of the other texts alone.`,
+      );
+    }
   }
+  return merged;
 }
 
-/** Passes over the text that the moments take; none without moments. */
-async function momentsPasses(options: ImatrixOptions, params: ReturnType<typeof collectParams>) {
+/** Passes over the text that the moments take, or what each window collects; none without moments. */
+function momentsPasses(
+  options: ImatrixOptions,
+  params: Awaited<ReturnType<typeof collectParams>>,
+  source: ModelSource,
+): (MomentsPass | undefined)[] {
   const { moments, model, maxMemory = momentsShare * memoryLimitBytes() } = options;
   if (moments === undefined) {
     return [];
   }
-  const { text, context, chunks, parseSpecial } = params;
-  return planPasses({ ...moments, model, text, context, chunks, parseSpecial, memory: maxMemory });
+  const { identity, text, context, chunks, parseSpecial } = params;
+  const run = { ...moments, model, identity, text, context, chunks, parseSpecial, memory: maxMemory };
+  return planPasses(source.tensors, run, params.model.windows?.ranges);
 }
 
 function runOptions({ onProgress, signal }: ImatrixOptions, passes: number) {
   return (pass: number) => ({
-    onEvent: ({ done, total }: DecodeProgress) =>
-      onProgress?.({
-        step: "imatrix",
-        done,
-        total,
-        unit: "chunks",
-        ...(passes > 1 && { detail: `pass ${pass} of ${passes}` }),
-      }),
+    onEvent: ({ done, total, layers }: RunProgress) => {
+      const detail = [
+        ...(passes > 1 ? [`pass ${pass} of ${passes}`] : []),
+        ...(layers ? [`layers ${layers.from} to ${layers.to - 1} of ${layers.of}`] : []),
+      ].join(", ");
+      onProgress?.({ step: "imatrix", done, total, unit: "chunks", ...(detail && { detail }) });
+    },
     onLoad: (path: string, fraction: number) =>
       onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
     signal,
@@ -238,17 +265,28 @@ function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
   return others.length === 0 ? own : mergeImatrices([...others, own], own.chunkSize);
 }
 
-function collectParams(options: ImatrixOptions, context: number, checkpoint: string) {
+async function collectParams(
+  options: ImatrixOptions,
+  source: ModelSource,
+  context: number,
+  checkpoint: string,
+) {
+  const { processOutput = false, moments } = options;
+  const inputs = moments ? planInputs(source.tensors, moments) : [];
   return {
-    model: {
-      path: options.model,
-      ...(options.gpuLayers === undefined ? {} : { gpuLayers: options.gpuLayers }),
-      ...(options.ignoreMemoryLimit && { ignoreMemoryLimit: true }),
-    },
+    model: planSweep(source, options.model, {
+      ...options,
+      needsOutput: processOutput,
+      statisticsBytes: (layer) =>
+        inputs
+          .filter(({ weight }) => layerOf(weight) === layer)
+          .reduce((sum, { byteLength }) => sum + byteLength, 0),
+    }),
+    identity: await identityOf(source, options.text),
     text: options.text,
     context,
     chunks: options.chunks,
-    processOutput: options.processOutput ?? false,
+    processOutput,
     parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
     checkpoint,

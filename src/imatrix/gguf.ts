@@ -3,7 +3,7 @@
  * weight two F32 tensors, "<weight>.in_sum2" [columns, matrices] with the sums of squares and "<weight>.counts"
  * [1, matrices]; metadata `general.type` = "imatrix", `imatrix.datasets`, `imatrix.chunk_count` and
  * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.prior_weight` if a prior was asked for, and
- * `lopsided.imatrix.run` in checkpoints.
+ * `lopsided.imatrix.run` and `lopsided.imatrix.window` in checkpoints.
  */
 
 import { bytesOf, floatsOf } from "../bytes/floats.js";
@@ -17,6 +17,7 @@ import { type Imatrix, type ImatrixEntry, sortedNames } from "./imatrix.js";
 
 const priorKey = "lopsided.imatrix.prior_weight";
 const runKey = "lopsided.imatrix.run";
+const windowKey = "lopsided.imatrix.window";
 const sumsSuffix = ".in_sum2";
 const countsSuffix = ".counts";
 
@@ -70,7 +71,7 @@ export function* ggufParts(imatrix: Imatrix): Generator<Uint8Array> {
 function factsOf(
   file: string,
   metadata: Metadata,
-): Pick<Imatrix, "datasets" | "chunkCount" | "chunkSize" | "priorWeight" | "run"> {
+): Pick<Imatrix, "datasets" | "chunkCount" | "chunkSize" | "priorWeight" | "run" | "window"> {
   const type = metadataString(metadata, "general.type");
   const datasets = metadata.get("imatrix.datasets");
   const chunkCount = metadataNumber(metadata, "imatrix.chunk_count");
@@ -102,6 +103,7 @@ function factsOf(
     chunkSize,
     priorWeight,
     run: metadataString(metadata, runKey),
+    window: metadataNumber(metadata, windowKey),
   };
 }
 
@@ -172,6 +174,9 @@ function metadataOf(imatrix: Imatrix): Metadata {
   ]);
   if (imatrix.priorWeight !== undefined) {
     metadata.set(priorKey, { type: "float32", value: imatrix.priorWeight });
+  }
+  if (imatrix.window !== undefined) {
+    metadata.set(windowKey, { type: "uint32", value: imatrix.window });
   }
   if (imatrix.run !== undefined) {
     metadata.set(runKey, { type: "string", value: imatrix.run });

@@ -36,6 +36,8 @@ export interface Imatrix {
   readonly priorWeight: number | undefined;
   /** In the checkpoint of an unfinished run: which run, so that only the same one continues it. */
   readonly run?: string | undefined;
+  /** Likewise, of a run in windows of layers: windows that are complete; `chunkCount` is of the next one. */
+  readonly window?: number | undefined;
 }
 
 /** The largest of the counts. */

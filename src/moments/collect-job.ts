@@ -1,9 +1,12 @@
-/** A pass over the text beside the model that collects moments only; the first pass goes along with the imatrix. */
+/** Collecting moments beside the model: along with the imatrix, and in passes over the text of their own. */
 
-import { type DecodeTextParams, decodeText, openText } from "../activations/decode-text.js";
+import { raiseLayer } from "../activations/operands.js";
+import { openText, type RunTextParams, runText, type TextHost } from "../activations/run-text.js";
 import { shownName } from "../bytes/address.js";
 import { defineJob, type JobHost } from "../engine/job.js";
+import type { Observer } from "../engine/observer.js";
 import { defaultThreads } from "../engine/threads.js";
+import type { LayerRange } from "../model/layer-window.js";
 import { AccumulatorPool } from "./accumulator-pool.js";
 import { MomentsCollector } from "./collector.js";
 import { writeMomentsFile } from "./file.js";
@@ -17,33 +20,65 @@ export interface MomentsPass {
   readonly run: string;
 }
 
-export interface MomentsParams extends DecodeTextParams {
+export interface MomentsParams extends RunTextParams {
   readonly pass: MomentsPass;
 }
 
-/** Collects one pass; returns the seconds it took, without loading. */
+/** Collects one pass of a model that is run in one piece; returns the seconds it took, without loading. */
 export const collectMoments = defineJob(
   import.meta.url,
   "collectMoments",
-  async (params: MomentsParams, host: JobHost<{ done: number; total: number }>): Promise<number> => {
+  async (params: MomentsParams, host: TextHost): Promise<number> => {
     const opened = await openText(params, host);
-    return collectPass(params.pass, params, host, opened.text.chunks, (collector) =>
-      decodeText(opened, params, host, { observers: [collector] }),
-    );
+    const moments = new WindowMoments({ ...params, moments: [params.pass] }, host, opened.text.chunks);
+    try {
+      return await runText(opened, params, host, {
+        observersOf: (range, window) => moments.begin(range, window),
+        onWindow: (window) => moments.end(window),
+      });
+    } finally {
+      await moments.close();
+      opened.sweep.close();
+    }
   },
 );
 
-/** Shows a collector what `decode` computes, and writes what it has collected; returns what `decode` does. */
-export async function collectPass<T>(
-  { inputs, output, run }: MomentsPass,
-  { text, context, threads = defaultThreads() }: DecodeTextParams,
-  { isCancelled }: Pick<JobHost, "isCancelled">,
-  chunkCount: number,
-  decode: (collector: MomentsCollector) => Promise<T>,
-): Promise<T> {
-  const pool = await AccumulatorPool.start(inputs, threads, isCancelled);
-  try {
-    const result = await decode(new MomentsCollector(inputs, pool));
+type WindowMomentsParams = Pick<RunTextParams, "text" | "context" | "threads"> & {
+  /** What each window collects, if anything. */
+  readonly moments?: readonly (MomentsPass | undefined)[] | undefined;
+};
+
+/** Moments of one window after the other: only those of a window's layers are in memory. */
+export class WindowMoments {
+  readonly #params: WindowMomentsParams;
+  readonly #isCancelled: JobHost["isCancelled"];
+  readonly #chunkCount: number;
+  #pool: AccumulatorPool | undefined;
+
+  constructor(params: WindowMomentsParams, host: Pick<JobHost, "isCancelled">, chunkCount: number) {
+    this.#params = params;
+    this.#isCancelled = host.isCancelled;
+    this.#chunkCount = chunkCount;
+  }
+
+  /** Who is to watch a window. */
+  async begin({ from }: LayerRange, window: number): Promise<readonly Observer[]> {
+    const pass = this.#params.moments?.[window];
+    if (pass === undefined) {
+      return [];
+    }
+    const { threads = defaultThreads() } = this.#params;
+    this.#pool = await AccumulatorPool.start(pass.inputs, threads, this.#isCancelled);
+    const inputs = pass.inputs.map((input) => ({ ...input, weight: raiseLayer(input.weight, -from) }));
+    return [new MomentsCollector(inputs, this.#pool)];
+  }
+
+  /** Writes what a window has collected. */
+  async end(window: number): Promise<void> {
+    const [pool, pass] = [this.#pool, this.#params.moments?.[window]];
+    if (pool === undefined || pass === undefined) {
+      return;
+    }
     await pool.finish();
     const contents = [...pool.entries].map(([name, { columns, counts, sums }]) => ({
       name,
@@ -51,13 +86,19 @@ export async function collectPass<T>(
       counts,
       matrix: (index: number) => sums[index] ?? new Float32Array(),
     }));
-    await writeMomentsFile(
-      output,
-      { datasets: [shownName(text)], chunkCount, chunkSize: context, run },
-      contents,
-    );
-    return result;
-  } finally {
-    await pool.close();
+    const { text, context } = this.#params;
+    const facts = {
+      datasets: [shownName(text)],
+      chunkCount: this.#chunkCount,
+      chunkSize: context,
+      run: pass.run,
+    };
+    await writeMomentsFile(pass.output, facts, contents);
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    await this.#pool?.close();
+    this.#pool = undefined;
   }
 }

@@ -1,10 +1,10 @@
 /** Passes over the text: which there are, which an earlier run has done, and their files put together. */
 import { createHash } from "node:crypto";
-import { rm, stat } from "node:fs/promises";
-import { resolve } from "node:path";
-import { findModelFiles } from "../engine/limits.js";
+import { rm } from "node:fs/promises";
 import { LopsidedError, UsageError } from "../errors.js";
-import { openModel } from "../model/open.js";
+import type { LayerRange } from "../model/layer-window.js";
+import { layerOf } from "../model/roles.js";
+import type { SourceTensor } from "../model/source.js";
 import type { MomentsPass } from "./collect-job.js";
 import { type MomentsCoverage, momentsCoverage } from "./coverage.js";
 import { MomentsFile } from "./file.js";
@@ -14,6 +14,8 @@ import { cutIntoPasses, type MomentsOptions, planInputs } from "./plan.js";
 /** Everything that the moments depend on. */
 export interface MomentsRun extends MomentsOptions {
   readonly model: string;
+  /** Stands for the contents of the model and the text. */
+  readonly identity: string;
   readonly text: string;
   readonly context: number;
   readonly chunks: number | undefined;
@@ -24,25 +26,36 @@ export interface MomentsRun extends MomentsOptions {
   readonly memory: number;
 }
 
-/** The passes that a model's moments take. Throws a UsageError if it has no such weights. */
-export async function planPasses(run: MomentsRun): Promise<MomentsPass[]> {
-  const source = await openModel(run.model);
-  await source.close();
-  const inputs = planInputs(source.tensors, run);
+/**
+ * The passes that a model's moments take: one for each window of layers, or none for a window without such inputs;
+ * in one piece as many as the memory asks for. Throws a UsageError if the model has no such weights.
+ */
+export function planPasses(
+  tensors: readonly SourceTensor[],
+  run: MomentsRun,
+  windows?: readonly LayerRange[],
+): (MomentsPass | undefined)[] {
+  const inputs = planInputs(tensors, run);
   if (inputs.length === 0) {
     throw new UsageError(`${run.model}: has none of the weights whose inputs' moments are wanted.`, {
       file: run.model,
     });
   }
-  const facts = {
-    ...run,
-    files: await Promise.all([...findModelFiles(run.model).paths, run.text].map(describeFile)),
-  };
-  return cutIntoPasses(inputs, run.memory).map((inputs, index) => ({
-    inputs,
-    output: `${run.output}.pass-${index}`,
-    run: createHash("sha256").update(JSON.stringify({ facts, inputs })).digest("hex"),
-  }));
+  const isIn = ({ from, to }: LayerRange, layer = -1) => layer >= from && layer < to;
+  const groups = windows
+    ? windows.map((range) => inputs.filter(({ weight }) => isIn(range, layerOf(weight))))
+    : cutIntoPasses(inputs, run.memory);
+  return groups.map((inputs, index) =>
+    inputs.length === 0
+      ? undefined
+      : {
+          inputs,
+          output: `${run.output}.pass-${index}`,
+          run: createHash("sha256")
+            .update(JSON.stringify({ facts: run, inputs }))
+            .digest("hex"),
+        },
+  );
 }
 
 /** Whether an earlier run has left the pass's file. */
@@ -71,9 +84,4 @@ export async function joinPasses(passes: readonly MomentsPass[], output: string)
   const file = await MomentsFile.open(output);
   await file.close();
   return momentsCoverage(file);
-}
-
-async function describeFile(path: string) {
-  const { size, mtimeMs } = await stat(path);
-  return { path: resolve(path), size, mtimeMs };
 }
