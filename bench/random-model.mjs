@@ -1,8 +1,10 @@
 // A model of the reference case's shapes with random weights, as Q8_0, and an importance matrix for it. Rows are
 // drawn from a store of 4096 random rows: quantizing takes its time over every row, whether it saw it before or not.
 import { open } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { planGguf } from "../dist/gguf/layout.js";
 import { writeImatrixFile } from "../dist/imatrix/file.js";
+import { openGguf } from "../dist/model/gguf-model.js";
 import { rowCount } from "../dist/model/source.js";
 import { encodeRows } from "../dist/quants/codec.js";
 import { rowBytes } from "../dist/quants/types.js";
@@ -10,6 +12,25 @@ import { fill, gaussian, uniform } from "../dist/testing/random.js";
 import { referenceMetadata, referenceTensors } from "../dist/testing/reference-geometry.js";
 
 const storedRows = 4096;
+
+/** The tiny model's tokenizer, with unused tokens up to the reference case's vocabulary. */
+async function vocabulary(size) {
+  const source = await openGguf(fileURLToPath(new URL("../fixtures/tiny-moe-q8_0.gguf", import.meta.url)));
+  await source.close();
+  const entries = [...source.metadata].filter(([key]) => key.startsWith("tokenizer."));
+  const pad = (array, filler) => ({
+    ...array,
+    value: Array.from({ length: size }, (_, i) => array.value[i] ?? filler(i)),
+  });
+  const unused = 5;
+  return entries.map(([key, value]) =>
+    key === "tokenizer.ggml.tokens"
+      ? [key, pad(value, (i) => `[unused${i}]`)]
+      : key === "tokenizer.ggml.token_type"
+        ? [key, pad(value, () => unused)]
+        : [key, value],
+  );
+}
 
 /**
  * Writes the first `layers` layers, embedding and output, or those of their tensors that are to be kept, with fewer
@@ -27,7 +48,9 @@ export async function writeRandomModel(path, layers, { keep = () => true, expert
       type,
       shape: matrices ? [columns, rows, Math.min(matrices, experts)] : rows ? [columns, rows] : [columns],
     }));
-  const metadata = new Map(referenceMetadata()).set("qwen3moe.block_count", {
+  const reference = referenceMetadata();
+  const tokenizer = await vocabulary(reference.get("qwen3moe.vocab_size").value);
+  const metadata = new Map([...reference, ...tokenizer]).set("qwen3moe.block_count", {
     type: "uint32",
     value: layers,
   });

@@ -97,9 +97,7 @@ function windowMetadata(
     ["nextn_predict_layers", uint32(0)],
     ["leading_dense_block_count", uint32(Math.max(0, Math.min(to, architecture.leadingDenseLayers) - from))],
   ]);
-  if (from > 0 && windowFactsOf(architecture.name)?.scalesInput) {
-    changed.set("embedding_scale", { type: "float32", value: 1 });
-  }
+  const scales = from > 0 && windowFactsOf(architecture.name)?.scalesInput === true;
   const window = new Map<string, MetadataValue>([
     ["general.architecture", { type: "string", value: architecture.name }],
     ["tokenizer.ggml.model", { type: "string", value: "no_vocab" }],
@@ -112,8 +110,8 @@ function windowMetadata(
     const isByLayer = value.type === "array" && layerKeys.has(name);
     window.set(key, changed.get(name) ?? (isByLayer ? cut(value, from, to) : value));
   }
-  if (changed.has("embedding_scale")) {
-    window.set(`${prefix}embedding_scale`, changed.get("embedding_scale") ?? uint32(1));
+  if (scales) {
+    window.set(`${prefix}embedding_scale`, { type: "float32", value: 1 });
   }
   return window.set(`${prefix}vocab_size`, uint32(vocabulary));
 }

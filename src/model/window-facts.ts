@@ -1,7 +1,9 @@
 /**
  * Which architectures' layers can be run some at a time, as models of their own: facts about the graphs that
- * llama.cpp v0.5.0 builds (`src/models/`). Each entry is checked to the bit by `scripts/compare-windows.mjs`, which
- * runs a model whole and in windows; an architecture that is not listed is not run in windows.
+ * llama.cpp v0.5.0 builds (`src/models/`). Each entry was checked to the bit by `scripts/compare-windows.mjs`, which
+ * runs a model whole and in windows; an architecture that is not listed is not run in windows. Among those that
+ * cannot be: afmoe multiplies whatever enters by a factor that has no exact inverse, kimi-k3 looks back at earlier
+ * layers, minimax-01 and smallthinker compute by the number of all layers, glm4moe refuses vectors.
  */
 import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "./architecture.js";
@@ -20,11 +22,19 @@ export interface WindowFacts {
 
 const plain: WindowFacts = {};
 
+/** Every so-many-th layer sees the whole context, the others a window of it. */
+const slidingWindows = (otherwise: number) => ({ key: "attention.sliding_window_pattern", otherwise });
+
+/** Every so-many-th layer has attention, the others a recurrent state. */
+const fullAttention = { key: "full_attention_interval", otherwise: 4 };
+
 /** By the architecture's name in GGUF. */
-export const windowFacts: Record<string, WindowFacts> = {
+const windowFacts: Readonly<Record<string, WindowFacts>> = {
   arctic: plain,
   bailingmoe: plain,
   bailingmoe2: plain,
+  bailingmoe3: plain,
+  cohere2moe: { period: slidingWindows(4) },
   dbrx: plain,
   deepseek: plain,
   deepseek2: plain,
@@ -32,14 +42,34 @@ export const windowFacts: Record<string, WindowFacts> = {
   dots1: plain,
   dots3note: plain,
   "ernie4_5-moe": plain,
+  "exaone-moe": { period: slidingWindows(4) },
+  gemma4: { scalesTokens: true },
   "glm-dsa": plain,
+  "gpt-oss": { period: 2 },
+  granitehybrid: { scalesInput: true },
+  granitemoe: { scalesInput: true },
+  grok: { scalesInput: true },
   grovemoe: plain,
   "hunyuan-moe": plain,
   hy_v3: plain,
+  jamba: plain,
+  "kimi-linear": plain,
+  laguna: { period: slidingWindows(4) },
+  lfm2moe: plain,
   llama: plain,
+  llama4: { period: 4 },
   mamba: plain,
+  mellum: { period: slidingWindows(4) },
+  mimo2: plain,
+  "minimax-m2": plain,
+  mistral4: plain,
+  olmoe: plain,
+  phimoe: plain,
+  qwen2moe: plain,
   qwen3: plain,
+  qwen35moe: { period: fullAttention },
   qwen3moe: plain,
+  qwen3next: { period: fullAttention },
 };
 
 /** Undefined for an architecture whose layers cannot be run by themselves. */
