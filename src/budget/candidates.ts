@@ -30,9 +30,13 @@ export interface CandidateTensor {
   readonly type: TypeName;
 }
 
-/** Types that are worth trying: all that can be encoded with scales. */
+/** Ternary types lose more than this of weights that were not trained for them; a rule or limit may still name them. */
+const mostTypicalError = 0.1;
+
+/** Types that are worth trying: all that can be encoded with scales, and lose little enough. */
 export const quantizedTypes: readonly TypeName[] = [...types.values()]
   .filter(({ quantized, canEncode }) => quantized && canEncode)
+  .filter(({ typicalError = 0 }) => typicalError < mostTypicalError)
   .map(({ name }) => name);
 
 /**
