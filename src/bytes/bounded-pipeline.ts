@@ -1,3 +1,4 @@
+/** Work side by side, results one after another: how slices and pieces of files are processed in bounded memory. */
 import { CancelledError } from "../errors.js";
 
 /**
@@ -13,7 +14,13 @@ export async function inOrder<Item, Result>(
   finish: (item: Item, result: Result) => Promise<void> | void,
 ): Promise<void> {
   const underWay: { readonly item: Item; readonly result: Promise<Result> }[] = [];
+  const checkSignal = () => {
+    if (options.signal?.aborted) {
+      throw new CancelledError("stopped");
+    }
+  };
   const finishOldest = async () => {
+    checkSignal();
     const oldest = underWay.shift();
     if (oldest) {
       await finish(oldest.item, await oldest.result);
@@ -21,9 +28,7 @@ export async function inOrder<Item, Result>(
   };
   try {
     for await (const item of items) {
-      if (options.signal?.aborted) {
-        throw new CancelledError("stopped");
-      }
+      checkSignal();
       const result = begin(item);
       result.catch(() => {}); // it is awaited later; until then a failure is not "unhandled"
       underWay.push({ item, result });
