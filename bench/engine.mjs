@@ -35,6 +35,8 @@ const common = {
   threads: Number(values.threads),
 };
 const engine = new Engine();
+/** In one piece, as the bare decodes are. */
+const inOnePiece = { ...common, model: { whole: { path } }, identity: path };
 
 /** Each returns the seconds of one round, without loading and tokenizing. */
 const subjects = {
@@ -42,10 +44,10 @@ const subjects = {
   imatrix: () => {
     const checkpoint = join(folder, "imatrix.partial");
     rmSync(checkpoint, { force: true });
-    return engine.run(collectImatrix, { ...common, processOutput: false, checkpoint, saveEvery: 1e9 });
+    return engine.run(collectImatrix, { ...inOnePiece, processOutput: false, checkpoint, saveEvery: 1e9 });
   },
   "decode, half logits": () => engine.run(decodeOnly, { ...common, logitsFrom: firstScored(context) }),
-  perplexity: () => engine.run(measure, common),
+  perplexity: () => engine.run(measure, inOnePiece),
 };
 const baselines = { imatrix: "decode, all logits", perplexity: "decode, half logits" };
 
