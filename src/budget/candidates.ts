@@ -2,6 +2,7 @@
 import { UsageError } from "../errors.js";
 import { type RoleSelector, roleMatches, roleOf, roleSelectors } from "../model/roles.js";
 import { type Backend, bitsPerWeight, isFastOn, type TypeName, traitsOf, types } from "../quants/types.js";
+import { isAtLeast, leastType } from "../recipe/floor.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { suggestion } from "../recipe/suggest.js";
@@ -55,7 +56,8 @@ export function candidateTypes(tensor: CandidateTensor, rules: CandidateRules): 
     ...new Set([own, ...quantizedTypes, ...limits.flatMap(({ allowed = [] }) => allowed)]),
   ].filter(
     (type) =>
-      (type === own || (traitsOf(type).canEncode && bitsPerWeight(type) <= ownBits)) &&
+      (type === own ||
+        (traitsOf(type).canEncode && bitsPerWeight(type) <= ownBits && isAtLeast(type, leastType(name)))) &&
       (shape[0] ?? 0) % traitsOf(type).blockSize === 0 &&
       canBeMade(name, own, type, rules),
   );

@@ -2,6 +2,7 @@
 import { UsageError } from "../errors.js";
 import { roleOf } from "../model/roles.js";
 import { rowCount, type SourceTensor } from "../model/source.js";
+import { withBorrowed } from "./borrowed.js";
 import { readImatrixFile } from "./file.js";
 import type { Imatrix } from "./imatrix.js";
 import { entryFor, type Importance, importanceOf } from "./importance.js";
@@ -19,7 +20,7 @@ export interface ImportanceOptions {
 
 /**
  * Loads the importance matrix that the options name, without the entries they leave out. If nothing is
- * left, there is no importance, as in llama-quantize. Throws a UsageError if it knows none of the model's tensors, has
+ * left, there is no importance, as in llama-quantize. Layers of multi-token prediction borrow what they lack. Throws a UsageError if it knows none of the model's tensors, has
  * entries of another shape, or lacks most of the routed experts; some of them are warned of.
  */
 export async function loadImportance(
@@ -49,7 +50,7 @@ export async function loadImportance(
   if (includeWeights.length === 0 && excludeWeights.length === 0) {
     checkRouted(imatrix, tensors, options.onWarning);
   }
-  return kept.length === 0 ? undefined : { ...imatrix, entries: new Map(kept) };
+  return kept.length === 0 ? undefined : { ...imatrix, entries: withBorrowed(new Map(kept), tensors) };
 }
 
 /** Names of the routed experts' tensors that the matrix knows nothing of. Throws if an entry is of another shape. */

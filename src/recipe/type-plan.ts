@@ -6,15 +6,17 @@
  * 2. `--token-embedding-type`, `--output-tensor-type`;
  * 3. the first `--tensor-type` pattern that matches, then the first rule of the recipe;
  * 4. the base: llama.cpp's mixture, or with `--pure` its type alone;
- * 5. if the rows do not fill the type's blocks, its replacement.
+ * 5. what no option names: low-bit sources are copied; with a recipe's rules, layers of multi-token prediction get types that they can have;
+ * 6. if the rows do not fill the type's blocks, its replacement, unless that takes more than the source's own type.
  */
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
-import { isTied, type Role, roleOf } from "../model/roles.js";
-import { type TypeName, traitsOf } from "../quants/types.js";
+import { isTied, layerOf, nextnLayersOf, type Role, roleOf } from "../model/roles.js";
+import { bitsPerWeight, type TypeName, traitsOf } from "../quants/types.js";
 import { fittingType } from "./fallback.js";
 import { fileTypeOf } from "./file-type.js";
+import { isAtLeast, leastType } from "./floor.js";
 import { ftypeBaseType, isFtype } from "./ftypes.js";
 import { startMixture } from "./mixture.js";
 import { isTokenEmbedding, mixtureModel, processingOrder } from "./mixture-model.js";
@@ -87,9 +89,25 @@ export function chooseTypes(request: PlanRequest): TypePlan {
   const result = tensors.map(({ name }) => planned.get(name) as PlannedTensor);
   return {
     tensors: result,
-    warnings: [...decider.finish(), ...fallbackWarnings(result)],
+    warnings: [...decider.finish(), ...copiedWarnings(result), ...fallbackWarnings(result)],
     fileType: fileTypeOf(recipe, result, request.metadata),
   };
+}
+
+/** For tensors of multi-token prediction whose inputs are not known. */
+const unmeasuredType: TypeName = "Q4_K";
+
+/** Bits per weight up to which a quantized source counts as trained or made for its type: MXFP4, NVFP4, QAT's Q4_0. */
+const lowBits = 4.5;
+
+function isLowBit(type: TypeName): boolean {
+  return traitsOf(type).quantized && bitsPerWeight(type) <= lowBits;
+}
+
+/** Whether a type takes more than the source's; another quantized type of the same size gains nothing either. */
+function isDearer(type: TypeName, source: TypeName): boolean {
+  const [bits, sourceBits] = [bitsPerWeight(type), bitsPerWeight(source)];
+  return bits > sourceBits || (bits === sourceBits && traitsOf(source).quantized && type !== source);
 }
 
 interface Decision {
@@ -105,12 +123,17 @@ class Decider {
   readonly #options: RuleUse;
   readonly #rules: RuleUse;
   readonly #base: (tensor: TensorToPlan) => Decision;
+  readonly #nextnLayers: ReadonlySet<number>;
+  readonly #hasImportance: PlanRequest["hasImportance"];
 
   constructor({ recipe, overrides = {}, metadata, hasImportance }: PlanRequest, names: readonly string[]) {
     refuseIneffective(recipe, overrides);
     this.#overrides = overrides;
     this.#names = names;
     this.#tied = isTied(names);
+    // Without rules a mixture's name means llama-quantize's choice for every tensor.
+    this.#nextnLayers = recipe.rules.length > 0 ? nextnLayersOf(names) : new Set();
+    this.#hasImportance = hasImportance;
     this.#options = new RuleUse((overrides.tensorTypes ?? []).map(overrideRule));
     this.#rules = new RuleUse(
       recipe.rules.map((rule, index) => recipeRule(rule, index + 1, recipe.name, this.#tied)),
@@ -124,7 +147,12 @@ class Decider {
   decide(tensor: TensorToPlan): PlannedTensor {
     const { name, shape, type: from } = tensor;
     const { type: wanted, reason } = this.#wantedType(tensor);
-    const to = wanted === from ? from : fittingType(wanted, shape[0] ?? 0);
+    const fitting = wanted === from ? from : fittingType(wanted, shape[0] ?? 0);
+    if (fitting !== wanted && isDearer(fitting, from)) {
+      const kept = `${reason}; its replacement ${fitting} is larger than the source`;
+      return { name, shape, role: roleOf(name), from, to: from, reason: kept };
+    }
+    const to = fitting;
     const planned = { name, shape, role: roleOf(name), from, to, reason };
     return to === wanted ? planned : { ...planned, fallbackFrom: wanted };
   }
@@ -148,7 +176,25 @@ class Decider {
     if (outputTensorType !== undefined && name === "output.weight") {
       return { type: outputTensorType, reason: "--output-tensor-type" };
     }
-    return option ?? rule ?? this.#base(tensor);
+    return option ?? this.#possible(tensor, rule ?? this.#base(tensor));
+  }
+
+  /** What a recipe's decision comes to for a tensor that no option names. */
+  #possible({ name, type: from }: TensorToPlan, { type, reason }: Decision): Decision {
+    if (isLowBit(from) && type !== from) {
+      const asked = this.#overrides.allowRequantize ?? false;
+      if (!asked || isDearer(type, from)) {
+        return { type: from, reason: `copied: ${from} already` };
+      }
+    }
+    const layer = layerOf(name);
+    if (layer === undefined || !this.#nextnLayers.has(layer) || !traitsOf(type).quantized) {
+      return { type, reason };
+    }
+    const lacksImportance = traitsOf(type).importance !== undefined && !this.#hasImportance?.(name);
+    return lacksImportance || !isAtLeast(type, leastType(name))
+      ? { type: unmeasuredType, reason: `${reason}; at least ${unmeasuredType} without importance` }
+      : { type, reason };
   }
 
   /** Refuses rules that matched nothing; returns warnings about options and rules without effect. */
@@ -226,6 +272,16 @@ function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): v
       { option, base },
     );
   }
+}
+
+/** Says which low-bit tensors are copied though the recipe asks for another type. */
+function copiedWarnings(tensors: readonly PlannedTensor[]): string[] {
+  const names = tensors.filter(({ reason }) => reason.startsWith("copied: ")).map(({ name }) => name);
+  return names.length === 0
+    ? []
+    : [
+        `the source is low-bit already and is copied for ${listTensors(names)}; --allow-requantize lowers what gets smaller.`,
+      ];
 }
 
 /** One warning for each replacement of a type, whatever the number of tensors. */
