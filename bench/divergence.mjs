@@ -4,12 +4,13 @@
 //
 //   npm run bench:divergence -- [--recipes asym-2bit-experts,Q4_K_M,IQ2_XXS,Q2_K] [--texts FILE,...] [--chunks N]
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { convert, measurePerplexity } from "../dist/index.js";
+import { writeResult } from "./result.mjs";
 
 const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 const { values: options } = parseArgs({
@@ -68,8 +69,7 @@ try {
       row(recipe, basename(text), mean(a), mean(b), ratio.toFixed(3), medianRatio.toFixed(3));
     }
   }
-  mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeResult(options.json, results);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

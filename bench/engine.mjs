@@ -1,7 +1,7 @@
 // How much longer imatrix and perplexity take than a bare decode loop over the same batches, in one run, interleaved:
 //   node bench/engine.mjs [MODEL.gguf] [TEXT] [--chunks 32] [--rounds 5] [--threads N]
 // Other programs disturb single rounds, so the fastest round of each is compared. On a busy machine use one thread
-// and look at the processor time: threads that wait for one another take more of everything.
+// and look at the CPU time: threads that wait for one another take more of everything.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import { measure } from "../dist/evaluate/measure-job.js";
 import { firstScored } from "../dist/evaluate/perplexity.js";
 import { collectImatrix } from "../dist/imatrix/collect-job.js";
 import { decodeOnly, processorSeconds } from "./decode-job.mjs";
+import { writeResult } from "./result.mjs";
 
 const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
 const { values, positionals } = parseArgs({
@@ -79,14 +80,17 @@ const tokens = chunks * context;
 console.log(
   `${path}: ${chunks} chunks of ${context} tokens, ${common.threads} threads, ${values.rounds} rounds`,
 );
+const results = [];
 for (const name of names) {
-  const ratio = (times) =>
-    (fastest(times.get(name)) / fastest(times.get(baselines[name] ?? name))).toFixed(3);
+  const ratio = (times) => fastest(times.get(name)) / fastest(times.get(baselines[name] ?? name));
   const speed = Math.round(tokens / fastest(elapsed.get(name)));
-  console.log(
-    `${name.padEnd(20)} ${speed} tokens/s  ratio ${ratio(elapsed)} (processor time ${ratio(processor)})`,
-  );
+  const [clock, cpu] = [ratio(elapsed), ratio(processor)];
+  console.log(`${name.padEnd(20)} ${speed} tokens/s  ratio ${clock.toFixed(3)} (CPU time ${cpu.toFixed(3)})`);
+  if (name in baselines) {
+    results.push({ subject: name, ratio: clock, cpuRatio: cpu, tokensPerSecond: speed });
+  }
 }
+writeResult(fileURLToPath(new URL("../out/bench-engine.json", import.meta.url)), results);
 
 function fastest(times) {
   return Math.min(...times);

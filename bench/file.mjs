@@ -3,14 +3,15 @@
 //
 //   npm run bench:file -- [--layers 2] [--threads 2] [--recipe asym-2bit-experts] [--folder DIR] [--json FILE]
 //
-// Needs about 3.5 GB of disk and several minutes. Processor time is the figure to trust on a busy machine.
+// Needs about 3.5 GB of disk and several minutes. CPU time is the figure to trust on a busy machine.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { writeRandomImatrix, writeRandomModel } from "./random-model.mjs";
+import { writeResult } from "./result.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -45,7 +46,7 @@ try {
   console.log(`${(weights / 1e9).toFixed(2)} billion weights, ${options.recipe}, ${threads} threads`);
   const show = (who, run) =>
     console.log(
-      `${who.padEnd(10)} ${run.seconds.toFixed(1)} s, ${run.cpuSeconds.toFixed(1)} s of processor time, ` +
+      `${who.padEnd(10)} ${run.seconds.toFixed(1)} s, ${run.cpuSeconds.toFixed(1)} s of CPU time, ` +
         `${(weights / run.seconds / 1e6).toFixed(1)} million weights/s, peak memory ${(run.peakRssBytes / 1e6).toFixed(0)} MB`,
     );
   const ours = once("lopsided");
@@ -54,12 +55,10 @@ try {
   show("llama.cpp", theirs);
   const speed = theirs.seconds / ours.seconds;
   const cpuSpeed = theirs.cpuSeconds / ours.cpuSeconds;
-  console.log(`${speed.toFixed(1)} times as fast, ${cpuSpeed.toFixed(1)} times by processor time`);
+  console.log(`${speed.toFixed(1)} times as fast, ${cpuSpeed.toFixed(1)} times by CPU time`);
 
-  const machine = { processor: cpus()[0]?.model, node: process.version };
-  const result = { machine, weights, layers, threads, recipe: options.recipe, ours, theirs, speed, cpuSpeed };
-  mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`);
+  const result = { weights, layers, threads, recipe: options.recipe, ours, theirs, speed, cpuSpeed };
+  writeResult(options.json, result);
 } finally {
   if (options.folder === undefined) {
     rmSync(folder, { recursive: true, force: true });

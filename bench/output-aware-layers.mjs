@@ -8,7 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { writeImatrixFile } from "../dist/imatrix/file.js";
@@ -21,6 +21,7 @@ import { rowBytes } from "../dist/quants/types.js";
 import { ggmlEncode } from "../dist/testing/ggml.js";
 import { outputError, spectralMoments } from "../dist/testing/moments.js";
 import { writeRandomModel } from "./random-model.mjs";
+import { writeResult } from "./result.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -131,13 +132,12 @@ try {
       `${spectrum}: output error ${Object.entries(errors)
         .map(([type, error]) => `${type} ${error.toFixed(3)}`)
         .join(", ")} of ggml's;`,
-      `${seconds.toFixed(1)} s, ${cpuSeconds.toFixed(1)} s of processor time, ${microseconds.toFixed(2)} us per weight,`,
+      `${seconds.toFixed(1)} s, ${cpuSeconds.toFixed(1)} s of CPU time, ${microseconds.toFixed(2)} us per weight,`,
       `peak memory ${(peakRssBytes / 1e6).toFixed(0)} MB with ${options.threads} threads;`,
       `all experts of the reference case: ${wholeHours.toFixed(1)} core hours`,
     );
   }
-  mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeResult(options.json, results);
 } finally {
   if (options.keep === undefined) {
     rmSync(folder, { recursive: true, force: true });

@@ -1,10 +1,8 @@
-// Output-aware encoding on the reference model's expert shapes with made-up weights and moments: processor time per
+// Output-aware encoding on the reference model's expert shapes with made-up weights and moments: CPU time per
 // weight beside ggml's at the same type in the same run, time of a factor, and the output error relative to ggml's.
 //
 //   npm run -s build && node bench/output-aware-speed.mjs [--rows 128] [--shapes IQ2_S:2048,IQ3_S:768] [--passes 0,2,4]
 //     [--spectra flat:0.6,steep:1]
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { decodeRows } from "../dist/quants/codec.js";
 import { Kernels } from "../dist/quants/kernels/kernels.js";
@@ -22,6 +20,7 @@ import { Workspace } from "../dist/quants/workspace.js";
 import { ggmlEncode } from "../dist/testing/ggml.js";
 import { outputError, spectralMoments } from "../dist/testing/moments.js";
 import { fill, gaussian } from "../dist/testing/random.js";
+import { writeResult } from "./result.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -38,7 +37,7 @@ const { kernels } = loadKernels();
 const workspace = new Workspace(kernels && new Kernels(kernels));
 const results = [];
 
-/** Runs something and returns its result and the processor time it took. */
+/** Runs something and returns its result and the CPU time it took. */
 function timed(run) {
   const begin = process.cpuUsage().user;
   const result = run();
@@ -109,5 +108,4 @@ for (const shape of options.shapes.split(",")) {
     }
   }
 }
-mkdirSync(dirname(options.json), { recursive: true });
-writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
+writeResult(options.json, results);

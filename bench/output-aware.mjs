@@ -10,10 +10,11 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { computeImatrix, convert, measurePerplexity, quantize } from "../dist/index.js";
+import { writeResult } from "./result.mjs";
 
 const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 const { values: options } = parseArgs({
@@ -120,8 +121,7 @@ try {
       }
     }
   }
-  mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeResult(options.json, results);
 } finally {
   if (options.keep === undefined) {
     rmSync(folder, { recursive: true, force: true });

@@ -1,12 +1,12 @@
 // Is a planned recipe better than what people use? The tiny model at several sizes: the plan against the best preset
-// or llama.cpp mixture of at most that size and against random allocations of the same size, by the mean KL
+// or llama.cpp quant mix of at most that size and against random allocations of the same size, by the mean KL
 // divergence from the source on a text that nothing was calibrated or measured on. Predicted against measured.
 //
 //   npm run bench:plan -- [--sizes asym-2bit-experts,2.75,3.5,4.5] [--chunks N] [--sensitivity FILE]
 //                         [--eval FILE] [--calibration FILE] [--imatrix FILE] [--rivals 3] [--random 5]
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { candidateTypes } from "../dist/budget/candidates.js";
@@ -23,6 +23,7 @@ import { isQuantizable } from "../dist/recipe/quantizable.js";
 import { renderRecipe } from "../dist/recipe/render.js";
 import { uniform } from "../dist/testing/random.js";
 import { compareModels } from "./divergence-job.mjs";
+import { writeResult } from "./result.mjs";
 
 const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 const { values: options } = parseArgs({
@@ -243,8 +244,7 @@ try {
   const divergences = await compare(files.map(({ output }) => output));
   const rows = contests.map((each) => verdict(each, divergences));
   print(rows);
-  mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, `${JSON.stringify(rows, undefined, 2)}\n`);
+  writeResult(options.json, rows);
 } finally {
   await engine.close();
   rmSync(folder, { recursive: true, force: true });

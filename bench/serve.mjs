@@ -3,7 +3,7 @@
 // Every request carries two numbers that its answer repeats, so that an answer that went to someone else shows. One thread is right for a busy machine: threads that wait for each other cost more.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -12,6 +12,7 @@ import { tokenizeText } from "../dist/engine/jobs.js";
 import { Generator } from "../dist/generate/generator.js";
 import { greedy } from "../dist/generate/request.js";
 import { compareSteps } from "./batch-job.mjs";
+import { writeResult } from "./result.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const path = `${root}fixtures/tiny-moe-q8_0.gguf`;
@@ -283,6 +284,5 @@ for (const [name, measure] of Object.entries(parts)) {
     result[name] = await measure();
   }
 }
-mkdirSync(`${root}out`, { recursive: true });
-writeFileSync(`${root}out/serve.json`, `${JSON.stringify(result, undefined, 2)}\n`);
+writeResult(`${root}out/bench-serve.json`, result);
 console.log(JSON.stringify(result, undefined, 2));

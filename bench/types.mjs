@@ -6,9 +6,6 @@
 // does meets both alike. "encode" is encoding alone, which is what llama.cpp is timed for too; "whole" adds what
 // quantizing a model does besides: search for damaged weights, decoding of the result, statistics.
 // "error" is our importance-weighted squared error divided by llama.cpp's, both after scaling to unit gain.
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { efforts } from "../dist/quants/effort.js";
 import { Kernels } from "../dist/quants/kernels/kernels.js";
@@ -20,6 +17,7 @@ import { Workspace } from "../dist/quants/workspace.js";
 import { ggmlDecode, ggmlEncode } from "../dist/testing/ggml.js";
 import { qualityOf } from "../dist/testing/quality.js";
 import { randomRows, realRows } from "../dist/testing/rows.js";
+import { writeResult } from "./result.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -171,7 +169,5 @@ for (const type of wantedTypes) {
     }
   }
 }
-mkdirSync(dirname(options.json), { recursive: true });
-const machine = { processor: cpus()[0]?.model, node: process.version, v8: process.versions.v8 };
-writeFileSync(options.json, `${JSON.stringify({ machine, results }, undefined, 2)}\n`);
+writeResult(options.json, results);
 console.log(`\nwritten to ${options.json}`);

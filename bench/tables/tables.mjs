@@ -1,0 +1,208 @@
+// The tables of docs/benchmarks.md by name. Each is given `read(name)`, which returns a kept run.
+import { markdownTable, origin } from "./markers.mjs";
+
+const texts = { "python.txt": "Python", "eval.txt": "chat tasks" };
+const recipes = { asym: "asym-2bit-experts" };
+const textOf = (name) => texts[name] ?? name;
+const recipeOf = (name) => `\`${recipes[name] ?? name}\``;
+const percent = (share, digits) => `${(100 * share).toFixed(digits)} %`;
+const grouped = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, " ");
+const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`;
+
+function outputAware(read) {
+  const run = read("output-aware");
+  const cases = grouping(run.results, ({ recipe, text }) => `${recipe} ${text}`);
+  const rows = [...cases.values()].map((contenders) => {
+    const of = (who) => contenders.find((result) => result.who === who);
+    const baseline = of("llama.cpp");
+    const ratio = (result) => {
+      const value = result?.ratio ?? (result && result.kld.mean / baseline.kld.mean);
+      return value === undefined ? "" : `${value.toFixed(2)} x`;
+    };
+    return [
+      recipeOf(baseline.recipe),
+      textOf(baseline.text),
+      baseline.kld.mean.toFixed(5),
+      ratio(of("default")),
+      `**${ratio(of("max"))}**`,
+    ];
+  });
+  const details = run.results
+    .filter(({ kld }) => kld?.p99 !== undefined)
+    .map(({ recipe, text, who, kld, topAgreement, pplRatio }) => [
+      recipeOf(recipe),
+      textOf(text),
+      who === "llama.cpp" ? who : `lopsided \`--effort ${who}\``,
+      kld.p99.toFixed(4),
+      percent(topAgreement, 2),
+      pplRatio.toFixed(4),
+    ]);
+  return [
+    markdownTable(["types", "text", "llama.cpp", "lopsided", "lopsided `--effort max`"], rows, [2, 3, 4]),
+    "More of these runs:",
+    markdownTable(
+      ["types", "text", "encoder", "KLD 99th percentile", "top-1 agreement", "PPL / original's"],
+      details,
+      [3, 4, 5],
+    ),
+    origin(run),
+  ].join("\n\n");
+}
+
+function grouping(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) {
+    groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  }
+  return groups;
+}
+
+function divergence(read) {
+  const runs = [read("divergence"), read("divergence-32")];
+  const mean = ({ kld }) => `${kld.mean.toFixed(5)} ± ${kld.meanError.toFixed(5)}`;
+  const rows = runs.flatMap(({ results }) =>
+    results.map(({ recipe, text, ours, theirs, ratio, medianRatio }) => [
+      recipeOf(recipe),
+      textOf(text),
+      mean(theirs),
+      mean(ours),
+      ratio.toFixed(2),
+      medianRatio.toFixed(2),
+    ]),
+  );
+  const head = ["types", "text", "llama.cpp", "lopsided", "ratio of means", "ratio of medians"];
+  return [markdownTable(head, rows, [2, 3, 4, 5]), ...runs.map(origin)].join("\n\n");
+}
+
+const onTinyModel = ({ results }) => results.filter(({ rows }) => rows === "tiny model");
+
+function types(read) {
+  const run = read("types");
+  const rows = onTinyModel(run).map(({ type, ggmlGain, gain, errorRatio, speed }) => [
+    type,
+    ggmlGain.toFixed(4),
+    gain.toFixed(4),
+    errorRatio.toFixed(3),
+    `${speed.toFixed(1)} x`,
+  ]);
+  const head = ["type", "gain, llama.cpp", "gain, ours", "error, ours / llama.cpp", "speed"];
+  return [markdownTable(head, rows, [1, 2, 3, 4]), origin(run)].join("\n\n");
+}
+
+function typesFine(read) {
+  const run = read("types-fine");
+  const rows = onTinyModel(run).map(({ type, errorRatio, speed }) => [
+    type,
+    errorRatio.toFixed(3),
+    `${speed.toFixed(1)} x`,
+  ]);
+  return [markdownTable(["type", "error, ours / llama.cpp", "speed"], rows, [1, 2]), origin(run)].join(
+    "\n\n",
+  );
+}
+
+function plan(read) {
+  const run = read("plan");
+  const rows = run.results.map((row) => [
+    Number.isNaN(Number(row.size)) ? `\`${row.size}\`` : `${row.size} bpw`,
+    grouped(row.bytes),
+    row.predicted.toFixed(5),
+    `${row.measured.toFixed(5)} ± ${row.measuredError.toFixed(5)}`,
+    `\`${row.rival}\` (${grouped(row.rivalBytes)}) ${row.rivalKld.toPrecision(2)}`,
+    `${row.ratio.toFixed(2)} ± ${row.ratioError.toFixed(2)}`,
+    row.random.toPrecision(2),
+    row.randomRatio.toFixed(2),
+  ]);
+  const head = ["size", "bytes", "predicted", "measured", "best rival", "ratio", "random", "ratio"];
+  return [markdownTable(head, rows, [1, 2, 3, 5, 6, 7]), origin(run)].join("\n\n");
+}
+
+function file(read) {
+  const run = read("file");
+  const { weights, recipe, threads, ours, theirs, cpuSpeed } = run.results;
+  const row = (who, { cpuSeconds, peakRssBytes }) => [
+    who,
+    `${cpuSeconds.toFixed(1)} s`,
+    megabytes(peakRssBytes),
+  ];
+  return [
+    markdownTable(["", "CPU time", "peak memory"], [row("llama.cpp", theirs), row("lopsided", ours)], [1, 2]),
+    `${(weights / 1e9).toFixed(2)} billion weights, \`${recipe}\`, ${threads} threads; ${cpuSpeed.toFixed(1)} times less CPU time. llama.cpp's memory includes pages of the mapped file.`,
+    origin(run),
+  ].join("\n\n");
+}
+
+function outputAwareCost(read) {
+  const speed = read("output-aware-speed");
+  const layers = read("output-aware-layers");
+  const times = speed.results.map(({ microsecondsPerWeight }) => microsecondsPerWeight);
+  const most = (key) => Math.max(...layers.results.map((result) => result[key] ?? 0));
+  const rows = [
+    ["CPU time per weight, one core", `${Math.min(...times)} to ${Math.max(...times)} µs`],
+    ["the whole 30B model, extrapolated", `${most("wholeHours").toFixed(1)} core hours`],
+    ["peak memory", megabytes(most("peakRssBytes"))],
+    ...layers.results.flatMap(({ spectrum, errors }) =>
+      Object.entries(errors).map(([type, error]) => [
+        `output error of ${type} / ggml's, inputs with a ${spectrum} spectrum`,
+        error.toFixed(2),
+      ]),
+    ),
+  ];
+  return [markdownTable(["", ""], rows, [1]), origin(speed), origin(layers)].join("\n\n");
+}
+
+function engine(read) {
+  const run = read("engine");
+  const rows = run.results.map(({ subject, ratio }) => [`\`${subject}\``, `${ratio.toFixed(2)} x`]);
+  return [markdownTable(["command", "time"], rows, [1]), origin(run)].join("\n\n");
+}
+
+function serve(read) {
+  const run = read("serve");
+  const { load, kill, speed } = run.results;
+  const { processor, elapsed } = speed.millisecondsPerStep;
+  const rows = [
+    [
+      `lost or mixed up, of ${grouped(load.requests)} requests by ${load.clients} clients`,
+      String(load.lost + load.mixedUp),
+    ],
+    [
+      "`kill -9` of the engine under load",
+      `${kill.failed} running answers lost, ${kill.secondsToTheNextAnswer.toFixed(1)} s`,
+    ],
+    [
+      `speed of ${speed.slots} concurrent requests / bare \`llama_decode\` loop, CPU time`,
+      processor.ratio.toFixed(2),
+    ],
+    ["the same by the clock", elapsed.ratio.toFixed(2)],
+  ];
+  return [markdownTable(["", ""], rows, [1]), origin(run)].join("\n\n");
+}
+
+function check(read) {
+  const run = read("check");
+  const models = run.results;
+  const rows = models[0].tasks.map(({ kind }, index) => [
+    kind,
+    ...models.map(({ tasks }) => {
+      const { passed, total, low, high } = tasks[index];
+      const interval = low === undefined ? "" : ` (${(100 * low).toFixed(1)}-${percent(high, 1)})`;
+      return `${passed} / ${total}${interval}`;
+    }),
+  ]);
+  const head = ["kind", ...models.map(({ label, bytes }) => `${label} (${(bytes / 1e6).toFixed(2)} MB)`)];
+  return [markdownTable(head, rows, [1, 2, 3]), origin(run)].join("\n\n");
+}
+
+export const tables = {
+  "output-aware": outputAware,
+  divergence,
+  types,
+  "types-fine": typesFine,
+  plan,
+  file,
+  "output-aware-cost": outputAwareCost,
+  engine,
+  serve,
+  check,
+};
