@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { markdownTable } from "../bench/tables/markers.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const page = join(root, "docs", "installing.md");
@@ -43,10 +44,6 @@ function sizeOf(folder) {
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e5 ? 2 : 1)} MB`;
-const table = (head, rows) =>
-  [head, head.map((title) => (title === "installed" ? "--:" : "---")), ...rows]
-    .map((cells) => `| ${cells.join(" | ")} |`)
-    .join("\n");
 
 const [{ filename, size, unpackedSize }] = JSON.parse(
   npm(["pack", "--json", "--silent", "--pack-destination", temporary], root),
@@ -80,7 +77,7 @@ const facts = [
       })
       .join("; ") || "none"
   }. Lopsided has none.`,
-  table(
+  markdownTable(
     ["package", "version", "licence", "installed"],
     installed.map(({ name, version, license, bytes }) => [
       name,
@@ -88,6 +85,7 @@ const facts = [
       license ?? "none stated",
       megabytes(bytes),
     ]),
+    [3],
   ),
 ];
 const text = readFileSync(page, "utf8");

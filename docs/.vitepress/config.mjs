@@ -42,7 +42,13 @@ export default {
       { text: "Changelog", link: "/CHANGELOG" },
     ],
     sidebar: [
-      { text: "Lopsided", items: [{ text: "Overview", link: "/" }, { text: "Installing", link: "/docs/installing" }] },
+      {
+        text: "Lopsided",
+        items: [
+          { text: "Overview", link: "/" },
+          { text: "Installing", link: "/docs/installing" },
+        ],
+      },
       {
         text: "How to",
         items: howTo(
