@@ -1,13 +1,22 @@
 /** Places on a disk: where a file may go, how much room there is, and what it means when the system refuses. */
 import { constants } from "node:fs";
 import { access, lstat, open, realpath, stat, statfs } from "node:fs/promises";
-import { dirname, resolve, sep } from "node:path";
+import { basename, dirname, resolve, sep } from "node:path";
 import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+
+/** Bytes of a name, on every usual file system. */
+const longestName = 255;
 
 /** Follows symbolic links, and checks that a file may be put there. */
 export async function finalPlace(path: string): Promise<string> {
   if (path === "" || path.endsWith("/") || path.endsWith(sep)) {
     throw new UsageError(`"${path}" names a folder; name the file to write.`, { file: path });
+  }
+  if (Buffer.byteLength(basename(path)) > longestName) {
+    throw new UsageError(
+      `${path}: the name has ${Buffer.byteLength(basename(path))} bytes, and file systems allow ${longestName}; choose a shorter one.`,
+      { file: path },
+    );
   }
   const target = await realpath(path).catch(() => resolve(path));
   const folder = dirname(target);

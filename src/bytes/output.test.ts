@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
+import { describe, it, type TestContext, test } from "node:test";
 import { temporaryFolder } from "../testing/temporary.js";
 import { OutputFile, writeFully } from "./output.js";
 
@@ -180,4 +180,15 @@ describe("writing at an offset", () => {
       { message: "the system wrote nothing" },
     );
   });
+});
+
+test("a name that no file system allows is refused before the work", async (t) => {
+  const folder = await temporaryFolder(t);
+  await assert.rejects(OutputFile.create(join(folder, "n".repeat(256)), 1), {
+    name: "UsageError",
+    message: /the name has 256 bytes, and file systems allow 255; choose a shorter one\.$/,
+  });
+  const output = await OutputFile.create(join(folder, "n".repeat(255)), 1);
+  await output.write(0, Uint8Array.of(1));
+  await output.commit();
 });

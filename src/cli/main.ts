@@ -19,6 +19,7 @@ import { addReport } from "./report.js";
 import { addSensitivity } from "./sensitivity.js";
 import { addServe } from "./serve.js";
 import { withLongOptions } from "./short-options.js";
+import { watchStandardOutput } from "./streams.js";
 import { addVerify } from "./verify.js";
 
 const program = new Command("lopsided")
@@ -53,6 +54,7 @@ for (const command of program.commands) {
   command.exitOverride();
 }
 
+watchStandardOutput();
 try {
   await program.parseAsync(withLongOptions(process.argv));
 } catch (error) {

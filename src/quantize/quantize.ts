@@ -26,7 +26,7 @@ import { renderRecipe } from "../recipe/render.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
 import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
-import { outputMetadata } from "../write/output-metadata.js";
+import { checkOverrides, outputMetadata } from "../write/output-metadata.js";
 import {
   type OutputRequest,
   type PlannedTensor,
@@ -109,6 +109,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
     const imatrix = await loadImportance(options, source.tensors);
     moments =
       options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
+    checkOverrides(options.overrides ?? new Map(), source.metadata);
     const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
     const more = [
       imatrix && coverageWarning(imatrix),

@@ -105,6 +105,43 @@ function parseOverride(given: string): [string, MetadataValue] {
   return [key, overrideValue(given, type, value)];
 }
 
+/** Types that llama.cpp reads keys as whose source does not say it; by the key's end. */
+const expectedTypes: readonly (readonly [RegExp, MetadataValue["type"]])[] = [
+  [/^general\.(?:architecture|name|type)$|^tokenizer\.(?:ggml\.(?:model|pre)|chat_template)$/, "string"],
+  [
+    /_token_id$|\.(?:block|expert|expert_used|head)_count(?:_kv)?$|\.(?:context|embedding|feed_forward)_length$/,
+    "uint32",
+  ],
+  [/\.(?:rope\.freq_base|rope\.scaling\.factor|expert_weights_scale)$|_epsilon$/, "float32"],
+  [/^tokenizer\.ggml\.add_\w+_token$|\.expert_weights_norm$|\.attention\.causal$/, "bool"],
+];
+
+/**
+ * Throws a UsageError for an override of a type that llama.cpp will not read: it wants a key's values in exactly one
+ * type, that of the source or a known one, and refuses the whole file otherwise.
+ */
+export function checkOverrides(overrides: Metadata, source: Metadata): void {
+  for (const [key, { type }] of overrides) {
+    const [, known] = expectedTypes.find(([pattern]) => pattern.test(key)) ?? [];
+    const readable = [known, source.get(key)?.type].filter((one) => one !== undefined);
+    const [expected] = readable;
+    if (expected !== undefined && !readable.includes(type)) {
+      throw new UsageError(
+        `--override-kv ${key}: llama.cpp reads it as ${expected}, and would refuse a file in which it is ${type}; give it as ${overrideNames.get(expected) ?? "the source has it, since such values cannot be given"}.`,
+        { key },
+      );
+    }
+  }
+}
+
+/** What `--override-kv` calls the types it can give. */
+const overrideNames: ReadonlyMap<string, string> = new Map([
+  ["uint32", "int"],
+  ["float32", "float"],
+  ["bool", "bool"],
+  ["string", "str"],
+]);
+
 function overrideValue(given: string, type: string, value: string): MetadataValue {
   const number = value.trim() === "" ? Number.NaN : Number(value);
   switch (type) {
