@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { convert, measurePerplexity } from "../dist/index.js";
+import { convert, perplexity } from "../dist/index.js";
 import { writeResult } from "./result.mjs";
 
 const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
@@ -41,7 +41,7 @@ function quantizeBy(who, recipe) {
 async function divergence(quantized, text) {
   const chunks = Number(options.chunks);
   const parseSpecial = basename(text).startsWith("eval");
-  const result = await measurePerplexity({
+  const result = await perplexity({
     model: quantized,
     reference: model,
     text,

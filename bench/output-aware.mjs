@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { computeImatrix, convert, measurePerplexity, quantize } from "../dist/index.js";
+import { imatrix as computeImatrix, convert, perplexity, quantize } from "../dist/index.js";
 import { writeResult } from "./result.mjs";
 
 const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
@@ -88,7 +88,9 @@ try {
       text: options.calibration,
       output: imatrix,
       parseSpecial: true,
-      moments: { output: moments, perExpert: all, kinds: all ? ["routed", "attention"] : ["routed"] },
+      moments,
+      momentsPerExpert: all,
+      momentsOf: all ? ["routed", "attention"] : ["routed"],
       threads,
     });
   }
@@ -101,7 +103,7 @@ try {
     for (const text of options.texts.split(",")) {
       let baseline;
       for (const [who, file] of Object.entries(files)) {
-        const { chunks, kld, topAgreement, ppl, pplRatio } = await measurePerplexity({
+        const { chunks, kld, topAgreement, ppl, pplRatio } = await perplexity({
           model: file,
           reference: model,
           text,

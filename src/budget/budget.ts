@@ -1,29 +1,12 @@
 /** Budgets of `plan`: how many bytes the tensors may take, and how they are counted. */
-import type { Engine } from "../engine/engine.js";
+
 import { memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
-import type { CacheType } from "../memory/kv-cache.js";
 import { parseMachine } from "../memory/machines.js";
 import { PlannedModel } from "../memory/planned-memory.js";
 import { isTied } from "../model/roles.js";
 import { type ModelSource, weightCount } from "../model/source.js";
-
-export interface BudgetOptions {
-  /** A machine or an amount of memory that model and context must fit: see `parseMachine`. */
-  readonly memory?: string | undefined;
-  /** With `memory`: tokens of context; 4096 by default. */
-  readonly context?: number | undefined;
-  readonly keyType?: CacheType | undefined;
-  readonly valueType?: CacheType | undefined;
-  /** With `memory`: conversations at once; 1 by default. */
-  readonly parallel?: number | undefined;
-  readonly marginBytes?: number | undefined;
-  /** Size of the file in bytes. */
-  readonly size?: number | undefined;
-  /** Bits per weight: tensor bytes over parameters. */
-  readonly bpw?: number | undefined;
-  readonly engine?: Engine | undefined;
-}
+import type { ResolvedPlanOptions } from "./plan-command.js";
 
 export interface Budget {
   /** In the user's terms, for people. */
@@ -41,11 +24,11 @@ export interface Budget {
 const defaultContext = 4096;
 
 /** What the options leave for the weights. Throws a UsageError unless exactly one budget is given. */
-export async function budgetFor(source: ModelSource, options: BudgetOptions): Promise<Budget> {
+export async function budgetFor(source: ModelSource, options: ResolvedPlanOptions): Promise<Budget> {
   const { memory, size, bpw } = options;
   if ([memory, size, bpw].filter((value) => value !== undefined).length !== 1) {
     throw new UsageError(
-      'a plan needs one budget: --memory (like "16GB GPU"), --size (of the file, like 11.4GB) or --bpw (bits per weight).',
+      'a plan needs one budget: `memory` (like "16GB GPU"), `size` (of the file, like 11.4GB) or `bpw` (bits per weight).',
     );
   }
   if (memory !== undefined) {
@@ -57,7 +40,7 @@ export async function budgetFor(source: ModelSource, options: BudgetOptions): Pr
   const parameters = source.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
   const bits = bpw ?? 0;
   if (!(bits > 0 && bits <= 32)) {
-    throw new UsageError(`--bpw ${bits}: must be above 0 and at most 32.`);
+    throw new UsageError(`\`bpw\` is ${bits}; it must be above 0 and at most 32.`);
   }
   return {
     title: `${bits} bits per weight`,
@@ -68,9 +51,13 @@ export async function budgetFor(source: ModelSource, options: BudgetOptions): Pr
   };
 }
 
-async function memoryBudget(source: ModelSource, memory: string, options: BudgetOptions): Promise<Budget> {
-  const machine = parseMachine(memory, memoryLimitBytes(), options.marginBytes);
-  const { context = defaultContext, parallel = 1, keyType = "F16", valueType = "F16" } = options;
+async function memoryBudget(
+  source: ModelSource,
+  memory: string,
+  options: ResolvedPlanOptions,
+): Promise<Budget> {
+  const machine = parseMachine(memory, memoryLimitBytes(), options.margin);
+  const { ctx: context = defaultContext, parallel, cacheTypeK: keyType, cacheTypeV: valueType } = options;
   const planned = new PlannedModel(source, options.engine);
   try {
     const { kvBytes, computeBytes } = await planned.need({
@@ -82,7 +69,7 @@ async function memoryBudget(source: ModelSource, memory: string, options: Budget
     const bytes = machine.bytes - machine.marginBytes - kvBytes - computeBytes;
     if (bytes <= 0) {
       throw new UsageError(
-        `--memory ${memory}: its ${machine.bytes} bytes do not even hold the context of ${context} tokens (${kvBytes} bytes of KV cache, ${computeBytes} of compute buffers, ${machine.marginBytes} left free); choose a shorter context or smaller cache types.`,
+        `\`memory\` ${memory}: its ${machine.bytes} bytes do not even hold the context of ${context} tokens (${kvBytes} bytes of KV cache, ${computeBytes} of compute buffers, ${machine.marginBytes} left free); choose a shorter context or smaller cache types.`,
         { memory },
       );
     }

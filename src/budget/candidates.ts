@@ -1,11 +1,12 @@
 /** The types that a tensor may become: what can be encoded and loaded, less what the user rules out. */
+
+import { suggestion } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
 import { type RoleSelector, roleMatches, roleOf, roleSelectors } from "../model/roles.js";
 import { type Backend, bitsPerWeight, isFastOn, type TypeName, traitsOf, types } from "../quants/types.js";
 import { isAtLeast, leastType } from "../recipe/floor.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import { unmetRequirements } from "../recipe/requirements.js";
-import { suggestion } from "../recipe/suggest.js";
 
 /** Limits on the types of tensors with a role; those whose role matches several obey all. */
 export interface RoleLimit {

@@ -39,7 +39,7 @@ export class ErrorCache {
       return new ErrorCache(entries, file);
     } catch (cause) {
       throw new EnvironmentError(
-        `${path}: cannot keep measured errors there (${systemErrorCode(cause) ?? cause}); name another file with --errors.`,
+        `${path}: cannot be written (${systemErrorCode(cause) ?? cause}); choose a place that can.`,
         { file: path },
         { cause },
       );

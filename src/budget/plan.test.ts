@@ -7,14 +7,15 @@ import { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { planGguf } from "../gguf/layout.js";
 import { fit } from "../memory/fit.js";
-import { type RoleSelector, roleOf } from "../model/roles.js";
+import { roleOf } from "../model/roles.js";
 import { writeMomentsFile } from "../moments/file.js";
 import { quantize } from "../quantize/quantize.js";
-import { bitsPerWeight, isFastOn, type TypeName } from "../quants/types.js";
+import { bitsPerWeight, isFastOn } from "../quants/types.js";
 import { fixture } from "../testing/command.js";
 import { randomMoments } from "../testing/moments.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
-import { type PlanOptions, type PlanResult, plan } from "./plan.js";
+import { type PlanResult, plan } from "./plan.js";
+import type { PlanOptions } from "./plan-command.js";
 
 const folder = await mkdtemp(join(tmpdir(), "lopsided-plan-"));
 const engine = new Engine();
@@ -59,15 +60,11 @@ describe("plan", () => {
     }
   });
 
-  for (const budget of [{ bpw: 5.5 }, { memory: "20MB", marginBytes: 1e6, context: 512 }]) {
+  for (const budget of [{ bpw: 5.5 }, { memory: "20MB", margin: 1e6, ctx: 512 }]) {
     it(`predicts the size for a budget of ${JSON.stringify(budget)} as well`, async () => {
       // Types that are encoded in no time.
-      const allowed = ["Q4_0", "Q5_0", "Q8_0"] as const;
-      const limits = (["routed", "attention", "embedding", "output"] as const).map((role) => ({
-        role,
-        allowed,
-      }));
-      const planned = await plan({ ...common, ...budget, limits });
+      const allow = ["routed", "attention", "embedding", "output"].map((role) => `${role}=Q4_0,Q5_0,Q8_0`);
+      const planned = await plan({ ...common, ...budget, allow });
       assert.ok(
         planned.budget.used <= planned.budget.bytes && planned.budget.used > 0.97 * planned.budget.bytes,
       );
@@ -94,12 +91,10 @@ describe("plan", () => {
     const planned = await plan({
       ...common,
       bpw: 4,
-      limits: [
-        { role: "attention", least: "Q5_K" },
-        { role: "routed.down", allowed: ["Q2_K", "Q4_K"] },
-        { role: "embedding", most: "Q4_K" },
-      ],
-      tied: ["routed.down", "routed.up"],
+      atLeast: ["attention=Q5_K"],
+      allow: ["routed.down=Q2_K,Q4_K"],
+      atMost: ["embedding=Q4_K"],
+      tie: ["routed.down", "routed.up"],
       backend: "cpu",
     });
     const typesOf = (role: string) =>
@@ -129,13 +124,12 @@ describe("plan", () => {
       matrix: () => sums,
     }));
     await writeMomentsFile(moments, { datasets: ["made up"], chunkCount: 1, chunkSize: 512 }, contents);
-    const only = (role: RoleSelector, ...allowed: TypeName[]) => ({ role, allowed });
-    const limits = [
-      only("routed.down", "IQ2_S", "IQ3_S"),
-      ...(["routed.gate", "routed.up"] as const).map((role) => only(role, "IQ2_S")),
-      ...(["attention", "embedding", "output"] as const).map((role) => only(role, "Q4_K")),
+    const allow = [
+      "routed.down=IQ2_S,IQ3_S",
+      ...["routed.gate", "routed.up"].map((role) => `${role}=IQ2_S`),
+      ...["attention", "embedding", "output"].map((role) => `${role}=Q4_K`),
     ];
-    const request = { ...common, bpw: 3.2, limits };
+    const request = { ...common, bpw: 3.2, allow };
     const without = await plan({ ...request, effort: "fine" });
     const planned = await plan({ ...request, effort: "max", moments });
     const errorsOf = ({ tensors }: PlanResult) =>
@@ -182,22 +176,22 @@ describe("plan", () => {
   it("plans for a machine from a header alone, with typical errors", async () => {
     const { imatrix: _, ...rest } = common;
     const model = await referenceHeader();
-    const planned = await plan({ ...rest, model, memory: "16GB", context: 16384 });
+    const planned = await plan({ ...rest, model, memory: "16GB", ctx: 16384 });
     assert.equal(planned.errors, "typical");
     assert.equal(planned.sensitivity, "defaults");
     const kvBytes = 98304 * 16384;
     assert.ok(planned.tensorBytes <= 16e9 - 2 ** 30 - kvBytes);
     assert.ok(planned.tensorBytes > 13e9);
     assert.ok(planned.gap < 1e-3);
-    const card = await plan({ ...rest, model, memory: "16GB GPU", context: 16384 });
-    const needs = await fit({ model, recipe: card.recipe, memory: "16GB GPU", context: 16384, engine });
+    const card = await plan({ ...rest, model, memory: "16GB GPU", ctx: 16384 });
+    const needs = await fit({ model, recipe: card.recipe, memory: "16GB GPU", ctx: 16384, engine });
     assert.ok(needs.fits && needs.availableBytes - needs.neededBytes < 1e6, `${needs.neededBytes}`);
     await assert.rejects(
-      plan({ ...rest, model, memory: "16GB Mac", context: 16384 }),
-      /leaves \d+ bytes for the model, but the smallest that these limits allow takes \d+ bytes .*give --imatrix/,
+      plan({ ...rest, model, memory: "16GB Mac", ctx: 16384 }),
+      /leaves \d+ bytes for the model, but the smallest that these limits allow takes \d+ bytes .*give an `imatrix`/,
     );
     await assert.rejects(
-      plan({ ...rest, model, memory: "8GB Mac", context: 65536 }),
+      plan({ ...rest, model, memory: "8GB Mac", ctx: 65536 }),
       /do not even hold the context of 65536 tokens/,
     );
   });

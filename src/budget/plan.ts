@@ -9,53 +9,27 @@ import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
 import { padTo } from "../gguf/format.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
-import { type ImportanceOptions, importanceFor, loadImportance } from "../imatrix/load-importance.js";
+import { importanceFor, loadImportance } from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
 import { type RoleSelector, roleMatches, roleOf } from "../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import { ModelMoments } from "../moments/model-moments.js";
-import type { OnProgress } from "../progress.js";
 import { checkEffort, encoderEffort, predictOutput } from "../quantize/quantize.js";
-import type { Effort } from "../quants/effort.js";
 import { EncoderPool } from "../quants/pool.js";
-import type { Backend } from "../quants/types.js";
-import { rowBytes, type TypeName } from "../quants/types.js";
+import { parseTypeName, rowBytes, type TypeName } from "../quants/types.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
 import { type Allocation, allocate, type Option, smallestBytes } from "./allocate.js";
-import { type Budget, type BudgetOptions, budgetFor } from "./budget.js";
-import { candidateTypes, type RoleLimit } from "./candidates.js";
+import { type Budget, budgetFor } from "./budget.js";
+import { candidateTypes, parseRoleLimit, parseRoleSelector, type RoleLimit } from "./candidates.js";
 import { type ErrorCurve, measureCurves } from "./error-curves.js";
 import { defaultCachePath, ErrorCache } from "./measurement-cache.js";
 import { modelFingerprint } from "./model-fingerprint.js";
+import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-command.js";
 import { recipeOf } from "./planned-recipe.js";
 import { defaultSensitivity, readSensitivity, type Sensitivity } from "./sensitivity/file.js";
-
-export interface PlanOptions extends BudgetOptions, ImportanceOptions {
-  /** GGUF file, first file of a split set, or Hugging Face folder. */
-  readonly model: string;
-  /** Path of the recipe file to write. */
-  readonly output: string;
-  /** What `sensitivity` measured; defaults by role and depth otherwise. */
-  readonly sensitivity?: string | undefined;
-  readonly limits?: readonly RoleLimit[] | undefined;
-  /** Roles whose tensors get one type in all layers. */
-  readonly tied?: readonly RoleSelector[] | undefined;
-  /** Only types with fast kernels there. */
-  readonly backend?: Backend | undefined;
-  /** Where measured errors are kept; a file in the user's cache folder by default. */
-  readonly errors?: string | undefined;
-  /** The effort that `quantize` will be given; `max` with the same moments. */
-  readonly effort?: Effort | "max" | undefined;
-  /** Path of a moments file, with effort `max`. */
-  readonly moments?: string | undefined;
-  readonly threads?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 export interface PlannedTensorResult {
   readonly name: string;
@@ -88,6 +62,13 @@ export interface PlanResult {
   readonly tensors: readonly PlannedTensorResult[];
 }
 
+/** What the user rules out. */
+interface Rules {
+  readonly limits: readonly RoleLimit[];
+  /** Roles whose tensors get one type in all layers. */
+  readonly tied: readonly RoleSelector[];
+}
+
 /** A tensor, or several that are to have the same type. */
 interface Item {
   readonly tensors: readonly SourceTensor[];
@@ -98,8 +79,10 @@ interface Item {
  * Solves the budget and writes the recipe. Throws a UsageError if the budget is below the smallest possible model,
  * if limits leave a tensor no type, and for an imatrix or sensitivity file of another model.
  */
-export async function plan(options: PlanOptions): Promise<PlanResult> {
+export async function plan(given: PlanOptions): Promise<PlanResult> {
   const started = performance.now();
+  const options = planCommand.read(given);
+  const rules = rulesOf(options);
   checkEffort(options);
   const { model, output, errors, imatrix: imatrixPath, sensitivity: sensitivityPath, moments } = options;
   await checkOutputs([output, errors], [model, imatrixPath, sensitivityPath, moments]);
@@ -110,7 +93,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     const budget = await budgetFor(source, { ...options, engine });
     const fingerprint = await modelFingerprint(source);
     const sensitivity = await sensitivityFor(source, fingerprint, options);
-    const items = itemsOf(source, imatrix, options);
+    const items = itemsOf(source, imatrix, rules, options);
     const { curves, isMeasured } = await curvesFor(source, items, imatrix, fingerprint, options);
     const solved = await solve({ source, imatrix, budget, sensitivity, items, curves }, options);
     const result = resultOf(solved, { budget, sensitivity, curves, options, isMeasured, started });
@@ -124,10 +107,22 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
   }
 }
 
+/** What is ruled out. Throws a UsageError for what is no role or type. */
+function rulesOf({ allow = [], atLeast = [], atMost = [], tie = [] }: ResolvedPlanOptions): Rules {
+  return {
+    limits: [
+      ...allow.map((text) => parseRoleLimit(text, "allowed", parseTypeName)),
+      ...atLeast.map((text) => parseRoleLimit(text, "least", parseTypeName)),
+      ...atMost.map((text) => parseRoleLimit(text, "most", parseTypeName)),
+    ],
+    tied: tie.map(parseRoleSelector),
+  };
+}
+
 async function sensitivityFor(
   source: ModelSource,
   fingerprint: string,
-  { sensitivity }: PlanOptions,
+  { sensitivity }: ResolvedPlanOptions,
 ): Promise<Sensitivity> {
   const names = source.tensors
     .filter(({ name, shape }) => isQuantizable(name, shape))
@@ -139,8 +134,13 @@ async function sensitivityFor(
 }
 
 /** All tensors with the types they may have; those of tied roles together. */
-function itemsOf(source: ModelSource, imatrix: Imatrix | undefined, options: PlanOptions): Item[] {
-  const { limits = [], tied = [], backend } = options;
+function itemsOf(
+  source: ModelSource,
+  imatrix: Imatrix | undefined,
+  { limits, tied }: Rules,
+  options: ResolvedPlanOptions,
+): Item[] {
+  const { backend } = options;
   const known = new Set(
     imatrix === undefined
       ? []
@@ -161,7 +161,7 @@ function itemsOf(source: ModelSource, imatrix: Imatrix | undefined, options: Pla
     item.tensors.push(tensor);
     item.types = item.types.filter((type) => types.includes(type));
     if (item.types.length === 0) {
-      throw new UsageError(`--tie ${key}: no type is possible for all of its tensors; let them be free.`);
+      throw new UsageError(`\`tie\` ${key}: no type is possible for all of its tensors; let them be free.`);
     }
   }
   return [...items.values()];
@@ -172,7 +172,7 @@ async function curvesFor(
   items: readonly Item[],
   imatrix: Imatrix | undefined,
   fingerprint: string,
-  options: PlanOptions,
+  options: ResolvedPlanOptions,
 ): Promise<Awaited<ReturnType<typeof measureCurves>>> {
   const tasks = items.flatMap(({ tensors, types }) => tensors.map((tensor) => ({ tensor, types })));
   const open = tasks.filter(({ types }) => types.length > 1);
@@ -219,7 +219,7 @@ const mostAttempts = 8;
  * Allocates, writes down the recipe, and looks how large the file becomes: the header holds the recipe itself, so
  * that its size is known only then. If the file is too large, the tensors get that much less.
  */
-async function solve(problem: Problem, options: PlanOptions): Promise<Solved> {
+async function solve(problem: Problem, options: ResolvedPlanOptions): Promise<Solved> {
   const { items, budget } = problem;
   const choices = items.map((item) => optionsOf(item, problem));
   const smallest = await layOut(
@@ -287,7 +287,7 @@ function errorOf(name: string, type: TypeName, curves: ReadonlyMap<string, Error
 async function layOut(
   { source, items, imatrix, budget }: Problem,
   choice: readonly number[],
-  options: PlanOptions,
+  options: ResolvedPlanOptions,
 ): Promise<Omit<Solved, "allocation">> {
   const types = new Map<string, TypeName>();
   for (const [i, { tensors, types: candidates }] of items.entries()) {
@@ -334,7 +334,7 @@ function tooSmall({ budget, imatrix }: Problem, smallest: Solved["output"], need
   const least = isFile ? smallest.bytes : needed;
   const remedies = [
     "raise the budget",
-    ...(imatrix === undefined ? ["give --imatrix (types of less than 2.6 bits need it)"] : []),
+    ...(imatrix === undefined ? ["give an `imatrix` (types of less than 2.6 bits need it)"] : []),
     "allow smaller types",
     ...(isMemory ? ["choose a shorter context or smaller cache types"] : []),
   ];
@@ -348,7 +348,7 @@ interface ResultContext {
   readonly budget: Budget;
   readonly sensitivity: Sensitivity;
   readonly curves: ReadonlyMap<string, ErrorCurve>;
-  readonly options: PlanOptions;
+  readonly options: ResolvedPlanOptions;
   readonly isMeasured: boolean;
   readonly started: number;
 }
@@ -382,7 +382,7 @@ function resultOf({ output, types, allocation }: Solved, context: ResultContext)
 }
 
 /** Files go by their names alone: where they lay must not change the recipe's bytes. */
-function commentsOf(result: PlanResult, { model, imatrix, moments }: PlanOptions): string {
+function commentsOf(result: PlanResult, { model, imatrix, moments }: ResolvedPlanOptions): string {
   const { bytes, bpw, predicted, bound, gap, sensitivity, errors, budget } = result;
   const optimality =
     gap === 0 ? "proven optimal" : `at least ${bound.toPrecision(4)}: gap ${(100 * gap).toFixed(2)} %`;

@@ -65,7 +65,10 @@ test("a conversation that does not fit is said to be too long, and the chat goes
 });
 
 test("a model must be named once", async () => {
-  for (const args of [["chat"], ["chat", model, "-m", model]]) {
+  for (const [args, message] of [
+    [["chat"], /chat needs --model: GGUF file/],
+    [["chat", model, "-m", model], /--model is given twice, by its place and as an option; use one\./],
+  ] as const) {
     const child = startLopsided(args);
     let error = "";
     child.stderr.setEncoding("utf8").on("data", (text) => {
@@ -73,6 +76,6 @@ test("a model must be named once", async () => {
     });
     const [status] = await once(child, "close");
     assert.equal(status, 2);
-    assert.match(error, /name one model: as an argument or with -m\./);
+    assert.match(error, message);
   }
 });

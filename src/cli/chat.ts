@@ -1,91 +1,32 @@
+/** `chat` in the terminal: reads messages, writes answers. */
 import { createInterface, type Interface } from "node:readline";
-import { type Command, Option } from "commander";
 import { LopsidedError } from "../errors.js";
-import { ChatTemplate, chatTemplateOf } from "../generate/chat-template.js";
-import { Conversation } from "../generate/conversation.js";
-import { Generator } from "../generate/generator.js";
+import type { Chat } from "../generate/chat.js";
+import type { Conversation } from "../generate/conversation.js";
 import type { Completion } from "../generate/request.js";
-import { openModel } from "../model/open.js";
-import { notNegative, wholeNumber } from "./arguments.js";
 import { readMessages } from "./chat-input.js";
-import { addGeneratorOptions, type GeneratorFlags, generatorOptions } from "./generator-options.js";
-import { type CommandContext, runCommand } from "./run.js";
+import type { CommandContext } from "./run.js";
 import { printableText } from "./terminal.js";
-
-interface Flags extends GeneratorFlags {
-  systemPrompt?: string;
-  temp?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  seed?: number;
-  predict?: number;
-}
+import type { View } from "./view.js";
 
 const helpText = `/reset forgets what was said, /exit ends, /help shows this.
 A line that ends with \\ goes on in the next; """ begins and ends a message of several lines.
 Ctrl-C stops an answer, and ends the chat when nothing is being answered.`;
 
-export function addChat(program: Command): void {
-  addGeneratorOptions(program.command("chat"))
-    .description("A conversation with a model in the terminal; /help says how.")
-    .option("-c, --ctx-size <n>", "tokens of context; 0: the model's, up to 4096", wholeNumber(0), 0)
-    .addOption(new Option("-s, --seed <n>", "equal seeds give equal answers").argParser(wholeNumber(0)))
-    .option("--system-prompt <text>", "said to the model before everything else, also -sys")
-    .option("-n, --predict <n>", "tokens of an answer at most", wholeNumber(1))
-    .option("--temp <n>", "temperature; 0 takes the likeliest token (default: 0.8)", notNegative)
-    .option("--top-k <n>", "likeliest tokens to choose from; 0: all (default: 40)", wholeNumber(0))
-    .option("--top-p <n>", "probability that they have together (default: 0.95)", notNegative)
-    .option("--min-p <n>", "least probability, of the likeliest token's (default: 0.05)", notNegative)
-    .action((model: string | undefined, flags: Flags) =>
-      runCommand({}, async (context) => {
-        await converse(model, flags, context);
-        return undefined;
-      }),
-    );
-}
+export const view: View<Chat> = {
+  use: async ({ model, conversation, close }, context, { json }) => {
+    context.signal.addEventListener("abort", () => void close(), { once: true });
+    try {
+      await talk(conversation, context, json === true);
+      return json ? { json: { model, messages: conversation.messages }, text: "" } : undefined;
+    } finally {
+      await close();
+    }
+  },
+};
 
-async function converse(model: string | undefined, flags: Flags, context: CommandContext): Promise<void> {
-  const options = generatorOptions(model, flags, 1, context.onProgress);
-  const template = await openTemplate(options.model.path, context.signal);
-  const generator = new Generator({
-    ...options,
-    onCrash: (error) => context.say(`warning: ${error.message}`),
-  });
-  const close = () => void generator.close();
-  context.signal.addEventListener("abort", close, { once: true });
-  try {
-    await generator.ready();
-    const conversation = new Conversation({
-      generator,
-      template,
-      system: flags.systemPrompt,
-      sampling: samplingOf(flags),
-      maxTokens: flags.predict,
-    });
-    await talk(conversation, context);
-  } finally {
-    template.close();
-    await generator.close();
-  }
-}
-
-async function openTemplate(path: string, signal: AbortSignal): Promise<ChatTemplate> {
-  const model = await openModel(path, { signal });
-  try {
-    return new ChatTemplate(chatTemplateOf(model.metadata, model.name));
-  } finally {
-    await model.close();
-  }
-}
-
-function samplingOf({ temp, topK, topP, minP, seed }: Flags) {
-  const given = { temperature: temp, topK, topP, minP, seed };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-/** Reads messages and writes answers until the input ends. */
-async function talk(conversation: Conversation, context: CommandContext): Promise<void> {
+/** Reads messages and writes answers, unless it is to be silent, until the input ends. */
+async function talk(conversation: Conversation, context: CommandContext, isSilent: boolean): Promise<void> {
   const { stdin } = process;
   const lines = createInterface({ input: stdin, ...(stdin.isTTY ? { output: process.stderr } : {}) });
   // A terminal in raw mode gives Ctrl-C to the reader of lines.
@@ -103,7 +44,7 @@ async function talk(conversation: Conversation, context: CommandContext): Promis
     } else if (message === "/help") {
       sayHelp(context);
     } else {
-      await answer(conversation, message, context);
+      await answer(conversation, message, context, isSilent);
     }
   }
   lines.close();
@@ -123,8 +64,15 @@ function prompt(lines: Interface, continues: boolean): void {
   lines.prompt();
 }
 
-async function answer(conversation: Conversation, message: string, context: CommandContext): Promise<void> {
+async function answer(
+  conversation: Conversation,
+  message: string,
+  context: CommandContext,
+  isSilent: boolean,
+): Promise<void> {
   const stop = new AbortController();
+  // With --json the whole conversation is printed at its end.
+  const write = (text: string) => isSilent || process.stdout.write(text);
   context.onInterrupt(() => {
     stop.abort();
     context.onInterrupt(undefined); // a second time means the whole chat
@@ -132,9 +80,9 @@ async function answer(conversation: Conversation, message: string, context: Comm
   try {
     const completion = await conversation.say(message, {
       signal: stop.signal,
-      onText: (text) => process.stdout.write(printableText(text)),
+      onText: (text) => write(printableText(text)),
     });
-    process.stdout.write("\n");
+    write("\n");
     context.say(completion ? summary(completion) : "(stopped)");
   } catch (error) {
     // A conversation that has become too long, or a crash, does not end the chat.

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { plan } from "../budget/plan.js";
 import { sensitivity } from "../budget/sensitivity/measure.js";
-import { measurePerplexity } from "../evaluate/measure.js";
-import { computeImatrix } from "../imatrix/compute.js";
+import { perplexity } from "../evaluate/measure.js";
+import { imatrix } from "../imatrix/compute.js";
 import { make } from "../make/make.js";
 import { convert } from "../quantize/convert.js";
 import { quantize } from "../quantize/quantize.js";
-import { writeCard, writeReport } from "../report/write.js";
+import { card, report } from "../report/write.js";
 import { check } from "../tasks/check.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
@@ -30,18 +30,18 @@ const commands: Readonly<Record<string, Command>> = {
     inputs: ["model", "text", "merge"],
     outputs: ["output", "moments"],
     run: (paths) =>
-      computeImatrix({
+      imatrix({
         model: p(paths, "model"),
         text: p(paths, "text"),
         merge: [p(paths, "merge")],
         output: p(paths, "output"),
-        moments: { output: p(paths, "moments") },
+        moments: p(paths, "moments"),
       }),
   },
   perplexity: {
     inputs: ["model", "text"],
-    outputs: ["saveLogits"],
-    run: (paths) => measurePerplexity({ model: "", text: "", ...paths }),
+    outputs: ["saveAllLogits"],
+    run: (paths) => perplexity({ model: "", text: "", ...paths }),
   },
   plan: {
     inputs: ["model", "imatrix", "sensitivity", "moments"],
@@ -89,6 +89,12 @@ const originals: Paths = {
   folder: fixture("tiny-moe"),
 };
 
+/** The paths that are options of a command. */
+function own(paths: Paths, { inputs, outputs }: Pick<Command, "inputs" | "outputs">): Paths {
+  const names = [...inputs, ...outputs, ...(inputs.includes("config.json") ? ["folder"] : [])];
+  return Object.fromEntries(Object.entries(paths).filter(([name]) => names.includes(name)));
+}
+
 /** Copies of all inputs. */
 async function setUp(t: TestContext): Promise<{ folder: string; paths: Paths }> {
   const folder = await temporaryFolder(t);
@@ -116,7 +122,7 @@ describe("no output may be an input", () => {
         await symlink(original, aliases[2]!);
         for (const output of outputs) {
           for (const alias of aliases) {
-            await assert.rejects(run({ ...paths, ...free, [output]: alias }), {
+            await assert.rejects(run(own({ ...paths, ...free, [output]: alias }, { inputs, outputs })), {
               name: "UsageError",
               message: /is read by this command|which is read by this command/,
             });
@@ -128,14 +134,14 @@ describe("no output may be an input", () => {
     });
   }
 
-  for (const [name, { outputs, run }] of Object.entries(commands)) {
+  for (const [name, { inputs, outputs, run }] of Object.entries(commands)) {
     const [first, second] = outputs;
     if (first !== undefined && second !== undefined) {
       it(`and the two of ${name} may not be one file`, async (t) => {
         const { folder, paths } = await setUp(t);
         await mkdir(join(folder, "sub"));
         const options = { [first]: join(folder, "new"), [second]: join(folder, "sub", "..", "new") };
-        await assert.rejects(run({ ...paths, ...options }), {
+        await assert.rejects(run(own({ ...paths, ...options }, { inputs, outputs })), {
           name: "UsageError",
           message: /two results of this command would be written to it/,
         });
@@ -184,11 +190,14 @@ describe("no output may be an input", () => {
     const folder = await temporaryFolder(t);
     await cp(fixture("evaluation.json"), join(folder, "evaluation.json"));
     for (const [name, write] of [
-      ["README.md", writeCard],
-      ["report.html", writeReport],
+      ["README.md", card],
+      ["report.html", report],
     ] as const) {
       await link(join(folder, "evaluation.json"), join(folder, name));
-      await assert.rejects(write(folder), { name: "UsageError", message: /which is read by this command/ });
+      await assert.rejects(write({ folder }), {
+        name: "UsageError",
+        message: /which is read by this command/,
+      });
     }
   });
 

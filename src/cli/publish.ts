@@ -1,36 +1,10 @@
-import type { Command } from "commander";
-import { type PublishResult, publish } from "../make/publish.js";
+/** What `publish` prints. */
+import type { PublishResult } from "../make/publish.js";
 import { formatBytes } from "../units.js";
-import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
+import type { View } from "./view.js";
 
-interface Flags {
-  private?: boolean;
-  revision?: string;
-  dryRun?: boolean;
-  json?: boolean;
-}
-
-export function addPublish(program: Command): void {
-  program
-    .command("publish")
-    .description(
-      "Upload what make left in a folder to the Hugging Face Hub, in one commit (HF_TOKEN, HF_ENDPOINT).",
-    )
-    .argument("<folder>", "folder that make filled")
-    .argument("<repository>", "hf://owner/repository; created if there is none")
-    .option("--private", "create the repository as a private one")
-    .option("--revision <branch>", "branch to upload to, created if there is none (default: main)")
-    .option("--dry-run", "only say what would be uploaded")
-    .option("--json", "print one JSON object")
-    .action((folder: string, target: string, flags: Flags) =>
-      runCommand(flags, async ({ onProgress, signal }) => {
-        const { private: isPrivate, revision, dryRun } = flags;
-        const result = await publish({ folder, target, isPrivate, revision, dryRun, onProgress, signal });
-        return { json: result, text: describe(result) };
-      }),
-    );
-}
+export const view: View<PublishResult> = { text: describe };
 
 function describe({ files, bytes, repository, revision, commit, url }: PublishResult): string {
   const rows = files.map(({ path, bytes }) => [path, formatBytes(bytes)]);

@@ -257,7 +257,7 @@ describe("lopsided quantize refuses, in one sentence and without writing anythin
       what: "no recipe at all",
       args: (folder) => [tiny, join(folder, "out.gguf")],
       status: 2,
-      message: /no types are chosen; give --recipe/,
+      message: /no types are chosen; give a --recipe/,
     },
     {
       what: "a pattern that matches nothing",

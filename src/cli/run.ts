@@ -1,3 +1,7 @@
+/** Runs a command: progress, Ctrl-C, one result, one sentence for an error. */
+import { commands } from "../commands.js";
+import { inFlags } from "../contract/flags.js";
+import type { Options } from "../contract/option.js";
 import { InternalError, LopsidedError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import { ProgressBar } from "./progress.js";
@@ -24,10 +28,10 @@ export interface CommandResult {
 
 /**
  * Runs one command: shows progress, prints the result once on stdout (text, or one JSON object), turns an
- * error into one sentence on stderr and an exit status. A second Ctrl-C ends the process at once.
+ * error into one sentence on stderr and an exit status. Sentences name options as the command line does. A second Ctrl-C ends the process at once.
  */
 export async function runCommand(
-  options: { json?: boolean },
+  { json = false, options = {} }: { json?: boolean; options?: Options },
   command: (context: CommandContext) => Promise<CommandResult | undefined>,
 ): Promise<void> {
   const abort = new AbortController();
@@ -45,9 +49,11 @@ export async function runCommand(
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
   const bar = new ProgressBar();
+  const rename = (sentence: string) =>
+    inFlags(sentence, options, ...commands.map((each) => each.command.options));
   const say = (line: string) => {
     bar.stop();
-    process.stderr.write(`${printableLine(line)}\n`);
+    process.stderr.write(`${printableLine(rename(line))}\n`);
   };
   const onInterrupt: CommandContext["onInterrupt"] = (next) => {
     handler = next;
@@ -55,7 +61,7 @@ export async function runCommand(
   let isPrinted = false;
   const print = (result: CommandResult) => {
     bar.stop();
-    process.stdout.write(`${options.json ? printableJson(result.json) : printableText(result.text)}\n`);
+    process.stdout.write(`${json ? printableJson(result.json) : printableText(result.text)}\n`);
     isPrinted = true;
   };
   try {
@@ -66,24 +72,25 @@ export async function runCommand(
     }
   } catch (error) {
     bar.stop();
-    fail(error, options.json === true && !isPrinted);
+    fail(error, rename, json && !isPrinted);
   } finally {
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
   }
 }
 
-function fail(error: unknown, json: boolean): void {
+function fail(error: unknown, rename: (sentence: string) => string, json: boolean): void {
   const known = error instanceof LopsidedError;
   const problem = known
     ? error
     : new InternalError(`unexpected failure: ${error instanceof Error ? error.message : String(error)}`);
-  process.stderr.write(`lopsided: ${printableLine(problem.message)}\n`);
+  const message = rename(problem.message);
+  process.stderr.write(`lopsided: ${printableLine(message)}\n`);
   if (!known && error instanceof Error) {
     process.stderr.write(`${printableText(error.stack ?? "")}\n`);
   }
   if (json) {
-    const { kind, message, details } = problem;
+    const { kind, details } = problem;
     process.stdout.write(`${printableJson({ error: { kind, message, ...details } })}\n`);
   }
   process.exitCode = problem.exitCode;

@@ -95,5 +95,5 @@ test("llama-server's flags are taken, or refused in one sentence", async () => {
   await ended;
   const refused = await lopsided(["serve", "-hf", "someone/model"]);
   assert.equal(refused.status, 2);
-  assert.match(refused.stderr, /-hf: serve downloads nothing; download the GGUF file and name it\./);
+  assert.match(refused.stderr, /--hf-repo: serve downloads nothing; download the GGUF file and name it\./);
 });

@@ -1,36 +1,13 @@
-import type { Command } from "commander";
-import { type ComparedTensor, type VerifyResult, verify, type ZeroBlocks } from "../quantize/verify.js";
+/** What `verify` prints. */
+import type { ComparedTensor, VerifyResult, ZeroBlocks } from "../quantize/verify.js";
 import { formatBytes, formatCount, formatDuration } from "../units.js";
-import { wholeNumber } from "./arguments.js";
-import { runCommand } from "./run.js";
 import { formatTable } from "./table.js";
-
-interface Flags {
-  source?: string;
-  threads?: number;
-  json?: boolean;
-}
+import type { View } from "./view.js";
 
 /** Lines of each table; `--json` has all. */
 const mostLines = 10;
 
-export function addVerify(program: Command): void {
-  program
-    .command("verify")
-    .description("Check a model: header, every block of every tensor, and with --source a sample of rows.")
-    .argument("<model>", "GGUF file, first file of a split set, or Hugging Face folder")
-    .option("--source <model>", "what it was made from")
-    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
-    .option("--json", "print one JSON object")
-    .action((model: string, flags: Flags) =>
-      runCommand(flags, async ({ onProgress, signal, say }) => {
-        const { source, threads } = flags;
-        const onWarning = (warning: string) => say(`warning: ${warning}`);
-        const result = await verify({ model, source, threads, onProgress, onWarning, signal });
-        return { json: result, text: describe(result) };
-      }),
-    );
-}
+export const view: View<VerifyResult> = { text: describe };
 
 function describe({ model, bytes, tensors, weights, ...result }: VerifyResult): string {
   const lines = [

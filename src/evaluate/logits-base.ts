@@ -202,7 +202,7 @@ async function readSizes(source: ByteSource): Promise<Omit<LogitsBaseHeader, "to
   const bytes = source.byteLength < headerBytes ? undefined : await source.read(0, headerBytes);
   if (bytes === undefined || new TextDecoder("latin1").decode(bytes.subarray(0, 8)) !== magic) {
     throw new MalformedInputError(
-      `${source.name}: is not a file of log-probabilities (it does not start with "${magic}"). Write one with --save-all-logits, or with llama-perplexity --kl-divergence-base.`,
+      `${source.name}: is not a file of log-probabilities (it does not start with "${magic}"). Write one with \`saveAllLogits\`, or with llama-perplexity --kl-divergence-base.`,
       { file: source.name },
     );
   }

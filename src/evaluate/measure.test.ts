@@ -6,7 +6,8 @@ import { Engine } from "../engine/engine.js";
 import { computeLogits, tokenizeText } from "../engine/jobs.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { measurePerplexity, type PerplexityOptions } from "./measure.js";
+import { perplexity } from "./measure.js";
+import type { PerplexityOptions } from "./perplexity-command.js";
 
 const model = fixture("tiny-moe-q8_0.gguf");
 const text = fixture("text/eval.txt");
@@ -14,8 +15,8 @@ const engine = new Engine();
 after(() => engine.close());
 
 function measure(options: Partial<PerplexityOptions> = {}) {
-  const defaults = { context: 128, chunks: 6, parseSpecial: true, threads: 1, engine };
-  return measurePerplexity({ model, text, ...defaults, ...options });
+  const defaults = { ctx: 128, chunks: 6, parseSpecial: true, threads: 1, engine };
+  return perplexity({ model, text, ...defaults, ...options });
 }
 
 function near(actual: number, expected: number, relative: number): void {
@@ -52,12 +53,12 @@ test("perplexity is that of the second half of each chunk, computed alone", asyn
 
 test("a model does not differ from itself, through a reference or a base file", async (t) => {
   const base = join(await temporaryFolder(t), "base.logits");
-  const plain = await measure({ saveLogits: base });
+  const plain = await measure({ saveAllLogits: base });
   const reference = await measure({ reference: model });
   assert.equal(reference.ppl, plain.ppl);
   assert.equal(reference.kld?.max, 0);
   assert.deepEqual([reference.topAgreement, reference.pplRatio, reference.deltaP?.rms], [1, 1, 0]);
-  const compared = await measure({ base });
+  const compared = await measure({ klDivergenceBase: base });
   assert.equal(compared.ppl, plain.ppl);
   near(compared.pplRatio!, 1, 1e-5);
   assert.ok(Math.abs(compared.kld!.mean) < 1e-6);
@@ -81,7 +82,7 @@ test("one window of layers, two, or one for each layer give the same numbers to 
 });
 
 test("a chunk longer than a batch is measured in pieces", async () => {
-  const pieces = await measure({ context: 2500, chunks: 1, text });
+  const pieces = await measure({ ctx: 2500, chunks: 1, text });
   assert.equal(pieces.positions, 1249);
   assert.ok(pieces.ppl > 1 && pieces.ppl < 50);
 });
@@ -95,17 +96,20 @@ test("what cannot work is said in one sentence", async (t) => {
   const folder = await temporaryFolder(t);
   const [short, base] = [join(folder, "short.txt"), join(folder, "base.logits")];
   await writeFile(short, "one two three");
-  await measure({ saveLogits: base, chunks: 2 });
+  await measure({ saveAllLogits: base, chunks: 2 });
   await writeFile(join(folder, "cut"), (await readFile(base)).subarray(0, -1));
   const failures: [Partial<PerplexityOptions>, RegExp][] = [
     [{ text: short }, /short\.txt: has 4 tokens, but two chunks of 128 need 256\./],
     [{ text: join(folder, "none") }, /none: cannot be read; check the path\./],
-    [{ base: short }, /short\.txt: is not a file of log-probabilities/],
-    [{ base: join(folder, "cut") }, /cut: has \d+ bytes, but 2 chunks of 128 tokens .* take \d+\./],
-    [{ base, reference: model }, /exclude each other/],
-    [{ context: 3 }, /a chunk is 3/],
+    [{ klDivergenceBase: short }, /short\.txt: is not a file of log-probabilities/],
+    [
+      { klDivergenceBase: join(folder, "cut") },
+      /cut: has \d+ bytes, but 2 chunks of 128 tokens .* take \d+\./,
+    ],
+    [{ klDivergenceBase: base, reference: model }, /exclude each other/],
+    [{ ctx: 3 }, /`ctx` is 3/],
     [{ reference: fixture("text/eval.txt") }, /is not a GGUF file/],
-    [{ saveLogits: join(folder, "no", "x") }, /folder/],
+    [{ saveAllLogits: join(folder, "no", "x") }, /folder/],
   ];
   for (const [options, message] of failures) {
     await assert.rejects(measure(options), message);
@@ -128,7 +132,7 @@ test("the command prints the comparison, or one JSON object", async () => {
   const people = await lopsided(args);
   assert.equal(people.status, 0, people.stderr);
   assert.match(people.stdout, /^perplexity \d+\.\d{4} ± \d+\.\d{4} \(4 chunks, 252 scored tokens/);
-  assert.match(people.stdout, /same top token +100\.000 %/);
+  assert.match(people.stdout, /top-1 agreement +100\.000 %/);
   const { ppl, kld, topAgreement } = JSON.parse((await lopsided([...args, "--json"])).stdout);
   assert.ok(ppl > 1);
   assert.deepEqual([kld.mean, topAgreement], [0, 1]);

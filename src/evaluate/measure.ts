@@ -3,54 +3,18 @@ import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
+import type { ResolvedOptionsOf } from "../contract/command.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
-import type { OnProgress } from "../progress.js";
 import { checkReadable, checkText } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
 import { type MeasureParams, measure } from "./measure-job.js";
 import type { Perplexity } from "./perplexity.js";
+import { type PerplexityOptions, perplexityCommand } from "./perplexity-command.js";
 
-export interface PerplexityOptions {
-  /**
-   * A model that llama.cpp runs: a GGUF file, the first of a split set, a Hugging Face folder, or one of them on a
-   * server (see `openModel`). What is no local GGUF file is run in windows of layers, of which nothing is stored.
-   */
-  readonly model: string;
-  /** Path of the text. Not read if `base` is given, which has its own. */
-  readonly text: string;
-  /** Tokens in a chunk; 512 by default. */
-  readonly context?: number | undefined;
-  /** Most chunks; the whole text by default. */
-  readonly chunks?: number | undefined;
-  /** Read control tokens such as `<|im_start|>` in the text as such. */
-  readonly parseSpecial?: boolean | undefined;
-  /** A model to compare with, over the whole vocabulary; of the same kinds. */
-  readonly reference?: string | undefined;
-  /** Path of llama-perplexity's base file to compare with, over the 16 nats it keeps. */
-  readonly base?: string | undefined;
-  /** Path of a base file to write with the model's log-probabilities. */
-  readonly saveLogits?: string | undefined;
-  readonly threads?: number | undefined;
-  /** Layers on graphics processors; all by default, if there are any. */
-  readonly gpuLayers?: number | undefined;
-  /** Run a model whose weights are larger than all memory: it is read from the disk again and again. */
-  readonly ignoreMemoryLimit?: boolean | undefined;
-  /**
-   * Bytes that the run may take, by default most of what is there: models that take more are run in windows of
-   * layers.
-   */
-  readonly maxMemory?: number | undefined;
-  /** Layers in a window at most; as many as fit in memory by default. */
-  readonly layersPerWindow?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** An engine to use, which stays open; otherwise one is started and closed. */
-  readonly engine?: Engine | undefined;
-}
+type Settings = ResolvedOptionsOf<typeof perplexityCommand>;
 
 /** Perplexity, and the comparison if there is a reference. */
 export interface PerplexityResult extends Perplexity, Partial<Omit<Divergence, keyof Perplexity>> {
@@ -70,11 +34,12 @@ export interface PerplexityResult extends Perplexity, Partial<Omit<Divergence, k
  * predictions differ: KL divergence, agreement on the top token, changes of probability. Models that do not fit in
  * memory, or not together, are run in windows of layers, and what comes after the last layers row by row.
  *
- * @throws UsageError if options make no sense, the text is too short or the models have different tokens;
- *   MalformedInputError for damaged files; EnvironmentError if something cannot be read or written, or llama.cpp
- *   fails; CancelledError
+ * Throws a UsageError if options make no sense, the text is too short or the models have different tokens, a
+ * MalformedInputError for damaged files, an EnvironmentError if something cannot be read or written or llama.cpp
+ * fails, a CancelledError when stopped.
  */
-export async function measurePerplexity(options: PerplexityOptions): Promise<PerplexityResult> {
+export async function perplexity(given: PerplexityOptions): Promise<PerplexityResult> {
+  const options = perplexityCommand.read(given);
   checkOptions(options);
   await checkPaths(options);
   const engine = options.engine ?? new Engine();
@@ -111,7 +76,7 @@ export async function measurePerplexity(options: PerplexityOptions): Promise<Per
   }
 }
 
-function paramsOf(options: PerplexityOptions, sources: readonly ModelSource[]): MeasureParams {
+function paramsOf(options: Settings, sources: readonly ModelSource[]): MeasureParams {
   const { reference, maxMemory, layersPerWindow, gpuLayers, ignoreMemoryLimit } = options;
   const total = sources.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const plan = (source: ModelSource, path: string) =>
@@ -131,40 +96,32 @@ function paramsOf(options: PerplexityOptions, sources: readonly ModelSource[]): 
   return {
     model: plan(source, options.model),
     reference: other && reference !== undefined ? plan(other, reference) : undefined,
-    base: options.base,
-    save: options.saveLogits,
+    base: options.klDivergenceBase,
+    save: options.saveAllLogits,
     text: options.text,
-    context: options.context ?? 512,
+    context: options.ctx,
     chunks: options.chunks,
     parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
   };
 }
 
-function checkOptions({ context, chunks, reference, base, saveLogits }: PerplexityOptions): void {
-  for (const [what, value, least] of [
-    ["a chunk", context, 4],
-    ["the number of chunks", chunks, 1],
-  ] as const) {
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < least)) {
-      throw new UsageError(`${what} is ${value}; it is a whole number of at least ${least}.`);
-    }
-  }
-  if ([reference, base, saveLogits].filter((path) => path !== undefined).length > 1) {
+function checkOptions({ reference, klDivergenceBase, saveAllLogits }: Settings): void {
+  if ([reference, klDivergenceBase, saveAllLogits].filter((path) => path !== undefined).length > 1) {
     throw new UsageError(
-      "a reference model (--reference), a base file (--kl-divergence-base) and writing one (--save-all-logits) exclude each other; use one at a time.",
+      "`reference`, `klDivergenceBase` and `saveAllLogits` exclude each other; use one at a time.",
     );
   }
 }
 
 /** What can be known to fail is found out before a model is loaded. */
-async function checkPaths(options: PerplexityOptions): Promise<void> {
-  const { model, reference, text, base, saveLogits } = options;
+async function checkPaths(options: Settings): Promise<void> {
+  const { model, reference, text, klDivergenceBase: base, saveAllLogits } = options;
   await (base === undefined ? checkText(text, options.onWarning) : checkReadable(base));
-  if (saveLogits === undefined) {
+  if (saveAllLogits === undefined) {
     return;
   }
-  await checkOutputs([saveLogits], [model, reference, text, base]);
-  const trial = await OutputFile.create(saveLogits, 0);
+  await checkOutputs([saveAllLogits], [model, reference, text, base]);
+  const trial = await OutputFile.create(saveAllLogits, 0);
   await trial.discard();
 }

@@ -62,7 +62,7 @@ export class Embedder {
     if (context.pooling !== "none" && context.pooling !== "rank") return context;
     context.close();
     throw new UsageError(
-      `${this.#model.path} is not made for embeddings (its file names no pooling); choose one with --pooling mean, cls or last.`,
+      `${this.#model.path} is not made for embeddings (its file names no pooling); choose one with \`pooling\` mean, cls or last.`,
       { reason: "no-embeddings" },
     );
   }

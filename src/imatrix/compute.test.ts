@@ -17,8 +17,9 @@ import { decodeRows } from "../quants/codec.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { FileServer } from "../testing/file-server.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { computeImatrix, type ImatrixOptions } from "./compute.js";
+import { imatrix } from "./compute.js";
 import { readImatrixFile } from "./file.js";
+import type { ImatrixOptions } from "./imatrix-command.js";
 
 const model = fixture("tiny-moe-q8_0.gguf");
 const text = fixture("text/calibration.txt");
@@ -26,11 +27,11 @@ const engine = new Engine();
 after(() => engine.close());
 
 function compute(output: string, options: Partial<ImatrixOptions> = {}) {
-  return computeImatrix({
+  return imatrix({
     model,
     text,
     output,
-    context: 64,
+    ctx: 64,
     chunks: 8,
     parseSpecial: true,
     engine,
@@ -121,7 +122,7 @@ test("progress counts chunks, and thin experts are warned of", async (t) => {
   const done: number[] = [];
   const warnings: string[] = [];
   await compute(join(await temporaryFolder(t), "imatrix.gguf"), {
-    context: 32,
+    ctx: 32,
     chunks: 65,
     onProgress: (progress) => progress.step === "imatrix" && done.push(progress.done),
     onWarning: (warning) => warnings.push(warning),
@@ -219,7 +220,7 @@ test("a run in windows that was stopped goes on in the middle of one, and ends w
   const folder = await temporaryFolder(t);
   const [whole, stopped] = [join(folder, "whole.gguf"), join(folder, "stopped.gguf")];
   await compute(whole, { chunks: 70 });
-  const options = { chunks: 70, layersPerWindow: 2, saveEvery: 1 };
+  const options = { chunks: 70, layersPerWindow: 2, outputFrequency: 1 };
   const abort = new AbortController();
   const first = compute(stopped, {
     ...options,
@@ -239,7 +240,7 @@ test("a checkpoint of another run, or a damaged one, is not continued", async (t
   const abort = new AbortController();
   const stopped = compute(output, {
     chunks: 40,
-    saveEvery: 1,
+    outputFrequency: 1,
     signal: abort.signal,
     onProgress: ({ step, done }) => step === "imatrix" && done === 32 && abort.abort(),
   });
@@ -249,7 +250,7 @@ test("a checkpoint of another run, or a damaged one, is not continued", async (t
     return true;
   });
   const checkpoint = await readFile(`${output}.partial`);
-  assert.equal((await compute(output, { context: 32, chunks: 8 })).resumedFrom, 0);
+  assert.equal((await compute(output, { ctx: 32, chunks: 8 })).resumedFrom, 0);
   await writeFile(`${output}.partial`, checkpoint);
   await truncate(`${output}.partial`, 5000);
   assert.equal((await compute(output)).resumedFrom, 0);
@@ -265,9 +266,9 @@ test("what cannot work is said in one sentence before anything is written", asyn
   const failures: [Partial<ImatrixOptions>, RegExp][] = [
     [{ text: short }, /short\.txt: has 4 tokens, but two chunks of 64 need 128\./],
     [{ text: join(folder, "none.txt") }, /none\.txt: cannot be read; check the path\./],
-    [{ context: 8 }, /a chunk is 8; it is a whole number of at least 16\./],
-    [{ chunks: 0 }, /the number of chunks is 0/],
-    [{ priorWeight: -1 }, /the prior weight is -1/],
+    [{ ctx: 8 }, /`ctx` is 8; it must be a whole number of at least 16\.$/],
+    [{ chunks: 0 }, /`chunks` is 0; it must be a whole number of at least 1\.$/],
+    [{ priorWeight: -1 }, /`priorWeight` is -1; it must be a number of at least 0\.$/],
     [{ merge: [model] }, /is not an importance matrix but a GGUF file/],
     [{ model: fixture("text/eval.txt") }, /is not a GGUF file/],
     [{ output: join(folder, "no", "x.gguf") }, /folder/],

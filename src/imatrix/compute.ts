@@ -9,6 +9,7 @@ import { runWithWindows } from "../activations/window-server.js";
 import { shownName } from "../bytes/address.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
+import type { ResolvedOptionsOf } from "../contract/command.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
@@ -20,7 +21,6 @@ import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import { type MomentsOptions, planInputs } from "../moments/plan.js";
-import type { OnProgress } from "../progress.js";
 import { loadReduceModule } from "../reduce/load.js";
 import { checkText, readText, tokensOf } from "../text/text.js";
 import { varietyWarning } from "../text/variety.js";
@@ -29,61 +29,12 @@ import { collectImatrix, streamPath } from "./collect-job.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
+import { type ImatrixOptions, imatrixCommand } from "./imatrix-command.js";
 import { withPrior } from "./importance.js";
 import { routedWithoutImportance } from "./load-importance.js";
 import { mergeImatrices } from "./merge.js";
 
-export interface ImatrixOptions {
-  /**
-   * A model that llama.cpp runs: a GGUF file, the first of a split set, a Hugging Face folder, or one of them on a
-   * server (see `openModel`). What is no local GGUF file is run in windows of layers, of which nothing is stored.
-   */
-  readonly model: string;
-  /** Path of the calibration text. */
-  readonly text: string;
-  /** What the file calls the text: its path as given, by default. */
-  readonly dataset?: string | undefined;
-  /** Path of the file to write. */
-  readonly output: string;
-  /** Tokens in a chunk; 512 by default. */
-  readonly context?: number | undefined;
-  /** Most chunks; the whole text by default. */
-  readonly chunks?: number | undefined;
-  /** By default `.dat` for an output of that name, GGUF otherwise. */
-  readonly format?: ImatrixFormat | undefined;
-  /** Also collect statistics of the output matrix. */
-  readonly processOutput?: boolean | undefined;
-  /** Read control tokens such as `<|im_start|>` in the text as such. */
-  readonly parseSpecial?: boolean | undefined;
-  /**
-   * Shrinkage prior in tokens (see `importanceOf`): noted in a GGUF file, whose counts and sums stay what was
-   * seen; worked into a `.dat` file, which has no counts. Without it the file is what llama-imatrix would write.
-   */
-  readonly priorWeight?: number | undefined;
-  /** Files whose statistics are added. */
-  readonly merge?: readonly string[] | undefined;
-  /** Chunks between two savings of unfinished work; 10 by default. */
-  readonly saveEvery?: number | undefined;
-  /** Path of a moments file to write as well, and what it is to hold. */
-  readonly moments?: (MomentsOptions & { readonly output: string }) | undefined;
-  /**
-   * Bytes that the run may take, by default most of what is there: a model that takes more is run in windows of
-   * layers.
-   */
-  readonly maxMemory?: number | undefined;
-  /** Layers in a window at most; as many as fit in memory by default. */
-  readonly layersPerWindow?: number | undefined;
-  readonly threads?: number | undefined;
-  /** Layers on graphics processors; all by default, if there are any. */
-  readonly gpuLayers?: number | undefined;
-  /** Run a model whose weights are larger than all memory: it is read from the disk again and again. */
-  readonly ignoreMemoryLimit?: boolean | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** An engine to use, which stays open; otherwise one is started and closed. */
-  readonly engine?: Engine | undefined;
-}
+type Settings = ResolvedOptionsOf<typeof imatrixCommand>;
 
 export interface ImatrixResult {
   readonly output: string;
@@ -111,13 +62,17 @@ const momentsShare = 0.25;
  * Unfinished work is saved beside the output (`<output>.partial`) and continued by the next run with the same
  * model, text and options; it ends with the same file.
  *
- * @throws UsageError if options make no sense or the text is too short; MalformedInputError for damaged files;
- *   EnvironmentError if something cannot be read or written, or llama.cpp fails; CancelledError
+ * Throws a UsageError if options make no sense or the text is too short, a MalformedInputError for damaged files, an
+ * EnvironmentError if something cannot be read or written or llama.cpp fails, a CancelledError when stopped.
  */
-export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixResult> {
-  const format = options.format ?? (options.output.endsWith(".dat") ? "dat" : "gguf");
-  const context = options.context ?? 512;
-  checkNumbers(options, context);
+export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
+  const options = imatrixCommand.read(given);
+  const { ctx: context, format = options.output.endsWith(".dat") ? "dat" : "gguf" } = options;
+  if (options.moments === undefined && (options.momentsOf || options.momentsPerExpert)) {
+    throw new UsageError(
+      "`momentsOf` and `momentsPerExpert` say what goes into a file; name it with `moments`.",
+    );
+  }
   await checkPaths(options);
   const oneKind =
     options.moments &&
@@ -130,13 +85,13 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
   const source = await openModel(options.model, { signal: options.signal });
   try {
     const merged = await readMerged(options, source);
-    const params = await collectParams(options, source, context, checkpoint);
+    const params = await collectParams(options, source, checkpoint);
     const passes = momentsPasses(options, params, source);
     const inWindows = params.model.windows !== undefined;
     const missing = await Promise.all(
       passes.map(async (pass) => (pass && (await isDone(pass)) ? undefined : pass)),
     );
-    const moments = options.moments && (inWindows ? missing : missing.slice(0, 1));
+    const moments = options.moments === undefined ? undefined : inWindows ? missing : missing.slice(0, 1);
     const running = runOptions(options, inWindows ? 1 : passes.length);
     const collected = await runWithWindows(
       engine,
@@ -151,15 +106,15 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
       }
     }
     const written = passes.filter((pass) => pass !== undefined);
-    const momentsCoverage = options.moments && (await joinPasses(written, options.moments.output));
+    const momentsCoverage = options.moments && (await joinPasses(written, options.moments));
     const { run: _, window: __, ...own } = await readImatrixFile(checkpoint);
     const named = { ...own, datasets: [options.dataset ?? shownName(options.text)] };
-    const imatrix = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
-    const converted = format === "dat" ? withPrior(imatrix, options.priorWeight ?? 0) : imatrix;
+    const sum = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
+    const converted = format === "dat" ? withPrior(sum, options.priorWeight ?? 0) : sum;
     await writeImatrixFile(options.output, converted, format);
     await rm(checkpoint, { force: true });
     await rm(streamPath(checkpoint), { force: true });
-    const warning = coverageWarning(imatrix);
+    const warning = coverageWarning(sum);
     const momentsTooThin = momentsCoverage && momentsWarning(momentsCoverage);
     for (const text of [warning, momentsTooThin, loadReduceModule().warning]) {
       if (text !== undefined) {
@@ -173,10 +128,10 @@ export async function computeImatrix(options: ImatrixOptions): Promise<ImatrixRe
       chunks: collected.chunks,
       tokens: collected.chunks * context,
       resumedFrom: collected.resumedFrom,
-      tensors: imatrix.entries.size,
-      coverage: expertCoverage(imatrix),
+      tensors: sum.entries.size,
+      coverage: expertCoverage(sum),
       ...(momentsCoverage && {
-        moments: { ...momentsCoverage, output: options.moments?.output ?? "", passes: written.length },
+        moments: { ...momentsCoverage, output: options.moments ?? "", passes: written.length },
       }),
       seconds: collected.seconds,
       tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
@@ -205,7 +160,7 @@ function stopped(output: string, checkpoint: string, cause: CancelledError): Can
 
 /** The files to add. Throws a UsageError if one has an entry that no tensor of the model can have. */
 async function readMerged(
-  { model, merge = [], onWarning }: ImatrixOptions,
+  { model, merge = [], onWarning }: Settings,
   source: ModelSource,
 ): Promise<Imatrix[]> {
   if (merge.length === 0) {
@@ -233,7 +188,7 @@ async function readMerged(
 
 /** Passes over the text that the moments take, or what each window collects; none without moments. */
 function momentsPasses(
-  options: ImatrixOptions,
+  options: Settings,
   params: Awaited<ReturnType<typeof collectParams>>,
   source: ModelSource,
 ): (MomentsPass | undefined)[] {
@@ -242,11 +197,21 @@ function momentsPasses(
     return [];
   }
   const { identity, text, context, chunks, parseSpecial } = params;
-  const run = { ...moments, model, identity, text, context, chunks, parseSpecial, memory: maxMemory };
+  const run = {
+    ...wantedMoments(options),
+    output: moments,
+    model,
+    identity,
+    text,
+    context,
+    chunks,
+    parseSpecial,
+    memory: maxMemory,
+  };
   return planPasses(source.tensors, run, params.model.windows?.ranges);
 }
 
-function runOptions({ onProgress, signal }: ImatrixOptions, passes: number) {
+function runOptions({ onProgress, signal }: Settings, passes: number) {
   return (pass: number) => ({
     onEvent: ({ done, total, layers }: RunProgress) => {
       const detail = [
@@ -265,14 +230,13 @@ function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
   return others.length === 0 ? own : mergeImatrices([...others, own], own.chunkSize);
 }
 
-async function collectParams(
-  options: ImatrixOptions,
-  source: ModelSource,
-  context: number,
-  checkpoint: string,
-) {
+function wantedMoments({ momentsOf, momentsPerExpert }: Settings): MomentsOptions {
+  return { kinds: momentsOf, perExpert: momentsPerExpert };
+}
+
+async function collectParams(options: Settings, source: ModelSource, checkpoint: string) {
   const { processOutput = false, moments } = options;
-  const inputs = moments ? planInputs(source.tensors, moments) : [];
+  const inputs = moments ? planInputs(source.tensors, wantedMoments(options)) : [];
   return {
     model: planSweep(source, options.model, {
       ...options,
@@ -284,38 +248,21 @@ async function collectParams(
     }),
     identity: await identityOf(source, options.text),
     text: options.text,
-    context,
+    context: options.ctx,
     chunks: options.chunks,
     processOutput,
     parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
     checkpoint,
-    saveEvery: options.saveEvery ?? 10,
+    saveEvery: options.outputFrequency,
   };
 }
 
-function checkNumbers(options: ImatrixOptions, context: number): void {
-  const whole: [string, number | undefined, number][] = [
-    ["a chunk", context, 16],
-    ["the number of chunks", options.chunks, 1],
-    ["the number of chunks between savings", options.saveEvery, 1],
-  ];
-  for (const [what, value, least] of whole) {
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < least)) {
-      throw new UsageError(`${what} is ${value}; it is a whole number of at least ${least}.`);
-    }
-  }
-  const { priorWeight = 0 } = options;
-  if (!(priorWeight >= 0 && priorWeight < Infinity)) {
-    throw new UsageError(`the prior weight is ${priorWeight}; it is a number of tokens, 0 or more.`);
-  }
-}
-
 /** What can be known to fail is found out before the hours of work. */
-async function checkPaths(options: ImatrixOptions): Promise<void> {
+async function checkPaths(options: Settings): Promise<void> {
   const { model, text, output, moments, merge = [] } = options;
   await checkText(text, options.onWarning);
-  await checkOutputs([output, checkpointPath(output), moments?.output], [model, text, ...merge]);
+  await checkOutputs([output, checkpointPath(output), moments], [model, text, ...merge]);
   const trial = await OutputFile.create(output, 0);
   await trial.discard();
 }

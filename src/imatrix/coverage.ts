@@ -50,10 +50,10 @@ export function coverageWarning(imatrix: Imatrix): string | undefined {
 }
 
 function advice(imatrix: Imatrix, worst: ExpertCoverage): string {
-  const prior = "or let the other experts stand in for them (--prior-weight)";
+  const prior = "or let the other experts stand in for them (`priorWeight`)";
   if (worst.fewest === 0 || imatrix.chunkCount === 0) {
-    return `Calibrate on more text of more kinds (code, chat, several languages), add it to this file (--merge), ${prior}.`;
+    return `Calibrate on more text of more kinds (code, chat, several languages), add it to this file (\`merge\`), ${prior}.`;
   }
   const chunks = Math.ceil((imatrix.chunkCount * thinExpertTokens) / worst.fewest);
-  return `Calibrate on about ${chunks} chunks of such text (now ${imatrix.chunkCount}) or on text of more kinds, add it to this file (--merge), ${prior}.`;
+  return `Calibrate on about ${chunks} chunks of such text (now ${imatrix.chunkCount}) or on text of more kinds, add it to this file (\`merge\`), ${prior}.`;
 }

@@ -5,7 +5,7 @@ import { openGguf } from "../model/gguf-model.js";
 import { quantize } from "../quantize/quantize.js";
 import { fixture } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { computeImatrix } from "./compute.js";
+import { imatrix } from "./compute.js";
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix } from "./imatrix.js";
 import { loadImportance } from "./load-importance.js";
@@ -53,7 +53,7 @@ test("an imatrix of another model is not merged", async (t) => {
   const folder = await temporaryFolder(t);
   const path = join(folder, "other.gguf");
   const merge = () =>
-    computeImatrix({
+    imatrix({
       model,
       text: fixture("text/calibration.txt"),
       output: join(folder, "out.gguf"),

@@ -29,7 +29,7 @@ export async function loadImportance(
 ): Promise<Imatrix | undefined> {
   const { imatrix: path, includeWeights = [], excludeWeights = [] } = options;
   if (includeWeights.length > 0 && excludeWeights.length > 0) {
-    throw new UsageError("--include-weights and --exclude-weights contradict each other; use one.");
+    throw new UsageError("`includeWeights` and `excludeWeights` contradict each other; use one.");
   }
   if (path === undefined) {
     return undefined;

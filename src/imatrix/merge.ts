@@ -57,7 +57,7 @@ function chunkSizeOf(parts: readonly Imatrix[]): number {
     return size;
   }
   throw new UsageError(
-    `${parts.map((part) => part.name).join(", ")}: .dat files do not say how many tokens their chunks have; give the context they were made with (--ctx).`,
+    `${parts.map((part) => part.name).join(", ")}: .dat files do not say how many tokens their chunks have; give the context they were made with (\`ctx\`).`,
   );
 }
 

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
-import { computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
+import { imatrix as computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
@@ -17,19 +17,14 @@ export interface Calibration {
   readonly momentsSha256: string | undefined;
 }
 
-/** Computes `imatrix.gguf`, and the same as `imatrix.dat`. Errors: see `computeImatrix`. */
+/** Computes `imatrix.gguf`, and the same as `imatrix.dat`. Errors: see `imatrix`. */
 export async function calibrate(
   run: MakeRun,
   facts: SourceFacts,
   source: PreparedSource,
 ): Promise<Calibration> {
   const { options, folder, stages } = run;
-  const {
-    calibration: text,
-    calibrationContext: context = 512,
-    chunks = 128,
-    parseSpecial = false,
-  } = options;
+  const { calibration: text, ctxCalibration: ctx, chunks, parseSpecial = false } = options;
   const imatrix = folder.file("imatrix.gguf");
   const dat = folder.file("imatrix.dat");
   const moments = options.effort === "max" ? folder.workFile("moments") : undefined;
@@ -40,7 +35,7 @@ export async function calibrate(
     inputs: {
       source: facts.identity,
       "calibration text": textSha256,
-      "calibration chunks": [context, chunks, parseSpecial],
+      "calibration chunks": [ctx, chunks, parseSpecial],
       moments: moments !== undefined,
       "prior weight": priorWeight,
       "llama.cpp": mirroredVersion,
@@ -52,11 +47,11 @@ export async function calibrate(
         text,
         dataset: basename(text),
         output: imatrix,
-        context,
+        ctx,
         chunks,
         parseSpecial,
         priorWeight,
-        moments: moments === undefined ? undefined : { output: moments },
+        moments,
       });
       await writeImatrixFile(dat, await readImatrixFile(imatrix), "dat");
       return result;

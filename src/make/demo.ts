@@ -1,20 +1,16 @@
 /** `demo`: the whole of `make` on the tiny model that ships with the package. */
 import { fileURLToPath } from "node:url";
 import { type MakeResult, make } from "./make.js";
-import type { MakeOptions } from "./options.js";
-
-export type DemoOptions = Pick<
-  MakeOptions,
-  "output" | "threads" | "command" | "onStage" | "onProgress" | "onWarning" | "signal"
->;
+import { type DemoOptions, demoCommand } from "./make-command.js";
 
 /** Chunks of 512 tokens that the variants are compared on. */
-const evaluationChunks = 40;
+const evaluateChunks = 40;
 
 const shipped = (name: string) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
 
 /** Makes a folder of the tiny model. Errors: those of `make`. */
-export async function demo(options: DemoOptions): Promise<MakeResult> {
+export async function demo(given: DemoOptions): Promise<MakeResult> {
+  const options = demoCommand.read(given);
   return await make({
     ...options,
     model: shipped("tiny-moe-q8_0.gguf"),
@@ -22,6 +18,6 @@ export async function demo(options: DemoOptions): Promise<MakeResult> {
     evaluate: shipped("text/eval.txt"),
     tasks: shipped("text/demo-tasks.jsonl"),
     parseSpecial: true,
-    evaluationChunks,
+    evaluateChunks,
   });
 }

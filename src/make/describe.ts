@@ -1,7 +1,7 @@
 /** The stages `card` and `report`: the files that people read. */
 import { rename, stat } from "node:fs/promises";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { writeCard, writeReport } from "../report/write.js";
+import { card as writeCard, report as writeReport } from "../report/write.js";
 import type { Recorded } from "./record.js";
 import type { MakeRun } from "./run.js";
 
@@ -20,7 +20,7 @@ export async function describe(run: MakeRun, { sha256 }: Recorded): Promise<Desc
     inputs: { evaluation: sha256, quantizedBy },
     run: async () => {
       await keepEdited(run, card);
-      await writeCard(folder.path, { quantizedBy });
+      await writeCard({ folder: folder.path, quantizedBy });
     },
     files: () => [{ path: card }],
     mayBeEdited: true,
@@ -29,7 +29,7 @@ export async function describe(run: MakeRun, { sha256 }: Recorded): Promise<Desc
   await stages.run({
     name: "report",
     inputs: { evaluation: sha256 },
-    run: async () => await writeReport(folder.path),
+    run: async () => await writeReport({ folder: folder.path }),
     files: () => [{ path: report }],
   });
   return { card: { output: card }, report: { output: report } };

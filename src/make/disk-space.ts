@@ -1,7 +1,8 @@
 /** Is there room on the disk for all that a run will write? Found out before the first stage. */
 import { checkRoom } from "../bytes/disk.js";
 import type { MakeFolder } from "./folder.js";
-import { buildsBaseline, type MakeOptions } from "./options.js";
+import type { ResolvedMakeOptions } from "./make-command.js";
+import { buildsBaseline } from "./options.js";
 import type { SourceFacts } from "./source.js";
 
 /** Bytes of a weight in a conversion, and in a baseline of 5 bits. */
@@ -14,7 +15,7 @@ const baselineBytes = 5 / 8;
  */
 export async function checkRoomFor(
   folder: MakeFolder,
-  options: MakeOptions,
+  options: ResolvedMakeOptions,
   facts: SourceFacts,
   model: { readonly bytes: number | undefined },
 ): Promise<void> {

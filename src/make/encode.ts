@@ -6,8 +6,9 @@ import { type QuantizeResult, quantize } from "../quantize/quantize.js";
 import { type VerifyResult, verify } from "../quantize/verify.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Calibration } from "./calibrate.js";
+import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { mainTypeOf, variantName } from "./names.js";
-import { baselineOf, defaultRecipe, hasBudget, type MakeOptions } from "./options.js";
+import { baselineOf, hasBudget } from "./options.js";
 import { encoderOptions, type MakeRun, writeOptions } from "./run.js";
 import { isBelowEightBits, type PreparedSource, type SourceFacts } from "./source.js";
 import type { ChosenTypes } from "./types.js";
@@ -31,7 +32,7 @@ export async function encode(
   types: ChosenTypes,
 ): Promise<Encoded> {
   const { options, folder, stages } = run;
-  const { priorWeight, splitMaxBytes, effort } = options;
+  const { priorWeight, splitMaxSize, effort } = options;
   const request = {
     model: source.quantizeFrom,
     recipe: types.recipe,
@@ -39,7 +40,7 @@ export async function encode(
     moments: calibration.moments,
     effort,
     priorWeight,
-    splitMaxBytes,
+    splitMaxSize,
     allowRequantize: true,
   };
   const variant = await variantOf(request);
@@ -56,7 +57,7 @@ export async function encode(
       moments: calibration.momentsSha256,
       effort,
       "prior weight": priorWeight,
-      splitting: splitMaxBytes,
+      splitting: splitMaxSize,
       name,
     },
     run: async (stage): Promise<QuantizeResult> =>
@@ -96,13 +97,13 @@ async function variantOf(request: Omit<Parameters<typeof quantize>[0], "output">
  * size that the model will have, if it is known.
  */
 export async function checkTypes(
-  options: MakeOptions,
+  options: ResolvedMakeOptions,
   { groups, model: shown }: SourceFacts,
 ): Promise<{ bytes: number | undefined }> {
   const { model, recipe = defaultRecipe, allowRequantize } = options;
   if (!allowRequantize && isBelowEightBits(groups)) {
     throw new UsageError(
-      `${shown}: is quantized to less than eight bits already; use the original, or allow it with --allow-requantize.`,
+      `${shown}: is quantized to less than eight bits already; use the original, or allow it with \`allowRequantize\`.`,
       { model: shown },
     );
   }

@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
-import { measurePerplexity, type PerplexityResult } from "../evaluate/measure.js";
+import { type PerplexityResult, perplexity } from "../evaluate/measure.js";
 import { openModel } from "../model/open.js";
 import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
@@ -32,7 +32,7 @@ export interface Evaluated {
     | undefined;
 }
 
-/** Measures the model and the baseline on a text, or nothing if there is none. Errors: see `measurePerplexity`. */
+/** Measures the model and the baseline on a text, or nothing if there is none. Errors: see `perplexity`. */
 export async function evaluate(
   run: MakeRun,
   facts: SourceFacts,
@@ -46,20 +46,20 @@ export async function evaluate(
     return undefined;
   }
   const textSha256 = await sha256OfFile(text, options.signal);
-  const { evaluationContext: context = 512, evaluationChunks: chunks = 200, parseSpecial = false } = options;
+  const { ctxEvaluate: ctx, evaluateChunks: chunks, parseSpecial = false } = options;
   const inputs = {
     source: facts.identity,
     "evaluation text": textSha256,
-    "evaluation chunks": [context, chunks, parseSpecial],
+    "evaluation chunks": [ctx, chunks, parseSpecial],
     "llama.cpp": mirroredVersion,
   };
   const measure = async (stage: StageContext, model: string) =>
-    await measurePerplexity({
+    await perplexity({
       ...engineOptions(run, stage),
       model,
       reference: source.runnable,
       text,
-      context,
+      ctx,
       chunks,
       parseSpecial,
     });

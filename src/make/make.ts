@@ -14,7 +14,8 @@ import { checkRoomFor } from "./disk-space.js";
 import { checkTypes, encode, verifyEncoded } from "./encode.js";
 import { type Evaluated, evaluate } from "./evaluate.js";
 import { MakeFolder } from "./folder.js";
-import { checkMakeOptions, type MakeOptions } from "./options.js";
+import { type MakeOptions, makeCommand, type ResolvedMakeOptions } from "./make-command.js";
+import { checkMakeOptions } from "./options.js";
 import { MakeProgress } from "./progress.js";
 import { record } from "./record.js";
 import type { MakeRun } from "./run.js";
@@ -50,8 +51,9 @@ export interface MakeResult extends Described {
  * where it was, as far as it keeps partial results. Errors: those of the stages; a UsageError if another process
  * works in the folder or options contradict each other.
  */
-export async function make(options: MakeOptions): Promise<MakeResult> {
+export async function make(given: MakeOptions): Promise<MakeResult> {
   const started = performance.now();
+  const options = makeCommand.read(given);
   await checkMakeOptions(options);
   const folder = await MakeFolder.open(options.output);
   const engine = new Engine();
@@ -111,7 +113,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
   };
 }
 
-function warnOfSize({ onWarning }: MakeOptions, { bytes, model }: SourceFacts): void {
+function warnOfSize({ onWarning }: ResolvedMakeOptions, { bytes, model }: SourceFacts): void {
   const memory = memoryLimitBytes();
   if (bytes <= memory) {
     return;

@@ -34,14 +34,20 @@ const published = ["README.md", "evaluation.json", "imatrix.gguf", "recipe.yaml"
 
 async function setUp(t: TestContext) {
   const [folder, hub] = [await madeFolder(t), await UploadHub.start(t, token)];
-  const options = { folder, target: "hf://some-one/Tiny", endpoint: hub.address, token, retry: impatient };
+  const options = {
+    folder,
+    repository: "hf://some-one/Tiny",
+    endpoint: hub.address,
+    token,
+    retry: impatient,
+  };
   return { folder, hub, options };
 }
 
 describe("publish", () => {
   it("uploads what is for others in one commit, and creates the repository", async (t) => {
     const { folder, hub, options } = await setUp(t);
-    const result = await publish({ ...options, isPrivate: true });
+    const result = await publish({ ...options, private: true });
     const repository = hub.repositories.get("some-one/Tiny");
     assert.equal(repository?.visibility, "private");
     const { files, title } = repository.branches.get("main")!;
@@ -114,6 +120,6 @@ describe("publish", () => {
       assert.match(error.message, /has no model to publish; run "lopsided make" first/);
       return true;
     });
-    await assert.rejects(publish({ ...options, target: "hf://some-one/Tiny/x.gguf" }), /names a file/);
+    await assert.rejects(publish({ ...options, repository: "hf://some-one/Tiny/x.gguf" }), /names a file/);
   });
 });

@@ -1,26 +1,13 @@
 /** `publish`: the files of a folder that `make` filled, on the Hugging Face Hub. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { ResolvedOptionsOf } from "../contract/command.js";
 import { UsageError } from "../errors.js";
-import type { OnProgress } from "../progress.js";
-import { type HubOptions, parseHubAddress } from "../remote/hub.js";
+import { parseHubAddress } from "../remote/hub.js";
 import { type UploadedFile, uploadFiles } from "../remote/upload.js";
 import { version } from "../version.js";
 import { MakeFolder } from "./folder.js";
-
-export interface PublishOptions extends HubOptions {
-  /** Folder that `make` filled. */
-  readonly folder: string;
-  /** `hf://owner/repository[@branch]`. */
-  readonly target: string;
-  /** Branch, if the target does not say; `main` by default. */
-  readonly revision?: string | undefined;
-  /** Create the repository as a private one, if there is none. */
-  readonly isPrivate?: boolean | undefined;
-  /** Only say what would be uploaded. */
-  readonly dryRun?: boolean | undefined;
-  readonly onProgress?: OnProgress | undefined;
-}
+import { type PublishOptions, publishCommand } from "./publish-command.js";
 
 export interface PublishResult {
   readonly repository: string;
@@ -40,7 +27,8 @@ const publishable =
  * Uploads the folder's files in one commit. Throws a UsageError if the folder is not finished or has no model or card,
  * if the target is no repository or there is no token; other errors: see `uploadFiles`.
  */
-export async function publish(options: PublishOptions): Promise<PublishResult> {
+export async function publish(given: PublishOptions): Promise<PublishResult> {
+  const options = publishCommand.read(given);
   const { repository, revision } = targetOf(options);
   await checkFolder(options.folder);
   const folder = await MakeFolder.open(options.folder);
@@ -62,7 +50,7 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
     if (options.dryRun) {
       return plan;
     }
-    const { isPrivate, onProgress } = options;
+    const { private: isPrivate, onProgress } = options;
     const title = `Upload ${files.length} files made by Lopsided ${version}`;
     const request = { repository, revision, isPrivate, title, files, onProgress };
     return { ...plan, ...(await uploadFiles(request, options)) };
@@ -71,7 +59,10 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
   }
 }
 
-function targetOf({ target, revision }: PublishOptions): { repository: string; revision: string } {
+function targetOf({ repository: target, revision }: ResolvedOptionsOf<typeof publishCommand>): {
+  repository: string;
+  revision: string;
+} {
   const address = parseHubAddress(target);
   if (address.path !== undefined) {
     throw new UsageError(`${target}: names a file; name the repository, hf://${address.repository}.`, {
@@ -79,7 +70,7 @@ function targetOf({ target, revision }: PublishOptions): { repository: string; r
     });
   }
   if (revision !== undefined && address.revision !== undefined && revision !== address.revision) {
-    throw new UsageError(`${target}: names another revision than --revision ${revision}; use one.`, {
+    throw new UsageError(`${target}: names another revision than \`revision\`, ${revision}; use one.`, {
       target,
     });
   }

@@ -1,11 +1,11 @@
 /** What all stages of one run share. */
 import type { Engine } from "../engine/engine.js";
 import type { MakeFolder } from "./folder.js";
-import type { MakeOptions } from "./options.js";
+import type { ResolvedMakeOptions } from "./make-command.js";
 import type { StageContext, Stages } from "./stages.js";
 
 export interface MakeRun {
-  readonly options: MakeOptions;
+  readonly options: ResolvedMakeOptions;
   readonly folder: MakeFolder;
   readonly stages: Stages;
   readonly engine: Engine;

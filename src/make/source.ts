@@ -13,8 +13,8 @@ import { convert } from "../quantize/convert.js";
 import { traitsOf } from "../quants/types.js";
 import { identityOf } from "../write/fingerprint.js";
 import { downloadModel } from "./download.js";
+import type { ResolvedMakeOptions } from "./make-command.js";
 import { baseNameOf } from "./names.js";
-import type { MakeOptions } from "./options.js";
 import { type MakeRun, writeOptions } from "./run.js";
 import type { StageContext } from "./stages.js";
 
@@ -53,7 +53,7 @@ export interface PreparedSource extends SourceResult {
 }
 
 /** Reads the model's headers. Errors: see `openModel`. */
-export async function readSource(options: MakeOptions): Promise<SourceFacts> {
+export async function readSource(options: ResolvedMakeOptions): Promise<SourceFacts> {
   const source = await openModel(options.model, { signal: options.signal });
   try {
     const summary = summarize(listTensors(source));

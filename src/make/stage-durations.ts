@@ -1,6 +1,7 @@
 /** How long the stages of a run take beside one another: a guess that makes one progress of all. */
 import { memoryLimitBytes } from "../engine/limits.js";
-import { buildsBaseline, defaultSensitivityChunks, hasBudget, type MakeOptions } from "./options.js";
+import type { ResolvedMakeOptions } from "./make-command.js";
+import { buildsBaseline, hasBudget } from "./options.js";
 import type { PlannedStage } from "./progress.js";
 import type { SourceFacts } from "./source.js";
 
@@ -22,22 +23,21 @@ const answerTokens = 10_000;
 const sensitivityLevels = 2;
 
 /** The stages of a run in their order. */
-export function plannedStages(options: MakeOptions, facts: SourceFacts): PlannedStage[] {
-  const { effort = "default", calibrationContext = 512, chunks = 128 } = options;
-  const { evaluationContext = 512, evaluationChunks = 200, baseline } = options;
-  const { sensitivityChunks = defaultSensitivityChunks } = options;
+export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts): PlannedStage[] {
+  const { effort, ctxCalibration, chunks, ctxEvaluate, evaluateChunks, baseline, sensitivityChunks } =
+    options;
   const { parameters, activeParameters, bytes, groups, place } = facts;
   const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
   const encoding = parameters * secondsPer.encodedWeight[effort];
-  const measuring = 2 * decoding(evaluationContext * evaluationChunks);
+  const measuring = 2 * decoding(ctxEvaluate * evaluateChunks);
   const checking = decoding(answerTokens);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
-  const sensitivity = tensors * sensitivityLevels * decoding(calibrationContext * sensitivityChunks);
+  const sensitivity = tensors * sensitivityLevels * decoding(ctxCalibration * sensitivityChunks);
   const measures = options.evaluate !== undefined;
   const checksTasks = options.check !== false;
   const stages: [string, number, boolean?][] = [
     ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],
-    ["imatrix", decoding(calibrationContext * chunks)],
+    ["imatrix", decoding(ctxCalibration * chunks)],
     ["recipe", 0, !hasBudget(options)],
     ["sensitivity", sensitivity, hasBudget(options) && options.sensitivity !== false],
     ["plan", 0.5 * encoding, hasBudget(options)],

@@ -9,7 +9,8 @@ import { mirroredVersion } from "../engine/native.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { renderRecipe } from "../recipe/render.js";
 import type { Calibration } from "./calibrate.js";
-import { defaultRecipe, defaultSensitivityChunks, hasBudget } from "./options.js";
+import { defaultRecipe } from "./make-command.js";
+import { hasBudget } from "./options.js";
 import { encoderOptions, engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 
@@ -54,9 +55,9 @@ async function planTypes(
   const { options, folder, stages, engine } = run;
   const measured = await measureSensitivity(run, facts, source, calibration);
   const recipe = folder.file("recipe.yaml");
-  const { memory, context, keyType, valueType, parallel, marginBytes, size, bpw } = options;
+  const { memory, ctx, cacheTypeK, cacheTypeV, parallel, margin, size, bpw } = options;
   const { priorWeight, effort } = options;
-  const budget = { memory, context, keyType, valueType, parallel, marginBytes, size, bpw };
+  const budget = { memory, ctx, cacheTypeK, cacheTypeV, parallel, margin, size, bpw };
   const done = await stages.run({
     name: "plan",
     inputs: {
@@ -105,8 +106,8 @@ async function measureSensitivity(
     );
     return undefined;
   }
-  const { calibration: text, calibrationContext: context = 512, parseSpecial = false, priorWeight } = options;
-  const { sensitivityChunks = defaultSensitivityChunks } = options;
+  const { calibration: text, ctxCalibration: ctx, parseSpecial = false, priorWeight } = options;
+  const { sensitivityChunks } = options;
   const output = folder.workFile("sensitivity.json");
   const done = await stages.run({
     name: "sensitivity",
@@ -114,13 +115,13 @@ async function measureSensitivity(
       source: facts.identity,
       "importance matrix": imatrixSha256,
       "calibration text": await sha256OfFile(text, options.signal),
-      chunks: [context, sensitivityChunks, parseSpecial],
+      chunks: [ctx, sensitivityChunks, parseSpecial],
       "prior weight": priorWeight,
       "llama.cpp": mirroredVersion,
     },
     run: async (stage): Promise<SensitivityResult> => {
       const { onWarning: _, ...common } = engineOptions(run, stage);
-      const chunks = { chunks: sensitivityChunks, context, parseSpecial };
+      const chunks = { chunks: sensitivityChunks, ctx, parseSpecial };
       const { runnable: model } = source;
       return await sensitivity({ ...common, ...chunks, model, text, output, imatrix, priorWeight });
     },

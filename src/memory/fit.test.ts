@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { cacheTypes } from "../engine/cache-types.js";
 import { Engine } from "../engine/engine.js";
 import { planGguf } from "../gguf/layout.js";
 import { fixture, lopsided } from "../testing/command.js";
@@ -10,7 +11,7 @@ import { type ReferenceTensor, referenceMetadata, referenceTensors } from "../te
 import { runnableGeometries as geometries } from "../testing/runnable-geometries.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { fit } from "./fit.js";
-import { cacheLayers, cacheSize, cacheTypes } from "./kv-cache.js";
+import { cacheLayers, cacheSize } from "./kv-cache.js";
 import { PlannedModel } from "./planned-memory.js";
 
 const engine = new Engine();
@@ -98,7 +99,7 @@ describe("the memory of a context", () => {
 describe("lopsided fit", () => {
   it("gives the reference case's cache per token, and tells a card from a Mac", async (t) => {
     const folder = await temporaryFolder(t);
-    const common = { model: await writeReferenceHeader(folder), context: 16384, engine };
+    const common = { model: await writeReferenceHeader(folder), ctx: 16384, engine };
     const card = await fit({ ...common, memory: "16GB GPU" });
     assert.equal(card.kvBytesPerToken, 98304);
     assert.equal(card.kvBytes, 98304 * 16384);
@@ -114,25 +115,25 @@ describe("lopsided fit", () => {
       [byRecipe.weightsBytes, byRecipe.totalBytes, byRecipe.maxContext, byRecipe.recipe],
       [card.weightsBytes, card.totalBytes, card.maxContext, "asym-2bit-experts"],
     );
-    const quantized = await fit({ ...common, memory: "16GB GPU", keyType: "Q8_0", valueType: "Q8_0" });
+    const quantized = await fit({ ...common, memory: "16GB GPU", cacheTypeK: "q8_0", cacheTypeV: "q8_0" });
     assert.equal(quantized.kvBytesPerToken, 52224);
     assert.match(quantized.command, /-c 16384 -np 1 -ngl 99 -ctk q8_0 -ctv q8_0 -fa on$/);
   });
 
   it("finds the longest context: it fits, and 256 tokens more do not", async (t) => {
     const model = await writeReferenceHeader(await temporaryFolder(t));
-    const common = { model, memory: "16GB", parallel: 2, useLibrary: false };
+    const common = { model, memory: "16GB", parallel: 2, library: false };
     const { maxContext, context } = await fit(common);
     assert.equal(context, maxContext);
-    assert.ok((await fit({ ...common, context: maxContext })).fits);
-    assert.ok(!(await fit({ ...common, context: maxContext + 1 })).fits);
+    assert.ok((await fit({ ...common, ctx: maxContext })).fits);
+    assert.ok(!(await fit({ ...common, ctx: maxContext + 1 })).fits);
   });
 
   it("needs the header alone of a file on a server, and names it as llama-server wants it", async (t) => {
     const server = await FileServer.start(t);
     server.files.set("/tiny.gguf", await readFile(fixture("tiny-moe-q8_0.gguf")));
     const model = `${server.address}/tiny.gguf`;
-    const common = { context: 512, useLibrary: false };
+    const common = { ctx: 512, library: false };
     const remote = await fit({ ...common, model });
     const local = await fit({ ...common, model: fixture("tiny-moe-q8_0.gguf") });
     assert.deepEqual({ ...remote, model: 0, command: 0 }, { ...local, model: 0, command: 0 });
@@ -157,7 +158,7 @@ describe("lopsided fit", () => {
     assert.equal(outcome.status, 0, outcome.stderr);
     const result = JSON.parse(outcome.stdout);
     assert.equal(result.context, 1024);
-    assert.equal(result.keyType, "Q8_0");
+    assert.equal(result.cacheTypeK, "Q8_0");
     assert.equal(result.weightsBytes, 15395840);
     assert.equal(result.totalBytes, result.weightsBytes + result.kvBytes + result.computeBytes);
     assert.equal(result.availableBytes, 90e6);

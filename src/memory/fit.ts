@@ -1,8 +1,9 @@
 /** `fit`: what a model needs to run, and whether a machine has it. */
 import { shownAddress } from "../bytes/address.js";
+import type { ResolvedOptionsOf } from "../contract/command.js";
+import type { CacheType } from "../engine/cache-types.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
-import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { isTied } from "../model/roles.js";
 import type { ModelSource } from "../model/source.js";
@@ -11,31 +12,10 @@ import { loadRecipe } from "../recipe/presets.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { chooseTypes, type TensorToPlan } from "../recipe/type-plan.js";
 import { parseHubAddress } from "../remote/hub.js";
-import { type CacheType, contextStep, paddedContext } from "./kv-cache.js";
+import { type FitOptions, fitCommand } from "./fit-command.js";
+import { contextStep, paddedContext } from "./kv-cache.js";
 import { type Machine, parseMachine } from "./machines.js";
 import { isFormulaComplete, type MemoryNeed, PlannedModel } from "./planned-memory.js";
-
-export interface FitOptions {
-  /** GGUF file (its header suffices), first file of a split set, or Hugging Face folder. */
-  readonly model: string;
-  /** What the model would be quantized with: a preset, a mixture of llama.cpp's, a type or a recipe file. */
-  readonly recipe?: string | undefined;
-  /** Tokens of context for each sequence; by default the longest that fits, up to what the model was trained for. */
-  readonly context?: number | undefined;
-  readonly keyType?: CacheType | undefined;
-  readonly valueType?: CacheType | undefined;
-  /** Conversations at once, each with its own context; 1 by default. */
-  readonly parallel?: number | undefined;
-  /** A machine or an amount: see `parseMachine`; the memory of this computer by default. */
-  readonly memory?: string | undefined;
-  /** Memory to leave free; llama-server's 1 GiB by default. */
-  readonly marginBytes?: number | undefined;
-  /** Ask llama.cpp's library rather than compute; true by default, where it is installed. */
-  readonly useLibrary?: boolean | undefined;
-  readonly engine?: Engine | undefined;
-  /** Stops the work. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 export interface FitResult {
   readonly model: string;
@@ -44,8 +24,8 @@ export interface FitResult {
   /** Tokens for each sequence, as llama.cpp rounds them. */
   readonly context: number;
   readonly sequences: number;
-  readonly keyType: CacheType;
-  readonly valueType: CacheType;
+  readonly cacheTypeK: CacheType;
+  readonly cacheTypeV: CacheType;
   /** All tensors. */
   readonly weightsBytes: number;
   /** Part of the weights that stays in the computer's memory if the machine is a card: the token embedding. */
@@ -80,33 +60,46 @@ export interface FitResult {
  * Reads the header only. Throws a UsageError for options that make no sense, a MalformedInputError for damaged
  * files or such that lack what the computation needs.
  */
-export async function fit(options: FitOptions): Promise<FitResult> {
-  const { parallel: sequences = 1, keyType = "F16", valueType = "F16", useLibrary = true } = options;
-  checkWhole("--ctx", options.context);
-  checkWhole("--parallel", sequences);
-  const machine = parseMachine(options.memory ?? "host RAM", memoryLimitBytes(), options.marginBytes);
-  const recipe = options.recipe === undefined ? undefined : await loadRecipe(options.recipe);
+export async function fit(given: FitOptions): Promise<FitResult> {
+  const options = fitCommand.read(given);
   const source = await openModel(options.model, { signal: options.signal });
-  const engine = useLibrary ? (options.engine ?? new Engine()) : undefined;
+  const engine = options.library ? (options.engine ?? new Engine()) : undefined;
+  try {
+    return await fitSource(source, engine, options);
+  } finally {
+    await source.close();
+    if (options.engine === undefined) {
+      await engine?.close();
+    }
+  }
+}
+
+async function fitSource(
+  source: ModelSource,
+  engine: Engine | undefined,
+  options: ResolvedOptionsOf<typeof fitCommand>,
+): Promise<FitResult> {
+  const { parallel: sequences, cacheTypeK, cacheTypeV, ctx } = options;
+  const machine = parseMachine(options.memory ?? "host RAM", memoryLimitBytes(), options.margin);
+  const recipe = options.recipe === undefined ? undefined : await loadRecipe(options.recipe);
   const tensors = recipe === undefined ? source.tensors : typesBy(recipe, source);
   const planned = new PlannedModel({ metadata: source.metadata, tensors }, engine, options.signal);
   try {
-    const needOf = (contextLength: number) => planned.need({ contextLength, sequences, keyType, valueType });
+    const needOf = (contextLength: number) =>
+      planned.need({ contextLength, sequences, keyType: cacheTypeK, valueType: cacheTypeV });
     const weights = weightsOn(machine, listTensors({ tensors }));
     const availableBytes = machine.bytes - machine.marginBytes;
     const trainedContext = planned.architecture.contextLength;
     const room = availableBytes - weights.neededBytes;
     const maxContext = await longestContext(room, trainedContext, needOf);
-    const context = paddedContext(options.context ?? (maxContext || Math.min(trainedContext, 4096)));
+    const context = paddedContext(ctx ?? (maxContext || Math.min(trainedContext, 4096)));
     const need = await needOf(context);
     const neededBytes = weights.neededBytes + need.kvBytes + need.computeBytes;
+    const settings = { context, sequences, cacheTypeK, cacheTypeV };
     return {
       model: shownAddress(options.model),
       recipe: recipe?.name,
-      context,
-      sequences,
-      keyType,
-      valueType,
+      ...settings,
       weightsBytes: weights.bytes,
       hostBytes: weights.hostBytes,
       ...need,
@@ -118,18 +111,10 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       maxContext,
       trainedContext,
       notes: notesOn(planned, need, { context, trainedContext }),
-      command: commandFor(recipe === undefined ? shownAddress(options.model) : "quantized.gguf", {
-        context,
-        sequences,
-        keyType,
-        valueType,
-      }),
+      command: commandFor(recipe === undefined ? shownAddress(options.model) : "quantized.gguf", settings),
     };
   } finally {
     await planned.close();
-    if (options.engine === undefined) {
-      await engine?.close();
-    }
   }
 }
 
@@ -226,19 +211,16 @@ function quoted(word: string): string {
 
 function commandFor(
   model: string,
-  {
-    context,
-    sequences,
-    keyType,
-    valueType,
-  }: Pick<FitResult, "context" | "sequences" | "keyType" | "valueType">,
+  settings: Pick<FitResult, "context" | "sequences" | "cacheTypeK" | "cacheTypeV">,
 ): string {
+  const { context, sequences, cacheTypeK, cacheTypeV } = settings;
   const types = [
-    ...(keyType === "F16" ? [] : ["-ctk", keyType.toLowerCase()]),
-    ...(valueType === "F16" ? [] : ["-ctv", valueType.toLowerCase()]),
+    ...(cacheTypeK === "F16" ? [] : ["-ctk", cacheTypeK.toLowerCase()]),
+    ...(cacheTypeV === "F16" ? [] : ["-ctv", cacheTypeV.toLowerCase()]),
   ];
   // llama-server divides -c among its slots; a quantized value cache needs flash attention.
-  const flash = valueType === "F16" || valueType === "F32" || valueType === "BF16" ? [] : ["-fa", "on"];
+  const isQuantized = cacheTypeV !== "F16" && cacheTypeV !== "F32" && cacheTypeV !== "BF16";
+  const flash = isQuantized ? ["-fa", "on"] : [];
   const words = [
     "llama-server",
     ...modelWords(model),
@@ -250,10 +232,4 @@ function commandFor(
     99,
   ];
   return [...words, ...types, ...flash].join(" ");
-}
-
-function checkWhole(option: string, value: number | undefined): void {
-  if (value !== undefined && (!Number.isSafeInteger(value) || value < 1)) {
-    throw new UsageError(`${option} ${value}: must be a whole number of at least 1.`);
-  }
 }

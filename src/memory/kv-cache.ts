@@ -5,15 +5,10 @@
  * `src/llama-kv-cache-iswa.cpp`, `src/llama-memory-recurrent.cpp`, `n_embd_r` and `n_embd_s` in
  * `src/llama-hparams.cpp`.
  */
-import { UsageError } from "../errors.js";
+import type { CacheType } from "../engine/cache-types.js";
 import type { Architecture } from "../model/architecture.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { attentionWindow, isRecurrent, recurrentState } from "./layer-kinds.js";
-
-/** Types that llama-server's --cache-type-k and --cache-type-v take. */
-export const cacheTypes = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "IQ4_NL", "Q5_0", "Q5_1"] as const;
-
-export type CacheType = (typeof cacheTypes)[number];
 
 /** llama.cpp rounds contexts and windows up to multiples of this. */
 export const contextStep = 256;
@@ -51,20 +46,6 @@ export interface CacheSize {
   readonly bytesPerToken: number;
   /** What a sequence takes whatever the context: full windows and recurrent states. */
   readonly fixedBytes: number;
-}
-
-/** Reads a cache type in any case; throws a UsageError that lists the types. */
-export function parseCacheType(text: string): CacheType {
-  const type = cacheTypes.find((name) => name === text.toUpperCase());
-  if (type !== undefined) {
-    return type;
-  }
-  throw new UsageError(
-    `"${text}" is not a type of KV cache; llama-server has ${cacheTypes.join(", ").toLowerCase()}.`,
-    {
-      type: text,
-    },
-  );
 }
 
 /** What each layer keeps, in order; layers without memory of their own are left out. */

@@ -1,5 +1,5 @@
 /** Machines by class: how much of "16 GB" a model can really have. */
-import { parseSize } from "../bytes/size.js";
+import { parseSize } from "../contract/size.js";
 import { UsageError } from "../errors.js";
 
 export interface Machine {

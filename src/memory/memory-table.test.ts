@@ -34,7 +34,7 @@ test("a machine has a row exactly if fit says so", async () => {
   const { rows, machines } = await measureMemoryTable({ model });
   const row = rows.find(({ context, keyType }) => context === 4096 && keyType === "F16");
   for (const { name, availableBytes } of machines) {
-    const result = await fit({ model, memory: name, context: 4096, useLibrary: false });
+    const result = await fit({ model, memory: name, ctx: 4096, library: false });
     assert.equal(row?.fits.includes(name), result.fits, name);
     assert.equal(availableBytes, result.availableBytes);
     assert.equal(row?.totalBytes, result.totalBytes);

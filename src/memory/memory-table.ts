@@ -1,10 +1,11 @@
 /** What a model takes in memory by context and type of the cache, and which machines have it. */
+import type { CacheType } from "../engine/cache-types.js";
 import type { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { listTensors } from "../model/summary.js";
 import { weightsOn } from "./fit.js";
-import { type CacheOptions, type CacheType, contextStep, paddedContext } from "./kv-cache.js";
+import { type CacheOptions, contextStep, paddedContext } from "./kv-cache.js";
 import { commonMachines, type Machine, parseMachine } from "./machines.js";
 import type { MemoryTable } from "./memory-table-schema.js";
 import { type MemoryNeed, PlannedModel } from "./planned-memory.js";

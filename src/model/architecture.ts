@@ -215,7 +215,7 @@ export class Architecture {
 
 function missing(key: string, meaning: string): MalformedInputError {
   return new MalformedInputError(
-    `metadata key "${key}" (${meaning}) is missing; add it with --override-kv or use another file.`,
+    `metadata key "${key}" (${meaning}) is missing; add it with \`overrideKv\` or use another file.`,
     { key },
   );
 }

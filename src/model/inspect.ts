@@ -2,7 +2,8 @@
 
 import { shownAddress } from "../bytes/address.js";
 import { metadataString } from "../gguf/metadata.js";
-import { type OpenOptions, openModel } from "./open.js";
+import { type InspectOptions, inspectCommand } from "./inspect-command.js";
+import { openModel } from "./open.js";
 import { type ListedTensor, listTensors, type ModelSummary, summarize } from "./summary.js";
 
 export interface InspectResult extends ModelSummary {
@@ -19,8 +20,9 @@ export interface InspectResult extends ModelSummary {
 }
 
 /** Reads headers only. Errors: see `openModel`. */
-export async function inspect(model: string, options: OpenOptions = {}): Promise<InspectResult> {
-  const source = await openModel(model, options);
+export async function inspect(given: InspectOptions): Promise<InspectResult> {
+  const { model, signal } = inspectCommand.read(given);
+  const source = await openModel(model, { signal });
   try {
     const tensors = listTensors(source);
     return {

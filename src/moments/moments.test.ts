@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { Engine } from "../engine/engine.js";
 import { MalformedInputError, UsageError } from "../errors.js";
-import { computeImatrix } from "../imatrix/compute.js";
+import { imatrix } from "../imatrix/compute.js";
 import { readImatrixFile } from "../imatrix/file.js";
 import { packedLength, packedRow } from "../quants/output-aware/packed.js";
 import { fixture } from "../testing/command.js";
@@ -95,10 +95,11 @@ test("collected moments agree with the importance matrix of the same run, in one
   const folder = await temporaryFolder(t);
   const run = async (name: string, maxMemory?: number) => {
     const output = join(folder, `${name}.gguf`);
-    const moments = { output: join(folder, `${name}.moments.gguf`), kinds: ["routed", "attention"] as const };
-    const options = { model, text, context: 64, chunks: 8, parseSpecial: true, engine, maxMemory };
-    const result = await computeImatrix({ ...options, output, moments });
-    return { ...result, imatrix: await readImatrixFile(output), path: moments.output };
+    const moments = join(folder, `${name}.moments.gguf`);
+    const momentsOf = ["routed", "attention"] as const;
+    const options = { model, text, ctx: 64, chunks: 8, parseSpecial: true, engine, maxMemory };
+    const result = await imatrix({ ...options, output, moments, momentsOf });
+    return { ...result, imatrix: await readImatrixFile(output), path: moments };
   };
   const whole = await run("whole");
   const several = await run("several", 6e6);
@@ -132,9 +133,10 @@ test("moments are the same bytes for any number of threads", async (t) => {
   const files: Buffer[] = [];
   for (const threads of [1, 2, 5]) {
     const output = join(folder, `${threads}.gguf`);
-    const moments = { output: join(folder, `${threads}.moments.gguf`), perExpert: true };
-    await computeImatrix({ model, text, context: 64, chunks: 4, engine, threads, output, moments });
-    files.push(await readFile(moments.output));
+    const moments = join(folder, `${threads}.moments.gguf`);
+    const common = { model, text, ctx: 64, chunks: 4, engine, threads, output };
+    await imatrix({ ...common, moments, momentsPerExpert: true });
+    files.push(await readFile(moments));
   }
   assert.deepEqual(files[1], files[0]);
   assert.deepEqual(files[2], files[0]);

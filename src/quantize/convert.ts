@@ -1,24 +1,10 @@
 /** `convert`: a Hugging Face folder to a GGUF file, without Python. */
 import type { Metadata } from "../gguf/metadata.js";
-import type { ConversionTarget } from "../model/huggingface/conversion.js";
-import type { ConversionOptions } from "../model/huggingface/model.js";
 import { openFolder } from "../model/open.js";
 import { version } from "../version.js";
 import type { WrittenOutput } from "../write/model-writer.js";
-import type { SplitOptions } from "../write/output-plan.js";
-import { type WriteControls, writeModel } from "../write/write-model.js";
-
-export interface ConvertOptions extends WriteControls, SplitOptions, ConversionOptions {
-  /** Folder with config.json, tokenizer and safetensors, or hf://owner/repository. */
-  readonly folder: string;
-  /** Path of the GGUF file to write. */
-  readonly output: string;
-  /**
-   * What matrices become; norms and routers stay F32, as in llama.cpp's converter. "auto" is the type that most of
-   * them are stored as, or BF16 where they are packed.
-   */
-  readonly type: ConversionTarget | "auto";
-}
+import { writeModel } from "../write/write-model.js";
+import { type ConvertOptions, convertCommand } from "./convert-command.js";
 
 export interface ConvertResult extends WrittenOutput {
   /** Number of tensors. */
@@ -27,9 +13,10 @@ export interface ConvertResult extends WrittenOutput {
 }
 
 /** Converts a model. Errors: see `openFolder` and `writeModel`. */
-export async function convert(options: ConvertOptions): Promise<ConvertResult> {
+export async function convert(given: ConvertOptions): Promise<ConvertResult> {
   const started = performance.now();
-  const { prediction, fuseGateAndUp, fp8AsQ8 } = options;
+  const { mtp, fuseGateUpExps: fuseGateAndUp, fp8AsQ8, ...options } = convertCommand.read(given);
+  const prediction = mtp === undefined ? undefined : mtp ? ("only" as const) : ("none" as const);
   const layout = { prediction, fuseGateAndUp, fp8AsQ8 };
   const source = await openFolder(options.folder, { signal: options.signal, ...layout });
   try {

@@ -1,17 +1,13 @@
 /** `quantize`: decide a type for every tensor, encode, write. */
 
+import { readFile } from "node:fs/promises";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { UsageError } from "../errors.js";
+import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { coverageWarning } from "../imatrix/coverage.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
-import {
-  type ImportanceOptions,
-  importanceFor,
-  loadImportance,
-  routedWithoutImportance,
-} from "../imatrix/load-importance.js";
+import { importanceFor, loadImportance, routedWithoutImportance } from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
 import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
@@ -19,42 +15,29 @@ import { ModelMoments, withoutMoments } from "../moments/model-moments.js";
 import type { Effort } from "../quants/effort.js";
 import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
-import type { TypeOverrides } from "../recipe/overrides.js";
+import {
+  parseTensorType,
+  parseTensorTypeFile,
+  type TensorTypeOverride,
+  type TypeOverrides,
+} from "../recipe/overrides.js";
 import { loadRecipe, parseBaseOption } from "../recipe/presets.js";
 import { baseRecipe, type Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
 import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
-import { checkOverrides, outputMetadata } from "../write/output-metadata.js";
-import {
-  type OutputRequest,
-  type PlannedTensor,
-  planOutput,
-  type SplitOptions,
-} from "../write/output-plan.js";
-import { type WriteControls, writeModel } from "../write/write-model.js";
+import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-metadata.js";
+import { type OutputRequest, type PlannedTensor, planOutput } from "../write/output-plan.js";
+import { writeModel } from "../write/write-model.js";
+import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
 
-export interface QuantizeOptions extends TypeOverrides, ImportanceOptions, SplitOptions, WriteControls {
-  /** GGUF file, first file of a split set, or Hugging Face folder. */
-  readonly model: string;
-  /** Path of the GGUF file to write. */
-  readonly output: string;
-  /** A preset's name, one of llama.cpp's mixtures (`Q4_K_M`), a type, or the path of a recipe file. */
-  readonly recipe?: string | undefined;
-  /** What the recipe's rules leave open; overrides the recipe's own base. A mixture, a type or `COPY`. */
-  readonly base?: string | undefined;
-  /** Path of the file that `tensorTypes` came from, if they did: it is not written over. */
-  readonly tensorTypeFile?: string | undefined;
-  /** Metadata to add or replace. */
-  readonly overrides?: Metadata | undefined;
-  /** How long encoders search; `max` makes use of `moments`. */
-  readonly effort?: Effort | "max" | undefined;
-  /** Path of a moments file, for output-aware encoding: effort `max` needs one. */
-  readonly moments?: string | undefined;
-  /** Decide and lay out everything, write nothing. */
-  readonly dryRun?: boolean | undefined;
-}
+/** Options with what their texts mean. */
+type Settings = Omit<ResolvedQuantizeOptions, "tensorType" | "overrideKv"> &
+  Pick<TypeOverrides, "tensorTypes"> & {
+    /** Metadata to add or replace. */
+    readonly overrides?: Metadata | undefined;
+  };
 
 export interface QuantizedTensor {
   readonly name: string;
@@ -98,11 +81,13 @@ export interface QuantizeResult {
  * Throws a UsageError for what cannot be done as asked, a MalformedInputError for damaged input, an
  * EnvironmentError if the disk is full or not writable, a CancelledError when stopped.
  */
-export async function quantize(options: QuantizeOptions): Promise<QuantizeResult> {
+export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> {
   const started = performance.now();
-  const recipe = await chooseRecipe(options);
-  checkEffort(options);
-  await checkOutputs(options.dryRun ? [] : [options.output], readBy(options));
+  const read = quantizeCommand.read(given);
+  const recipe = await chooseRecipe(read);
+  checkEffort(read);
+  await checkOutputs(read.dryRun ? [] : [read.output], readBy(read));
+  const options = await settingsOf(read);
   const source = await openModel(options.model, { signal: options.signal });
   let moments: ModelMoments | undefined;
   try {
@@ -139,16 +124,39 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   }
 }
 
+async function settingsOf(options: ResolvedQuantizeOptions): Promise<Settings> {
+  const { tensorType = [], tensorTypeFile, overrideKv = [], ...rest } = options;
+  const given = tensorType.map((text) => parseTensorType(text));
+  const listed = tensorTypeFile === undefined ? [] : await readTensorTypeFile(tensorTypeFile);
+  return {
+    ...rest,
+    tensorTypeFile,
+    tensorTypes: [...given, ...listed],
+    overrides: parseOverrides(overrideKv),
+  };
+}
+
+async function readTensorTypeFile(path: string): Promise<TensorTypeOverride[]> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (cause) {
+    const reason = systemErrorCode(cause) ?? String(cause);
+    throw new EnvironmentError(`${path}: cannot be read (${reason}); check the path.`, {}, { cause });
+  }
+  return parseTensorTypeFile(text, path);
+}
+
 /** What an opened source becomes: the types, and all that the writer needs. */
 async function requestFor(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
   moments: ModelMoments | undefined,
-  options: QuantizeOptions,
+  options: Settings,
 ): Promise<{
   plan: TypePlan;
-  request: Omit<QuantizeOptions, "effort"> & OutputRequest & { effort: Effort };
+  request: Omit<Settings, "effort"> & OutputRequest & { effort: Effort };
 }> {
   const plan = planTypesOf(source, recipe, imatrix, options);
   const request = {
@@ -169,31 +177,34 @@ export async function predictOutput(
   options: QuantizeOptions,
 ): Promise<QuantizeResult> {
   const { plan, request } = await requestFor(source, recipe, imatrix, undefined, {
-    ...options,
+    ...(await settingsOf(quantizeCommand.read(options))),
     dryRun: true,
   });
   return resultOf(plan, plannedOutput(request), undefined, performance.now());
 }
 
 /** Throws a UsageError unless effort max and moments come together. */
-export function checkEffort({ effort, moments }: Pick<QuantizeOptions, "effort" | "moments">): void {
+export function checkEffort({
+  effort,
+  moments,
+}: Pick<Settings, "moments"> & { effort?: Settings["effort"] | undefined }): void {
   if (effort === "max" && moments === undefined) {
     throw new UsageError(
-      '--effort max needs the inputs\' second moments: collect them with "lopsided imatrix --moments FILE" and give --moments FILE.',
+      "`effort` max needs the inputs' second moments: collect them with `imatrix`'s `moments`, and name their file with `moments`.",
     );
   }
   if (effort !== "max" && moments !== undefined) {
-    throw new UsageError("--moments is used by --effort max alone; add it, or leave the moments out.");
+    throw new UsageError("`moments` are used by `effort` max alone; add it, or leave the moments out.");
   }
 }
 
 /** With moments the encoder's search is but a start; where there are none, it decides. */
-export function encoderEffort({ effort = "default" }: Pick<QuantizeOptions, "effort">): Effort {
+export function encoderEffort({ effort = "default" }: { effort?: Settings["effort"] | undefined }): Effort {
   return effort === "max" ? "fine" : effort;
 }
 
 /** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
-async function chooseRecipe({ recipe: name, base: baseName }: QuantizeOptions): Promise<Recipe> {
+async function chooseRecipe({ recipe: name, base: baseName }: ResolvedQuantizeOptions): Promise<Recipe> {
   const base = baseName === undefined ? undefined : parseBaseOption(baseName);
   if (name !== undefined) {
     const recipe = await loadRecipe(name);
@@ -202,16 +213,14 @@ async function chooseRecipe({ recipe: name, base: baseName }: QuantizeOptions): 
   if (base !== undefined) {
     return baseRecipe(base);
   }
-  throw new UsageError(
-    'no types are chosen; give --recipe, for example "--recipe asym-2bit-experts", or --base.',
-  );
+  throw new UsageError('no types are chosen; give a `recipe`, for example "asym-2bit-experts", or a `base`.');
 }
 
 function planTypesOf(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
-  options: QuantizeOptions,
+  options: Settings,
 ): TypePlan {
   const byName = new Map(source.tensors.map((tensor) => [tensor.name, tensor]));
   const hasImportance = (name: string) => {
@@ -221,7 +230,7 @@ function planTypesOf(
     );
   };
   const { tensors } = source;
-  // As in llama.cpp, what --override-kv says of the model already counts for the choice of types.
+  // As in llama.cpp, what `overrideKv` says of the model already counts for the choice of types.
   const metadata = new Map([...source.metadata, ...(options.overrides ?? [])]);
   const known = imatrix && hasImportance;
   const plan = chooseTypes({ tensors, metadata, recipe, overrides: options, hasImportance: known });
@@ -242,7 +251,7 @@ function plannedTensors(
   source: ModelSource,
   imatrix: Imatrix | undefined,
   moments: ModelMoments | undefined,
-  options: QuantizeOptions,
+  options: Settings,
 ): PlannedTensor[] {
   return source.tensors.map((tensor, index) => {
     const type = plan.tensors[index]?.to ?? tensor.type;
@@ -261,7 +270,7 @@ async function metadataOf(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
-  options: QuantizeOptions,
+  options: Settings,
 ): Promise<(sourceSha256: readonly string[]) => Metadata> {
   const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
   const momentsSha256 = await momentsChecksum(options);
@@ -282,7 +291,7 @@ async function metadataOf(
 }
 
 /** A dry run needs the checksum's length alone, and moments can be large. */
-async function momentsChecksum({ moments, dryRun }: QuantizeOptions): Promise<string | undefined> {
+async function momentsChecksum({ moments, dryRun }: Settings): Promise<string | undefined> {
   if (moments === undefined) {
     return undefined;
   }
@@ -294,19 +303,19 @@ function plannedOutput(request: OutputRequest) {
 }
 
 /** Paths of all that may be read. */
-function readBy({ model, imatrix, moments, recipe, tensorTypeFile }: QuantizeOptions) {
+function readBy({ model, imatrix, moments, recipe, tensorTypeFile }: ResolvedQuantizeOptions) {
   return [model, imatrix, moments, recipe, tensorTypeFile];
 }
 
 /** What decides the output besides the source, for a run that resumes. */
-async function inputsOf(recipe: Recipe, options: QuantizeOptions) {
+async function inputsOf(recipe: Recipe, options: Settings) {
   const overrides = [...(options.overrides ?? [])];
   return {
     recipe: renderRecipe(recipe),
     "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
     "moments file": options.moments && (await sha256OfFile(options.moments)),
     "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
-    splitting: JSON.stringify([options.keepSplit, options.splitMaxBytes]),
+    splitting: JSON.stringify([options.keepSplit, options.splitMaxSize]),
   };
 }
 
@@ -315,9 +324,9 @@ function plain(value: unknown): unknown {
 }
 
 /** The options besides the recipe that decide the output's bytes, as JSON. Paths and threads do not. */
-function byteOptions(options: QuantizeOptions): string {
+function byteOptions(options: Settings): string {
   const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
-  const { priorWeight, includeWeights, excludeWeights, effort = "default" } = options;
+  const { priorWeight, includeWeights, excludeWeights, effort } = options;
   // What is not asked for is left out, whether it was given as empty or not at all.
   const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
   return JSON.stringify({

@@ -3,27 +3,16 @@
 import { availableParallelism } from "node:os";
 import { shownAddress } from "../bytes/address.js";
 import { inOrder } from "../bytes/bounded-pipeline.js";
+import type { ResolvedOptionsOf } from "../contract/command.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { type ModelSource, rowCount, type SourceTensor, weightCount } from "../model/source.js";
-import type { OnProgress } from "../progress.js";
 import { EncoderPool } from "../quants/pool.js";
 import { addStatistics, gain, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoded } from "../quants/transcode.js";
 import { rowBytes, type TypeName, traitsOf } from "../quants/types.js";
 import { labelOf, type Slice, sampledSlicesOf, slicesOf } from "../write/slices.js";
-
-export interface VerifyOptions {
-  /** GGUF file, first file of a split set, or Hugging Face folder. */
-  readonly model: string;
-  /** What the model was made from, to compare a sample of rows. */
-  readonly source?: string | undefined;
-  /** Threads; all of the machine's cores if undefined. */
-  readonly threads?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
+import { type VerifyOptions, verifyCommand } from "./verify-command.js";
 
 /** Blocks of one matrix in which all weights are zero. */
 export interface ZeroBlocks {
@@ -80,7 +69,8 @@ const mostRowError = 1.5;
  * MalformedInputError that names tensor, expert and row of the first defect; a UsageError if the source is not
  * of the same shape; see `openModel`.
  */
-export async function verify(options: VerifyOptions): Promise<VerifyResult> {
+export async function verify(given: VerifyOptions): Promise<VerifyResult> {
+  const options = verifyCommand.read(given);
   const started = performance.now();
   const threads = options.threads ?? availableParallelism();
   const model = await openModel(options.model, { signal: options.signal });
@@ -112,7 +102,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   }
 }
 
-interface Context extends VerifyOptions {
+interface Context extends ResolvedOptionsOf<typeof verifyCommand> {
   readonly pool: EncoderPool;
   readonly limit: number;
 }

@@ -20,16 +20,16 @@ test("a file has one option per word, in order", () => {
 });
 
 const mistakes: readonly (readonly [text: string, message: string])[] = [
-  ["attn_v", '--tensor-type "attn_v": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.'],
-  ["=Q4_K", '--tensor-type "=Q4_K": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.'],
-  ["attn_v=", '--tensor-type "attn_v=": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.'],
+  ["attn_v", '`tensorType` "attn_v": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.'],
+  ["=Q4_K", '`tensorType` "=Q4_K": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.'],
+  ["attn_v=", '`tensorType` "attn_v=": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.'],
   [
     "attn_v=Q4_KK",
-    '--tensor-type "attn_v=Q4_KK": "Q4_KK" is not a tensor type; did you mean "Q4_K" or "Q4_0" or "Q4_1"?',
+    '`tensorType` "attn_v=Q4_KK": "Q4_KK" is not a tensor type; did you mean "Q4_K" or "Q4_0" or "Q4_1"?',
   ],
   [
     "(=Q4_K",
-    '--tensor-type "(=Q4_K": "(" is not a regular expression (Invalid regular expression: /(/: Unterminated group).',
+    '`tensorType` "(=Q4_K": "(" is not a regular expression (Invalid regular expression: /(/: Unterminated group).',
   ],
 ];
 

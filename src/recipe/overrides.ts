@@ -3,10 +3,11 @@
  * differ on purpose: regular expressions are JavaScript's, and letter case is ignored where llama-quantize
  * turns the pattern to small letters (which breaks `\D`, `\S` and `\W` there).
  */
+
+import { suggestion } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
 import { type TypeName, types } from "../quants/types.js";
 import { patternProblem } from "./pattern.js";
-import { suggestion } from "./suggest.js";
 
 /** `--tensor-type PATTERN=TYPE`. */
 export interface TensorTypeOverride {
@@ -17,23 +18,23 @@ export interface TensorTypeOverride {
 
 export interface TypeOverrides {
   /** `--tensor-type` and the lines of `--tensor-type-file`, in order: the first that matches decides. */
-  readonly tensorTypes?: readonly TensorTypeOverride[];
+  readonly tensorTypes?: readonly TensorTypeOverride[] | undefined;
   /** `--token-embedding-type` */
-  readonly tokenEmbeddingType?: TypeName;
+  readonly tokenEmbeddingType?: TypeName | undefined;
   /** `--output-tensor-type` */
-  readonly outputTensorType?: TypeName;
+  readonly outputTensorType?: TypeName | undefined;
   /** `--pure`: the base's type without the exceptions of its mixture. */
-  readonly pure?: boolean;
+  readonly pure?: boolean | undefined;
   /** `--leave-output-tensor`: `output.weight` keeps its type. */
-  readonly leaveOutputTensor?: boolean;
+  readonly leaveOutputTensor?: boolean | undefined;
   /** `--allow-requantize`: tensors that are quantized already may be quantized again. */
-  readonly allowRequantize?: boolean;
+  readonly allowRequantize?: boolean | undefined;
   /** `--keep-split`: tensors are visited in file order, which matters to mixtures that count. */
-  readonly keepSplit?: boolean;
+  readonly keepSplit?: boolean | undefined;
 }
 
 /** Reads `PATTERN=TYPE`, split at the first "=". Throws a UsageError. */
-export function parseTensorType(text: string, option = "--tensor-type"): TensorTypeOverride {
+export function parseTensorType(text: string, option = "`tensorType`"): TensorTypeOverride {
   const [, pattern = "", name = ""] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
   if (pattern === "" || name === "") {
     throw new UsageError(`${option} "${text}": expected PATTERN=TYPE, like ffn_down_exps=Q4_K.`, {

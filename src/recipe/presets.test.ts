@@ -41,7 +41,7 @@ test("an unknown name suggests the nearest", async () => {
     );
     return true;
   });
-  assert.throws(() => parseBaseOption("Q4_KM"), /--base: "Q4_KM" .* did you mean "Q4_K_M"/);
+  assert.throws(() => parseBaseOption("Q4_KM"), /`base`: "Q4_KM" .* did you mean "Q4_K_M"/);
   assert.equal(parseBaseOption("bf16"), "BF16");
 });
 

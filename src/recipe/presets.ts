@@ -1,10 +1,10 @@
 /** Finding a recipe by what the user wrote: a file, a preset shipped with the package, or a mixture's name. */
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { suggestion } from "../contract/suggest.js";
 import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
 import { type Base, baseNames, parseBase } from "./ftypes.js";
 import { baseRecipe, parseRecipe, type Recipe } from "./recipe.js";
-import { suggestion } from "./suggest.js";
 
 const presetFolder = new URL("../../recipes/", import.meta.url);
 
@@ -48,7 +48,7 @@ export function parseBaseOption(text: string): Base {
   if (base !== undefined) {
     return base;
   }
-  throw new UsageError(`--base: "${text}" is not a mixture or a type${suggestion(text, baseNames)}`, {
+  throw new UsageError(`\`base\`: "${text}" is not a mixture or a type${suggestion(text, baseNames)}`, {
     base: text,
   });
 }

@@ -10,12 +10,12 @@
  */
 import { type Document, isMap, isNode, isScalar, isSeq } from "yaml";
 import type { z } from "zod";
+import { suggestion } from "../contract/suggest.js";
 import { MalformedInputError } from "../errors.js";
 import type { RoleSelector } from "../model/roles.js";
 import type { TypeName } from "../quants/types.js";
 import type { Base } from "./ftypes.js";
 import { type LayerRange, recipeKeys, recipeSchema, ruleKeys } from "./schema.js";
-import { suggestion } from "./suggest.js";
 import { parseYaml } from "./yaml.js";
 
 /** Chooses tensors by role, name and layer; all conditions that are given must hold. */

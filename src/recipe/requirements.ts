@@ -50,20 +50,20 @@ export function unmetRequirements(tensors: readonly TypeChange[], abilities: Abi
       changed.filter(({ from }) => traitsOf(from).quantized && !abilities.allowRequantize),
       ({ from }) => from,
       (type, names) =>
-        `the source is quantized already (${type}): ${names}. Use the F16 or BF16 original for best quality, or allow it with --allow-requantize.`,
+        `the source is quantized already (${type}): ${names}. Use the F16 or BF16 original for best quality, or allow it with \`allowRequantize\`.`,
     ),
     refusal(
       changed.filter(({ name, to }) => isTable(name) && lacksImportance(name, to, abilities)),
       ({ to }) => to,
       (type, names) =>
-        `type ${type} needs importance, which is not measured for ${names}. Choose another type with --token-embedding-type, --output-tensor-type or a rule.`,
+        `type ${type} needs importance, which is not measured for ${names}. Choose another type with \`tokenEmbeddingType\`, \`outputTensorType\` or a rule.`,
     ),
     refusal(
       changed.filter(({ name, to }) => !isTable(name) && lacksImportance(name, to, abilities)),
       ({ to }) => to,
       (type, names) =>
         abilities.hasImportance === undefined
-          ? `type ${type} needs an importance matrix: ${names}. Make one with "lopsided imatrix" and give it with --imatrix, or choose types of more bits.`
+          ? `type ${type} needs an importance matrix: ${names}. Make one with "lopsided imatrix" and give it with \`imatrix\`, or choose types of more bits.`
           : `type ${type} needs importance, but the importance matrix has no entry for ${names}. Calibrate this model with "lopsided imatrix", or choose types of more bits for them.`,
     ),
   ];

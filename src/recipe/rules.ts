@@ -1,10 +1,11 @@
 /** Rules of recipes and `--tensor-type` options, made ready to be asked which tensors they select. */
+
+import { abbreviate, nearest } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
 import { layerOf, roleMatches, roleOf, rolesOf } from "../model/roles.js";
 import type { TypeName } from "../quants/types.js";
 import type { TensorTypeOverride } from "./overrides.js";
 import type { Rule } from "./recipe.js";
-import { abbreviate, nearest } from "./suggest.js";
 import { listTensors } from "./tensor-list.js";
 
 export interface TypeRule {
@@ -22,7 +23,7 @@ export interface TypeRule {
 /** A `--tensor-type` option as a rule. */
 export function overrideRule({ pattern, type }: TensorTypeOverride): TypeRule {
   const regex = new RegExp(pattern, "i");
-  const title = `--tensor-type ${pattern}=${type}`;
+  const title = `\`tensorType\` ${pattern}=${type}`;
   return {
     title,
     reason: title,

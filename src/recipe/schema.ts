@@ -1,10 +1,10 @@
 /** The form of recipe files, with messages that suggest the nearest allowed word. */
 import { z } from "zod";
+import { suggestion } from "../contract/suggest.js";
 import { type RoleSelector, roleSelectors } from "../model/roles.js";
 import { type TypeName, types } from "../quants/types.js";
 import { type Base, baseNames, isFtype, parseBase } from "./ftypes.js";
 import { patternProblem } from "./pattern.js";
-import { suggestion } from "./suggest.js";
 
 /** First and last layer, both included. */
 export type LayerRange = readonly [first: number, last: number];

@@ -1,6 +1,7 @@
 /** Lists of tensors for messages, short even when they name a tensor of every layer. */
+
+import { abbreviate } from "../contract/suggest.js";
 import { layerOf } from "../model/roles.js";
-import { abbreviate } from "./suggest.js";
 
 /** "output.weight, blk.0-5,9.attn_v.weight": one item for all layers of a tensor. */
 export function listTensors(names: readonly string[]): string {

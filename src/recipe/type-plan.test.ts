@@ -67,7 +67,7 @@ describe("rules", () => {
     const found = new Map(tensors.map(({ name, to, reason }) => [name, `${to} by ${reason}`]));
     assert.equal(found.get("blk.0.ffn_down_exps.weight"), "Q6_K by rule 1 of mine");
     assert.equal(found.get("blk.9.ffn_down_exps.weight"), "Q6_K by rule 1 of mine");
-    assert.equal(found.get("blk.2.ffn_down_exps.weight"), "Q5_0 by --tensor-type BLK\\.2\\.ffn_down=Q5_0");
+    assert.equal(found.get("blk.2.ffn_down_exps.weight"), "Q5_0 by `tensorType` BLK\\.2\\.ffn_down=Q5_0");
     assert.equal(found.get("blk.3.ffn_down_exps.weight"), "Q3_K by rule 2 of mine");
     assert.equal(found.get("blk.1.attn_q.weight"), "F16 by rule 3 of mine");
     assert.equal(found.get("blk.0.attn_v.weight"), "Q8_0 by Q4_K_M mixture");
@@ -181,7 +181,7 @@ describe("rules", () => {
       { pattern: "attn_v", type: "Q6_K" },
     ] as const;
     assert.deepEqual(plan(mixtral, "Q4_K_M", [], { overrides: { tensorTypes } }).warnings, [
-      "--tensor-type attn_v=Q6_K has no effect: earlier options decide all its tensors.",
+      "`tensorType` attn_v=Q6_K has no effect: earlier options decide all its tensors.",
     ]);
   });
 });
@@ -232,7 +232,7 @@ describe("what matches nothing is refused", () => {
     const tensorTypes = [{ pattern: "attn_w", type: "Q8_0" }] as const;
     assert.equal(
       refusal(() => plan(mixtral, "Q4_K_M", [], { overrides: { tensorTypes } })),
-      "--tensor-type attn_w=Q8_0 matches no tensor of this model; did you mean attn_k or attn_q or attn_v?",
+      "`tensorType` attn_w=Q8_0 matches no tensor of this model; did you mean attn_k or attn_q or attn_v?",
     );
   });
 
@@ -240,11 +240,11 @@ describe("what matches nothing is refused", () => {
     const tensorTypes = [{ pattern: "attn", type: "Q8_0" }] as const;
     assert.equal(
       refusal(() => plan(mixtral, "BF16", [], { overrides: { tensorTypes } })),
-      "--tensor-type has no effect with base BF16, as in llama-quantize; choose a quantized base, or write a recipe with base BF16 and rules.",
+      "`tensorType` has no effect with base BF16, as in llama-quantize; choose a quantized base, or write a recipe with base BF16 and rules.",
     );
     assert.match(
       refusal(() => plan(mixtral, "COPY", [], { overrides: { outputTensorType: "Q8_0" } })),
-      /^--output-tensor-type has no effect with base COPY/,
+      /^`outputTensorType` has no effect with base COPY/,
     );
     assert.match(
       refusal(() =>
@@ -266,7 +266,7 @@ describe("what cannot be had is refused before any work", () => {
     };
     assert.equal(
       refusal(() => plan(source, "Q8_0", ["tensors: output, type: Q6_K"])),
-      "the source is quantized already (Q8_0): output.weight. Use the F16 or BF16 original for best quality, or allow it with --allow-requantize.",
+      "the source is quantized already (Q8_0): output.weight. Use the F16 or BF16 original for best quality, or allow it with `allowRequantize`.",
     );
     assert.equal(
       typeOf(
@@ -302,7 +302,7 @@ describe("what cannot be had is refused before any work", () => {
     const rules = ["tensors: [routed.gate, routed.up], type: IQ2_S"];
     assert.equal(
       refusal(() => plan(mixtral, "Q4_K_M", rules, { hasImportance: "none" })),
-      'type IQ2_S needs an importance matrix: blk.0-31.ffn_gate_exps.weight, blk.0-31.ffn_up_exps.weight. Make one with "lopsided imatrix" and give it with --imatrix, or choose types of more bits.',
+      'type IQ2_S needs an importance matrix: blk.0-31.ffn_gate_exps.weight, blk.0-31.ffn_up_exps.weight. Make one with "lopsided imatrix" and give it with `imatrix`, or choose types of more bits.',
     );
     assert.equal(
       refusal(() => plan(mixtral, "Q4_K_M", rules, { hasImportance: (name) => !name.startsWith("blk.7.") })),
@@ -326,7 +326,7 @@ describe("what cannot be had is refused before any work", () => {
     );
     assert.equal(
       refusal(() => plan(mixtral, "Q8_0", ["tensors: [embedding, output], type: IQ2_XS"], none)),
-      "type IQ2_XS needs importance, which is not measured for token_embd.weight, output.weight. Choose another type with --token-embedding-type, --output-tensor-type or a rule.",
+      "type IQ2_XS needs importance, which is not measured for token_embd.weight, output.weight. Choose another type with `tokenEmbeddingType`, `outputTensorType` or a rule.",
     );
   });
 });
@@ -373,8 +373,8 @@ describe("general.file_type", () => {
   });
 });
 
-test("--leave-output-tensor without output.weight is warned about", () => {
+test("`leaveOutputTensor` without output.weight is warned about", () => {
   assert.deepEqual(plan(tiedMoe, "Q8_0", [], { overrides: { leaveOutputTensor: true } }).warnings, [
-    "--leave-output-tensor has no effect: the token embedding serves as output.",
+    "`leaveOutputTensor` has no effect: the token embedding serves as output.",
   ]);
 });

@@ -204,7 +204,7 @@ class Decider {
     const { tokenEmbeddingType, outputTensorType, leaveOutputTensor } = this.#overrides;
     const has = (wanted: string) => this.#names.includes(wanted);
     if (tokenEmbeddingType !== undefined && !this.#names.some(isTokenEmbedding)) {
-      throw new UsageError("--token-embedding-type: this model has no token_embd.weight; remove the option.");
+      throw new UsageError("`tokenEmbeddingType`: this model has no token_embd.weight; remove the option.");
     }
     const warnings = this.#options.shadowed.map(
       ({ title }) => `${title} has no effect: earlier options decide all its tensors.`,
@@ -213,11 +213,11 @@ class Decider {
       warnings.push(`${title} has no effect: earlier rules decide all its tensors.`);
     }
     if (!has("output.weight") && leaveOutputTensor) {
-      warnings.push("--leave-output-tensor has no effect: the token embedding serves as output.");
+      warnings.push("`leaveOutputTensor` has no effect: the token embedding serves as output.");
     }
     if (!has("output.weight") && outputTensorType !== undefined) {
       warnings.push(
-        "--output-tensor-type: the token embedding serves as output; it follows unless a rule, --pure or --token-embedding-type decides it.",
+        "`outputTensorType`: the token embedding serves as output; it follows unless a rule, `pure` or `tokenEmbeddingType` decides it.",
       );
     }
     return warnings;
@@ -251,7 +251,7 @@ function baseOf(
 /** llama-quantize ignores patterns when the base is not a quantized type, and everything when it copies. */
 function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): void {
   if (overrides.leaveOutputTensor && overrides.outputTensorType !== undefined) {
-    throw new UsageError("--leave-output-tensor and --output-tensor-type contradict each other; use one.");
+    throw new UsageError("`leaveOutputTensor` and `outputTensorType` contradict each other; use one.");
   }
   if (rules.length > 0) {
     return;
@@ -262,9 +262,9 @@ function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): v
   }
   const isCopy = baseType === undefined;
   const [option] = [
-    overrides.tensorTypes?.length ? "--tensor-type" : undefined,
-    isCopy && overrides.tokenEmbeddingType ? "--token-embedding-type" : undefined,
-    isCopy && overrides.outputTensorType ? "--output-tensor-type" : undefined,
+    overrides.tensorTypes?.length ? "`tensorType`" : undefined,
+    isCopy && overrides.tokenEmbeddingType ? "`tokenEmbeddingType`" : undefined,
+    isCopy && overrides.outputTensorType ? "`outputTensorType`" : undefined,
   ].filter((name) => name !== undefined);
   if (option !== undefined) {
     throw new UsageError(

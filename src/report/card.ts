@@ -20,13 +20,11 @@ import { renderFrontMatter } from "./front-matter.js";
 import { code, codeBlock, escapeMarkdown, markdownTable } from "./markdown.js";
 import { isRepository } from "./origin.js";
 
-export interface CardOptions {
-  /** Who quantized it, for the card's front matter: a name on the Hub. `lopsided` by default. */
-  readonly quantizedBy?: string | undefined;
-}
-
 /** The whole file. Parts that the evaluation does not have are left out. */
-export function renderCard(evaluation: Evaluation, { quantizedBy = "lopsided" }: CardOptions = {}): string {
+export function renderCard(
+  evaluation: Evaluation,
+  { quantizedBy = "lopsided" }: { readonly quantizedBy?: string | undefined } = {},
+): string {
   const sections = [
     introduction(evaluation),
     scheme(evaluation),

@@ -105,7 +105,7 @@ const coverageSchema = z.object({
   tokens: z.array(count).readonly(),
 });
 
-/** What `measurePerplexity` returns; the second half only if the source was run beside. */
+/** What `perplexity` returns; the second half only if the source was run beside. */
 const measurementSchema = z.object({
   ppl: positive,
   pplError: z.number(),

@@ -2,25 +2,33 @@
 import { join } from "node:path";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { checkOutputs } from "../bytes/overwriting.js";
-import { type CardOptions, renderCard } from "./card.js";
+import { renderCard } from "./card.js";
+import { type CardOptions, cardCommand, type ReportOptions, reportCommand } from "./card-command.js";
 import { evaluationFileName, readEvaluation } from "./evaluation.js";
 
-/** Writes README.md into a folder that has an `evaluation.json`; returns its path. Errors: see `readEvaluation`. */
-export async function writeCard(folder: string, options?: CardOptions): Promise<string> {
-  const evaluation = await readEvaluation(join(folder, evaluationFileName));
-  const path = join(folder, "README.md");
-  await checkOutputs([path], [join(folder, evaluationFileName)]);
-  await writeTextFile(path, renderCard(evaluation, options));
-  return path;
+/** What was written. */
+export interface DocumentResult {
+  readonly output: string;
 }
 
-/** Writes report.html into a folder that has an `evaluation.json`; returns its path. Errors: see `readEvaluation`. */
-export async function writeReport(folder: string): Promise<string> {
+/** Writes README.md into a folder that has an `evaluation.json`. Errors: see `readEvaluation`. */
+export async function card(given: CardOptions): Promise<DocumentResult> {
+  const { folder, quantizedBy } = cardCommand.read(given);
+  const evaluation = await readEvaluation(join(folder, evaluationFileName));
+  const output = join(folder, "README.md");
+  await checkOutputs([output], [join(folder, evaluationFileName)]);
+  await writeTextFile(output, renderCard(evaluation, { quantizedBy }));
+  return { output };
+}
+
+/** Writes report.html into a folder that has an `evaluation.json`. Errors: see `readEvaluation`. */
+export async function report(given: ReportOptions): Promise<DocumentResult> {
+  const { folder } = reportCommand.read(given);
   const evaluation = await readEvaluation(join(folder, evaluationFileName));
   // Drawing takes a while to load, which commands that draw nothing need not wait for.
   const { renderReport } = await import("./report.js");
-  const path = join(folder, "report.html");
-  await checkOutputs([path], [join(folder, evaluationFileName)]);
-  await writeTextFile(path, renderReport(evaluation));
-  return path;
+  const output = join(folder, "report.html");
+  await checkOutputs([output], [join(folder, evaluationFileName)]);
+  await writeTextFile(output, renderReport(evaluation));
+  return { output };
 }

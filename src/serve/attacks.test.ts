@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { puzzle, puzzleAnswer, serveTinyModel } from "../testing/serve.js";
 
-const server = await serveTinyModel({ slots: 2 });
+const server = await serveTinyModel({ parallel: 2 });
 after(() => server.stop());
 
 async function post(path: string, body: string | object): Promise<{ status: number; body: Answer }> {

@@ -7,7 +7,7 @@ import { generateText, jsonSchema, Output, stepCountIs, tool } from "ai";
 import OpenAI from "openai";
 import { serveTinyModel } from "../testing/serve.js";
 
-const server = await serveTinyModel({ contextLength: 1024 });
+const server = await serveTinyModel({ ctxSize: 4096 });
 after(() => server.stop());
 const baseURL = `${server.url}/v1`;
 const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });

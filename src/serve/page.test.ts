@@ -11,7 +11,7 @@ let browser: Browser;
 
 before(async () => {
   if (skip) return;
-  server = await serveTinyModel({ slots: 2, contextLength: 512 });
+  server = await serveTinyModel({ parallel: 2 });
   browser = await openBrowser();
 });
 after(async () => {
@@ -77,7 +77,7 @@ test("an answer can be stopped, and a new chat begins empty", { skip }, async ()
 });
 
 test("a server's error is shown, and a key is asked for where one is needed", { skip }, async () => {
-  const locked = await serveTinyModel({ slots: 1, contextLength: 256, apiKey: "sesame" });
+  const locked = await serveTinyModel({ parallel: 1, ctxSize: 256, apiKey: "sesame" });
   try {
     const { page } = await openPage(locked.url);
     await page.getByLabel("API key").fill("sesame");

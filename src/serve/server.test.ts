@@ -288,7 +288,7 @@ test("figures are given to Prometheus", async () => {
 });
 
 test("more than the queue holds is refused, and told when to try again", async () => {
-  const small = await serveTinyModel({ slots: 1, queueLength: 1 });
+  const small = await serveTinyModel({ parallel: 1, queue: 1 });
   try {
     const crowded = new OpenAI({ baseURL: `${small.url}/v1`, apiKey: "none", maxRetries: 0 });
     const answers = Array.from({ length: 8 }, () =>
@@ -309,7 +309,7 @@ test("more than the queue holds is refused, and told when to try again", async (
 });
 
 test("a stop lets running answers finish, and refuses others", async () => {
-  const stopping = await serveTinyModel({ slots: 1 });
+  const stopping = await serveTinyModel({ parallel: 1 });
   const its = new OpenAI({ baseURL: `${stopping.url}/v1`, apiKey: "none", maxRetries: 0 });
   const stream = await its.completions.create({
     model,
@@ -331,7 +331,7 @@ test("a stop lets running answers finish, and refuses others", async () => {
 
 test("a killed engine costs the running answers only", async () => {
   const warnings: string[] = [];
-  const fragile = await serveTinyModel({ slots: 2, onWarning: (message) => warnings.push(message) });
+  const fragile = await serveTinyModel({ parallel: 2, onWarning: (message) => warnings.push(message) });
   try {
     const its = new OpenAI({ baseURL: `${fragile.url}/v1`, apiKey: "none", maxRetries: 0 });
     const ask = (index: number) =>
@@ -363,7 +363,7 @@ test("a killed engine costs the running answers only", async () => {
 test("an address that is taken is an error that says so", async () => {
   await assert.rejects(
     serveTinyModel({ port: server.port }),
-    /another program listens there; choose another --port/,
+    /another program listens there; choose another `port`/,
   );
 });
 

@@ -4,44 +4,17 @@ import { createServer, type Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
 import { getRequestListener } from "@hono/node-server";
+import type { ResolvedOptionsOf } from "../contract/command.js";
 import { EnvironmentError, systemErrorCode } from "../errors.js";
 import { ChatTemplate, chatTemplateOf } from "../generate/chat-template.js";
-import { Generator, type GeneratorOptions } from "../generate/generator.js";
-import type { SamplingOptions } from "../generate/sampler.js";
+import { Generator } from "../generate/generator.js";
+import { generatorFor, samplingFor } from "../generate/generator-options.js";
 import { openModel } from "../model/open.js";
 import { createApp } from "./app.js";
 import { limitConnections } from "./connections.js";
 import { checkExposure } from "./exposure.js";
+import { type ServeOptions, serveCommand } from "./serve-command.js";
 import { Service } from "./service.js";
-
-export interface ServeOptions extends Omit<GeneratorOptions, "engine"> {
-  /** Address to listen on; 127.0.0.1, which only this machine can reach, by default. */
-  readonly host?: string | undefined;
-  /** 8080 by default; 0 for any that is free. */
-  readonly port?: number | undefined;
-  /** Key that clients must send; none by default, which is refused if other machines can reach the server. */
-  readonly apiKey?: string | undefined;
-  /** Let everyone who can reach the server use it without a key. */
-  readonly withoutKey?: boolean | undefined;
-  /** Names besides its own that requests may be for (`host.docker.internal`); `*` for all. */
-  readonly allowHosts?: readonly string[] | undefined;
-  /** Origins of web pages that may use the server (`https://app.example`, `vscode-webview://*`); `*` for all. */
-  readonly allowOrigins?: readonly string[] | undefined;
-  /** Name under which the model is offered; its file's by default. */
-  readonly alias?: string | undefined;
-  /** How tokens are chosen for requests that do not say. */
-  readonly sampling?: Partial<SamplingOptions> | undefined;
-  /** Answers that may wait for their turn; 256 by default. */
-  readonly queueLength?: number | undefined;
-  /** Stops the loading. */
-  readonly signal?: AbortSignal | undefined;
-  /** Hears of what goes wrong. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-}
-
-const defaultHost = "127.0.0.1";
-const defaultPort = 8080;
-const defaultQueueLength = 256;
 
 /** Time for the headers and for all of a request, in milliseconds. */
 const headersTimeoutMs = 20_000;
@@ -64,18 +37,19 @@ export interface RunningServer {
  * Throws what loading throws; a UsageError if everyone could use it and that is not wanted; an EnvironmentError if
  * the address cannot be listened on.
  */
-export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const { path } = options.model;
+export async function serve(given: ServeOptions): Promise<RunningServer> {
+  const options = serveCommand.read(given);
+  const { model: path, host, pooling } = options;
   const warn = options.onWarning ?? (() => {});
-  const { apiKey, withoutKey = false, host = defaultHost } = options;
-  await checkExposure({ host, apiKey, withoutKey });
+  const apiKey = options.apiKey === false ? undefined : options.apiKey;
+  await checkExposure({ host, apiKey, withoutKey: options.apiKey === false });
   const template = await readTemplate(path);
   const generator = new Generator({
-    ...options,
+    ...generatorFor(options, options.parallel),
+    pooling,
     onCrash: (error) => {
       service.metrics.crashes.inc();
       warn(error.message);
-      options.onCrash?.(error);
       generator.ready().catch((reason: Error) => warn(`the model cannot be loaded again: ${reason.message}`));
     },
   });
@@ -84,8 +58,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     generator,
     template,
     modelId,
-    sampling: options.sampling,
-    queueLength: options.queueLength ?? defaultQueueLength,
+    sampling: samplingFor(options),
+    queueLength: options.queue,
   });
   const release = async () => {
     if (template instanceof ChatTemplate) template.close();
@@ -96,7 +70,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     options.signal?.addEventListener("abort", stopLoading, { once: true });
     await generator.ready();
     options.signal?.removeEventListener("abort", stopLoading);
-    const http = await listen(service, options, host, warn);
+    const http = await listen(service, options, apiKey, warn);
     const { port } = http.address() as AddressInfo;
     const shownHost = host.includes(":") ? `[${host}]` : host;
     return {
@@ -119,15 +93,15 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 
 async function listen(
   service: Service,
-  options: ServeOptions,
-  host: string,
+  { host, port, allowHost, allowOrigin }: ResolvedOptionsOf<typeof serveCommand>,
+  apiKey: string | undefined,
   warn: (message: string) => void,
 ): Promise<HttpServer> {
   const app = createApp(service, {
-    apiKey: options.apiKey,
+    apiKey,
     host,
-    allowHosts: options.allowHosts,
-    allowOrigins: options.allowOrigins,
+    allowHosts: allowHost,
+    allowOrigins: allowOrigin,
     onError: (error) => warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
   });
   const http = createServer(
@@ -135,14 +109,13 @@ async function listen(
     getRequestListener(app.fetch, { overrideGlobalObjects: false }),
   );
   limitConnections(http);
-  const port = options.port ?? defaultPort;
   http.listen(port, host);
   try {
     await once(http, "listening");
   } catch (cause) {
     const reason =
       systemErrorCode(cause) === "EADDRINUSE"
-        ? "another program listens there; choose another --port"
+        ? "another program listens there; choose another `port`"
         : (cause as Error).message;
     throw new EnvironmentError(
       `${host}:${port} cannot be listened on: ${reason}.`,

@@ -4,40 +4,20 @@ import { basename } from "node:path";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
-import type { Engine } from "../engine/engine.js";
+import type { ResolvedOptionsOf } from "../contract/command.js";
 import { CancelledError } from "../errors.js";
 import { ChatTemplate, findChatTemplate } from "../generate/chat-template.js";
 import { Generator } from "../generate/generator.js";
 import { type Completion, greedy } from "../generate/request.js";
 import { openGguf } from "../model/gguf-model.js";
-import type { OnProgress } from "../progress.js";
 import { PythonSandbox } from "../sandbox/python.js";
+import { type CheckOptions, checkCommand } from "./check-command.js";
 import { gradeAnswer } from "./grade.js";
 import { loadTasks, type TaskSet } from "./load.js";
 import { type PassRate, passRates, wilsonInterval } from "./pass-rates.js";
 import type { Task } from "./task.js";
 
-export interface CheckOptions {
-  /** Path of a GGUF file that llama.cpp runs, or of the first of a split set. */
-  readonly model: string;
-  /** Path of a JSONL file of tasks; the set that ships with Lopsided by default. */
-  readonly tasks?: string | undefined;
-  /** Tokens that each answer may have with its prompt; the model's, but no more than 4096, by default. */
-  readonly context?: number | undefined;
-  /** Tokens of an answer, where the task does not say; 1024 by default. */
-  readonly maxTokens?: number | undefined;
-  /** Answers written at once; 8 by default. */
-  readonly parallel?: number | undefined;
-  readonly threads?: number | undefined;
-  /** Layers on graphics processors; all by default, if there are any. */
-  readonly gpuLayers?: number | undefined;
-  /** Path of a JSON file to write the result to, with all answers. */
-  readonly output?: string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** An engine to use, which stays open; otherwise one is started and closed. */
-  readonly engine?: Engine | undefined;
-}
+type Settings = ResolvedOptionsOf<typeof checkCommand>;
 
 /** One task, and what became of it. */
 export interface CheckedTask {
@@ -74,9 +54,6 @@ export interface CheckResult {
   readonly tokensPerSecond: number;
 }
 
-const defaultMaxTokens = 1024;
-const defaultParallel = 8;
-
 /**
  * Gives a model tasks through its chat template, decodes greedily, and checks the answers; code is run in a sandbox
  * without files, network and processes. Logits depend in their last bits on what else is computed at the same time,
@@ -85,7 +62,8 @@ const defaultParallel = 8;
  * @throws UsageError if options make no sense or a prompt does not fit; MalformedInputError if the tasks or the
  *   model are damaged; EnvironmentError if something cannot be read, written or started; CancelledError
  */
-export async function check(options: CheckOptions): Promise<CheckResult> {
+export async function check(given: CheckOptions): Promise<CheckResult> {
+  const options = checkCommand.read(given);
   const taskSet = await loadTasks(options.tasks);
   if (options.output !== undefined) {
     await checkOutputs([options.output], [options.model, options.tasks]);
@@ -118,13 +96,13 @@ class Setting {
   readonly sandbox = new PythonSandbox();
   readonly #template: ChatTemplate | undefined;
 
-  private constructor(options: CheckOptions, template: ChatTemplate | undefined) {
-    const { model: path, gpuLayers, threads, engine, context, parallel, onProgress } = options;
+  private constructor(options: Settings, template: ChatTemplate | undefined) {
+    const { model: path, gpuLayers, threads, engine, ctx, parallel, onProgress } = options;
     this.#template = template;
     this.generator = new Generator({
       model: { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) },
-      slots: parallel ?? defaultParallel,
-      contextLength: context,
+      slots: parallel,
+      contextLength: ctx,
       threads,
       engine,
       onLoad: (fraction) =>
@@ -132,7 +110,7 @@ class Setting {
     });
   }
 
-  static async open(options: CheckOptions): Promise<Setting> {
+  static async open(options: Settings): Promise<Setting> {
     const model = await openGguf(options.model);
     try {
       const source = findChatTemplate(model.metadata, basename(options.model));
@@ -181,7 +159,7 @@ class Setting {
 async function checkAll(
   setting: Setting,
   tasks: readonly Task[],
-  { maxTokens, parallel, onProgress, signal }: CheckOptions,
+  { maxTokens, parallel, onProgress, signal }: Settings,
 ): Promise<CheckedTask[]> {
   const stop = new AbortController();
   const eitherSignal = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
@@ -191,7 +169,7 @@ async function checkAll(
   let done = 0;
   const one = async (task: Task): Promise<CheckedTask> => {
     const prompt = await setting.promptOf(task, eitherSignal);
-    const limit = task.maxTokens ?? maxTokens ?? defaultMaxTokens;
+    const limit = task.maxTokens ?? maxTokens;
     const completion = await setting.generator.generate(
       { prompt, maxTokens: limit, sampling: greedy },
       { signal: eitherSignal },
@@ -206,7 +184,7 @@ async function checkAll(
   };
   try {
     // More than the slots, so that none waits while answers are graded.
-    return await mapSome(tasks, 2 * (parallel ?? defaultParallel), one);
+    return await mapSome(tasks, 2 * parallel, one);
   } catch (error) {
     stop.abort();
     if (signal?.aborted) {

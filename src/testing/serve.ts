@@ -1,15 +1,16 @@
 /** A server on the tiny model for tests, and prompts whose answers are known. */
-import { type RunningServer, type ServeOptions, serve } from "../serve/server.js";
+import type { ServeOptions } from "../serve/serve-command.js";
+import { type RunningServer, serve } from "../serve/server.js";
 import { fixture } from "./command.js";
 
 /** Serves the tiny model at a free port. */
 export function serveTinyModel(options: Partial<ServeOptions> = {}): Promise<RunningServer> {
   return serve({
-    model: { path: fixture("tiny-moe-q8_0.gguf") },
+    model: fixture("tiny-moe-q8_0.gguf"),
     port: 0,
-    slots: 4,
     threads: 1,
-    contextLength: 512,
+    // 512 tokens for each slot.
+    ctxSize: 512 * (options.parallel ?? 4),
     ...options,
   });
 }

@@ -20,7 +20,7 @@ test("a text shorter than two chunks is refused with a length that would do", ()
   assert.throws(
     () => cutIntoChunks("t", numbers(7), { context: 4 }),
     new UsageError(
-      "t: has 7 tokens, but two chunks of 4 need 8. Use a longer text, or chunks of at most 3 tokens (--ctx).",
+      "t: has 7 tokens, but two chunks of 4 need 8. Use a longer text, or chunks of at most 3 tokens (`ctx`).",
       { file: "t", tokens: 7 },
     ),
   );

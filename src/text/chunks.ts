@@ -57,7 +57,7 @@ export function cutIntoChunks(
 ): TextChunks {
   if (tokens.length < 2 * context) {
     throw new UsageError(
-      `${textName}: has ${tokens.length} tokens, but two chunks of ${context} need ${2 * context}. Use a longer text, or chunks of at most ${Math.floor(tokens.length / 2)} tokens (--ctx).`,
+      `${textName}: has ${tokens.length} tokens, but two chunks of ${context} need ${2 * context}. Use a longer text, or chunks of at most ${Math.floor(tokens.length / 2)} tokens (\`ctx\`).`,
       { file: textName, tokens: tokens.length },
     );
   }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { sensitivity } from "../budget/sensitivity/measure.js";
-import { measurePerplexity } from "../evaluate/measure.js";
-import { computeImatrix } from "../imatrix/compute.js";
+import { perplexity } from "../evaluate/measure.js";
+import { imatrix } from "../imatrix/compute.js";
 import { make } from "../make/make.js";
 import { loadTasks } from "../tasks/load.js";
 import { fixture } from "../testing/command.js";
@@ -20,8 +20,8 @@ test("what is no text is refused with the reason by every command that reads tex
   const path = join(folder, "text");
   const output = join(folder, "output");
   const commands = [
-    () => computeImatrix({ model, text: path, output }),
-    () => measurePerplexity({ model, text: path }),
+    () => imatrix({ model, text: path, output }),
+    () => perplexity({ model, text: path }),
     () => sensitivity({ model, text: path, output }),
     () => make({ model, calibration: path, output }),
     () => make({ model, calibration: fixture("text/calibration.txt"), evaluate: path, output }),
@@ -73,6 +73,6 @@ test("a text of more than two gibibytes is read as far as the chunks need", asyn
   assert.equal(bytes.toString(), line.repeat(Math.floor((512 * 64 + 2 ** 20) / line.length)));
   await assert.rejects(readText(path), {
     name: "UsageError",
-    message: /has 2147483653 bytes, too many to be read whole; say how many chunks to read \(--chunks\)\.$/,
+    message: /has 2147483653 bytes, too many to be read whole; say how many chunks to read \(`chunks`\)\.$/,
   });
 });

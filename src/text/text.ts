@@ -110,7 +110,7 @@ export async function readText(path: string, tokens?: number): Promise<Uint8Arra
     }
     if (tokens === undefined) {
       throw new UsageError(
-        `${path}: has ${source.byteLength} bytes, too many to be read whole; say how many chunks to read (--chunks).`,
+        `${path}: has ${source.byteLength} bytes, too many to be read whole; say how many chunks to read (\`chunks\`).`,
         { file: path },
       );
     }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { Engine } from "../engine/engine.js";
 import { LopsidedError } from "../errors.js";
-import { computeImatrix } from "../imatrix/compute.js";
+import { imatrix } from "../imatrix/compute.js";
 import { quantize } from "../quantize/quantize.js";
 import { fixture } from "../testing/command.js";
 import { FaultyDisk } from "../testing/faulty-disk.js";
@@ -45,7 +45,7 @@ async function calibrating(): Promise<Scenario> {
   return {
     output: "imatrix.gguf",
     run: (folder) =>
-      computeImatrix({ ...options, output: join(folder, "imatrix.gguf"), context: 32, chunks: 2, engine }),
+      imatrix({ ...options, output: join(folder, "imatrix.gguf"), ctx: 32, chunks: 2, engine }),
   };
 }
 

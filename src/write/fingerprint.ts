@@ -82,7 +82,7 @@ export function checkSame(output: string, begun: Fingerprint, now: Fingerprint):
     .join(", ")
     .replace(/, ([^,]*)$/, " and $1");
   throw new UsageError(
-    `${output}: its unfinished run was begun with ${list}; repeat the command it was begun with, or start over with --restart.`,
+    `${output}: its unfinished run was begun with ${list}; repeat the command it was begun with, or start over with \`restart\`.`,
     { file: output, different: different.join(", ") },
   );
 }

@@ -252,7 +252,7 @@ export class ModelWriter {
 async function openUnfinished(request: WriteRequest, plan: readonly PlannedFile[]): Promise<Unfinished> {
   const { source, output, inputs, resume, restart, tensors } = request;
   if (resume && restart) {
-    throw new UsageError("--resume and --restart contradict each other; use one.");
+    throw new UsageError("`resume` and `restart` contradict each other; use one.");
   }
   const fingerprint = fingerprintOf({
     source: await identityOf(source),
@@ -325,7 +325,7 @@ async function giveUp(unfinished: Unfinished, error: unknown): Promise<unknown> 
     return isCancelled ? new CancelledError("stopped; no output file was left.") : error;
   }
   await unfinished.keep();
-  const goOn = "run the same command with --resume to continue.";
+  const goOn = "run the same command with `resume` to continue.";
   const details = { resumable: true };
   if (isCancelled) {
     return new CancelledError(`stopped; ${goOn}`, details);

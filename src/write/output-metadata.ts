@@ -99,7 +99,7 @@ function parseOverride(given: string): [string, MetadataValue] {
   const [, key, type, value] = match ?? [];
   if (key === undefined || type === undefined || value === undefined) {
     throw new UsageError(
-      `--override-kv ${given}: is not of the form KEY=TYPE:VALUE with a TYPE of int, float, bool or str.`,
+      `\`overrideKv\` ${given}: is not of the form KEY=TYPE:VALUE with a TYPE of int, float, bool or str.`,
     );
   }
   return [key, overrideValue(given, type, value)];
@@ -148,18 +148,18 @@ function overrideValue(given: string, type: string, value: string): MetadataValu
     case "int":
       if (!Number.isInteger(number) || number < 0 || number > 0xffffffff) {
         throw new UsageError(
-          `--override-kv ${given}: the value must be a whole number from 0 to 4294967295.`,
+          `\`overrideKv\` ${given}: the value must be a whole number from 0 to 4294967295.`,
         );
       }
       return { type: "uint32", value: number };
     case "float":
       if (Number.isNaN(number)) {
-        throw new UsageError(`--override-kv ${given}: the value must be a number.`);
+        throw new UsageError(`\`overrideKv\` ${given}: the value must be a number.`);
       }
       return { type: "float32", value: number };
     case "bool":
       if (value !== "true" && value !== "false") {
-        throw new UsageError(`--override-kv ${given}: the value must be true or false.`);
+        throw new UsageError(`\`overrideKv\` ${given}: the value must be true or false.`);
       }
       return { type: "bool", value: value === "true" };
     default:

@@ -17,9 +17,9 @@ export interface PlannedTensor {
 
 export interface SplitOptions {
   /** One output file for each file of the source. */
-  readonly keepSplit?: boolean;
+  readonly keepSplit?: boolean | undefined;
   /** Begin another file rather than let the tensors of one exceed this many bytes. */
-  readonly splitMaxBytes?: number | undefined;
+  readonly splitMaxSize?: number | undefined;
 }
 
 export interface OutputRequest extends SplitOptions {
@@ -55,7 +55,7 @@ export function planOutput(request: OutputRequest): PlannedFile[] {
   const groups = groupTensors(request);
   if (groups.length > mostFiles) {
     throw new UsageError(
-      `--split-max-size: ${groups.length} files would be needed, and a set has at most ${mostFiles}; choose a larger size.`,
+      `\`splitMaxSize\`: ${groups.length} files would be needed, and a set has at most ${mostFiles}; choose a larger size.`,
     );
   }
   return groups.map((tensors, index) => {
@@ -94,15 +94,15 @@ function fileMetadata(
 }
 
 /** The tensors of each file, in order. */
-function groupTensors({ source, tensors, keepSplit, splitMaxBytes }: OutputRequest): PlannedTensor[][] {
-  if (keepSplit && splitMaxBytes !== undefined) {
-    throw new UsageError("--keep-split and --split-max-size contradict each other; use one.");
+function groupTensors({ source, tensors, keepSplit, splitMaxSize }: OutputRequest): PlannedTensor[][] {
+  if (keepSplit && splitMaxSize !== undefined) {
+    throw new UsageError("`keepSplit` and `splitMaxSize` contradict each other; use one.");
   }
   if (keepSplit) {
     return groupsAsInSource(source, tensors);
   }
-  if (splitMaxBytes !== undefined) {
-    return groupsBySize(tensors, splitMaxBytes);
+  if (splitMaxSize !== undefined) {
+    return groupsBySize(tensors, splitMaxSize);
   }
   return [[...tensors]];
 }
@@ -114,7 +114,7 @@ function groupsAsInSource(source: ModelSource, tensors: readonly PlannedTensor[]
     const group = file === undefined ? undefined : groups[file];
     if (group === undefined) {
       throw new UsageError(
-        `--keep-split: ${name} does not lie in one file of ${source.name}; use --split-max-size instead.`,
+        `\`keepSplit\`: ${name} does not lie in one file of ${source.name}; use \`splitMaxSize\` instead.`,
       );
     }
     group.push(tensor);

@@ -123,7 +123,7 @@ async function untouchable(
   await journal?.close();
   const progress = `${Math.floor((100 * done) / Math.max(1, slices))} %`;
   return new UsageError(
-    `${output}: an earlier run was not finished (${progress} done); continue it with --resume, or start over with --restart.`,
+    `${output}: an earlier run was not finished (${progress} done); continue it with \`resume\`, or start over with \`restart\`.`,
     { file: output, leftovers: leftovers.join(", ") },
   );
 }

@@ -112,7 +112,7 @@ function otherBytes({ task, slice }: SliceTask): EnvironmentError {
 
 function otherWeights({ task, slice }: SliceTask): InternalError {
   return new InternalError(
-    `${task.file.path}: ${labelOf(task.target, slice)}: what was written decodes to other weights than the encoder reported; check the machine's memory and start over with --restart.`,
+    `${task.file.path}: ${labelOf(task.target, slice)}: what was written decodes to other weights than the encoder reported; check the machine's memory and start over with \`restart\`.`,
     { file: task.file.path, tensor: task.target.name },
   );
 }

@@ -32,7 +32,7 @@ interface Options {
   readonly type?: TypeName;
   readonly resume?: boolean;
   readonly restart?: boolean;
-  readonly splitMaxBytes?: number;
+  readonly splitMaxSize?: number;
   /** Stop after this many slices. */
   readonly stopAfter?: number;
   readonly onSliceWritten?: (count: number) => void;
@@ -97,7 +97,7 @@ async function write(
 async function interrupted(set: Awaited<ReturnType<typeof setUp>>, options: Options) {
   await assert.rejects(set.write(options), (error: Error) => {
     assert.ok(error instanceof CancelledError, error.stack);
-    assert.equal(error.message, "stopped; run the same command with --resume to continue.");
+    assert.equal(error.message, "stopped; run the same command with `resume` to continue.");
     return true;
   });
   return { partial: join(set.folder, ".out.gguf.partial"), journal: join(set.folder, ".out.gguf.journal") };
@@ -195,11 +195,11 @@ describe("an interrupted run", () => {
     const output = join(set.folder, "out.gguf");
     await assert.rejects(set.write({}), {
       name: "UsageError",
-      message: `${output}: an earlier run was not finished (48 % done); continue it with --resume, or start over with --restart.`,
+      message: `${output}: an earlier run was not finished (48 % done); continue it with \`resume\`, or start over with \`restart\`.`,
     });
     assert.deepEqual(await readFile(partial), before);
     await assert.rejects(set.write({ resume: true, restart: true }), {
-      message: "--resume and --restart contradict each other; use one.",
+      message: "`resume` and `restart` contradict each other; use one.",
     });
     const restarted = await set.write({ restart: true });
     assert.equal(
@@ -214,7 +214,7 @@ describe("an interrupted run", () => {
     await interrupted(set, { stopAfter: 20 });
     const output = join(set.folder, "out.gguf");
     const message = (what: string) =>
-      `${output}: its unfinished run was begun with ${what}; repeat the command it was begun with, or start over with --restart.`;
+      `${output}: its unfinished run was begun with ${what}; repeat the command it was begun with, or start over with \`restart\`.`;
     await assert.rejects(set.write({ resume: true, type: "Q4_0" }), {
       name: "UsageError",
       message: message("another type"),
@@ -275,7 +275,7 @@ describe("an interrupted run", () => {
 
   it("of a set of files is continued, also from the moment when the files get their names", async (t) => {
     const set = await setUp(t);
-    const options = { splitMaxBytes: 20_000 };
+    const options = { splitMaxSize: 20_000 };
     const whole = await set.write(options);
     const names = [1, 2, 3, 4].map((number) => `out-0000${number}-of-00004.gguf`);
     assert.deepEqual(await readdir(set.folder), names);
@@ -334,7 +334,7 @@ describe("the output is verified before it gets its name", () => {
     });
     await assert.rejects(failing, {
       name: "EnvironmentError",
-      message: `${output}: token_embd.weight: the disk gives back other bytes than were written; check it, and the memory. What is done is kept; run the same command with --resume to continue.`,
+      message: `${output}: token_embd.weight: the disk gives back other bytes than were written; check it, and the memory. What is done is kept; run the same command with \`resume\` to continue.`,
     });
     assert.deepEqual((await readdir(set.folder)).sort(), [".out.gguf.journal", ".out.gguf.partial"]);
     assert.equal((await set.write({ resume: true })).sha256, sha256);
@@ -346,7 +346,7 @@ describe("the output is verified before it gets its name", () => {
     let asked = 0;
     await assert.rejects(set.write({ importance: () => [importance[asked++]!] }), {
       name: "InternalError",
-      message: `${join(set.folder, "out.gguf")}: token_embd.weight: what was written decodes to other weights than the encoder reported; check the machine's memory and start over with --restart.`,
+      message: `${join(set.folder, "out.gguf")}: token_embd.weight: what was written decodes to other weights than the encoder reported; check the machine's memory and start over with \`restart\`.`,
     });
     assert.equal(asked, 2);
     assert.ok(!(await readdir(set.folder)).includes("out.gguf"));

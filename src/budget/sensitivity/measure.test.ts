@@ -95,10 +95,12 @@ describe("sensitivity", () => {
 
   it("measures every tensor, resumes where it was stopped, and is read back for its own model only", async (t) => {
     const output = join(await temporaryFolder(t), "sensitivity.json");
+    const { context: ctx, ...rest } = common;
     const stop = new AbortController();
     let measured = 0;
     const stopped = sensitivity({
-      ...common,
+      ...rest,
+      ctx,
       output,
       signal: stop.signal,
       onProgress: ({ step }) => {
@@ -110,7 +112,8 @@ describe("sensitivity", () => {
     await assert.rejects(stopped, CancelledError);
     let [first, last] = [Infinity, 0];
     const result = await sensitivity({
-      ...common,
+      ...rest,
+      ctx,
       output,
       onProgress: ({ step, done }) => {
         if (step !== "sensitivity") {

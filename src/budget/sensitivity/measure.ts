@@ -3,15 +3,15 @@ import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { writeTextFile } from "../../bytes/atomic-write.js";
 import { checkOutputs } from "../../bytes/overwriting.js";
+import type { ResolvedOptionsOf } from "../../contract/command.js";
 import { Engine } from "../../engine/engine.js";
 import type { ModelOptions } from "../../engine/model.js";
 import { UsageError } from "../../errors.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
-import { type ImportanceOptions, importanceFor, loadImportance } from "../../imatrix/load-importance.js";
+import { importanceFor, loadImportance } from "../../imatrix/load-importance.js";
 import { openGguf } from "../../model/gguf-model.js";
 import { type Role, roleOf } from "../../model/roles.js";
 import { rowCount, type SourceTensor } from "../../model/source.js";
-import type { OnProgress } from "../../progress.js";
 import { isQuantizable } from "../../recipe/quantizable.js";
 import { checkText } from "../../text/text.js";
 import { version } from "../../version.js";
@@ -27,30 +27,9 @@ import {
   type SensitivityOutcome,
   type TensorToPerturb,
 } from "./job.js";
+import { type SensitivityOptions, sensitivityCommand } from "./sensitivity-command.js";
 
-export interface SensitivityOptions extends ImportanceOptions {
-  /** Path of a GGUF file that llama.cpp runs, or of the first of a split set; the least quantized there is. */
-  readonly model: string;
-  /** Path of the text. */
-  readonly text: string;
-  /** Path of the JSON file to write. */
-  readonly output: string;
-  /** Tokens in a chunk; 512 by default. */
-  readonly context?: number | undefined;
-  /** Chunks to compare on; 16 by default. */
-  readonly chunks?: number | undefined;
-  /** How often to measure on these chunks, with other noise each time; 1 by default. */
-  readonly rounds?: number | undefined;
-  /** Read control tokens such as `<|im_start|>` in the text as such. */
-  readonly parseSpecial?: boolean | undefined;
-  readonly threads?: number | undefined;
-  /** Layers on graphics processors; all by default, if there are any. */
-  readonly gpuLayers?: number | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly engine?: Engine | undefined;
-}
+type Settings = ResolvedOptionsOf<typeof sensitivityCommand>;
 
 export interface MeasuredTensor {
   readonly name: string;
@@ -82,21 +61,20 @@ export interface SensitivityResult {
 /** The background is about what three-bit types do; the added noise is what the smallest ones do, and a bit more. */
 const noise: Noise = { background: 0.02, added: 0.12 };
 
-const defaultChunks = 16;
-
 /**
  * Puts a little noise of known size on all tensors of the loaded model, and more on one tensor at a time; what that
  * adds to the KL divergence from the model without noise, over the size of the added noise, is the tensor's
  * sensitivity. Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished work is kept beside
  * the output and continued by the next run with the same model, text and options.
  *
- * @throws UsageError if options make no sense, the text is too short or the imatrix is of another model;
- *   MalformedInputError, EnvironmentError, CancelledError as in `measurePerplexity`
+ * Throws a UsageError if options make no sense, the text is too short or the imatrix is of another model; other errors
+ * as in `perplexity`.
  */
-export async function sensitivity(options: SensitivityOptions): Promise<SensitivityResult> {
+export async function sensitivity(given: SensitivityOptions): Promise<SensitivityResult> {
   const started = performance.now();
-  await checkText(options.text, options.onWarning);
+  const options = sensitivityCommand.read(given);
   const partial = `${options.output}.partial`;
+  await checkText(options.text, options.onWarning);
   await checkOutputs([options.output, partial], [options.model, options.text, options.imatrix]);
   const source = await openGguf(options.model);
   const engine = options.engine ?? new Engine();
@@ -138,18 +116,13 @@ export async function sensitivity(options: SensitivityOptions): Promise<Sensitiv
   }
 }
 
-function paramsOf(options: SensitivityOptions) {
-  const { model: path, gpuLayers, context = 512, chunks = defaultChunks, rounds = 1 } = options;
-  for (const [option, value, least] of [
-    ["--ctx", context, 4],
-    ["--chunks", chunks, 1],
-    ["--rounds", rounds, 1],
-  ] as const) {
-    if (!Number.isSafeInteger(value) || value < least) {
-      throw new UsageError(`${option} ${value}: must be a whole number of at least ${least}.`);
-    }
-  }
-  const model: ModelOptions = { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) };
+function paramsOf(options: Settings) {
+  const { model: path, gpuLayers, ignoreMemoryLimit, ctx: context, chunks, rounds } = options;
+  const model: ModelOptions = {
+    path,
+    ...(gpuLayers === undefined ? {} : { gpuLayers }),
+    ...(ignoreMemoryLimit && { ignoreMemoryLimit: true }),
+  };
   return {
     model,
     text: options.text,
@@ -164,7 +137,7 @@ function paramsOf(options: SensitivityOptions) {
 /** Stands for all that a measurement depends on besides the tensor and the level. */
 async function runName(
   engine: Engine,
-  { signal, priorWeight }: SensitivityOptions,
+  { signal, priorWeight }: Settings,
   params: ReturnType<typeof paramsOf>,
   fingerprint: string,
   imatrix: Imatrix | undefined,
@@ -194,7 +167,7 @@ async function measureMissing(
   run: string,
   engine: Engine,
   params: ReturnType<typeof paramsOf>,
-  options: SensitivityOptions,
+  options: Settings,
 ): Promise<SensitivityOutcome> {
   const tasks = tensors.map((tensor) => ({
     ...taskOf(tensor, imatrix, options),
@@ -227,7 +200,7 @@ async function measureMissing(
 function taskOf(
   tensor: SourceTensor,
   imatrix: Imatrix | undefined,
-  options: ImportanceOptions,
+  options: Settings,
 ): Omit<TensorToPerturb, "isWanted"> {
   const { name, type, shape } = tensor;
   if (!canPerturb(type)) {

@@ -4,9 +4,13 @@ import { UsageError } from "../errors.js";
 const units: ReadonlyMap<string, number> = new Map([
   ["", 1],
   ["b", 1],
+  ["k", 1e3],
   ["kb", 1e3],
+  ["m", 1e6],
   ["mb", 1e6],
+  ["g", 1e9],
   ["gb", 1e9],
+  ["t", 1e12],
   ["tb", 1e12],
   ["kib", 2 ** 10],
   ["mib", 2 ** 20],
@@ -14,7 +18,7 @@ const units: ReadonlyMap<string, number> = new Map([
   ["tib", 2 ** 40],
 ]);
 
-/** Reads `11.4GB` (powers of ten), `10.6 GiB` (powers of two) or a plain number of bytes; throws a UsageError. */
+/** Reads `11.4GB` or, as llama-gguf-split writes it, `11.4G` (powers of ten), `10.6 GiB` (powers of two) or a plain number of bytes; throws a UsageError. */
 export function parseSize(text: string): number {
   const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
   const factor = units.get(unit?.toLowerCase() ?? "?");

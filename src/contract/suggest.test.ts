@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { listTensors } from "../recipe/tensor-list.js";
 import { abbreviate, editDistance, nearest, suggestion } from "./suggest.js";
-import { listTensors } from "./tensor-list.js";
 
 test("the edit distance counts insertions, deletions, substitutions and swaps", () => {
   assert.equal(editDistance("", ""), 0);

@@ -1,0 +1,88 @@
+/** The contract of `plan`, and the options that say how large a model may be, which `make` has too. */
+import { defineCommand, type OptionsOf, type ResolvedOptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import { encoderThreads, onProgress, onWarning, readableModel, signal } from "../contract/shared-options.js";
+import { choice, list, number, size, text } from "../contract/values.js";
+import { cacheTypeK, cacheTypeV, engine } from "../engine/engine-options.js";
+import { priorWeight } from "../imatrix/imatrix-command.js";
+import { ctx, margin, parallel } from "../memory/fit-command.js";
+import { machineExamples } from "../memory/machines.js";
+import { effort, imatrix, moments } from "../quantize/quantize-command.js";
+import { backends } from "../quants/types.js";
+
+export const budgetOptions = {
+  memory: option({
+    value: "<amount|machine>",
+    schema: text,
+    about: `budget: model and context fit into 16GB or a machine: ${machineExamples}`,
+  }),
+  ctx: { ...ctx, about: "with a budget of memory: tokens of context for each sequence", unset: "4096" },
+  cacheTypeK,
+  cacheTypeV,
+  parallel,
+  margin,
+  size: option({ value: "<size>", schema: size, about: "budget: size of the file, like 11.4GB" }),
+  bpw: option({ value: "<bits>", schema: number(0, 32), about: "budget: bits per weight, like 2.99" }),
+} as const;
+
+export const planCommand = defineCommand({
+  name: "plan",
+  summary: "Choose each tensor's type so that the model loses least within a budget; write a recipe.",
+  options: {
+    model: readableModel,
+    output: option({
+      short: "-o",
+      value: "<file>",
+      required: true,
+      schema: text,
+      about: "recipe file to write",
+    }),
+    ...budgetOptions,
+    imatrix: { ...imatrix, about: "importance matrix that quantize will use, GGUF or .dat" },
+    priorWeight,
+    sensitivity: option({
+      value: "<file>",
+      schema: text,
+      about: "what lopsided sensitivity measured",
+      unset: "by role and depth",
+    }),
+    allow: option({
+      value: "<role=types>",
+      schema: list(text),
+      about: "only these types, like routed.down=IQ3_S,Q4_K (repeatable)",
+    }),
+    atLeast: option({
+      value: "<role=type>",
+      schema: list(text),
+      about: "no type of fewer bits, like attention=Q4_K (repeatable)",
+    }),
+    atMost: option({
+      value: "<role=type>",
+      schema: list(text),
+      about: "no type of more bits, like embedding=Q6_K (repeatable)",
+    }),
+    tie: option({
+      value: "<role>",
+      schema: list(text),
+      about: "one type for all layers of a role, like routed.down (repeatable)",
+    }),
+    backend: option({ schema: choice(backends), about: "only types with fast kernels there" }),
+    errors: option({
+      value: "<file>",
+      schema: text,
+      about: "where measured errors are kept",
+      unset: "in the user's cache folder",
+    }),
+    effort: { ...effort, about: "effort that quantize will be given" },
+    moments: { ...moments, about: "with effort max: second moments of the inputs that quantize will use" },
+    threads: encoderThreads,
+    onProgress,
+    onWarning,
+    signal,
+    engine,
+  },
+});
+
+export type PlanOptions = OptionsOf<typeof planCommand>;
+
+export type ResolvedPlanOptions = ResolvedOptionsOf<typeof planCommand>;

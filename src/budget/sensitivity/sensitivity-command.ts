@@ -1,0 +1,63 @@
+/** The contract of `sensitivity`. */
+import { defineCommand, type OptionsOf } from "../../contract/command.js";
+import { option } from "../../contract/option.js";
+import { onProgress, onWarning, parseSpecial, runnableModel, signal } from "../../contract/shared-options.js";
+import { text, wholeNumber } from "../../contract/values.js";
+import { engine, engineThreads, gpuLayers, ignoreMemoryLimit } from "../../engine/engine-options.js";
+import { priorWeight } from "../../imatrix/imatrix-command.js";
+import { imatrix } from "../../quantize/quantize-command.js";
+
+export const sensitivityCommand = defineCommand({
+  name: "sensitivity",
+  summary: "Measure how much an error in each tensor costs the model: input of plan.",
+  options: {
+    model: {
+      ...runnableModel,
+      about: "GGUF file, or first file of a split set; the least quantized there is",
+    },
+    text: option({
+      isArgument: true,
+      required: true,
+      schema: text,
+      about: "text to measure on, other than the one for evaluation",
+    }),
+    output: option({
+      short: "-o",
+      value: "<file>",
+      required: true,
+      schema: text,
+      about: "JSON file to write",
+    }),
+    imatrix: { ...imatrix, about: "importance matrix that plan will use, GGUF or .dat" },
+    priorWeight,
+    ctx: option({
+      short: "-c",
+      value: "<n>",
+      schema: wholeNumber(4),
+      about: "context size of a chunk, in tokens",
+      default: 512,
+    }),
+    chunks: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "number of chunks to measure on",
+      default: 16,
+    }),
+    rounds: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "times to measure on them, with other noise each time",
+      default: 1,
+    }),
+    parseSpecial,
+    threads: engineThreads,
+    gpuLayers,
+    ignoreMemoryLimit,
+    onProgress,
+    onWarning,
+    signal,
+    engine,
+  },
+});
+
+export type SensitivityOptions = OptionsOf<typeof sensitivityCommand>;

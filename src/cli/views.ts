@@ -1,0 +1,23 @@
+/** How each command's result is shown, by the command's name; loaded when the command is called. */
+import type { View } from "./view.js";
+
+/** Each view takes the result of its own command. */
+export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
+  inspect: async () => (await import("./inspect.js")).view,
+  imatrix: async () => (await import("./imatrix.js")).view,
+  convert: async () => (await import("./convert.js")).view,
+  verify: async () => (await import("./verify.js")).view,
+  perplexity: async () => (await import("./perplexity.js")).view,
+  check: async () => (await import("./check.js")).view,
+  publish: async () => (await import("./publish.js")).view,
+  card: async () => (await import("./document.js")).view,
+  report: async () => (await import("./document.js")).view,
+  quantize: async () => (await import("./quantize.js")).view,
+  plan: async () => (await import("./plan.js")).view,
+  sensitivity: async () => (await import("./sensitivity.js")).view,
+  make: async () => (await import("./make.js")).view,
+  demo: async () => (await import("./make.js")).view,
+  chat: async () => (await import("./chat.js")).view,
+  serve: async () => (await import("./serve.js")).view,
+  fit: async () => (await import("./fit.js")).view,
+};

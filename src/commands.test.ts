@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { views } from "./cli/views.js";
+import { commands } from "./commands.js";
+import { flagOf, hasFlag } from "./contract/flags.js";
+import type { Option } from "./contract/option.js";
+import { json } from "./contract/shared-options.js";
+import * as library from "./index.js";
+
+for (const { command, load } of commands) {
+  const rows = Object.entries<Option>({ ...command.options, json });
+
+  test(`${command.name}: the library has its function, and the command line a view`, async () => {
+    assert.equal(Reflect.get(library, command.name), await load());
+    assert.ok(views[command.name]);
+  });
+
+  test(`${command.name}: no name on the command line is taken twice`, () => {
+    const flags = rows.filter(([, row]) => hasFlag(row)).map(([name, row]) => flagOf(name, row));
+    const others = rows.flatMap(([, { short, aliases = [] }]) => [...(short ? [short] : []), ...aliases]);
+    const all = [...flags, ...others, "-h", "--help", "-V", "--version"];
+    assert.deepEqual(all, [...new Set(all)]);
+  });
+
+  test(`${command.name}: defaults are what options take`, () => {
+    for (const [name, { schema, default: byDefault }] of rows) {
+      if (byDefault !== undefined) {
+        assert.ok(schema.safeParse(byDefault).success, name);
+      }
+    }
+  });
+
+  test(`${command.name}: sentences begin small and have no full stop`, () => {
+    for (const [name, { about }] of rows) {
+      assert.match(about, /[^.]$/, name);
+    }
+  });
+}

@@ -1,0 +1,67 @@
+/** The contract of `perplexity`. */
+import { defineCommand, type OptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
+import { text, wholeNumber } from "../contract/values.js";
+import {
+  engine,
+  engineThreads,
+  gpuLayers,
+  ignoreMemoryLimit,
+  layersPerWindow,
+  maxMemory,
+} from "../engine/engine-options.js";
+
+export const perplexityCommand = defineCommand({
+  name: "perplexity",
+  summary: "How well a model predicts a text, and how far its predictions are from a reference's.",
+  options: {
+    model: readableModel,
+    text: option({
+      isArgument: true,
+      required: true,
+      schema: text,
+      about: "text to predict (not read with klDivergenceBase, which has its own)",
+    }),
+    ctx: option({
+      short: "-c",
+      value: "<n>",
+      schema: wholeNumber(4),
+      about: "context size of a chunk, in tokens",
+      default: 512,
+    }),
+    chunks: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "maximum number of chunks",
+      unset: "the whole text",
+    }),
+    parseSpecial,
+    reference: option({
+      value: "<model>",
+      schema: text,
+      about: "compare with this model, of any of these kinds",
+    }),
+    klDivergenceBase: option({
+      value: "<file>",
+      schema: text,
+      about: "compare with log-probabilities that llama-perplexity saved, of which it keeps 16 nats",
+    }),
+    saveAllLogits: option({
+      value: "<file>",
+      schema: text,
+      about: "save the log-probabilities in llama-perplexity's format",
+    }),
+    threads: engineThreads,
+    gpuLayers,
+    maxMemory,
+    layersPerWindow,
+    ignoreMemoryLimit,
+    onProgress,
+    onWarning,
+    signal,
+    engine,
+  },
+});
+
+export type PerplexityOptions = OptionsOf<typeof perplexityCommand>;

@@ -1,0 +1,104 @@
+/** The contract of `imatrix`. */
+import { defineCommand, type OptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
+import { choice, list, number, text, wholeNumber, yesNo } from "../contract/values.js";
+import {
+  engine,
+  engineThreads,
+  gpuLayers,
+  ignoreMemoryLimit,
+  layersPerWindow,
+  maxMemory,
+} from "../engine/engine-options.js";
+import { inputKinds } from "../moments/inputs.js";
+
+/** What is said of rarely routed experts; `quantize`, `plan`, `sensitivity` and `make` have it too. */
+export const priorWeight = option({
+  value: "<tokens>",
+  schema: number(),
+  about: "shrinkage prior for rarely routed experts; 0 matches llama-quantize",
+  unset: "what the importance matrix says, or 1",
+});
+
+export const imatrixCommand = defineCommand({
+  name: "imatrix",
+  summary: "Calibration: run a model over a text and write its importance matrix, per expert.",
+  options: {
+    model: readableModel,
+    text: option({ isArgument: true, required: true, schema: text, about: "calibration text" }),
+    output: option({
+      short: "-o",
+      value: "<file>",
+      required: true,
+      schema: text,
+      about: "importance matrix to write",
+    }),
+    ctx: option({
+      short: "-c",
+      value: "<n>",
+      schema: wholeNumber(16),
+      about: "context size of a chunk, in tokens",
+      default: 512,
+    }),
+    chunks: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "maximum number of chunks",
+      unset: "the whole text",
+    }),
+    format: option({
+      schema: choice(["gguf", "dat"]),
+      about: "format of the file",
+      unset: "dat for an output of that name, otherwise gguf",
+    }),
+    processOutput: option({ schema: yesNo, about: "also collect statistics of the output matrix" }),
+    parseSpecial,
+    priorWeight: option({
+      value: "<tokens>",
+      schema: number(),
+      about:
+        "shrinkage prior for rarely routed experts, noted in a GGUF file and worked into a .dat file; 0 matches llama.cpp",
+      unset: "1, applied by quantize",
+    }),
+    merge: option({ value: "<file...>", schema: list(text), about: "add the statistics of these files" }),
+    moments: option({
+      value: "<file>",
+      schema: text,
+      about: "also collect second-moment matrices of the inputs, for quantize --effort max",
+    }),
+    momentsOf: option({
+      value: "<kinds...>",
+      schema: list(choice(inputKinds)),
+      about: `whose inputs: ${inputKinds.join(", ")}`,
+      unset: "routed",
+    }),
+    momentsPerExpert: option({
+      schema: yesNo,
+      about: "one matrix per expert for routed gate and up too, not one per layer",
+    }),
+    maxMemory,
+    layersPerWindow,
+    outputFrequency: option({
+      value: "<chunks>",
+      schema: wholeNumber(1),
+      about: "save unfinished work every so many chunks",
+      default: 10,
+    }),
+    threads: engineThreads,
+    gpuLayers,
+    dataset: option({
+      schema: text,
+      about: "what the file calls the text",
+      unset: "its name",
+      only: "library",
+    }),
+    ignoreMemoryLimit,
+    onProgress,
+    onWarning,
+    signal,
+    engine,
+  },
+});
+
+export type ImatrixOptions = OptionsOf<typeof imatrixCommand>;

@@ -1,0 +1,55 @@
+/** The contract of `convert`. */
+import { defineCommand, type OptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import {
+  encoderThreads,
+  onProgress,
+  onWarning,
+  restart,
+  resume,
+  signal,
+  splitMaxSize,
+} from "../contract/shared-options.js";
+import { parsed, text, yesNo } from "../contract/values.js";
+import { type ConversionTarget, parseConversionTarget } from "../model/huggingface/conversion.js";
+
+export const convertCommand = defineCommand({
+  name: "convert",
+  summary: "Convert a Hugging Face folder (config.json, tokenizer, safetensors) to GGUF.",
+  options: {
+    folder: option({
+      isArgument: true,
+      required: true,
+      schema: text,
+      about: "Hugging Face folder, or hf://owner/repository[@revision]",
+    }),
+    output: option({ isArgument: true, required: true, schema: text, about: "GGUF file to write" }),
+    type: option({
+      value: "<type>",
+      required: true,
+      schema: parsed((name): ConversionTarget | "auto" =>
+        name === "auto" ? name : parseConversionTarget(name),
+      ),
+      about: "type of the matrices: bf16, f16, f32, q8_0, or auto for what most are stored as",
+    }),
+    mtp: option({
+      schema: yesNo,
+      about: "only the layers that predict further tokens, for a file of their own",
+      negated: "without the layers that predict further tokens",
+    }),
+    fuseGateUpExps: option({
+      schema: yesNo,
+      about: "gate and up of all experts as one tensor, where llama.cpp can read it",
+    }),
+    fp8AsQ8: option({ schema: yesNo, about: "what is stored as FP8 becomes Q8_0" }),
+    splitMaxSize,
+    resume,
+    restart,
+    threads: encoderThreads,
+    onProgress,
+    onWarning,
+    signal,
+  },
+});
+
+export type ConvertOptions = OptionsOf<typeof convertCommand>;

@@ -1,0 +1,117 @@
+/** The contract of `quantize`. */
+import { defineCommand, type OptionsOf, type ResolvedOptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import {
+  encoderThreads,
+  onProgress,
+  onWarning,
+  readableModel,
+  restart,
+  resume,
+  signal,
+  splitMaxSize,
+} from "../contract/shared-options.js";
+import { choice, list, parsed, text, yesNo } from "../contract/values.js";
+import { priorWeight } from "../imatrix/imatrix-command.js";
+import { efforts } from "../quants/effort.js";
+import { parseTypeName } from "../quants/types.js";
+
+export const imatrix = option({
+  value: "<file>",
+  schema: text,
+  about: "importance matrix, GGUF or .dat",
+});
+
+export const effort = option({
+  schema: choice([...efforts, "max"]),
+  about: "how long to search; max also makes the outputs' errors small, with second moments of the inputs",
+  default: "default",
+});
+
+export const moments = option({
+  value: "<file>",
+  schema: text,
+  about: "second moments of the inputs (imatrix --moments), for effort max",
+});
+
+export const allowRequantize = option({
+  schema: yesNo,
+  about: "allow quantizing tensors that are quantized already",
+});
+
+export const quantizeCommand = defineCommand({
+  name: "quantize",
+  summary: "Encode a model's tensors by a recipe and write a GGUF file that llama.cpp loads.",
+  options: {
+    model: readableModel,
+    output: option({ isArgument: true, required: true, schema: text, about: "GGUF file to write" }),
+    recipe: option({
+      value: "<name|file>",
+      schema: text,
+      about: "a preset, one of llama.cpp's quant mixes (Q4_K_M), a type, or a recipe file",
+    }),
+    base: option({
+      value: "<type>",
+      schema: text,
+      about: "what the recipe's rules leave open: a quant mix, a type, or COPY",
+    }),
+    imatrix,
+    priorWeight,
+    tensorType: option({
+      value: "<regex=type>",
+      schema: list(text),
+      about: "type of the tensors whose name matches (repeatable; the first match wins)",
+    }),
+    tensorTypeFile: option({
+      value: "<file>",
+      schema: text,
+      about: "file of such items, separated by white space",
+    }),
+    tokenEmbeddingType: option({
+      value: "<type>",
+      schema: parsed(parseTypeName),
+      about: "type of token_embd.weight",
+    }),
+    outputTensorType: option({
+      value: "<type>",
+      schema: parsed(parseTypeName),
+      about: "type of output.weight",
+    }),
+    allowRequantize,
+    pure: option({ schema: yesNo, about: "no exceptions: every tensor gets the base's type" }),
+    leaveOutputTensor: option({ schema: yesNo, about: "keep output.weight as it is" }),
+    includeWeights: option({
+      value: "<text>",
+      schema: list(text),
+      about: "use importance only of tensors whose name contains it (repeatable)",
+    }),
+    excludeWeights: option({
+      value: "<text>",
+      schema: list(text),
+      about: "use no importance of tensors whose name contains it (repeatable)",
+    }),
+    overrideKv: option({
+      value: "<key=type:value>",
+      schema: list(text),
+      about: "add or replace metadata (repeatable)",
+    }),
+    keepSplit: option({
+      schema: yesNo,
+      about: "write as many files as the source has, with the same tensors",
+    }),
+    splitMaxSize,
+    resume,
+    restart,
+    dryRun: option({ schema: yesNo, about: "decide and measure everything, write nothing" }),
+    effort,
+    moments,
+    threads: encoderThreads,
+    onProgress,
+    onWarning,
+    signal,
+  },
+});
+
+export type QuantizeOptions = OptionsOf<typeof quantizeCommand>;
+
+export type ResolvedQuantizeOptions = ResolvedOptionsOf<typeof quantizeCommand>;

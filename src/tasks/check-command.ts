@@ -1,0 +1,53 @@
+/** The contract of `check`. */
+import { defineCommand, type OptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import { onProgress, runnableModel, signal } from "../contract/shared-options.js";
+import { text, wholeNumber } from "../contract/values.js";
+import { engine, engineThreads, gpuLayers } from "../engine/engine-options.js";
+
+export const checkCommand = defineCommand({
+  name: "check",
+  summary: "Tasks with checkable answers, decoded greedily; code is run in a sandbox.",
+  options: {
+    model: runnableModel,
+    tasks: option({
+      value: "<file>",
+      schema: text,
+      about: "tasks, one JSON object per line",
+      unset: "those that ship with Lopsided",
+    }),
+    ctx: option({
+      short: "-c",
+      value: "<n>",
+      schema: wholeNumber(16),
+      about: "tokens of a prompt and its answer",
+      unset: "the model's, at most 4096",
+    }),
+    maxTokens: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "maximum tokens to generate, where a task does not say",
+      default: 1024,
+    }),
+    parallel: option({
+      aliases: ["-np"],
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "concurrent requests",
+      default: 8,
+    }),
+    threads: engineThreads,
+    gpuLayers,
+    output: option({
+      short: "-o",
+      value: "<file>",
+      schema: text,
+      about: "write the result with all answers to a JSON file",
+    }),
+    onProgress,
+    signal,
+    engine,
+  },
+});
+
+export type CheckOptions = OptionsOf<typeof checkCommand>;
