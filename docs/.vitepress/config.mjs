@@ -47,6 +47,7 @@ export default {
         items: [
           { text: "Overview", link: "/" },
           { text: "Installing", link: "/docs/installing" },
+          { text: "Commands", link: "/docs/commands" },
         ],
       },
       {
