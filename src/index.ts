@@ -51,7 +51,7 @@ export type { InspectOptions } from "./model/inspect-command.js";
 export { openModel } from "./model/open.js";
 export { type Role, type RoleSelector, roleOf } from "./model/roles.js";
 export type { ModelSource, SourceTensor } from "./model/source.js";
-export { listTensors, type ModelSummary, summarize, type TensorGroup } from "./model/summary.js";
+export { type ModelSummary, summarize, type TensorGroup, tensorsWithRoles } from "./model/summary.js";
 export type { OnProgress, Progress } from "./progress.js";
 export { type ConvertResult, convert } from "./quantize/convert.js";
 export type { ConvertOptions } from "./quantize/convert-command.js";

@@ -1,9 +1,9 @@
 /** Running a model over a calibration text with observers watching: what collecting an imatrix and moments share. */
 import type { JobHost } from "../engine/job.js";
 import type { Observer } from "../engine/observer.js";
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import { batchesOf, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
-import { readText, tokensOf } from "../text/text.js";
+import { readTextFile, tokensOf } from "../text/text.js";
 import { Sweep, type SweptModel } from "./sweep.js";
 import { WindowClient } from "./window-client.js";
 import type { WindowReply, WindowRequest } from "./window-messages.js";
@@ -34,7 +34,7 @@ export interface OpenText {
 
 /** Loads the model's tokenizer, tokenizes the text and cuts it into chunks. Close the sweep at the end. */
 export async function openText(params: RunTextParams, host: TextHost): Promise<OpenText> {
-  const bytes = await readText(params.text, tokensOf(params));
+  const bytes = await readTextFile(params.text, tokensOf(params));
   const sweep = new Sweep(host, new WindowClient(host), params.model, 0);
   try {
     const tokens = sweep.tokenize(bytes, params.parseSpecial);
@@ -63,7 +63,7 @@ export interface RunPlace {
 
 export interface RunTextOptions {
   /** Who watches a window; called before it is run. */
-  observersOf(range: LayerRange, window: number): readonly Observer[] | Promise<readonly Observer[]>;
+  observersOf(range: WindowRange, window: number): readonly Observer[] | Promise<readonly Observer[]>;
   /** The products of the output matrix are wanted. */
   readonly needsOutput?: boolean;
   /** Where to begin; at the first chunk of the first window by default. */
@@ -121,7 +121,7 @@ export async function runText(
   return seconds;
 }
 
-function progressAt(sweep: Sweep, range: LayerRange, chunks: number, total: number): RunProgress {
+function progressAt(sweep: Sweep, range: WindowRange, chunks: number, total: number): RunProgress {
   if (sweep.windows === 1) {
     return { done: chunks, total };
   }

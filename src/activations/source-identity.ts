@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import type { ModelSource } from "../model/source.js";
 
 /** Files with their sizes and times, or the versions that a server tells. */
-export async function identityOf(source: ModelSource, text: string): Promise<string> {
+export async function sourceIdentity(source: ModelSource, text: string): Promise<string> {
   const files = source.files.map(({ name, byteLength, remote }) =>
     remote ? { name, byteLength, version: remote.version } : describeFile(name),
   );

@@ -2,11 +2,11 @@
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError } from "../errors.js";
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import type { ChunkBatch } from "../text/chunks.js";
 
 /** Name of the node, in the window's own count of layers (`cb(cur, "l_out", il)` in llama.cpp `src/models/`). */
-export function leavingNode({ from, to }: LayerRange): string {
+export function leavingNode({ from, to }: WindowRange): string {
   return `l_out-${to - from - 1}`;
 }
 

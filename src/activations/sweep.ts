@@ -10,7 +10,7 @@ import { createMemoryFile } from "../engine/memory-file.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import type { Observer } from "../engine/observer.js";
 import { InternalError } from "../errors.js";
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import { windowFactsOf } from "../model/window-facts.js";
 import { batchTokens, type ChunkBatch, type TextChunks } from "../text/chunks.js";
 import { ResidualStream } from "./residual-stream.js";
@@ -26,7 +26,7 @@ export interface SweptModel {
 }
 
 export interface WindowPlan {
-  readonly ranges: readonly LayerRange[];
+  readonly ranges: readonly WindowRange[];
   /** Length of the residual stream's vectors. */
   readonly width: number;
   /** The next window is loaded while one is computed. */
@@ -86,7 +86,7 @@ export class Sweep {
   }
 
   /** Layers of a window: all of them if the model is run in one piece. */
-  range(window: number): LayerRange {
+  range(window: number): WindowRange {
     const ranges = this.#swept.windows?.ranges;
     return ranges?.[window] ?? { from: 0, to: this.facts.layers, hasOutput: true };
   }
@@ -177,7 +177,7 @@ export class Sweep {
     }
   }
 
-  #load(window: number, range: LayerRange, plan: WindowPlan): Model {
+  #load(window: number, range: WindowRange, plan: WindowPlan): Model {
     const file = this.#ahead.get(window) ?? this.#request(window, range);
     this.#ahead.delete(window);
     try {
@@ -195,7 +195,7 @@ export class Sweep {
     }
   }
 
-  #request(window: number, range: LayerRange) {
+  #request(window: number, range: WindowRange) {
     const file = createMemoryFile(this.#host.library.ffi, `lopsided-window-${window}`);
     const request = this.#client.ask({
       kind: "window",

@@ -1,5 +1,5 @@
 /** What a job that runs windows of layers asks of the process that can read the model, and the answers. */
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import type { SerializedError } from "../serialized-error.js";
 
 export type WindowRequest = {
@@ -10,7 +10,7 @@ export type WindowRequest = {
 } & (
   | { readonly kind: "vocabulary"; readonly path: string }
   /** To be written to `path`. */
-  | { readonly kind: "window"; readonly range: LayerRange; readonly path: string }
+  | { readonly kind: "window"; readonly range: WindowRange; readonly path: string }
   /** Vectors of some tokens; the first time with all tokens that will ever be asked for. */
   | { readonly kind: "embeddings"; readonly tokens: Int32Array; readonly all?: Int32Array }
 );

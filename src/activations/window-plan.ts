@@ -4,7 +4,7 @@ import { availableMemoryBytes } from "../engine/limits.js";
 import type { ModelOptions } from "../engine/model.js";
 import { UsageError } from "../errors.js";
 import { Architecture } from "../model/architecture.js";
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import { isTied, layerOf } from "../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
 import { runLayers, windowStarts } from "../model/window-facts.js";
@@ -131,7 +131,7 @@ function cutIntoWindows(
   sizes: readonly number[],
   room: number,
   { layersPerWindow = Infinity, needsOutput }: SweepOptions,
-): LayerRange[] {
+): WindowRange[] {
   const ranges: { from: number; to: number }[] = [];
   let free = 0;
   for (const [i, { from, to }] of parts.entries()) {

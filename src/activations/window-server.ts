@@ -1,6 +1,6 @@
 /** The parent's side of making windows: reads the models, wherever they are, for a job beside llama.cpp. */
 import { type FileHandle, open } from "node:fs/promises";
-import type { Engine, RunOptions } from "../engine/engine.js";
+import type { Engine, JobOptions } from "../engine/engine.js";
 import type { Job } from "../engine/job.js";
 import { type PartialModel, partsOf, vocabularyModel, windowModel } from "../model/layer-window.js";
 import type { ModelSource } from "../model/source.js";
@@ -17,7 +17,7 @@ export function runWithWindows<Params, Result, Event>(
   job: Job<Params, Result, Event | WindowRequest, WindowReply>,
   params: Params,
   sources: readonly ModelSource[],
-  { onEvent, ...options }: RunOptions<Event> = {},
+  { onEvent, ...options }: JobOptions<Event> = {},
 ): Promise<Result> {
   const embeddings = new Map<number, Promise<Embeddings>>();
   const running = engine.start(job, params, {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { uniform } from "../testing/random.js";
-import { allocate, type Option, smallestBytes } from "./allocate.js";
+import { type AllocationOption, allocate, smallestBytes } from "./allocate.js";
 
 /** Items like tensors: costs fall with bytes, more or less. */
-function randomItems(seed: number, count: number, options: number): Option[][] {
+function randomItems(seed: number, count: number, options: number): AllocationOption[][] {
   const random = uniform(seed);
   return Array.from({ length: count }, () => {
     const blocks = 1 + Math.floor(50 * random());
@@ -17,7 +17,7 @@ function randomItems(seed: number, count: number, options: number): Option[][] {
 }
 
 /** The least cost of all allocations, one after the other. */
-function exhaustive(items: readonly (readonly Option[])[], budget: number): number {
+function exhaustive(items: readonly (readonly AllocationOption[])[], budget: number): number {
   let least = Infinity;
   const visit = (item: number, bytes: number, cost: number) => {
     if (bytes > budget) {

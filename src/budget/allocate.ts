@@ -9,7 +9,7 @@ import { InternalError } from "../errors.js";
 const loadHighs = highsModule as unknown as typeof highsModule.default;
 
 /** One way to store an item. */
-export interface Option {
+export interface AllocationOption {
   readonly bytes: number;
   /** What it costs the model; finite, at least 0. */
   readonly cost: number;
@@ -39,7 +39,7 @@ const mostNodes = 10_000;
 const scaledCost = 1e4;
 
 /** An option that no other beats in both bytes and cost, with its number in the item. */
-interface Candidate extends Option {
+interface Candidate extends AllocationOption {
   readonly index: number;
 }
 
@@ -48,7 +48,7 @@ interface Candidate extends Option {
  * option. After `seconds` the best found by then is returned with its gap; the search blocks the thread until then.
  */
 export async function allocate(
-  items: readonly (readonly Option[])[],
+  items: readonly (readonly AllocationOption[])[],
   budget: number,
   { seconds = 30 }: { readonly seconds?: number } = {},
 ): Promise<Allocation | undefined> {
@@ -82,12 +82,12 @@ export async function allocate(
 }
 
 /** Bytes of the smallest allocation. */
-export function smallestBytes(items: readonly (readonly Option[])[]): number {
+export function smallestBytes(items: readonly (readonly AllocationOption[])[]): number {
   return items.reduce((sum, options) => sum + Math.min(...options.map(({ bytes }) => bytes)), 0);
 }
 
 /** The options that are worth a thought, from small and costly to large and cheap. */
-function undominated(options: readonly Option[]): Candidate[] {
+function undominated(options: readonly AllocationOption[]): Candidate[] {
   const sorted = options
     .map((option, index) => ({ ...option, index }))
     .sort((a, b) => a.bytes - b.bytes || a.cost - b.cost || a.index - b.index);

@@ -21,7 +21,7 @@ import { isQuantizable } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
-import { type Allocation, allocate, type Option, smallestBytes } from "./allocate.js";
+import { type Allocation, type AllocationOption, allocate, smallestBytes } from "./allocate.js";
 import { type Budget, budgetFor } from "./budget.js";
 import { candidateTypes, parseRoleLimit, parseRoleSelector, type RoleLimit } from "./candidates.js";
 import { type ErrorCurve, measureCurves } from "./error-curves.js";
@@ -253,11 +253,11 @@ async function solve(problem: Problem, options: ResolvedPlanOptions): Promise<So
   return { ...smallest, allocation: { choice, bytes, cost, bound: 0, gap: 1 } };
 }
 
-function smallestOption(options: readonly Option[]): number {
+function smallestOption(options: readonly AllocationOption[]): number {
   return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
 }
 
-function optionsOf({ tensors, types }: Item, { budget, sensitivity, curves }: Problem): Option[] {
+function optionsOf({ tensors, types }: Item, { budget, sensitivity, curves }: Problem): AllocationOption[] {
   return types.map((type) => ({
     bytes: tensors.reduce(
       (sum, { name, shape }) => sum + budget.copies(name) * storedBytes(type, shape, budget),

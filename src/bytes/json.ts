@@ -70,11 +70,11 @@ function plainObject(entries: ReadonlyMap<string, PlainJson>): PlainObject {
  * strict JSON.
  */
 export async function readJson(source: ByteSource, maxBytes: number): Promise<JsonValue> {
-  return parseJson(await readText(source, maxBytes), source.name);
+  return parseJson(await readJsonText(source, maxBytes), source.name);
 }
 
 /** Reads a whole source as UTF-8 text; throws a MalformedInputError if it is longer than `maxBytes` or not UTF-8. */
-export async function readText(source: ByteSource, maxBytes: number): Promise<string> {
+export async function readJsonText(source: ByteSource, maxBytes: number): Promise<string> {
   if (source.byteLength > maxBytes) {
     throw new MalformedInputError(
       `${source.name}: has ${source.byteLength} bytes, more than the ${maxBytes} that such a file can sensibly have; check that it is the right file.`,

@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 import { MalformedInputError } from "../errors.js";
-import { parsePlainJson, readText } from "./json.js";
+import { parsePlainJson, readJsonText } from "./json.js";
 import { quoted } from "./quoted.js";
 import type { ByteSource } from "./source.js";
 
@@ -40,7 +40,7 @@ export async function readJsonAs<S extends z.ZodType>(
   source: ByteSource,
   { maxBytes, ...kind }: JsonKind & { readonly maxBytes: number },
 ): Promise<z.output<S>> {
-  return parseJsonAs(schema, await readText(source, maxBytes), source.name, kind);
+  return parseJsonAs(schema, await readJsonText(source, maxBytes), source.name, kind);
 }
 
 /** The first thing that a schema found, with its place: `tensors[3].alpha: Invalid input`. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listTensors } from "../recipe/tensor-list.js";
+import { tensorNames } from "../recipe/tensor-list.js";
 import { abbreviate, editDistance, nearest, suggestion } from "./suggest.js";
 
 test("the edit distance counts insertions, deletions, substitutions and swaps", () => {
@@ -31,7 +31,7 @@ test("long lists end in a count", () => {
 
 test("a tensor of many layers is listed once with its layers", () => {
   assert.equal(
-    listTensors(["output.weight", ...[0, 1, 2, 10, 11, 5].map((layer) => `blk.${layer}.attn_v.weight`)]),
+    tensorNames(["output.weight", ...[0, 1, 2, 10, 11, 5].map((layer) => `blk.${layer}.attn_v.weight`)]),
     "output.weight, blk.0-2,5,10-11.attn_v.weight",
   );
 });

@@ -1,7 +1,7 @@
 /** What is given to a decode. */
 import { InternalError } from "../errors.js";
 import type { NativeBlock } from "./memory.js";
-import type { Batch } from "./native.js";
+import type { NativeBatch } from "./native.js";
 
 /** Consecutive tokens of one sequence. */
 export interface SequenceTokens {
@@ -25,7 +25,7 @@ export interface VectorBatch {
 
 /** A `llama_batch` of our own in native memory, filled anew for each decode. */
 export class BatchBuffers {
-  readonly struct: Batch;
+  readonly struct: NativeBatch;
   readonly #capacity: number;
   readonly #blocks: NativeBlock[];
   readonly #tokens: Int32Array;

@@ -23,7 +23,7 @@ export interface EngineOptions {
   readonly onLog?: (line: LogLine) => void;
 }
 
-export interface RunOptions<Event> {
+export interface JobOptions<Event> {
   /** Hears the job's events. */
   readonly onEvent?: (event: Event) => void;
   /** Hears how far the loading of a model is, from 0 to 1. */
@@ -76,7 +76,7 @@ export class Engine {
   run<Params, Result, Event>(
     job: Job<Params, Result, Event>,
     params: Params,
-    options: RunOptions<Event> = {},
+    options: JobOptions<Event> = {},
   ): Promise<Result> {
     return this.start(job, params, options).result;
   }
@@ -85,7 +85,7 @@ export class Engine {
   start<Params, Result, Event, Message>(
     job: Job<Params, Result, Event, Message>,
     params: Params,
-    options: RunOptions<Event> = {},
+    options: JobOptions<Event> = {},
   ): RunningJob<Result, Message> {
     const id = this.#nextId++;
     const early: Message[] = [];
@@ -139,7 +139,7 @@ export class Engine {
     id: number,
     job: Job<Params, Result, Event, Message>,
     params: Params,
-    { onEvent, onLoad, signal }: RunOptions<Event>,
+    { onEvent, onLoad, signal }: JobOptions<Event>,
   ): Promise<Result> {
     if (signal?.aborted) {
       return Promise.reject(new CancelledError("the work was stopped before it began."));

@@ -121,7 +121,7 @@ export interface ContextParams {
 }
 
 /** `struct llama_batch`. */
-export interface Batch {
+export interface NativeBatch {
   n_tokens: number;
   token: Address;
   embd: Address;
@@ -218,7 +218,7 @@ const batchLayout = {
   n_seq_id: "uintptr_t",
   seq_id: "uintptr_t",
   logits: "uintptr_t",
-} satisfies Record<keyof Batch, string>;
+} satisfies Record<keyof NativeBatch, string>;
 
 const quantizeParamsLayout = {
   nthread: "int32_t",
@@ -538,7 +538,7 @@ export function bindFunctions(
     ) as (memory: Address, sequence: number) => number,
     llama_decode: llama.func("llama_decode", "int32_t", ["uintptr_t", declared.batch]) as (
       context: Address,
-      batch: Batch,
+      batch: NativeBatch,
     ) => number,
     llama_synchronize: llama.func("void llama_synchronize(uintptr_t context)") as (context: Address) => void,
     llama_get_logits: llama.func("uintptr_t llama_get_logits(uintptr_t context)") as (

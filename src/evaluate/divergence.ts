@@ -3,7 +3,7 @@
  * with --kl-divergence (`tools/perplexity/perplexity.cpp`). Fractions here are fractions, not percentages.
  */
 import { type Perplexity, perplexityOf } from "./perplexity.js";
-import { Moments, percentile } from "./statistics.js";
+import { percentile, RunningStatistics } from "./statistics.js";
 
 /** One scored position, by both models. */
 export interface PositionComparison {
@@ -58,12 +58,12 @@ export interface Divergence extends Perplexity {
 
 /** Collects positions; eight bytes each. */
 export class DivergenceStatistics {
-  readonly #nll = new Moments();
-  readonly #referenceNll = new Moments();
-  readonly #difference = new Moments();
-  readonly #kld = new Moments();
-  readonly #deltaP = new Moments();
-  readonly #squaredDeltaP = new Moments();
+  readonly #nll = new RunningStatistics();
+  readonly #referenceNll = new RunningStatistics();
+  readonly #difference = new RunningStatistics();
+  readonly #kld = new RunningStatistics();
+  readonly #deltaP = new RunningStatistics();
+  readonly #squaredDeltaP = new RunningStatistics();
   #sameTop = 0;
   readonly #divergences: Float32Array;
   readonly #deltas: Float32Array;

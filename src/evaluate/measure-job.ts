@@ -15,7 +15,7 @@ import {
   sequencesTogether,
   type TextChunks,
 } from "../text/chunks.js";
-import { readText, tokensOf } from "../text/text.js";
+import { readTextFile, tokensOf } from "../text/text.js";
 import type { Divergence } from "./divergence.js";
 import { LogitsBase } from "./logits-base.js";
 import { firstScored, type Perplexity, scoredPerChunk } from "./perplexity.js";
@@ -237,7 +237,7 @@ async function readChunks(
   model: Sweep,
   reference: Sweep | undefined,
 ): Promise<TextChunks> {
-  const bytes = await readText(text, tokensOf({ context, chunks }));
+  const bytes = await readTextFile(text, tokensOf({ context, chunks }));
   const tokens = model.tokenize(bytes, parseSpecial);
   if (reference !== undefined) {
     const sizes = [model.facts.vocabularySize, reference.facts.vocabularySize] as const;

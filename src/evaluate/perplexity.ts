@@ -1,5 +1,5 @@
 /** Perplexity: how surprised a model is by a text. Definition: llama-perplexity (`tools/perplexity/perplexity.cpp`). */
-import type { Moments } from "./statistics.js";
+import type { RunningStatistics } from "./statistics.js";
 
 export interface Perplexity {
   /** exp of the mean negative log-likelihood. */
@@ -24,7 +24,7 @@ export function scoredPerChunk(context: number): number {
 }
 
 /** Perplexity from the negative log-likelihoods of all scored positions. */
-export function perplexityOf(negativeLogLikelihood: Moments): Perplexity {
+export function perplexityOf(negativeLogLikelihood: RunningStatistics): Perplexity {
   const { mean, error } = negativeLogLikelihood.estimate();
   const ppl = Math.exp(mean);
   return { ppl, pplError: error * ppl, positions: negativeLogLikelihood.count };

@@ -9,7 +9,7 @@ import { compareWithBase, type LogitsBase, logProbability } from "./logits-base.
 import { LogitsBaseWriter } from "./logits-base-file.js";
 import { type Perplexity, perplexityOf, scoredPerChunk } from "./perplexity.js";
 import { compareRows, scoreRow } from "./softmax.js";
-import { Moments } from "./statistics.js";
+import { RunningStatistics } from "./statistics.js";
 
 /** One scored position. */
 export interface Position {
@@ -40,7 +40,7 @@ export interface Scorer {
 
 /** Perplexity alone; writes the base file if asked to. */
 export class PlainScorer implements Scorer {
-  readonly #nll = new Moments();
+  readonly #nll = new RunningStatistics();
 
   readonly #writer: LogitsBaseWriter | undefined;
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { firstScored, perplexityOf, scoredPerChunk } from "./perplexity.js";
-import { Moments, percentile } from "./statistics.js";
+import { percentile, RunningStatistics } from "./statistics.js";
 
-function momentsOf(values: number[]): Moments {
-  const moments = new Moments();
+function momentsOf(values: number[]): RunningStatistics {
+  const moments = new RunningStatistics();
   for (const value of values) {
     moments.add(value);
   }

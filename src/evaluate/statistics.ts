@@ -7,7 +7,7 @@ export interface Estimate {
 }
 
 /** Sums of a quantity and its square over positions. */
-export class Moments {
+export class RunningStatistics {
   count = 0;
   sum = 0;
   sumOfSquares = 0;

@@ -1,7 +1,7 @@
 /** The isolated thread in which a model's chat template is parsed and rendered. See chat-template.ts. */
 import { workerData } from "node:worker_threads";
 import type { parse, tokenize } from "@huggingface/jinja";
-import type { WorkerSetup } from "../isolation/messages.js";
+import type { IsolatedWorkerSetup } from "../isolation/messages.js";
 import { serveRequests } from "../isolation/serve.js";
 import type { Node } from "./chat-template/ast.js";
 import { renderTemplate } from "./chat-template/interpreter.js";
@@ -27,7 +27,7 @@ export interface TemplateData {
   readonly jinja: string;
 }
 
-const { data } = workerData as WorkerSetup<TemplateData, undefined>;
+const { data } = workerData as IsolatedWorkerSetup<TemplateData, undefined>;
 const { templates } = data;
 const jinja: { readonly parse: typeof parse; readonly tokenize: typeof tokenize } = await import(data.jinja);
 const parsed = new Map<string, Node>();

@@ -4,14 +4,14 @@ import { MalformedInputError, UsageError } from "../errors.js";
 import type { Metadata, MetadataValue } from "../gguf/metadata.js";
 import { openModel } from "../model/open.js";
 import { fixture } from "../testing/command.js";
-import { type Chat, ChatTemplate, chatTemplateOf } from "./chat-template.js";
+import { ChatTemplate, type ChatToRender, chatTemplateOf } from "./chat-template.js";
 
 const opened: ChatTemplate[] = [];
 after(() => {
   for (const template of opened) template.close();
 });
 
-const conversation: Chat = {
+const conversation: ChatToRender = {
   messages: [
     { role: "system", content: "Be brief." },
     { role: "user", content: "Hello" },
@@ -47,7 +47,7 @@ test("templates see tools, token texts and further variables", async () => {
   const template = of(
     "{{ bos_token }}{{ messages[0].content }} {{ tools | length }} {{ tools[0].function.name }} {{ enable_thinking }}{{ eos_token }}",
   );
-  const chat: Chat = {
+  const chat: ChatToRender = {
     messages: [{ role: "user", content: "Hi" }],
     tools: [{ type: "function", function: { name: "look" } }],
     variables: { enable_thinking: false },

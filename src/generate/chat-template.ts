@@ -41,7 +41,7 @@ export interface ChatTemplateSource {
 }
 
 /** A conversation, and how to render it. */
-export interface Chat {
+export interface ChatToRender {
   readonly messages: readonly ChatMessage[];
   /** Functions the model may call, in OpenAI's form. */
   readonly tools?: readonly unknown[] | undefined;
@@ -134,7 +134,7 @@ export class ChatTemplate {
    * @throws UsageError if the template refuses the messages; MalformedInputError if it is not valid Jinja, needs
    *   too much time or memory, or makes an absurdly long prompt; CancelledError
    */
-  async render(chat: Chat, signal?: AbortSignal): Promise<string> {
+  async render(chat: ChatToRender, signal?: AbortSignal): Promise<string> {
     const turn = this.#turn.then(() => this.#renderNow(chat, signal));
     this.#turn = turn.catch(() => {});
     return await turn;
@@ -146,7 +146,7 @@ export class ChatTemplate {
     this.#isolated.close();
   }
 
-  async #renderNow(chat: Chat, signal: AbortSignal | undefined): Promise<string> {
+  async #renderNow(chat: ChatToRender, signal: AbortSignal | undefined): Promise<string> {
     this.#checkOpen();
     const { name, bosToken, eosToken, templates } = this.#source;
     const tools = chat.tools && chat.tools.length > 0 ? chat.tools : null;

@@ -1,6 +1,6 @@
 /** The prompt of a conversation in which control tokens that users write out stay text. */
 import { templateMessages } from "./chat-messages.js";
-import type { Chat, ChatTemplate } from "./chat-template.js";
+import type { ChatTemplate, ChatToRender } from "./chat-template.js";
 import type { LiteralText } from "./literal-text.js";
 import type { PromptText } from "./prompt.js";
 
@@ -17,7 +17,7 @@ export interface RenderOptions {
  */
 export async function renderChat(
   template: ChatTemplate,
-  chat: Chat,
+  chat: ChatToRender,
   { literal, continuation = "", signal }: RenderOptions,
 ): Promise<PromptText> {
   // Arguments of tool calls are JSON in a string, in which a control token can be spelled in other ways.

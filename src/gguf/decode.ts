@@ -24,7 +24,7 @@ const leastBytes: Readonly<Record<MetadataType, number>> = {
 const mostItems = 2 ** 22;
 
 /** Reads the number of a value type. */
-export function readType(cursor: HeaderCursor): MetadataType {
+export function readMetadataType(cursor: HeaderCursor): MetadataType {
   const id = cursor.uint32();
   const type = metadataTypes[id];
   if (type === undefined) {
@@ -36,7 +36,7 @@ export function readType(cursor: HeaderCursor): MetadataType {
 }
 
 /** Reads a value of a type; the cursor's subject names its key. */
-export function readValue(cursor: HeaderCursor, type: MetadataType): MetadataValue {
+export function readMetadataValue(cursor: HeaderCursor, type: MetadataType): MetadataValue {
   if (type === "array") {
     return readArray(cursor, 1);
   }
@@ -49,7 +49,7 @@ function readArray(cursor: HeaderCursor, depth: number): MetadataArray {
       `${cursor.subject} nests arrays more than ${maxArrayDepth} deep. The file is damaged; download or write it again.`,
     );
   }
-  const itemType = readType(cursor);
+  const itemType = readMetadataType(cursor);
   const count = cursor.count(leastBytes[itemType], `items of type ${itemType}`, mostItems);
   cursor.expect(count * leastBytes[itemType]);
   const value = new Array<unknown>(count);

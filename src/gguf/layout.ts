@@ -21,7 +21,7 @@ import type { Metadata, MetadataValue } from "./metadata.js";
 import type { GgufTensor } from "./tensors.js";
 
 /** A tensor to be written. */
-export interface PlannedTensor {
+export interface TensorToLayOut {
   readonly name: string;
   /** Row length first. */
   readonly shape: readonly number[];
@@ -32,7 +32,7 @@ export interface GgufPlan {
   /** Keys in the order to write them. */
   readonly metadata: Metadata;
   /** In the order to write them. */
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly TensorToLayOut[];
   /** A power of two. Without it, what `general.alignment` says, else 32. */
   readonly alignment?: number;
 }
@@ -82,7 +82,7 @@ export function planGguf(plan: GgufPlan): GgufLayout {
 }
 
 /** Bytes of a tensor's data; throws a UsageError that names it if its shape or type cannot be. */
-export function tensorBytes({ name, shape, type }: PlannedTensor): number {
+export function tensorBytes({ name, shape, type }: TensorToLayOut): number {
   const [columns, ...outer] = shape;
   if (columns === undefined || shape.length > maxDimensions) {
     throw new UsageError(
@@ -118,7 +118,7 @@ export function tensorBytes({ name, shape, type }: PlannedTensor): number {
 
 function writeHeader(
   metadata: Metadata,
-  tensors: readonly PlannedTensor[],
+  tensors: readonly TensorToLayOut[],
   relativeOffsets: readonly number[],
   alignment: number,
 ): Uint8Array {
@@ -165,7 +165,7 @@ function withAlignment(metadata: Metadata, alignment: number): Metadata {
   return new Map(metadata).set(alignmentKey, value);
 }
 
-function checkNames(tensors: readonly PlannedTensor[]): void {
+function checkNames(tensors: readonly TensorToLayOut[]): void {
   const seen = new Set<string>();
   for (const { name } of tensors) {
     if (seen.has(name)) {

@@ -5,7 +5,7 @@
 import { quoted } from "../bytes/quoted.js";
 import type { ByteSource } from "../bytes/source.js";
 import { HeaderCursor } from "./cursor.js";
-import { readType, readValue } from "./decode.js";
+import { readMetadataType, readMetadataValue } from "./decode.js";
 import { alignmentKey, defaultAlignment, isAlignment, magic, padTo } from "./format.js";
 import type { Metadata, MetadataValue } from "./metadata.js";
 import { describeNotGguf } from "./not-gguf.js";
@@ -111,9 +111,9 @@ async function readMetadata(cursor: HeaderCursor, count: number): Promise<Metada
       cursor.fail(`two keys are named ${quoted(key)}. The file is damaged; write it again.`, { key });
     }
     cursor.subject = `key ${quoted(key)}`;
-    const type = await cursor.record(() => readType(cursor));
+    const type = await cursor.record(() => readMetadataType(cursor));
     const start = cursor.position;
-    const value = await cursor.record(() => readValue(cursor, type));
+    const value = await cursor.record(() => readMetadataValue(cursor, type));
     metadata.set(key, value);
     spans.push({ value, start, end: cursor.position });
   }

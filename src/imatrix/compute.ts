@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { RunProgress } from "../activations/run-text.js";
-import { identityOf } from "../activations/source-identity.js";
+import { sourceIdentity } from "../activations/source-identity.js";
 import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { shownName } from "../bytes/address.js";
@@ -22,7 +22,7 @@ import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import { type MomentsOptions, planInputs } from "../moments/plan.js";
 import { loadReduceModule } from "../reduce/load.js";
-import { checkText, readText, tokensOf } from "../text/text.js";
+import { checkText, readTextFile, tokensOf } from "../text/text.js";
 import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix, streamPath } from "./collect-job.js";
@@ -76,7 +76,7 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
   await checkPaths(options);
   const oneKind =
     options.moments &&
-    varietyWarning(await readText(options.text, tokensOf({ context, chunks: options.chunks })));
+    varietyWarning(await readTextFile(options.text, tokensOf({ context, chunks: options.chunks })));
   if (oneKind !== undefined) {
     options.onWarning?.(oneKind);
   }
@@ -246,7 +246,7 @@ async function collectParams(options: Settings, source: ModelSource, checkpoint:
           .filter(({ weight }) => layerOf(weight) === layer)
           .reduce((sum, { byteLength }) => sum + byteLength, 0),
     }),
-    identity: await identityOf(source, options.text),
+    identity: await sourceIdentity(source, options.text),
     text: options.text,
     context: options.ctx,
     chunks: options.chunks,

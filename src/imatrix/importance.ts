@@ -10,7 +10,7 @@ import { type Imatrix, type ImatrixEntry, mostTokens } from "./imatrix.js";
  */
 export const defaultPriorWeight = 1;
 
-export interface ImportanceOptions {
+export interface ImportanceShape {
   /** Length of the tensor's row. */
   readonly columns: number;
   /** Matrices of the tensor: its experts, 1 for a dense tensor. */
@@ -39,7 +39,7 @@ export interface Importance {
 export function importanceOf(
   imatrix: Imatrix,
   tensorName: string,
-  options: ImportanceOptions,
+  options: ImportanceShape,
 ): Importance | undefined {
   const { columns, experts } = options;
   const found = entryFor(imatrix, tensorName, options);
@@ -67,7 +67,7 @@ export function importanceOf(
 export function entryFor(
   imatrix: Imatrix,
   tensorName: string,
-  shape: Pick<ImportanceOptions, "columns" | "experts">,
+  shape: Pick<ImportanceShape, "columns" | "experts">,
 ): { readonly name: string; readonly entry: ImatrixEntry } | undefined {
   const name = [tensorName, ...sameInputs(tensorName)].find((candidate) => imatrix.entries.has(candidate));
   const entry = name === undefined ? undefined : imatrix.entries.get(name);
@@ -149,7 +149,7 @@ function checkShape(
   tensorName: string,
   entryName: string,
   entry: ImatrixEntry,
-  { columns, experts }: Pick<ImportanceOptions, "columns" | "experts">,
+  { columns, experts }: Pick<ImportanceShape, "columns" | "experts">,
 ): void {
   const matrices = entry.sums.length / columns;
   const countsFit = entry.counts.length === 1 || entry.counts.length === experts;

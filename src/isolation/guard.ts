@@ -4,7 +4,7 @@
  * too long, and the whole process if it grows too large. See isolated.ts.
  */
 import { Worker } from "node:worker_threads";
-import type { Failure, FromGuard, FromWorker, GuardSetup, ToGuard, WorkerSetup } from "./messages.js";
+import type { Failure, FromGuard, FromWorker, GuardSetup, IsolatedWorkerSetup, ToGuard } from "./messages.js";
 
 /** How often the memory is looked at while a request is worked on. */
 const watchEveryMs = 20;
@@ -139,7 +139,7 @@ class Guard {
  * code could start with other options would be without any.
  */
 function startWorker({ data, workerArgv }: GuardSetup, module: string, prepared: unknown): Worker {
-  const workerData: WorkerSetup<unknown, unknown> = { data, prepared };
+  const workerData: IsolatedWorkerSetup<unknown, unknown> = { data, prepared };
   return new Worker(new URL(module), {
     workerData,
     env: {},

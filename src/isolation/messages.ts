@@ -20,7 +20,7 @@ export interface GuardSetup {
 }
 
 /** What a worker finds in `workerData`. */
-export interface WorkerSetup<Data, Prepared> {
+export interface IsolatedWorkerSetup<Data, Prepared> {
   readonly data: Data;
   readonly prepared: Prepared;
 }

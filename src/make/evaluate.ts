@@ -4,7 +4,7 @@ import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
 import { type PerplexityResult, perplexity } from "../evaluate/measure.js";
 import { openModel } from "../model/open.js";
-import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
+import { type ModelSummary, summarize, tensorsWithRoles } from "../model/summary.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
 import type { CheckResult } from "../tasks/check.js";
 import { identityOf } from "../write/fingerprint.js";
@@ -146,7 +146,7 @@ async function buildBaseline(
 async function summaryOf(path: string): Promise<ModelSummary & { bytes: number }> {
   const source = await openModel(path);
   try {
-    return { bytes: source.byteLength, ...summarize(listTensors(source)) };
+    return { bytes: source.byteLength, ...summarize(tensorsWithRoles(source)) };
   } finally {
     await source.close();
   }

@@ -23,7 +23,7 @@ import { type PreparedSource, prepareSource, readSource, type SourceFacts } from
 import { plannedStages } from "./stage-durations.js";
 import { type StageEvent, Stages, stopped } from "./stages.js";
 import { type Checked, checkTasks } from "./tasks.js";
-import { chooseTypes } from "./types.js";
+import { chooseRecipeTypes } from "./types.js";
 
 /** What each stage found; stages that were skipped say what they found when they were done. */
 export interface MakeResult extends Described {
@@ -90,7 +90,7 @@ export async function make(given: MakeOptions): Promise<MakeResult> {
 async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeResult, "skipped" | "seconds">> {
   const source = await prepareSource(run, facts);
   const calibration = await calibrate(run, facts, source);
-  const types = await chooseTypes(run, facts, source, calibration);
+  const types = await chooseRecipeTypes(run, facts, source, calibration);
   const encoded = await encode(run, facts, source, calibration, types);
   const verified = await verifyEncoded(run, facts, source, encoded);
   const evaluated = await evaluate(run, facts, source, calibration, encoded);

@@ -8,7 +8,7 @@ import type { ConversionTarget } from "../model/huggingface/conversion.js";
 import { openModel } from "../model/open.js";
 import { roleOf } from "../model/roles.js";
 import { type ModelSource, weightCount } from "../model/source.js";
-import { listTensors, type ModelSummary, summarize } from "../model/summary.js";
+import { type ModelSummary, summarize, tensorsWithRoles } from "../model/summary.js";
 import { convert } from "../quantize/convert.js";
 import { traitsOf } from "../quants/types.js";
 import { identityOf } from "../write/fingerprint.js";
@@ -56,7 +56,7 @@ export interface PreparedSource extends SourceResult {
 export async function readSource(options: ResolvedMakeOptions): Promise<SourceFacts> {
   const source = await openModel(options.model, { signal: options.signal });
   try {
-    const summary = summarize(listTensors(source));
+    const summary = summarize(tensorsWithRoles(source));
     return {
       ...summary,
       model: shownAddress(options.model),

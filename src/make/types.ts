@@ -23,7 +23,7 @@ export interface ChosenTypes {
 }
 
 /** Writes `recipe.yaml`: the recipe asked for, or the one that loses least within the budget. */
-export async function chooseTypes(
+export async function chooseRecipeTypes(
   run: MakeRun,
   facts: SourceFacts,
   source: PreparedSource,

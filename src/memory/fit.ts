@@ -7,7 +7,7 @@ import { memoryLimitBytes } from "../engine/limits.js";
 import { openModel } from "../model/open.js";
 import { isTied } from "../model/roles.js";
 import type { ModelSource } from "../model/source.js";
-import { listTensors } from "../model/summary.js";
+import { tensorsWithRoles } from "../model/summary.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { chooseTypes, type TensorToPlan } from "../recipe/type-plan.js";
@@ -87,7 +87,7 @@ async function fitSource(
   try {
     const needOf = (contextLength: number) =>
       planned.need({ contextLength, sequences, keyType: cacheTypeK, valueType: cacheTypeV });
-    const weights = weightsOn(machine, listTensors({ tensors }));
+    const weights = weightsOn(machine, tensorsWithRoles({ tensors }));
     const availableBytes = machine.bytes - machine.marginBytes;
     const trainedContext = planned.architecture.contextLength;
     const room = availableBytes - weights.neededBytes;

@@ -3,7 +3,7 @@ import type { CacheType } from "../engine/cache-types.js";
 import type { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
-import { listTensors } from "../model/summary.js";
+import { tensorsWithRoles } from "../model/summary.js";
 import { weightsOn } from "./fit.js";
 import { type CacheOptions, contextStep, paddedContext } from "./kv-cache.js";
 import { commonMachines, type Machine, parseMachine } from "./machines.js";
@@ -27,7 +27,7 @@ export async function measureMemoryTable({ model, engine }: MemoryTableOptions):
   const source = await openModel(model);
   const planned = new PlannedModel(source, engine);
   try {
-    const tensors = listTensors(source);
+    const tensors = tensorsWithRoles(source);
     const machines = commonMachines.map((name) => {
       const machine = parseMachine(name, 0);
       return { machine, weightsBytes: weightsOn(machine, tensors).neededBytes };

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { measureMemory, type PlannedMemory } from "../engine/measure-memory.js";
 import { CancelledError, LopsidedError } from "../errors.js";
-import { type PlannedTensor, planGguf } from "../gguf/layout.js";
+import { planGguf, type TensorToLayOut } from "../gguf/layout.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
 import { estimateCompute } from "./compute-size.js";
@@ -40,12 +40,12 @@ export class PlannedModel {
   #skeleton: Promise<{ folder: string; path: string }> | undefined;
   #unavailable: string | undefined;
 
-  readonly #model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] };
+  readonly #model: { readonly metadata: Metadata; readonly tensors: readonly TensorToLayOut[] };
   readonly #engine: Engine | undefined;
   readonly #signal: AbortSignal | undefined;
 
   constructor(
-    model: { readonly metadata: Metadata; readonly tensors: readonly PlannedTensor[] },
+    model: { readonly metadata: Metadata; readonly tensors: readonly TensorToLayOut[] },
     engine: Engine | undefined,
     signal?: AbortSignal | undefined,
   ) {
@@ -133,7 +133,7 @@ async function writeSkeleton({
   tensors,
 }: {
   readonly metadata: Metadata;
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly TensorToLayOut[];
 }): Promise<{ folder: string; path: string }> {
   const architecture = new Architecture(metadata);
   const kept = [...metadata].filter(([key]) => !key.startsWith("tokenizer."));

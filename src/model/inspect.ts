@@ -4,7 +4,7 @@ import { shownAddress } from "../bytes/address.js";
 import { metadataString } from "../gguf/metadata.js";
 import { type InspectOptions, inspectCommand } from "./inspect-command.js";
 import { openModel } from "./open.js";
-import { type ListedTensor, listTensors, type ModelSummary, summarize } from "./summary.js";
+import { type ListedTensor, type ModelSummary, summarize, tensorsWithRoles } from "./summary.js";
 
 export interface InspectResult extends ModelSummary {
   /** The path asked for; an address without what may be a password. */
@@ -24,7 +24,7 @@ export async function inspect(given: InspectOptions): Promise<InspectResult> {
   const { model, signal } = inspectCommand.read(given);
   const source = await openModel(model, { signal });
   try {
-    const tensors = listTensors(source);
+    const tensors = tensorsWithRoles(source);
     return {
       model: shownAddress(model),
       architecture: metadataString(source.metadata, "general.architecture") ?? "unknown",

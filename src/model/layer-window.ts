@@ -13,7 +13,7 @@ import { type ModelSource, rowCount, type SourceTensor } from "./source.js";
 import { layerKeys, windowFactsOf } from "./window-facts.js";
 
 /** Layers [from, to). */
-export interface LayerRange {
+export interface WindowRange {
   readonly from: number;
   readonly to: number;
   /** Whether the model's output, which makes logits of the stream, comes after them. */
@@ -36,7 +36,7 @@ export function vocabularyModel(source: ModelSource): PartialModel {
 }
 
 /** The file of a window. */
-export function windowModel(source: ModelSource, range: LayerRange): PartialModel {
+export function windowModel(source: ModelSource, range: WindowRange): PartialModel {
   const architecture = new Architecture(source.metadata);
   const vocabulary = range.hasOutput ? architecture.vocabularySize : smallVocabulary;
   const contents = source.tensors.flatMap((tensor) => contentOf(tensor, source, range, vocabulary));
@@ -57,7 +57,7 @@ interface Content {
 function contentOf(
   tensor: SourceTensor,
   { tensors }: ModelSource,
-  { from, to, hasOutput }: LayerRange,
+  { from, to, hasOutput }: WindowRange,
   vocabulary: number,
 ): Content[] {
   const { name, shape, type } = tensor;
@@ -87,7 +87,7 @@ function smallestType([columns = 0, rows]: readonly number[]): TypeName {
 function windowMetadata(
   metadata: Metadata,
   architecture: Architecture,
-  { from, to }: LayerRange,
+  { from, to }: WindowRange,
   vocabulary: number,
 ): Metadata {
   const prefix = `${architecture.name}.`;

@@ -35,7 +35,7 @@ export interface ModelSummary {
 }
 
 /** The tensors of a model with roles and sizes. */
-export function listTensors({
+export function tensorsWithRoles({
   tensors,
 }: {
   readonly tensors: readonly Pick<SourceTensor, "name" | "shape" | "type" | "packed">[];

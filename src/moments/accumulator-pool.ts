@@ -8,7 +8,7 @@ import { type MessagePort, receiveMessageOnPort, Worker } from "node:worker_thre
 import { CancelledError, InternalError } from "../errors.js";
 import { packedLength } from "../quants/output-aware/packed.js";
 import { deserializeError, type SerializedError } from "../serialized-error.js";
-import type { AccumulatorSetup, Batch, Delivery } from "./accumulator-worker.js";
+import type { AccumulatorSetup, Delivery, MomentsBatch } from "./accumulator-worker.js";
 import type { MomentsEntry } from "./moments.js";
 import type { PlannedInput } from "./plan.js";
 
@@ -26,7 +26,7 @@ interface Thread {
   /** Used in turn; each grows to the largest delivery. */
   readonly buffers: Float32Array[];
   deliveries: number;
-  batches: Batch[];
+  batches: MomentsBatch[];
   /** Values in the buffer being filled. */
   filled: number;
   /** Products of all its batches so far. */

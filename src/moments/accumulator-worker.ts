@@ -22,7 +22,7 @@ export interface AccumulatedInput {
 }
 
 /** Vectors that are added to one matrix together. */
-export interface Batch {
+export interface MomentsBatch {
   /** Place among the inputs. */
   readonly input: number;
   readonly matrix: number;
@@ -30,7 +30,7 @@ export interface Batch {
 }
 
 export interface Delivery {
-  readonly batches: readonly Batch[];
+  readonly batches: readonly MomentsBatch[];
   /** The batches' vectors one after the other, in shared memory. */
   readonly vectors: Float32Array;
 }

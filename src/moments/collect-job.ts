@@ -6,7 +6,7 @@ import { shownName } from "../bytes/address.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Observer } from "../engine/observer.js";
 import { defaultThreads } from "../engine/threads.js";
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import { AccumulatorPool } from "./accumulator-pool.js";
 import { MomentsCollector } from "./collector.js";
 import { writeMomentsFile } from "./file.js";
@@ -62,7 +62,7 @@ export class WindowMoments {
   }
 
   /** Who is to watch a window. */
-  async begin({ from }: LayerRange, window: number): Promise<readonly Observer[]> {
+  async begin({ from }: WindowRange, window: number): Promise<readonly Observer[]> {
     const pass = this.#params.moments?.[window];
     if (pass === undefined) {
       return [];

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { LopsidedError, UsageError } from "../errors.js";
-import type { LayerRange } from "../model/layer-window.js";
+import type { WindowRange } from "../model/layer-window.js";
 import { layerOf } from "../model/roles.js";
 import type { SourceTensor } from "../model/source.js";
 import type { MomentsPass } from "./collect-job.js";
@@ -33,7 +33,7 @@ export interface MomentsRun extends MomentsOptions {
 export function planPasses(
   tensors: readonly SourceTensor[],
   run: MomentsRun,
-  windows?: readonly LayerRange[],
+  windows?: readonly WindowRange[],
 ): (MomentsPass | undefined)[] {
   const inputs = planInputs(tensors, run);
   if (inputs.length === 0) {
@@ -41,7 +41,7 @@ export function planPasses(
       file: run.model,
     });
   }
-  const isIn = ({ from, to }: LayerRange, layer = -1) => layer >= from && layer < to;
+  const isIn = ({ from, to }: WindowRange, layer = -1) => layer >= from && layer < to;
   const groups = windows
     ? windows.map((range) => inputs.filter(({ weight }) => isIn(range, layerOf(weight))))
     : cutIntoPasses(inputs, run.memory);

@@ -28,7 +28,7 @@ import { unmetRequirements } from "../recipe/requirements.js";
 import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
 import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
 import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-metadata.js";
-import { type OutputRequest, type PlannedTensor, planOutput } from "../write/output-plan.js";
+import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
 import { writeModel } from "../write/write-model.js";
 import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
 
@@ -252,7 +252,7 @@ function plannedTensors(
   imatrix: Imatrix | undefined,
   moments: ModelMoments | undefined,
   options: Settings,
-): PlannedTensor[] {
+): OutputTensor[] {
   return source.tensors.map((tensor, index) => {
     const type = plan.tensors[index]?.to ?? tensor.type;
     return {

@@ -11,7 +11,7 @@ import { EncoderPool } from "../quants/pool.js";
 import { addStatistics, gain, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoded } from "../quants/transcode.js";
 import { rowBytes, type TypeName, traitsOf } from "../quants/types.js";
-import { labelOf, type Slice, sampledSlicesOf, slicesOf } from "../write/slices.js";
+import { labelOf, type SliceRange, sampledSlicesOf, slicesOf } from "../write/slices.js";
 import { type VerifyOptions, verifyCommand } from "./verify-command.js";
 
 /** Blocks of one matrix in which all weights are zero. */
@@ -58,7 +58,7 @@ interface TensorSlice {
   readonly tensor: SourceTensor;
   /** Which of the list the tensor is. */
   readonly index: number;
-  readonly slice: Slice;
+  readonly slice: SliceRange;
 }
 
 /** Fits an encoding of any kind: unrelated rows of the same size have 2. */
@@ -254,7 +254,7 @@ async function storedSlice(model: ModelSource, { tensor, slice }: TensorSlice) {
 
 function* allSlices(
   tensors: readonly SourceTensor[],
-  slices: (shape: readonly number[], index: number) => Iterable<Slice>,
+  slices: (shape: readonly number[], index: number) => Iterable<SliceRange>,
 ): Generator<TensorSlice> {
   for (const [index, tensor] of tensors.entries()) {
     for (const slice of slices(tensor.shape, index)) {

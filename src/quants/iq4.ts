@@ -10,7 +10,7 @@
  */
 import { blockDecoder } from "./block.js";
 import { readF16, readU16 } from "./half.js";
-import { clamp, nearest } from "./lanes.js";
+import { clamp, nearestInteger } from "./lanes.js";
 
 /** The sixteen levels, ascending. */
 export const iq4Levels = Int8Array.of(
@@ -48,9 +48,9 @@ export const iq4NearestLevels = Int8Array.from({ length: 512 }, (_, place) => {
 /** The codes of these levels. */
 export const iq4NearestCodes = Uint8Array.from(iq4NearestLevels, (level) => iq4Codes.get(level)!);
 
-/** The level nearest to a quotient. */
+/** The level nearestInteger to a quotient. */
 export function nearestIQ4Level(quotient: number): number {
-  const place = clamp(nearest(Math.fround(Math.fround(2 * quotient) + 255.5)), 0, 511);
+  const place = clamp(nearestInteger(Math.fround(Math.fround(2 * quotient) + 255.5)), 0, 511);
   return iq4NearestLevels[place]!;
 }
 

@@ -13,7 +13,7 @@ import { fiveBitRanges, fourBitRanges, kScales, q2kCandidates, q2kScales } from 
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
-import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
+import { clamp, invert, nearestInteger, weightedDot, weightedSum } from "./lanes.js";
 import { packQuarterNibbles, packTwoBits } from "./pack.js";
 import { newRangeFit, type RangeCandidates, type RangeFit, searchRange } from "./range-search.js";
 import {
@@ -51,7 +51,7 @@ interface RangeFormat {
   ) => void;
 }
 
-/** Steps from the nearest integer scale that a block tries, one in each lane. */
+/** Steps from the nearestInteger integer scale that a block tries, one in each lane. */
 const scaleSteps = [-1, 0, 1, 2] as const;
 
 function rangeSuperblockEncoder(format: RangeFormat): RowEncoder {
@@ -126,7 +126,7 @@ class RangeRow {
     }
   }
 
-  /** Finds the d and dmin whose multiples come nearest to the blocks' scales and minima, as F16 holds them. */
+  /** Finds the d and dmin whose multiples come nearestInteger to the blocks' scales and minima, as F16 holds them. */
   #searchUnits(): void {
     const fits = this.#fits;
     const { topScale, scaleCandidates } = this.#format;
@@ -146,7 +146,7 @@ class RangeRow {
     );
   }
 
-  /** Chooses integer scales and minima, and the nearest codes for them. */
+  /** Chooses integer scales and minima, and the nearestInteger codes for them. */
   #chooseCodes(start: number): void {
     const x = this.#x;
     const codes = this.#codes;
@@ -159,7 +159,7 @@ class RangeRow {
       const inverse = invert(fround(d * this.#scales[block]!));
       const minimum = fround(dmin * this.#minima[block]!);
       for (let i = at; i < at + size; i++) {
-        codes[i] = clamp(nearest(fround(fround(x[i]! + minimum) * inverse)), 0, top);
+        codes[i] = clamp(nearestInteger(fround(fround(x[i]! + minimum) * inverse)), 0, top);
       }
     }
   }
@@ -171,7 +171,7 @@ class RangeRow {
     const d = this.#d;
     const dmin = this.#dmin;
     const { block: size, top, topScale } = this.#format;
-    const center = nearest(fround(fit.scale * invert(d)));
+    const center = nearestInteger(fround(fit.scale * invert(d)));
     let best = Infinity;
     for (const step of scaleSteps) {
       const integer = clamp(center + step, 0, topScale);
@@ -181,7 +181,7 @@ class RangeRow {
       let sumL = 0;
       let sumL2 = 0;
       for (let i = at; i < at + size; i++) {
-        const code = clamp(nearest(fround(fround(x[i]! - fit.offset) * inverse)), 0, top);
+        const code = clamp(nearestInteger(fround(fround(x[i]! - fit.offset) * inverse)), 0, top);
         const weighted = fround(w[i]! * code);
         c = fround(c + fround(weighted * fround(x[i]! - fit.mean)));
         sumL = fround(sumL + weighted);
@@ -189,7 +189,7 @@ class RangeRow {
       }
       const scaledL = fround(scale * sumL);
       const ideal = fround(fround(scaledL / fit.importance) - fit.mean);
-      const minimum = clamp(nearest(fround(ideal * invert(dmin))), 0, topScale);
+      const minimum = clamp(nearestInteger(fround(ideal * invert(dmin))), 0, topScale);
       const shift = fround(fround(dmin * minimum) + fit.mean);
       // sum w (x - scale l + shift - mean)^2 without sum w (x - mean)^2.
       const error = fround(

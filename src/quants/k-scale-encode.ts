@@ -14,7 +14,7 @@ import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
 import { iq4Codes, nearestIQ4Level } from "./iq4.js";
-import { invert, nearest, weightedDot } from "./lanes.js";
+import { invert, nearestInteger, weightedDot } from "./lanes.js";
 import { packNibbles, packTwoBits } from "./pack.js";
 import {
   type Candidates,
@@ -47,7 +47,7 @@ interface ScaleFormat {
   readonly pack: (codes: Float32Array, scales: Float32Array, out: Uint8Array, at: number) => void;
 }
 
-/** Steps from the nearest integer scale, away from zero, that a block tries, one in each lane. */
+/** Steps from the nearestInteger integer scale, away from zero, that a block tries, one in each lane. */
 const scaleSteps = [-1, 0, 1, 2] as const;
 
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
@@ -113,7 +113,7 @@ class ScaleRow {
     }
   }
 
-  /** Finds the d whose multiples come nearest to the blocks' scales, as F16 holds it. */
+  /** Finds the d whose multiples come nearestInteger to the blocks' scales, as F16 holds it. */
   #searchUnit(): void {
     const { quantizeScale, scaleCandidates, topScale } = this.#format;
     const exact = Float32Array.from(this.#fits, ({ scale }) => scale);
@@ -123,7 +123,7 @@ class ScaleRow {
     this.#d = superblockScale(fit.scale, topScale);
   }
 
-  /** Chooses integer scales, and the nearest codes for them. */
+  /** Chooses integer scales, and the nearestInteger codes for them. */
   #chooseCodes(start: number): void {
     const x = this.#x;
     const codes = this.#codes;
@@ -146,7 +146,7 @@ class ScaleRow {
     const w = this.#w;
     const d = this.#d;
     const { block: size, quantize, quantizeScale } = this.#format;
-    const center = nearest(fround(exact * invert(d)));
+    const center = nearestInteger(fround(exact * invert(d)));
     const away = center < 0 ? -1 : 1;
     let best = Infinity;
     let found = 0;

@@ -5,15 +5,15 @@
 
 const { fround } = Math;
 
-/** Adding and subtracting 1.5 * 2^23 rounds a float32 below 2^22 to the nearest integer, ties to even. */
+/** Adding and subtracting 1.5 * 2^23 rounds a float32 below 2^22 to the nearestInteger integer, ties to even. */
 const rounder = 12582912;
 
-/** The integer nearest to a float32 of magnitude below 2^22, ties to even. */
-export function nearest(value: number): number {
+/** The integer nearestInteger to a float32 of magnitude below 2^22, ties to even. */
+export function nearestInteger(value: number): number {
   return fround(fround(value + rounder) - rounder);
 }
 
-/** The number between `low` and `high` that is nearest to `value`. */
+/** The number between `low` and `high` that is nearestInteger to `value`. */
 export function clamp(value: number, low: number, high: number): number {
   return Math.max(low, Math.min(high, value));
 }

@@ -11,7 +11,7 @@ import { gainCorrection } from "./gain.js";
 import { f32ToF16, roundToF16, scaleToF16, writeU16 } from "./half.js";
 import { limitWeights, normalizeImportance } from "./importance.js";
 import { iq4Codes, nearestIQ4Level } from "./iq4.js";
-import { clamp, invert, nearest, weightedDot, weightedSum } from "./lanes.js";
+import { clamp, invert, nearestInteger, weightedDot, weightedSum } from "./lanes.js";
 import { packFifthBits, packNibbles } from "./pack.js";
 import { newRangeFit, type RangeCandidates, searchRange } from "./range-search.js";
 import {
@@ -99,7 +99,7 @@ function rangeEncoder(
       const offset = roundToF16(fit.offset);
       const inverse = invert(roundToF16(fit.scale));
       for (let i = at; i < at + 32; i++) {
-        codes[i] = clamp(nearest(fround(fround(x[i]! - offset) * inverse)), 0, top);
+        codes[i] = clamp(nearestInteger(fround(fround(x[i]! - offset) * inverse)), 0, top);
       }
       // Least squares of x - scale codes - offset.
       const sumXL = weightedDot(w, codes, x, at, 32);

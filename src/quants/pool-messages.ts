@@ -4,11 +4,11 @@ import type { KernelModule } from "./kernels/kernels.js";
 import type { Done, Work } from "./work.js";
 
 /** `workerData` of a thread. */
-export interface WorkerSetup {
+export interface EncoderThreadSetup {
   readonly kernels: KernelModule | undefined;
 }
 
-export type Task = Work & { readonly id: number };
+export type PoolTask = Work & { readonly id: number };
 
 export type Reply =
   | { readonly id: number; readonly done: Done }

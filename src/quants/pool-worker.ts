@@ -2,14 +2,14 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { serializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
-import type { Reply, Task, WorkerSetup } from "./pool-messages.js";
+import type { EncoderThreadSetup, PoolTask, Reply } from "./pool-messages.js";
 import { perform } from "./work.js";
 import { Workspace } from "./workspace.js";
 
-const { kernels } = workerData as WorkerSetup;
+const { kernels } = workerData as EncoderThreadSetup;
 const workspace = new Workspace(kernels && new Kernels(kernels));
 
-parentPort?.on("message", ({ id, ...work }: Task) => {
+parentPort?.on("message", ({ id, ...work }: PoolTask) => {
   try {
     const done = perform(work, workspace);
     post({ id, done }, ...("bytes" in done ? [done.bytes.buffer as ArrayBuffer] : []));

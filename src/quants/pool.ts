@@ -10,7 +10,7 @@ import { CancelledError, InternalError } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
-import type { Reply, Task, WorkerSetup } from "./pool-messages.js";
+import type { EncoderThreadSetup, PoolTask, Reply } from "./pool-messages.js";
 import type { StoredSlice, Survey } from "./survey.js";
 import type { Slice, Transcoded } from "./transcode.js";
 import type { Transcoder } from "./transcoder.js";
@@ -110,7 +110,7 @@ export class EncoderPool implements Transcoder {
     });
   }
 
-  #start(setup: WorkerSetup): Thread {
+  #start(setup: EncoderThreadSetup): Thread {
     // Without the process's own Node options: `--input-type`, for one, would keep the thread from starting.
     const worker = new Worker(new URL("./pool-worker.js", import.meta.url), {
       workerData: setup,
@@ -151,7 +151,7 @@ export class EncoderPool implements Transcoder {
     const id = this.#nextId++;
     const work = ownBytes(task.work);
     thread.tasks.set(id, task);
-    thread.worker.postMessage({ id, ...work } satisfies Task, [work.slice.source.buffer as ArrayBuffer]);
+    thread.worker.postMessage({ id, ...work } satisfies PoolTask, [work.slice.source.buffer as ArrayBuffer]);
   }
 
   #receive(thread: Thread, reply: Reply): void {

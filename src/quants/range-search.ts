@@ -8,7 +8,7 @@
  *
  * Lanes as in `scale-search.ts`.
  */
-import { clamp, nearest, sum, weightedSum } from "./lanes.js";
+import { clamp, nearestInteger, sum, weightedSum } from "./lanes.js";
 import { nextToZero } from "./scale-search.js";
 
 const { fround, max, min } = Math;
@@ -103,7 +103,7 @@ export function searchRange(
       let sumL2 = 0;
       for (let i = at; i < at + count; i++) {
         const quotient = fround(fround(fround(x[i]! - lowest) * inverse) + shift);
-        const code = clamp(nearest(quotient), 0, top);
+        const code = clamp(nearestInteger(quotient), 0, top);
         const weighted = fround(w[i]! * code);
         c = fround(c + fround(weighted * fround(x[i]! - mean)));
         sumL = fround(sumL + weighted);

@@ -2,7 +2,7 @@
  * The search for the scale of a block: weights x are stored as small integer codes (or unequally spaced levels) l
  * times a scale s, and the weighted error sum w (x - s l)^2 shall be small.
  *
- * A candidate for 1/s gives the codes l = nearest(x / s). For fixed codes the best scale is s = c / v, with
+ * A candidate for 1/s gives the codes l = nearestInteger(x / s). For fixed codes the best scale is s = c / v, with
  * c = sum w l x and v = sum w l^2, and leaves the error sum w x^2 - c^2 / v: the candidate with the largest c^2 / v
  * wins, and no candidate needs a second look at the weights. (llama.cpp's `make_qx_quants` rests on the same
  * identity.)
@@ -12,7 +12,7 @@
  */
 import type { Effort } from "./effort.js";
 import { roundToF16 } from "./half.js";
-import { clamp, nearest } from "./lanes.js";
+import { clamp, nearestInteger } from "./lanes.js";
 
 const { abs, fround, max, min } = Math;
 
@@ -21,7 +21,7 @@ export type Quantizer = (quotient: number) => number;
 
 /** The quantizer to integers from `low` to `high`. */
 export function integers(low: number, high: number): Quantizer {
-  return (quotient) => clamp(nearest(quotient), low, high);
+  return (quotient) => clamp(nearestInteger(quotient), low, high);
 }
 
 /**

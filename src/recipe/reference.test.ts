@@ -8,12 +8,12 @@ import { rowCount, weightCount } from "../model/source.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { referenceMetadata, referenceTensors } from "../testing/reference-geometry.js";
 import { loadRecipe } from "./presets.js";
-import { type PlannedTensor, planTypes } from "./type-plan.js";
+import { planTypes, type TensorDecision } from "./type-plan.js";
 
 const fixture = (name: string) =>
   JSON.parse(readFileSync(new URL(`../../fixtures/reference/${name}`, import.meta.url), "utf8"));
 
-function bytesOf(tensors: readonly PlannedTensor[]): number {
+function bytesOf(tensors: readonly TensorDecision[]): number {
   return tensors.reduce((sum, { shape, to }) => sum + rowCount(shape) * rowBytes(to, shape[0]!), 0);
 }
 

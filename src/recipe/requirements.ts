@@ -6,7 +6,7 @@ import { UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import type { Base } from "./ftypes.js";
 import { isTokenEmbedding } from "./mixture-model.js";
-import { listTensors } from "./tensor-list.js";
+import { tensorNames } from "./tensor-list.js";
 
 /** What a tensor is to become. */
 export interface TypeChange {
@@ -98,5 +98,5 @@ function refusal(
   }
   const type = typeOf(first);
   const names = offending.filter((tensor) => typeOf(tensor) === type).map(({ name }) => name);
-  return new UsageError(message(type, listTensors(names)), { type, tensors: names.length });
+  return new UsageError(message(type, tensorNames(names)), { type, tensors: names.length });
 }

@@ -6,7 +6,7 @@ import { layerOf, roleMatches, roleOf, rolesOf } from "../model/roles.js";
 import type { TypeName } from "../quants/types.js";
 import type { TensorTypeOverride } from "./overrides.js";
 import type { Rule } from "./recipe.js";
-import { listTensors } from "./tensor-list.js";
+import { tensorNames } from "./tensor-list.js";
 
 export interface TypeRule {
   /** What to call it in messages. */
@@ -136,7 +136,7 @@ export class RuleUse {
       const kept = allNames.filter((name) => rule.selects(name));
       throw new UsageError(
         kept.length > 0
-          ? `${rule.title} matches only tensors that are never quantized: ${listTensors(kept)}; remove it.`
+          ? `${rule.title} matches only tensors that are never quantized: ${tensorNames(kept)}; remove it.`
           : `${rule.title} matches no tensor of this model${rule.hint(this.#asked)}`,
         { rule: rule.title },
       );

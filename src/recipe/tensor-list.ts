@@ -4,7 +4,7 @@ import { abbreviate } from "../contract/suggest.js";
 import { layerOf } from "../model/roles.js";
 
 /** "output.weight, blk.0-5,9.attn_v.weight": one item for all layers of a tensor. */
-export function listTensors(names: readonly string[]): string {
+export function tensorNames(names: readonly string[]): string {
   const layersOf = new Map<string, number[]>();
   for (const name of names) {
     const layer = layerOf(name);

@@ -25,7 +25,7 @@ import { isQuantizable } from "./quantizable.js";
 import type { Recipe } from "./recipe.js";
 import { checkRequirements } from "./requirements.js";
 import { overrideRule, RuleUse, recipeRule } from "./rules.js";
-import { listTensors } from "./tensor-list.js";
+import { tensorNames } from "./tensor-list.js";
 
 export interface TensorToPlan {
   readonly name: string;
@@ -44,7 +44,7 @@ export interface PlanRequest {
   readonly hasImportance?: ((name: string) => boolean) | undefined;
 }
 
-export interface PlannedTensor {
+export interface TensorDecision {
   readonly name: string;
   readonly shape: readonly number[];
   readonly role: Role;
@@ -58,7 +58,7 @@ export interface PlannedTensor {
 
 export interface TypePlan {
   /** In file order. */
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly TensorDecision[];
   readonly warnings: readonly string[];
   /** Number for `general.file_type`. */
   readonly fileType: number;
@@ -86,7 +86,7 @@ export function chooseTypes(request: PlanRequest): TypePlan {
   const decider = new Decider(request, names);
   const order = overrides.keepSplit ? tensors : processingOrder(tensors);
   const planned = new Map(order.map((tensor) => [tensor.name, decider.decide(tensor)]));
-  const result = tensors.map(({ name }) => planned.get(name) as PlannedTensor);
+  const result = tensors.map(({ name }) => planned.get(name) as TensorDecision);
   return {
     tensors: result,
     warnings: [...decider.finish(), ...copiedWarnings(result), ...fallbackWarnings(result)],
@@ -144,7 +144,7 @@ class Decider {
     );
   }
 
-  decide(tensor: TensorToPlan): PlannedTensor {
+  decide(tensor: TensorToPlan): TensorDecision {
     const { name, shape, type: from } = tensor;
     const { type: wanted, reason } = this.#wantedType(tensor);
     const fitting = wanted === from ? from : fittingType(wanted, shape[0] ?? 0);
@@ -275,17 +275,17 @@ function refuseIneffective({ base, rules }: Recipe, overrides: TypeOverrides): v
 }
 
 /** Says which low-bit tensors are copied though the recipe asks for another type. */
-function copiedWarnings(tensors: readonly PlannedTensor[]): string[] {
+function copiedWarnings(tensors: readonly TensorDecision[]): string[] {
   const names = tensors.filter(({ reason }) => reason.startsWith("copied: ")).map(({ name }) => name);
   return names.length === 0
     ? []
     : [
-        `the source is low-bit already and is copied for ${listTensors(names)}; --allow-requantize lowers what gets smaller.`,
+        `the source is low-bit already and is copied for ${tensorNames(names)}; --allow-requantize lowers what gets smaller.`,
       ];
 }
 
 /** One warning for each replacement of a type, whatever the number of tensors. */
-function fallbackWarnings(tensors: readonly PlannedTensor[]): string[] {
+function fallbackWarnings(tensors: readonly TensorDecision[]): string[] {
   const groups = new Map<string, string[]>();
   for (const { name, shape, to, fallbackFrom } of tensors) {
     if (fallbackFrom === undefined) {
@@ -295,5 +295,5 @@ function fallbackWarnings(tensors: readonly PlannedTensor[]): string[] {
     const text = `rows of ${shape[0]} weights do not fill blocks of ${fallbackFrom} (${blockSize}): ${to} instead for`;
     groups.set(text, [...(groups.get(text) ?? []), name]);
   }
-  return [...groups].map(([text, names]) => `${text} ${listTensors(names)}.`);
+  return [...groups].map(([text, names]) => `${text} ${tensorNames(names)}.`);
 }

@@ -6,8 +6,8 @@ import {
   bits,
   bothSizes,
   coverageLine,
-  harness,
   machineFits,
+  measurementMethod,
   measures,
   memoryGrid,
   modelFile,
@@ -97,7 +97,7 @@ function quality(evaluation: Evaluation): string | undefined {
   return [
     "## Quality",
     "",
-    escapeMarkdown(harness(evaluation)),
+    escapeMarkdown(measurementMethod(evaluation)),
     "",
     markdownTable(
       [

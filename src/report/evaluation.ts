@@ -196,7 +196,7 @@ export const evaluationSchema = z.object({
 
 export type Evaluation = z.infer<typeof evaluationSchema>;
 export type Measurement = z.infer<typeof measurementSchema>;
-export type PassRate = z.infer<typeof passRateSchema>;
+export type RecordedPassRate = z.infer<typeof passRateSchema>;
 export type Variant = z.infer<typeof variantSchema>;
 export type EvaluatedText = z.infer<typeof textSchema>;
 export type { MemoryTable };

@@ -1,6 +1,6 @@
 /** What the card and the report both say, in plain text: figures as people read them and how they came about. */
 import { formatBinaryBytes, formatBytes } from "../units.js";
-import type { EvaluatedText, Evaluation, MemoryTable, PassRate, Variant } from "./evaluation.js";
+import type { EvaluatedText, Evaluation, MemoryTable, RecordedPassRate, Variant } from "./evaluation.js";
 
 /** `11.41 GB (10.63 GiB)`. */
 export function bothSizes(bytes: number): string {
@@ -59,7 +59,7 @@ export const measures: readonly {
 ];
 
 /** How the figures of the variants were measured. */
-export function harness({ tools, evaluation, variants }: Evaluation): string {
+export function measurementMethod({ tools, evaluation, variants }: Evaluation): string {
   const positions = variants.find(({ measurement }) => measurement)?.measurement?.positions;
   const text = evaluation === undefined ? "" : ` on ${textLine(evaluation)}`;
   const scored =
@@ -74,7 +74,7 @@ export function textLine({ name, chunks, context, parseSpecial }: EvaluatedText)
 }
 
 /** `17 of 20 (64 % to 95 %)`. */
-export function passRate({ passed, total, low, high }: PassRate): string {
+export function passRate({ passed, total, low, high }: RecordedPassRate): string {
   return `${passed} of ${total} (${percent(low, 0)} to ${percent(high, 0)})`;
 }
 

@@ -6,7 +6,7 @@
  *
  * Results are JSON; tuples become lists, and sets sorted lists.
  */
-export const harness = `
+export const pythonHarness = `
 def _run():
     import json, os, sys
 

@@ -1,5 +1,5 @@
 /** Running one program in an interpreter of its own: CPython built for WASI, with nothing of the host in reach. */
-import { harness } from "./harness.js";
+import { pythonHarness } from "./harness.js";
 import { InputStream, OutputStream } from "./streams.js";
 import { Wasi } from "./wasi.js";
 
@@ -12,7 +12,7 @@ export interface PythonRequest {
 }
 
 export interface PythonReply {
-  /** What the harness reported: lines of JSON, if the program did not tamper with it. */
+  /** What the pythonHarness reported: lines of JSON, if the program did not tamper with it. */
   readonly report: string;
   /** Whether there was more of it than its bound. */
   readonly isReportCut: boolean;
@@ -35,7 +35,7 @@ export function runPython(module: WebAssembly.Module, request: PythonRequest): P
   const output = new OutputStream(request.maxOutputBytes);
   const errors = new OutputStream(request.maxReportBytes);
   const input = new InputStream(JSON.stringify([request.code, request.calls]));
-  const wasi = new Wasi({ args: ["python", ...options, "-c", harness], input, output, errors });
+  const wasi = new Wasi({ args: ["python", ...options, "-c", pythonHarness], input, output, errors });
   let crash: string | undefined;
   try {
     const status = wasi.run(module);

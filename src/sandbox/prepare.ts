@@ -1,7 +1,7 @@
 /** Thread that compiles the interpreter once, for all threads that run a program. See python.ts. */
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import type { WorkerSetup } from "../isolation/messages.js";
+import type { IsolatedWorkerSetup } from "../isolation/messages.js";
 import { boundMemory } from "./bounded-module.js";
 import { runPython } from "./interpreter.js";
 
@@ -13,7 +13,7 @@ export interface SandboxData {
 
 const {
   data: { python, memoryMegabytes },
-} = workerData as WorkerSetup<SandboxData, undefined>;
+} = workerData as IsolatedWorkerSetup<SandboxData, undefined>;
 const module = new WebAssembly.Module(boundMemory(readFileSync(new URL(python)), memoryMegabytes));
 
 // V8 compiles a function when it is first called; with this, those that nearly every program needs are there.

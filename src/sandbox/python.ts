@@ -20,7 +20,7 @@ export interface SandboxLimits {
   readonly unconfined?: boolean | undefined;
 }
 
-export interface RunOptions {
+export interface ProgramOptions {
   /** Time for the program and all its calls; 10 s by default. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -86,7 +86,7 @@ export class PythonSandbox {
   async run(
     code: string,
     calls: readonly PythonCall[] = [],
-    options: RunOptions = {},
+    options: ProgramOptions = {},
   ): Promise<PythonOutcome> {
     const turn = this.#turn.then(() => this.#runNow(code, calls, options));
     this.#turn = turn.catch(() => {});
@@ -100,7 +100,7 @@ export class PythonSandbox {
   async #runNow(
     code: string,
     calls: readonly PythonCall[],
-    { timeoutMs = 10_000, signal }: RunOptions,
+    { timeoutMs = 10_000, signal }: ProgramOptions,
   ): Promise<PythonOutcome> {
     const { memoryMegabytes, maxOutputBytes } = this.#limits;
     const request: PythonRequest = {

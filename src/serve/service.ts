@@ -1,6 +1,6 @@
 /** A model and who may use it when: what the routes share. */
 import { randomUUID } from "node:crypto";
-import type { Chat, ChatTemplate } from "../generate/chat-template.js";
+import type { ChatTemplate, ChatToRender } from "../generate/chat-template.js";
 import type { GenerateControls, Generator } from "../generate/generator.js";
 import { LiteralText } from "../generate/literal-text.js";
 import { checkFits, isTokens, type Prompt } from "../generate/prompt.js";
@@ -143,7 +143,7 @@ export class Service {
    * Throws an ApiError if the model has no chat template, and what rendering and tokenizing throw.
    */
   async chatPrompt(
-    chat: Chat,
+    chat: ChatToRender,
     caller: Caller,
     { parseSpecial = false, continuation = "" } = {},
   ): Promise<{ tokens: readonly number[]; text: string }> {

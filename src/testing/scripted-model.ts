@@ -1,6 +1,6 @@
 /** A model whose answers are written beforehand, for tests of what servers make of answers. */
 
-import type { Chat, ChatTemplate } from "../generate/chat-template.js";
+import type { ChatTemplate, ChatToRender } from "../generate/chat-template.js";
 import type { GenerateControls, Generator } from "../generate/generator.js";
 import type { Prompt } from "../generate/prompt.js";
 import type { AnswerPiece, Completion, GenerateRequest } from "../generate/request.js";
@@ -50,7 +50,7 @@ export function scriptedModel(template: string, answers: readonly string[]): { a
       };
     },
   };
-  const chatTemplate = { text: template, render: async (chat: Chat) => JSON.stringify(chat) };
+  const chatTemplate = { text: template, render: async (chat: ChatToRender) => JSON.stringify(chat) };
   const service = new Service({
     generator: generator as unknown as Generator,
     template: chatTemplate as unknown as ChatTemplate,

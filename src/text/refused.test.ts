@@ -10,7 +10,7 @@ import { make } from "../make/make.js";
 import { loadTasks } from "../tasks/load.js";
 import { fixture } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { checkText, readText } from "./text.js";
+import { checkText, readTextFile } from "./text.js";
 
 const model = fixture("tiny-moe-q8_0.gguf");
 const text = await readFile(fixture("text/calibration.txt"), "utf8");
@@ -69,9 +69,9 @@ test("a text of more than two gibibytes is read as far as the chunks need", asyn
   await file.write(line.repeat(100_000));
   await file.truncate(2 ** 31 + 5);
   await file.close();
-  const bytes = Buffer.from(await readText(path, 512));
+  const bytes = Buffer.from(await readTextFile(path, 512));
   assert.equal(bytes.toString(), line.repeat(Math.floor((512 * 64 + 2 ** 20) / line.length)));
-  await assert.rejects(readText(path), {
+  await assert.rejects(readTextFile(path), {
     name: "UsageError",
     message: /has 2147483653 bytes, too many to be read whole; say how many chunks to read \(`chunks`\)\.$/,
   });

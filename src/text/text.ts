@@ -102,7 +102,7 @@ function noText(path: string, found: string): MalformedInputError {
  * A text's bytes as llama.cpp's tools take them: without the last line's end. Of one above a gibibyte only what
  * `tokens` may need is read, up to the end of a line; without that number it is a UsageError.
  */
-export async function readText(path: string, tokens?: number): Promise<Uint8Array> {
+export async function readTextFile(path: string, tokens?: number): Promise<Uint8Array> {
   const source = await FileSource.open(path);
   try {
     if (source.byteLength <= largestWhole) {

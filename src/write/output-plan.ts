@@ -8,7 +8,7 @@ import { rowBytes, type TypeName } from "../quants/types.js";
 import type { TensorTask } from "./slice-tasks.js";
 
 /** A tensor of the source and what becomes of it. */
-export interface PlannedTensor {
+export interface OutputTensor {
   readonly source: SourceTensor;
   readonly type: TypeName;
   readonly importance?: TensorTask["importance"] | undefined;
@@ -26,7 +26,7 @@ export interface OutputRequest extends SplitOptions {
   readonly source: ModelSource;
   /** Path of the file to write; for a set, its number is put before ".gguf". */
   readonly output: string;
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly OutputTensor[];
   /**
    * Metadata of the output, given the SHA-256 of each of the source's files. It is asked for twice, before and
    * after the weights are written, and must have the same length both times.
@@ -37,7 +37,7 @@ export interface OutputRequest extends SplitOptions {
 /** One file to be written. */
 export interface PlannedFile {
   readonly path: string;
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly OutputTensor[];
   /** The layout; its header has placeholders for the checksums of the source. */
   readonly layout: GgufLayout;
   /** The header with the checksums, of the same length. */
@@ -94,7 +94,7 @@ function fileMetadata(
 }
 
 /** The tensors of each file, in order. */
-function groupTensors({ source, tensors, keepSplit, splitMaxSize }: OutputRequest): PlannedTensor[][] {
+function groupTensors({ source, tensors, keepSplit, splitMaxSize }: OutputRequest): OutputTensor[][] {
   if (keepSplit && splitMaxSize !== undefined) {
     throw new UsageError("`keepSplit` and `splitMaxSize` contradict each other; use one.");
   }
@@ -107,8 +107,8 @@ function groupTensors({ source, tensors, keepSplit, splitMaxSize }: OutputReques
   return [[...tensors]];
 }
 
-function groupsAsInSource(source: ModelSource, tensors: readonly PlannedTensor[]): PlannedTensor[][] {
-  const groups = source.files.map((): PlannedTensor[] => []);
+function groupsAsInSource(source: ModelSource, tensors: readonly OutputTensor[]): OutputTensor[][] {
+  const groups = source.files.map((): OutputTensor[] => []);
   for (const tensor of tensors) {
     const { name, file } = tensor.source;
     const group = file === undefined ? undefined : groups[file];
@@ -127,8 +127,8 @@ function groupsAsInSource(source: ModelSource, tensors: readonly PlannedTensor[]
  * headers not counted, every tensor rounded up to 32 bytes. A tensor larger than the limit gets a file of its
  * own, the first one too, where llama-gguf-split gives up.
  */
-function groupsBySize(tensors: readonly PlannedTensor[], most: number): PlannedTensor[][] {
-  const groups: PlannedTensor[][] = [];
+function groupsBySize(tensors: readonly OutputTensor[], most: number): OutputTensor[][] {
+  const groups: OutputTensor[][] = [];
   let filled = Infinity;
   for (const tensor of tensors) {
     const { shape } = tensor.source;

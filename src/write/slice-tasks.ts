@@ -7,7 +7,7 @@ import type { InputMoments } from "../quants/output-aware/refine.js";
 import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, type Statistics } from "../quants/statistics.js";
 import type { Slice as EncoderSlice } from "../quants/transcode.js";
-import { labelOf, type Slice, slicesOf } from "./slices.js";
+import { labelOf, type SliceRange, slicesOf } from "./slices.js";
 
 /** One tensor on its way from the source to its place in an output file. */
 export interface TensorTask {
@@ -23,7 +23,7 @@ export interface TensorTask {
 /** A slice of a tensor and where its encoded bytes lie. */
 export interface SliceTask {
   readonly task: TensorTask;
-  readonly slice: Slice;
+  readonly slice: SliceRange;
   /** In the output file. */
   readonly offset: number;
   readonly byteLength: number;

@@ -6,7 +6,7 @@
 /** About this many weights go into a slice: 4 MB as float32, some tens of milliseconds of encoding. */
 const weightsPerSlice = 1 << 20;
 
-export interface Slice {
+export interface SliceRange {
   /** First row, counted through all experts. */
   readonly firstRow: number;
   readonly rows: number;
@@ -15,7 +15,7 @@ export interface Slice {
 }
 
 /** The slices of a tensor of this shape (row length first), in order. */
-export function* slicesOf(shape: readonly number[]): Generator<Slice> {
+export function* slicesOf(shape: readonly number[]): Generator<SliceRange> {
   const { matrices, rowsPerMatrix, rowsPerSlice } = cut(shape);
   for (let expert = 0; expert < matrices; expert++) {
     for (let row = 0; row < rowsPerMatrix; row += rowsPerSlice) {
@@ -38,7 +38,7 @@ export function isSampled(shape: readonly number[], tensor: number, slice: numbe
 }
 
 /** The sampled slices of a tensor, in order. */
-export function* sampledSlicesOf(shape: readonly number[], tensor: number): Generator<Slice> {
+export function* sampledSlicesOf(shape: readonly number[], tensor: number): Generator<SliceRange> {
   let index = 0;
   for (const slice of slicesOf(shape)) {
     if (isSampled(shape, tensor, index++)) {
@@ -50,7 +50,7 @@ export function* sampledSlicesOf(shape: readonly number[], tensor: number): Gene
 /** The tensor's name, and for stacked experts which one, for messages. */
 export function labelOf(
   { name, shape }: { readonly name: string; readonly shape: readonly number[] },
-  { expert }: Slice,
+  { expert }: SliceRange,
 ): string {
   return shape.length > 2 ? `${name}, expert ${expert}` : name;
 }

@@ -15,7 +15,7 @@ import type { PartialReader } from "./resume.js";
 import { SliceReader, type SliceTask, sliceTasks, type TensorTask } from "./slice-tasks.js";
 import { isSampled, labelOf } from "./slices.js";
 
-export interface VerifyOptions {
+export interface VerifyOutputOptions {
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -35,7 +35,7 @@ export async function verifySlices(
   journal: Journal,
   written: PartialReader,
   encoders: Transcoder,
-  { onProgress, signal }: VerifyOptions,
+  { onProgress, signal }: VerifyOutputOptions,
 ): Promise<void> {
   const reader = new SliceReader();
   const total = tasks.length;

@@ -12,7 +12,7 @@ import { defineJob, type JobHost } from "../../engine/job.js";
 import type { Model, ModelOptions } from "../../engine/model.js";
 import { decodeChunks, noNumbers } from "../../evaluate/scorers.js";
 import { compareRows } from "../../evaluate/softmax.js";
-import { type Estimate, Moments } from "../../evaluate/statistics.js";
+import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
 import { Kernels } from "../../quants/kernels/kernels.js";
 import { loadKernels } from "../../quants/kernels/load.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../../quants/statistics.js";
@@ -25,7 +25,7 @@ import {
   sequencesTogether,
   type TextChunks,
 } from "../../text/chunks.js";
-import { readText, tokensOf } from "../../text/text.js";
+import { readTextFile, tokensOf } from "../../text/text.js";
 import { perturbRows, SignSource } from "./perturbation.js";
 
 /** A tensor to put noise on. */
@@ -131,7 +131,7 @@ function growthBy(
   if (original === undefined) {
     return { error: added, growth: { mean: 0, error: 0 } };
   }
-  const [error, growth] = [new Moments(), new Moments()];
+  const [error, growth] = [new RunningStatistics(), new RunningStatistics()];
   // One draw for all chunks could by chance hit the tokens or directions that a text has most of.
   const draw = () => {
     const noise = { draw: `added ${error.count}`, level: added };
@@ -150,7 +150,7 @@ function growthBy(
 }
 
 function estimate(values: Float64Array): Estimate {
-  const moments = new Moments();
+  const moments = new RunningStatistics();
   for (const value of values) {
     moments.add(value);
   }
@@ -197,7 +197,7 @@ async function readChunks(
   { text, context, chunks, parseSpecial }: TextParams,
   model: Model,
 ): Promise<TextChunks> {
-  const bytes = await readText(text, tokensOf({ context, chunks }));
+  const bytes = await readTextFile(text, tokensOf({ context, chunks }));
   return cutIntoChunks(text, model.tokenize(bytes, { parseSpecial }), { context, chunks });
 }
 

@@ -6,7 +6,7 @@ import {
   type Dict,
   Float,
   fail,
-  isEqual,
+  isEqualValue,
   iterate,
   Markup,
   Namespace,
@@ -116,10 +116,10 @@ export function argument({ positional, named }: Arguments): Argument {
 
 const listMethods: Methods<Value[]> = {
   index: (list, given) => {
-    const at = list.findIndex((item) => isEqual(item, given(0) ?? null));
+    const at = list.findIndex((item) => isEqualValue(item, given(0) ?? null));
     return at >= 0 ? at : fail("the item is not in the list");
   },
-  count: (list, given) => list.filter((item) => isEqual(item, given(0) ?? null)).length,
+  count: (list, given) => list.filter((item) => isEqualValue(item, given(0) ?? null)).length,
   copy: (list) => [...list],
 };
 

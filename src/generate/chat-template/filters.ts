@@ -4,10 +4,10 @@ import { tests } from "./tests.js";
 import {
   type Arguments,
   compare,
-  escapeHtml,
+  escapeMarkup,
   Float,
   fail,
-  isEqual,
+  isEqualValue,
   isTrue,
   iterate,
   type JsonStyle,
@@ -40,7 +40,7 @@ const orDefault: Filter = (value, given) =>
     ? orText(given(0, "default_value"))
     : value;
 const orText = (value: Value | undefined): Value => (value === undefined ? "" : value);
-const escaped: Filter = (value) => new Markup(escapeHtml(value));
+const escaped: Filter = (value) => new Markup(escapeMarkup(value));
 
 const filters: Readonly<Record<string, Filter>> = {
   abs: (value) => wrap(Math.abs(number(value)), value),
@@ -76,7 +76,7 @@ const filters: Readonly<Record<string, Filter>> = {
     const groups: { key: Value; items: Value[] }[] = [];
     for (const item of sorted(iterate(value), key, undefined, undefined)) {
       const last = groups.at(-1);
-      if (last && isEqual(last.key, key(item))) {
+      if (last && isEqualValue(last.key, key(item))) {
         last.items.push(item);
       } else {
         groups.push({ key: key(item), items: [item] });
@@ -197,7 +197,7 @@ const filters: Readonly<Record<string, Filter>> = {
     const seen: Value[] = [];
     return iterate(value).filter((item) => {
       const folded = fold(key(item), given(0, "case_sensitive"));
-      const isNew = !seen.some((other) => isEqual(other, folded));
+      const isNew = !seen.some((other) => isEqualValue(other, folded));
       seen.push(folded);
       return isNew;
     });

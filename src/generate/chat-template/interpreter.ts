@@ -16,7 +16,7 @@ import {
   Float,
   fail,
   fromData,
-  isEqual,
+  isEqualValue,
   isTrue,
   iterate,
   Namespace,
@@ -154,7 +154,7 @@ function renderLoop(
     inner.set(
       "loop",
       loopVariable(items, index, (value) => {
-        const isChanged = changed === undefined || !isEqual(changed, value);
+        const isChanged = changed === undefined || !isEqualValue(changed, value);
         changed = value;
         return isChanged;
       }),

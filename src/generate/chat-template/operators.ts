@@ -3,10 +3,10 @@ import { percentFormat } from "./filters.js";
 import { contains } from "./tests.js";
 import {
   compare,
-  escapeHtml,
+  escapeMarkup,
   Float,
   fail,
-  isEqual,
+  isEqualValue,
   Markup,
   numeric,
   Tuple,
@@ -20,9 +20,9 @@ import {
 export function operate(operator: string, left: Value, right: Value): Value {
   switch (operator) {
     case "==":
-      return isEqual(left, right);
+      return isEqualValue(left, right);
     case "!=":
-      return !isEqual(left, right);
+      return !isEqualValue(left, right);
     case "<":
       return compare(left, right) < 0;
     case "<=":
@@ -60,7 +60,7 @@ function calculate(operator: string, left: Value, right: Value): Value {
       return left + right;
     }
     if ((left instanceof Markup && isText(right)) || (isText(left) && right instanceof Markup)) {
-      return new Markup(escapeHtml(left) + escapeHtml(right));
+      return new Markup(escapeMarkup(left) + escapeMarkup(right));
     }
     if (Array.isArray(left) && Array.isArray(right) && left instanceof Tuple === right instanceof Tuple) {
       return left instanceof Tuple ? Tuple.from([...left, ...right]) : [...left, ...right];

@@ -4,7 +4,7 @@ import {
   compare,
   Float,
   fail,
-  isEqual,
+  isEqualValue,
   iterate,
   Markup,
   Namespace,
@@ -18,8 +18,8 @@ type Test = (value: Value, argument: Value) => boolean;
 
 const isNumber = (value: Value) =>
   typeof value === "boolean" || typeof value === "number" || value instanceof Float;
-const equals: Test = (value, other) => isEqual(value, other);
-const differs: Test = (value, other) => !isEqual(value, other);
+const equals: Test = (value, other) => isEqualValue(value, other);
+const differs: Test = (value, other) => !isEqualValue(value, other);
 const less: Test = (value, other) => compare(value, other) < 0;
 const lessOrEqual: Test = (value, other) => compare(value, other) <= 0;
 const greater: Test = (value, other) => compare(value, other) > 0;
@@ -82,7 +82,7 @@ export function contains(container: Value, value: Value): boolean {
   if (container === null || container instanceof Namespace || isNumber(container)) {
     return fail(`argument of type '${typeName(container)}' is not iterable`);
   }
-  return iterate(container).some((item) => isEqual(item, value));
+  return iterate(container).some((item) => isEqualValue(item, value));
 }
 
 function whole(value: Value): number {

@@ -37,7 +37,7 @@ const entities = new Map([
 ]);
 
 /** HTML of a value's text. */
-export function escapeHtml(value: Value): string {
+export function escapeMarkup(value: Value): string {
   return value instanceof Markup
     ? value.value
     : text(value).replace(/[&<>"']/g, (character) => entities.get(character) ?? "");
@@ -134,7 +134,7 @@ export function numeric(value: Value): number | undefined {
   return typeof value === "number" || typeof value === "boolean" ? Number(value) : undefined;
 }
 
-export function isEqual(a: Value, b: Value): boolean {
+export function isEqualValue(a: Value, b: Value): boolean {
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined || y !== undefined) {
     return x === y;
@@ -143,12 +143,13 @@ export function isEqual(a: Value, b: Value): boolean {
     return (
       a instanceof Tuple === b instanceof Tuple &&
       a.length === b.length &&
-      a.every((item, index) => isEqual(item, b[index] ?? null))
+      a.every((item, index) => isEqualValue(item, b[index] ?? null))
     );
   }
   if (a instanceof Map && b instanceof Map) {
     return (
-      a.size === b.size && [...a].every(([key, value]) => b.has(key) && isEqual(value, b.get(key) ?? null))
+      a.size === b.size &&
+      [...a].every(([key, value]) => b.has(key) && isEqualValue(value, b.get(key) ?? null))
     );
   }
   if (a instanceof Markup || b instanceof Markup) {
@@ -167,7 +168,7 @@ export function compare(a: Value, b: Value): number {
     return compareTexts(a, b);
   }
   if (Array.isArray(a) && Array.isArray(b)) {
-    const index = a.findIndex((item, at) => at >= b.length || !isEqual(item, b[at] ?? null));
+    const index = a.findIndex((item, at) => at >= b.length || !isEqualValue(item, b[at] ?? null));
     return index < 0
       ? a.length - b.length
       : index >= b.length

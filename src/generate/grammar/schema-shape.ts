@@ -20,14 +20,14 @@ export interface SchemaShape {
   readonly items: Schema | undefined;
   readonly prefixItems: readonly Schema[] | undefined;
   /** Lists of which one schema each must hold, too (`anyOf`, `oneOf`). */
-  readonly choices: readonly Choice[];
+  readonly choices: readonly SchemaChoice[];
   /** `minLength`, `maximum`, ... */
   readonly limits: Limits;
   readonly pattern: string | undefined;
   readonly format: string | undefined;
 }
 
-export interface Choice {
+export interface SchemaChoice {
   readonly schemas: readonly Schema[];
   /** Whether it must be exactly one (`oneOf`). */
   readonly isExclusive: boolean;
@@ -170,7 +170,7 @@ function ownShape(schema: JsonSchema): SchemaShape {
   const { items, additionalItems, prefixItems, additionalProperties, pattern, format } = schema;
   const tuple = Array.isArray(items) ? items : prefixItems;
   const rest = Array.isArray(items) ? additionalItems : items;
-  const choices: Choice[] = [];
+  const choices: SchemaChoice[] = [];
   if (schema.anyOf !== undefined) {
     choices.push({ schemas: schemaList(schema.anyOf, "anyOf"), isExclusive: false });
   }

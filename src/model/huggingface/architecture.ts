@@ -26,7 +26,7 @@ export interface LeftOut {
   readonly what?: string;
 }
 
-export interface Architecture {
+export interface ModelFamily {
   /** Names in `architectures` of config.json. */
   readonly huggingFace: readonly string[];
   /** `general.architecture` in GGUF. */

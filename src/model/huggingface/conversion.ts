@@ -49,11 +49,11 @@ export function conversionType(
   if (float32Matrices.test(name)) {
     return "F32";
   }
-  return fittingType(target, shape[0] ?? 0);
+  return storableType(target, shape[0] ?? 0);
 }
 
 /** The type, or F16 where rows of `columns` weights do not fill its blocks. */
-export function fittingType(target: ConversionTarget, columns: number): ConversionTarget {
+export function storableType(target: ConversionTarget, columns: number): ConversionTarget {
   return columns % traitsOf(target).blockSize === 0 ? target : "F16";
 }
 

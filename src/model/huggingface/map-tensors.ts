@@ -3,7 +3,7 @@
  * read here; every shape is checked against config.json.
  */
 import { MalformedInputError } from "../../errors.js";
-import type { Architecture } from "./architecture.js";
+import type { ModelFamily } from "./architecture.js";
 import { conversionType } from "./conversion.js";
 import type { Fields } from "./fields.js";
 import type { StoredFormat, StoredTensor } from "./formats/stored-tensor.js";
@@ -30,7 +30,7 @@ export interface MappedTensor {
 export interface TensorPlan {
   /** What to call the model in messages. */
   readonly name: string;
-  readonly architecture: Architecture;
+  readonly architecture: ModelFamily;
   readonly config: Fields;
   readonly layers: LayerCount;
   readonly sizes: Sizes;
@@ -396,7 +396,7 @@ class RuleFinder {
 }
 
 /** The type that a mapped tensor is read in: what llama.cpp needs as float32 is widened while it is read. */
-export function readType({ name, shape, rows }: MappedTensor): Rows {
+export function asReadByLlama({ name, shape, rows }: MappedTensor): Rows {
   const { type } = rows;
   const isConvertible = type === "F32" || type === "F16" || type === "BF16";
   return isConvertible && conversionType({ name, shape }, type) === "F32" ? widened(rows) : rows;

@@ -6,15 +6,15 @@ import type { Metadata } from "../../gguf/metadata.js";
 import { openSafetensorsFolder } from "../../safetensors/folder.js";
 import type { SafetensorsTensor } from "../../safetensors/header.js";
 import { rowCount, type SourceTensor, weightCount } from "../source.js";
-import type { Architecture } from "./architecture.js";
+import type { ModelFamily } from "./architecture.js";
 import { findArchitecture } from "./architectures/index.js";
 import { MetadataBuilder } from "./builder.js";
 import {
   type ConversionTarget,
   conversionFileType,
   conversionType,
-  fittingType,
   mxfp4FileType,
+  storableType,
   storedTarget,
 } from "./conversion.js";
 import { Fields } from "./fields.js";
@@ -24,7 +24,7 @@ import { storedTensors } from "./formats/stored-tensors.js";
 import { generalMetadata } from "./general/general.js";
 import { sizeLabel } from "./general/size-label.js";
 import type { LayerCount } from "./layer-count.js";
-import { fuseGateAndUp, type MappedTensor, mapTensors, readType } from "./map-tensors.js";
+import { asReadByLlama, fuseGateAndUp, type MappedTensor, mapTensors } from "./map-tensors.js";
 import { metadataOf } from "./metadata-rules.js";
 import type { ConversionOptions, HuggingFaceModel } from "./model.js";
 import { ropeParameters } from "./rope.js";
@@ -113,7 +113,7 @@ async function readConfig(folder: Folder): Promise<Fields> {
 
 function countLayers(
   config: Fields,
-  architecture: Architecture,
+  architecture: ModelFamily,
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   { prediction }: ConversionOptions,
 ): LayerCount {
@@ -132,7 +132,7 @@ function countLayers(
 
 function fused(
   tensors: readonly MappedTensor[],
-  architecture: Architecture,
+  architecture: ModelFamily,
   options: ConversionOptions,
 ): readonly MappedTensor[] {
   if (!options.fuseGateAndUp) {
@@ -149,7 +149,7 @@ function fused(
 
 function sourceTensor(tensor: MappedTensor): SourceTensor {
   const { name, shape, format, bytesPerWeight } = tensor;
-  const rows = readType(tensor);
+  const rows = asReadByLlama(tensor);
   const count = rowCount(shape);
   return {
     name,
@@ -172,10 +172,10 @@ function isDecoded(format: StoredFormat): boolean {
 class ConversionTypes {
   readonly stored: ConversionTarget;
   readonly #formats: ReadonlyMap<string, MappedTensor>;
-  readonly #architecture: Architecture;
+  readonly #architecture: ModelFamily;
   readonly #options: ConversionOptions;
 
-  constructor(architecture: Architecture, tensors: readonly MappedTensor[], options: ConversionOptions) {
+  constructor(architecture: ModelFamily, tensors: readonly MappedTensor[], options: ConversionOptions) {
     this.#architecture = architecture;
     this.#options = options;
     this.#formats = new Map(tensors.map((tensor) => [tensor.name, tensor]));
@@ -190,7 +190,7 @@ class ConversionTypes {
     if (this.#architecture.keepsSourceTypes) {
       const stored = format === "F32" || format === "F16" || format === "BF16" ? format : "Q8_0";
       const isSmall = shape.length <= 1 || name.endsWith("_norm.weight");
-      return isSmall ? "F32" : fittingType(stored, shape[0] ?? 0);
+      return isSmall ? "F32" : storableType(stored, shape[0] ?? 0);
     }
     const isQ8 = this.#options.fp8AsQ8 && format === "FP8" && target !== "F32";
     return conversionType({ name, shape }, isQ8 ? "Q8_0" : target);
@@ -207,7 +207,7 @@ async function modelMetadata(
   folder: Folder,
   model: {
     readonly config: Fields;
-    readonly architecture: Architecture;
+    readonly architecture: ModelFamily;
     readonly sizes: Sizes;
     readonly layers: LayerCount;
   },

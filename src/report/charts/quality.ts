@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { type Chart, figure, halfChart, unitFor } from "../chart.js";
 import type { Evaluation, Variant } from "../evaluation.js";
-import { bothSizes, harness, measures, withError } from "../facts.js";
+import { bothSizes, measurementMethod, measures, withError } from "../facts.js";
 import { escapeHtml, htmlTable } from "../html.js";
 import { placeLabels } from "../labels.js";
 import type { Section } from "../section.js";
@@ -46,7 +46,7 @@ export function qualitySection(evaluation: Evaluation): Section | undefined {
     title: "Quality against size",
     lead: "Lower is better in both. Lines are standard errors; the thick one, often hidden behind the point, is that of the difference from the source, which counts for a comparison. Perplexity alone can fall below the source's by chance.",
     body: figure(
-      `<div class="halves">${charts.map((item) => `<div>${halfChart(item)}</div>`).join("")}</div><p class="note">${escapeHtml(harness(evaluation))}</p>`,
+      `<div class="halves">${charts.map((item) => `<div>${halfChart(item)}</div>`).join("")}</div><p class="note">${escapeHtml(measurementMethod(evaluation))}</p>`,
       "",
       qualityTable(measured),
     ),

@@ -1,12 +1,12 @@
 /** Which share of the tasks the variants solve. */
 import * as Plot from "@observablehq/plot";
 import { type Chart, figure, isNarrow, wideChart } from "../chart.js";
-import type { Evaluation, PassRate, Variant } from "../evaluation.js";
+import type { Evaluation, RecordedPassRate, Variant } from "../evaluation.js";
 import { passRate, percent, taskKinds } from "../facts.js";
 import { details, escapeHtml, htmlTable, pre } from "../html.js";
 import type { Section } from "../section.js";
 
-interface Rate extends PassRate {
+interface Rate extends RecordedPassRate {
   readonly variant: Variant;
   readonly share: number;
 }

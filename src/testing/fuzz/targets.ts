@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import type fc from "fast-check";
-import { readJson, readText } from "../../bytes/json.js";
+import { readJson, readJsonText } from "../../bytes/json.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { MalformedInputError } from "../../errors.js";
 import { readGgufHeader } from "../../gguf/reader.js";
@@ -181,7 +181,7 @@ export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map<string, Fuzz
           dictionary: [...yamlWords, ...moreYaml, ...regexWords],
         }),
       ),
-      read: async (source) => void parseRecipe(await readText(source, 1 << 20), source.name),
+      read: async (source) => void parseRecipe(await readJsonText(source, 1 << 20), source.name),
     },
   ],
   ...Object.entries(modelFiles)
@@ -225,7 +225,7 @@ async function readJournal(source: ByteSource): Promise<void> {
 /** What we accept, JSON.parse accepts too. */
 async function readJsonAndCompare(source: ByteSource): Promise<void> {
   await readJson(source, 1 << 20);
-  JSON.parse(await readText(source, 1 << 20));
+  JSON.parse(await readJsonText(source, 1 << 20));
 }
 
 /** Opens a model of which one file is the given one. */

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { bool, float32, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
@@ -17,7 +17,7 @@ import {
 } from "./common.js";
 
 /** Ling 2, Ring 2: llama.cpp `src/models/bailingmoe2.cpp`. */
-export const bailingMoe2: Architecture = {
+export const bailingMoe2: ModelFamily = {
   huggingFace: ["BailingMoeV2ForCausalLM"],
   gguf: "bailingmoe2",
   tensors: [

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { float32, type MetadataRule, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule, type Sizes, type TensorRule } from "../tensor-rules.js";
@@ -66,7 +66,7 @@ export const deepseekKeys: readonly MetadataRule[] = [
 ];
 
 /** DeepSeek-V2, V2-Lite, V3, R1, Kimi-K2: llama.cpp `src/models/deepseek2.cpp`, which reads no prediction layers. */
-export const deepseek2: Architecture = {
+export const deepseek2: ModelFamily = {
   huggingFace: ["DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"],
   gguf: "deepseek2",
   tensors: [...embeddingAndOutput, ...layerNorms, ...latentAttention, ...deepseekFeedForward],

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import type { LayerCount } from "../layer-count.js";
 import { bool, float32, float32s, int32s, type MetadataContext, uint32 } from "../metadata-rules.js";
@@ -42,7 +42,7 @@ function hyperConnection(name: string): TensorRule[] {
  * DeepSeek-V4: llama.cpp `src/models/deepseek4.cpp`. The checkpoint decides the types: FP4 experts are MXFP4, FP8
  * becomes Q8_0, the rest stays. Prediction layers are a file of their own.
  */
-export const deepseek4: Architecture = {
+export const deepseek4: ModelFamily = {
   huggingFace: ["DeepseekV4ForCausalLM"],
   gguf: "deepseek4",
   keepsSourceTypes: true,

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, optional, rule } from "../tensor-rules.js";
@@ -16,7 +16,7 @@ import {
 } from "./common.js";
 
 /** ERNIE-4.5-21B-A3B, ERNIE-4.5-300B-A47B: llama.cpp `src/models/ernie4-5-moe.cpp`. */
-export const ernie45Moe: Architecture = {
+export const ernie45Moe: ModelFamily = {
   huggingFace: ["Ernie4_5_MoeForCausalLM", "Ernie4_5_MoE_ForCausalLM"],
   gguf: "ernie4_5-moe",
   tensors: [

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { bools, float32, int32s, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, optional, rule, type Sizes } from "../tensor-rules.js";
@@ -17,7 +17,7 @@ import {
  * layer; full attention in some layers, with heads of its own size and, with `attention_k_eq_v`, values that are
  * the keys.
  */
-export const gemma4: Architecture = {
+export const gemma4: ModelFamily = {
   huggingFace: ["Gemma4ForConditionalGeneration", "Gemma4ForCausalLM"],
   gguf: "gemma4",
   tensors: [

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { bools, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule } from "../tensor-rules.js";
@@ -16,7 +16,7 @@ import { glmTokenizer } from "./glm4-moe.js";
 import { latentAttention } from "./latent-attention.js";
 
 /** GLM-5, GLM-5.2: latent attention over the tokens that an indexer chooses. */
-export const glmDsa: Architecture = {
+export const glmDsa: ModelFamily = {
   huggingFace: ["GlmMoeDsaForCausalLM"],
   gguf: "glm-dsa",
   tensors: [

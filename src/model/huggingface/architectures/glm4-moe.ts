@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { bool, float32, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, optional, rule } from "../tensor-rules.js";
 import { gatingFunctions, textModelKeys } from "../text-model.js";
@@ -31,7 +31,7 @@ export const glmTokenizer: TokenizerTraits = {
 };
 
 /** GLM-4.5, GLM-4.5-Air, GLM-4.6, GLM-4.5V: llama.cpp `src/models/glm4-moe.cpp`. */
-export const glm4Moe: Architecture = {
+export const glm4Moe: ModelFamily = {
   huggingFace: ["Glm4MoeForCausalLM", "Glm4vMoeForConditionalGeneration"],
   gguf: "glm4moe",
   tensors: [

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { uint32 } from "../metadata-rules.js";
 import { inLayers, rule, split } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
@@ -18,7 +18,7 @@ const gateOrUp = ["hidden", "expertFeedForward", "experts"];
  * gpt-oss-20b, gpt-oss-120b: llama.cpp `src/models/openai-moe.cpp`. Rows of gate and up alternate. The experts are
  * MXFP4 (`_blocks`, `_scales`), or BF16 with rows and columns exchanged.
  */
-const common: Omit<Architecture, "tensors"> = {
+const common: Omit<ModelFamily, "tensors"> = {
   huggingFace: ["GptOssForCausalLM"],
   gguf: "gpt-oss",
   sizes: (config) => ({
@@ -32,7 +32,7 @@ const common: Omit<Architecture, "tensors"> = {
   ],
 };
 
-export const gptOss: Architecture = {
+export const gptOss: ModelFamily = {
   ...common,
   tensors: [
     ...embeddingAndOutput,

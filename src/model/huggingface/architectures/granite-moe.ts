@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { float32, uint32, without } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule, split } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
@@ -9,7 +9,7 @@ import { interleavedAttention } from "./llama.js";
 const gateOrUp = ["hidden", "expertFeedForward", "experts"];
 
 /** Granite 3 MoE, with or without a shared expert: llama.cpp `src/models/granite-moe.cpp`. */
-export const graniteMoe: Architecture = {
+export const graniteMoe: ModelFamily = {
   huggingFace: ["GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM"],
   gguf: "granitemoe",
   tensors: [

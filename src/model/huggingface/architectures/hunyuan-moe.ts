@@ -1,5 +1,5 @@
 import { MalformedInputError } from "../../../errors.js";
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { float32, type MetadataContext, text, uint32 } from "../metadata-rules.js";
 import { inLayers, rule } from "../tensor-rules.js";
@@ -19,7 +19,7 @@ import {
 const stretchedContext = 262144;
 
 /** Hunyuan-A13B: llama.cpp `src/models/hunyuan-moe.cpp`. Most sizes are lists with an entry for each layer. */
-export const hunyuanMoe: Architecture = {
+export const hunyuanMoe: ModelFamily = {
   huggingFace: ["HunYuanMoEV1ForCausalLM"],
   gguf: "hunyuan-moe",
   tensors: [

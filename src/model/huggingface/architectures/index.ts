@@ -1,6 +1,6 @@
 /** The families that can be converted. */
 import { MalformedInputError } from "../../../errors.js";
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { bailingMoe2 } from "./bailing-moe2.js";
 import { deepseek2 } from "./deepseek2.js";
@@ -25,7 +25,7 @@ import { qwen3Moe } from "./qwen3-moe.js";
 import { qwen3Next } from "./qwen3-next.js";
 import { qwen35Moe } from "./qwen35-moe.js";
 
-export const architectures: readonly Architecture[] = [
+export const architectures: readonly ModelFamily[] = [
   bailingMoe2,
   deepseek2,
   deepseek4,
@@ -51,7 +51,7 @@ export const architectures: readonly Architecture[] = [
 ];
 
 /** The family of a model. Throws a MalformedInputError that names the known ones, and the one that is nearest. */
-export function findArchitecture(config: Fields): Architecture {
+export function findArchitecture(config: Fields): ModelFamily {
   const [name] = config.items("architectures");
   const found = architectures.find(({ huggingFace }) => huggingFace.some((known) => known === name));
   if (found) {

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { float32, int32s, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule } from "../tensor-rules.js";
@@ -20,7 +20,7 @@ import { latentAttention, latentKeysOfFile, latentSizes } from "./latent-attenti
  * Kimi-Linear-48B-A3B: llama.cpp `src/models/kimi-linear.cpp`. Delta attention with a gate for each channel (KDA) in
  * most layers, latent attention in some. Its convolutions and decays have shapes of four dimensions.
  */
-export const kimiLinear: Architecture = {
+export const kimiLinear: ModelFamily = {
   huggingFace: ["KimiLinearForCausalLM"],
   gguf: "kimi-linear",
   tensors: [

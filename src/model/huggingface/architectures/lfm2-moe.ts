@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { int32s, uint32, without } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule } from "../tensor-rules.js";
@@ -6,7 +6,7 @@ import { gatingFunctions, textModelKeys } from "../text-model.js";
 import { commonSizes, expertSizes, expertsOneByOne, feedForward, layerPrefix, router } from "./common.js";
 
 /** LFM2-8B-A1B: llama.cpp `src/models/lfm2.cpp`. Short convolutions in most layers, attention in some. */
-export const lfm2Moe: Architecture = {
+export const lfm2Moe: ModelFamily = {
   huggingFace: ["Lfm2MoeForCausalLM"],
   gguf: "lfm2moe",
   tensors: [

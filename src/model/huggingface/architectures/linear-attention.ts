@@ -1,5 +1,5 @@
 /** What Qwen3-Next and Qwen3.5 have in common: gated delta nets in most layers, full attention in some, MTP. */
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import type { LayerCount } from "../layer-count.js";
 import { bools, type MetadataContext, type MetadataRule, uint32 } from "../metadata-rules.js";
@@ -95,7 +95,7 @@ function isLinear(config: Fields, layer: number): boolean {
 }
 
 /** Qwen3-Next does not say in config.json how many prediction layers it has. */
-export const linearAttentionPrediction: NonNullable<Architecture["prediction"]> = {
+export const linearAttentionPrediction: NonNullable<ModelFamily["prediction"]> = {
   kept: "with the model",
   count(config, names) {
     const said = config.count("mtp_num_hidden_layers") ?? 0;

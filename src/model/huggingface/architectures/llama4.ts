@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { uint32 } from "../metadata-rules.js";
 import { ropeParameters } from "../rope.js";
@@ -21,7 +21,7 @@ import {
 const gateOrUp = ["hidden", "expertFeedForward", "experts"];
 
 /** Llama 4 Scout and Maverick: llama.cpp `src/models/llama4.cpp`. Experts with rows and columns exchanged. */
-export const llama4: Architecture = {
+export const llama4: ModelFamily = {
   huggingFace: ["Llama4ForConditionalGeneration", "Llama4ForCausalLM"],
   gguf: "llama4",
   tensors: [

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { uint32 } from "../metadata-rules.js";
 import { inLayers, rule } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
@@ -14,7 +14,7 @@ import {
 } from "./common.js";
 
 /** MiniMax-M2: llama.cpp `src/models/minimax-m2.cpp`; its norms go over all heads at once. */
-export const minimaxM2: Architecture = {
+export const minimaxM2: ModelFamily = {
   huggingFace: ["MiniMaxM2ForCausalLM"],
   gguf: "minimax-m2",
   tensors: [

@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { uint32 } from "../metadata-rules.js";
 import { textModelKeys } from "../text-model.js";
 import {
@@ -13,7 +13,7 @@ import {
 import { interleavedAttention } from "./llama.js";
 
 /** Mixtral-8x7B, Mixtral-8x22B: `llama` with experts in llama.cpp. */
-export const mixtral: Architecture = {
+export const mixtral: ModelFamily = {
   huggingFace: ["MixtralForCausalLM"],
   gguf: "llama",
   tensors: [

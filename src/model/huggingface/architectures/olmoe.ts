@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { float32 } from "../metadata-rules.js";
 import { inLayers, rule } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
@@ -14,7 +14,7 @@ import {
 } from "./common.js";
 
 /** OLMoE-1B-7B: llama.cpp `src/models/olmoe.cpp`; its norms go over all heads at once. */
-export const olmoe: Architecture = {
+export const olmoe: ModelFamily = {
   huggingFace: ["OlmoeForCausalLM"],
   gguf: "olmoe",
   tensors: [

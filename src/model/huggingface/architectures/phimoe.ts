@@ -1,5 +1,5 @@
 import { MalformedInputError } from "../../../errors.js";
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { float32, type MetadataContext, uint32 } from "../metadata-rules.js";
 import { ropeParameters } from "../rope.js";
@@ -18,7 +18,7 @@ import {
 } from "./common.js";
 
 /** Phi-3.5-MoE: llama.cpp `src/models/phi3.cpp`. Norms with biases, factors for long and for short contexts. */
-export const phiMoe: Architecture = {
+export const phiMoe: ModelFamily = {
   huggingFace: ["PhiMoEForCausalLM", "PhimoeForCausalLM"],
   gguf: "phimoe",
   tensors: [

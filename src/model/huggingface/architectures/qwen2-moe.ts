@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { optional } from "../tensor-rules.js";
 import { textModelKeys } from "../text-model.js";
 import { attention, attentionBiases, commonSizes, embeddingAndOutput, layerNorms } from "./common.js";
@@ -11,7 +11,7 @@ import {
 } from "./qwen-experts.js";
 
 /** Qwen1.5-MoE-A2.7B, Qwen2-57B-A14B: llama.cpp `src/models/qwen2moe.cpp`. */
-export const qwen2Moe: Architecture = {
+export const qwen2Moe: ModelFamily = {
   huggingFace: ["Qwen2MoeForCausalLM"],
   gguf: "qwen2moe",
   tensors: [

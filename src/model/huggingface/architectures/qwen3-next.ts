@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { inLayers, onlyIn, rule, split } from "../tensor-rules.js";
 import { regroup } from "../transformations/named.js";
 import { layerPrefix } from "./common.js";
@@ -16,7 +16,7 @@ import {
 const grouped = ["keyHead", "keyHead", "valuesPerKeyHead", "valuesPerKeyHead"];
 
 /** Qwen3-Next-80B-A3B: llama.cpp `src/models/qwen3next.cpp`. */
-export const qwen3Next: Architecture = {
+export const qwen3Next: ModelFamily = {
   huggingFace: ["Qwen3NextForCausalLM"],
   gguf: "qwen3next",
   tensors: [

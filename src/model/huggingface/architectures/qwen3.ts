@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { textModelKeys } from "../text-model.js";
 import {
   attention,
@@ -11,7 +11,7 @@ import {
 } from "./common.js";
 
 /** Dense Qwen3: llama.cpp `src/models/qwen3.cpp`. */
-export const qwen3: Architecture = {
+export const qwen3: ModelFamily = {
   huggingFace: ["Qwen3ForCausalLM"],
   gguf: "qwen3",
   tensors: [

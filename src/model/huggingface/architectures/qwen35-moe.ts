@@ -1,4 +1,4 @@
-import type { Architecture } from "../architecture.js";
+import type { ModelFamily } from "../architecture.js";
 import { int32s } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule } from "../tensor-rules.js";
 import { chain, tileColumns, tileRows } from "../transformations/named.js";
@@ -23,7 +23,7 @@ const tileValueColumns = tileColumns({ ...heads, width: "valueHead" });
 const usualSections = [11, 11, 10, 0];
 
 /** Qwen3.5-35B-A3B, Qwen3.6-35B-A3B, Qwen3.5-397B-A17B: llama.cpp `src/models/qwen35moe.cpp`. */
-export const qwen35Moe: Architecture = {
+export const qwen35Moe: ModelFamily = {
   huggingFace: ["Qwen3_5MoeForConditionalGeneration", "Qwen3_5MoeForCausalLM"],
   gguf: "qwen35moe",
   tensors: [

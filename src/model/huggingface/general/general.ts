@@ -33,7 +33,7 @@ const cardNames = {
 type GeneralKey = keyof typeof cardNames;
 
 /** What is known of the model beside its files. */
-export interface ModelFacts {
+export interface GeneralFacts {
   /** `general.architecture`. */
   readonly architecture: string;
   /** Number of weights. */
@@ -43,7 +43,11 @@ export interface ModelFacts {
 }
 
 /** All `general.*` keys but file type and quantization version. */
-export async function generalMetadata(folder: Folder, config: Fields, facts: ModelFacts): Promise<Metadata> {
+export async function generalMetadata(
+  folder: Folder,
+  config: Fields,
+  facts: GeneralFacts,
+): Promise<Metadata> {
   const card = await readModelCard(folder);
   const builder = new MetadataBuilder()
     .string("general.architecture", facts.architecture)
@@ -126,7 +130,7 @@ const originKeys = [
 ] as const;
 
 /** Writes the models or data sets that this one was made from: ids, addresses, or maps with the GGUF keys. */
-function addOrigins(builder: MetadataBuilder, kind: string, value: unknown, facts: ModelFacts): void {
+function addOrigins(builder: MetadataBuilder, kind: string, value: unknown, facts: GeneralFacts): void {
   if (value === undefined) {
     return;
   }

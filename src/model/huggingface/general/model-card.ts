@@ -1,6 +1,6 @@
 import { parse } from "yaml";
 import type { Folder } from "../../../bytes/folder.js";
-import { readText } from "../../../bytes/json.js";
+import { readJsonText } from "../../../bytes/json.js";
 import { MalformedInputError } from "../../../errors.js";
 
 /** Largest README read. Real ones stay under one megabyte. */
@@ -16,7 +16,7 @@ export async function readModelCard(folder: Folder): Promise<ReadonlyMap<unknown
     return new Map();
   }
   try {
-    return parseModelCard(await readText(source, maxCardBytes), source.name);
+    return parseModelCard(await readJsonText(source, maxCardBytes), source.name);
   } finally {
     await source.close();
   }

@@ -1,5 +1,5 @@
 import type { Folder } from "../../../bytes/folder.js";
-import { readText } from "../../../bytes/json.js";
+import { readJsonText } from "../../../bytes/json.js";
 import type { Metadata } from "../../../gguf/metadata.js";
 import { MetadataBuilder } from "../builder.js";
 import { Fields } from "../fields.js";
@@ -78,7 +78,7 @@ async function readTemplate(folder: Folder, file: string): Promise<string | unde
     return undefined;
   }
   try {
-    return (await readText(source, maxTemplateBytes)).replaceAll(/\r\n?/g, "\n");
+    return (await readJsonText(source, maxTemplateBytes)).replaceAll(/\r\n?/g, "\n");
   } finally {
     await source.close();
   }

@@ -21,8 +21,8 @@ const roleKeys = {
   eom: "eom_token_id",
 } as const;
 
-export type Role = keyof typeof roleKeys;
-type Names = Map<Role, string | undefined>;
+export type SpecialTokenRole = keyof typeof roleKeys;
+type Names = Map<SpecialTokenRole, string | undefined>;
 type AddFlags = Map<"bos" | "eos" | "sep", boolean>;
 
 /** What special tokens are found in. */
@@ -32,7 +32,7 @@ export interface TokenizerFiles {
   readonly tokenizerConfig: Fields | undefined;
   readonly config: Fields;
   /** Roles that a family gives to added tokens, where the files do not. */
-  readonly roles?: Readonly<Partial<Record<Role, string>>> | undefined;
+  readonly roles?: Readonly<Partial<Record<SpecialTokenRole, string>>> | undefined;
 }
 
 /** The `tokenizer.ggml.*_token_id` and `add_*_token` keys. `size` is the number of tokens. */
@@ -40,7 +40,7 @@ export function specialTokenMetadata(files: TokenizerFiles, size: number): Metad
   const { tokenizerConfig, config } = files;
   const tokenizer = files.tokenizer ?? config.with(new Map());
   const names: Names = new Map();
-  for (const role of Object.keys(roleKeys) as Role[]) {
+  for (const role of Object.keys(roleKeys) as SpecialTokenRole[]) {
     if (role !== "eot" && role !== "eom") {
       names.set(role, tokenContent(tokenizerConfig?.value(`${role}_token`)));
     }
@@ -74,18 +74,18 @@ function tokenIds(
   tokenizer: Fields,
   names: Names,
   { config, roles = {} }: TokenizerFiles,
-): ReadonlyMap<Role, number> {
+): ReadonlyMap<SpecialTokenRole, number> {
   const added = new Map(
     tokenizer.objects("added_tokens").map((token) => [token.string("content"), token.requireCount("id")]),
   );
-  const ids = new Map<Role, number>();
+  const ids = new Map<SpecialTokenRole, number>();
   for (const [role, name] of names) {
     const id = name === undefined ? undefined : added.get(name);
     if (id !== undefined) {
       ids.set(role, id);
     }
   }
-  for (const role of Object.keys(roleKeys) as Role[]) {
+  for (const role of Object.keys(roleKeys) as SpecialTokenRole[]) {
     if ((role === "eot" || role === "eom") && !names.has(role)) {
       continue;
     }
@@ -95,7 +95,7 @@ function tokenIds(
       ids.set(role, config.requireCount(`${role}_token_id`));
     }
   }
-  for (const [role, name] of Object.entries(roles) as [Role, string][]) {
+  for (const [role, name] of Object.entries(roles) as [SpecialTokenRole, string][]) {
     const id = added.get(name);
     if (id !== undefined && !ids.has(role)) {
       ids.set(role, id);

@@ -6,7 +6,7 @@ import { MalformedInputError } from "../../../errors.js";
 import type { Fields } from "../fields.js";
 import { tokenContent } from "./added-tokens.js";
 import { byteCharacters } from "./byte-characters.js";
-import { tokenTypes, type Vocabulary } from "./vocabulary.js";
+import { type TokenizerVocabulary, tokenTypes } from "./vocabulary.js";
 
 /** Ids after the ranks that are kept for special tokens. */
 const specialTokens = 256;
@@ -17,7 +17,7 @@ export function tiktokenVocabulary(
   text: string,
   tokenizerConfig: Fields | undefined,
   size: number,
-): Vocabulary {
+): TokenizerVocabulary {
   const ranks = readRanks(name, text);
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
   const types = new Array<number>(size).fill(tokenTypes.unused);

@@ -1,6 +1,6 @@
 /** The `tokenizer.*` keys: vocabulary, special tokens, chat templates. */
 import type { Folder } from "../../../bytes/folder.js";
-import { readText } from "../../../bytes/json.js";
+import { readJsonText } from "../../../bytes/json.js";
 import { MalformedInputError } from "../../../errors.js";
 import type { Metadata } from "../../../gguf/metadata.js";
 import { MetadataBuilder } from "../builder.js";
@@ -9,7 +9,7 @@ import { chatTemplateMetadata } from "./chat-template.js";
 import { characterBpeVocabulary, sentencePieceVocabulary } from "./piece-vocabulary.js";
 import { preTokenizerName } from "./pre-tokenizer.js";
 import { readSentencePieceModel } from "./sentencepiece.js";
-import { type Role, specialTokenMetadata } from "./special-tokens.js";
+import { type SpecialTokenRole, specialTokenMetadata } from "./special-tokens.js";
 import { tiktokenVocabulary } from "./tiktoken.js";
 import { readVocabulary } from "./vocabulary.js";
 
@@ -19,7 +19,7 @@ const maxTiktokenBytes = 67_108_864;
 /** What a family's tokenizer has beside what its files say. */
 export interface TokenizerTraits {
   /** Roles of added tokens that the files do not give. */
-  readonly roles?: Readonly<Partial<Record<Role, string>>>;
+  readonly roles?: Readonly<Partial<Record<SpecialTokenRole, string>>>;
   /** When `add_prefix_space` of tokenizer_config.json becomes a key. */
   readonly spacePrefix?: "always" | "with SentencePiece";
   /** Which of llama.cpp's names for one way of cutting is the family's. */
@@ -158,7 +158,7 @@ async function tiktoken({ folder, tokenizerConfig, size }: TokenizerSource): Pro
     });
   }
   try {
-    const text = await readText(file, maxTiktokenBytes);
+    const text = await readJsonText(file, maxTiktokenBytes);
     const { tokens, types, merges } = tiktokenVocabulary(file.name, text, tokenizerConfig, size);
     return new MetadataBuilder()
       .string("tokenizer.ggml.model", "gpt2")

@@ -10,7 +10,7 @@ import { addedTokens, tokensWithRoles } from "./added-tokens.js";
 /** `enum llama_token_type` in llama.cpp `include/llama.h`. */
 export const tokenTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-export interface Vocabulary {
+export interface TokenizerVocabulary {
   /** Token of every id from 0 to the vocabulary's size. */
   readonly tokens: readonly string[];
   readonly types: readonly number[];
@@ -26,7 +26,7 @@ export function readVocabulary(
   tokenizer: Fields,
   tokenizerConfig: Fields | undefined,
   size: number,
-): Vocabulary {
+): TokenizerVocabulary {
   const model = tokenizer.requireObject("model");
   checkByteLevelBpe(tokenizer, model);
   const table = new TokenTable(tokenizer, size);
