@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Engine } from "../dist/engine/engine.js";
-import { measurePerplexity } from "../dist/evaluate/measure.js";
-import { computeImatrix } from "../dist/imatrix/compute.js";
+import { perplexity } from "../dist/evaluate/measure.js";
+import { imatrix } from "../dist/imatrix/compute.js";
 import { readImatrixFile } from "../dist/imatrix/file.js";
 import { openModel } from "../dist/model/open.js";
 import { windowStarts } from "../dist/model/window-facts.js";
@@ -25,10 +25,10 @@ if (folder === undefined) {
 /** All that is computed of a model. */
 async function figures(engine, model, output, options) {
   // Longer chunks than the attention windows of tiny models.
-  const run = { model, text, context: 256, chunks: 3, threads: 1, engine, ...options };
-  await computeImatrix({ ...run, output, processOutput: true });
+  const run = { model, text, ctx: 256, chunks: 3, threads: 1, engine, ...options };
+  await imatrix({ ...run, output, processOutput: true });
   const { entries } = await readImatrixFile(output);
-  return { entries, ppl: (await measurePerplexity(run)).ppl };
+  return { entries, ppl: (await perplexity(run)).ppl };
 }
 
 function firstDifference(a, b) {

@@ -95,8 +95,8 @@ describe("a model in several files", () => {
     const folder = await temporaryFolder(t);
     const output = join(folder, "out.gguf");
     for (const [args, message] of [
-      [["--split-max-size", "4"], /"4" is not a size like 4G or 500M/],
-      [["--split-max-size", "0G"], /"0G" is not a size like 4G or 500M/],
+      [["--split-max-size", "4"], /--split-max-size is "4"; it must be at least 1M\./],
+      [["--split-max-size", "0G"], /--split-max-size: a size of 0G is not possible/],
       [["--split-max-size", "4G", "--keep-split"], /--keep-split and --split-max-size contradict each other/],
     ] as const) {
       const outcome = await lopsided(["quantize", tiny, output, "--base", "COPY", ...args]);

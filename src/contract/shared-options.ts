@@ -38,7 +38,8 @@ export const restart = option({
 
 export const splitMaxSize = option({
   value: "<size>",
-  schema: size,
+  // Who writes 4 means 4G.
+  schema: size.refine((bytes) => bytes >= 1e6, "must be at least 1M"),
   about:
     "begin another file (OUT-00001-of-00003.gguf, ...) before one's tensors exceed this, for example 4G or 500M",
 });

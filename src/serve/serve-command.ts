@@ -1,7 +1,17 @@
 /** The contract of `serve`. */
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
-import { choice, list, orNone, parsed, refused, text, wholeNumber, yesNo } from "../contract/values.js";
+import {
+  anyText,
+  choice,
+  list,
+  orNone,
+  parsed,
+  refused,
+  text,
+  wholeNumber,
+  yesNo,
+} from "../contract/values.js";
 import { UsageError } from "../errors.js";
 import { generatorOptions, samplingOptions } from "../generate/generator-options.js";
 
@@ -74,7 +84,7 @@ export const serveCommand = defineCommand({
     }),
     apiKey: option({
       value: "<key>",
-      schema: orNone(text),
+      schema: orNone(anyText),
       about: "key that clients must send",
       negated: "let everyone use the server, also when --host lets other machines reach it",
       environment: "LLAMA_API_KEY",
