@@ -1,61 +1,55 @@
-/** docs/commands.md, written from the contracts: every command, its arguments and options, as flag and as library name. */
-import { commands, type RunnableCommand } from "../commands.js";
+/** docs/commands.md, made of the commands' contracts. */
+import { commands } from "../commands.js";
 import { flagOf, hasFlag, placeholderOf, sentenceOf } from "../contract/flags.js";
 import type { Option } from "../contract/option.js";
 import { optionsOf } from "./add-command.js";
 
-/** The whole page. `node scripts/commands-page.mjs` writes it, and a test compares it. */
-export function commandsPage(): string {
-  const head =
-    "# Commands\n\nWritten from the contracts by `node scripts/commands-page.mjs`. Every command is a function of the library with the same name, whose options have the names in the last column.\n";
-  return [head, ...commands.map(section)].join("\n");
+/** The whole page. */
+export function renderCommandsPage(): string {
+  const head = [
+    "# Commands",
+    "",
+    "Made of the commands' contracts by `node scripts/write-commands-page.mjs`. In the library each command is a function of the same name that takes one object with these options, under the names in the second column; those without a flag are for programs.",
+  ];
+  const sections = commands.map((runnable) => {
+    const { name, summary } = runnable.command;
+    const rows = Object.entries(optionsOf(runnable)).filter(([, { isHidden }]) => !isHidden);
+    const places = rows
+      .filter(([, { isArgument }]) => isArgument)
+      .map(([place, row]) => (hasFlag(row) ? ` [${place}]` : ` <${place}>`));
+    return [
+      `## ${name}`,
+      "",
+      summary,
+      "",
+      `\`lopsided ${name}${places.join("")} [options]\``,
+      "",
+      "| flag | in the library | |",
+      "| --- | --- | --- |",
+      ...rows.map(([option, row]) => line(option, row)),
+    ].join("\n");
+  });
+  return `${[head.join("\n"), ...sections].join("\n\n")}\n`;
 }
 
-function section(runnable: RunnableCommand): string {
-  const { name, summary } = runnable.command;
-  const rows = Object.entries<Option>(optionsOf(runnable)).filter(([, { isHidden }]) => !isHidden);
-  const places = rows.filter(([, { isArgument }]) => isArgument).map(([place]) => `<${place}>`);
-  return [
-    `## ${name}`,
-    "",
-    summary,
-    "",
-    `\`lopsided ${[name, ...places].join(" ")}\``,
-    "",
-    "| option | what it is | library |",
-    "| --- | --- | --- |",
-    ...rows.map(
-      ([option, row]) => `| ${flags(option, row)} | ${cell(sentenceOf(row))} | ${libraryName(option, row)} |`,
-    ),
-    "",
-  ].join("\n");
+function line(name: string, row: Option): string {
+  const inLibrary = row.only === "terminal" ? "" : `\`${name}\``;
+  return `| ${typed(name, row)} | ${inLibrary} | ${cell(sentenceOf(row))} |`;
 }
 
-function flags(name: string, row: Option): string {
-  if (row.only === "library") {
-    return "";
-  }
+/** How it is typed: `` `-c`, `--ctx <n>` ``. */
+function typed(name: string, row: Option): string {
   if (!hasFlag(row)) {
-    return code(`<${name}>`);
+    return row.isArgument ? `\`<${name}>\`` : "";
   }
   const value = placeholderOf(row);
-  const [first = "", ...others] = [
-    flagOf(name, row),
-    ...(row.short ? [row.short] : []),
-    ...(row.aliases ?? []),
-  ];
-  return [`${first}${value === undefined ? "" : ` ${value}`}`, ...others].map(code).join(", ");
+  const flag = `${flagOf(name, row)}${value === undefined ? "" : ` ${value}`}`;
+  const negated = row.negated === undefined ? [] : [flagOf(name, { ...row, default: true })];
+  const names = [...(row.short ? [row.short] : []), ...(row.aliases ?? []), flag, ...negated];
+  return names.map((each) => `\`${each.replaceAll("|", "\\|")}\``).join(", ");
 }
 
-function libraryName(name: string, { only }: Option): string {
-  return only === "terminal" || name === "json" ? "" : code(name);
-}
-
-function code(text: string): string {
-  return `\`${text.replaceAll("|", "\\|")}\``;
-}
-
-/** Text in a cell; what stands in angle brackets would be HTML. */
+/** Text that is no markup in a table. */
 function cell(text: string): string {
-  return text.replaceAll("|", "\\|").replaceAll("<", "\\<");
+  return text.replace(/[|<>*_]/g, "\\$&");
 }
