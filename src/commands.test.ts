@@ -5,7 +5,11 @@ import { commands } from "./commands.js";
 import { flagOf, hasFlag } from "./contract/flags.js";
 import type { Option } from "./contract/option.js";
 import { json } from "./contract/shared-options.js";
-import * as library from "./index.js";
+import * as main from "./index.js";
+import * as server from "./serve/server.js";
+
+/** What programs import: the package itself, and its part for servers, which is one of its own. */
+const library = { ...main, ...server };
 
 for (const { command, load } of commands) {
   const rows = Object.entries<Option>({ ...command.options, json });

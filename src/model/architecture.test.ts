@@ -64,7 +64,7 @@ test("a missing fact is an error only when it is asked for, and names its key", 
   assert.throws(
     () => facts.layers,
     new MalformedInputError(
-      'metadata key "qwen3moe.block_count" (the number of layers) is missing; add it with --override-kv or use another file.',
+      'metadata key "qwen3moe.block_count" (the number of layers) is missing; add it with `overrideKv` or use another file.',
       { key: "qwen3moe.block_count" },
     ),
   );
