@@ -75,7 +75,7 @@ describe("quantizing straight from a web server", () => {
     server.fault = ({ index }) => (index > 60 ? "drop" : undefined);
     await assert.rejects(write(await open(), output), {
       name: "EnvironmentError",
-      message: /5 times in a row.* run the same command with --resume to continue\.$/,
+      message: /5 times in a row.* run the same command with `resume` to continue\.$/,
     });
     server.fault = () => undefined;
     server.etag = () => '"another version"';
