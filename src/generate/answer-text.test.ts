@@ -12,7 +12,9 @@ function addInPieces(text: string, size: number, stops: string[] = []) {
   for (let at = 0; at < all.length; at += size) {
     const { text: piece, isStopped } = answer.add(all.subarray(at, at + size));
     given.push(piece);
-    if (isStopped) return { given, text: given.join(""), isStopped, answer };
+    if (isStopped) {
+      return { given, text: given.join(""), isStopped, answer };
+    }
   }
   const rest = answer.end();
   given.push(rest.text);

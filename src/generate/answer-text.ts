@@ -33,7 +33,9 @@ export class AnswerText {
   /** The rest, when no token follows. */
   end(): { text: string; isStopped: boolean } {
     const { text, isStopped } = this.#append(this.#decoder.decode());
-    if (isStopped) return { text, isStopped };
+    if (isStopped) {
+      return { text, isStopped };
+    }
     const rest = this.#held;
     this.#held = "";
     this.#givenLength += rest.length;
@@ -60,7 +62,9 @@ export class AnswerText {
     let longest = 0;
     for (const stop of this.#stops) {
       for (let length = Math.min(stop.length - 1, text.length); length > longest; length--) {
-        if (text.endsWith(stop.slice(0, length))) longest = length;
+        if (text.endsWith(stop.slice(0, length))) {
+          longest = length;
+        }
       }
     }
     return longest;

@@ -54,7 +54,9 @@ export class Answer {
     sequence: readonly number[],
     room: number,
   ): { token: number | undefined; piece: AnswerPiece } {
-    if (this.#completionTokens === 0) this.#firstTokenAt = performance.now();
+    if (this.#completionTokens === 0) {
+      this.#firstTokenAt = performance.now();
+    }
     const { logprobs, maxTokens = Number.POSITIVE_INFINITY, ignoreEnd } = this.#request;
     // The sampler may change the logits; probabilities are the model's own.
     const original = logprobs === undefined ? undefined : logits.slice();
@@ -71,7 +73,9 @@ export class Answer {
       const logprob = this.#describe(original, token, logprobs ?? 0);
       this.#heldLogprobs.push({ logprob, begin, end: this.#text.decodedLength });
     }
-    if (isStopped) return { token, piece: this.#last([token], text, "stop", true) };
+    if (isStopped) {
+      return { token, piece: this.#last([token], text, "stop", true) };
+    }
     if (this.#completionTokens < maxTokens && room > 1) {
       const logprobs = this.#release(({ end }) => end <= this.#text.givenLength);
       return { token, piece: { text, tokens: [token], logprobs } };

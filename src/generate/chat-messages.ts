@@ -36,10 +36,14 @@ function textOf(content: ChatMessage["content"]): string | null {
   if (content === undefined || content === null) {
     return content === null ? null : "";
   }
-  if (typeof content === "string") return content;
+  if (typeof content === "string") {
+    return content;
+  }
   return content
     .map(({ type, text, refusal }) => {
-      if (type === "text" && text !== undefined) return text;
+      if (type === "text" && text !== undefined) {
+        return text;
+      }
       if (type === "refusal" && refusal !== undefined) {
         return refusal;
       }
@@ -49,9 +53,13 @@ function textOf(content: ChatMessage["content"]): string | null {
 }
 
 function withObjectArguments(call: unknown): unknown {
-  if (!isObject(call) || !isObject(call.function)) return call;
+  if (!isObject(call) || !isObject(call.function)) {
+    return call;
+  }
   const { arguments: text, ...rest } = call.function;
-  if (typeof text !== "string") return call;
+  if (typeof text !== "string") {
+    return call;
+  }
   return { ...call, function: { ...rest, arguments: parsedObject(text) ?? text } };
 }
 

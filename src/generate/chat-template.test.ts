@@ -8,7 +8,9 @@ import { ChatTemplate, type ChatToRender, chatTemplateOf } from "./chat-template
 
 const opened: ChatTemplate[] = [];
 after(() => {
-  for (const template of opened) template.close();
+  for (const template of opened) {
+    template.close();
+  }
 });
 
 const conversation: ChatToRender = {
@@ -121,7 +123,7 @@ const hostile = {
   "writes a long prompt": "{% for i in range(400) %}{{ 'a' | indent(100000, true) }}{% endfor %}",
 };
 
-for (const [what, source] of Object.entries(hostile))
+for (const [what, source] of Object.entries(hostile)) {
   test(`a template that ${what} is an error in words, and the process lives on`, async () => {
     const template = of(source);
     await assert.rejects(
@@ -129,6 +131,7 @@ for (const [what, source] of Object.entries(hostile))
       /^(MalformedInput|Usage)Error: m.gguf: its chat template/,
     );
   });
+}
 
 test("conversations of many callers do not mix", async () => {
   const template = of("{{ messages[0].content }}");

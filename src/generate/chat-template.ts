@@ -59,7 +59,9 @@ export interface ChatToRender {
  */
 export function chatTemplateOf(metadata: Metadata, name: string): ChatTemplateSource {
   const source = findChatTemplate(metadata, name);
-  if (source) return source;
+  if (source) {
+    return source;
+  }
   throw new UsageError(
     `${name}: has no chat template (tokenizer.chat_template) and no ChatML tokens, so it cannot hold a conversation; use it for plain completions, or use an instruction-tuned model.`,
     { file: name },
@@ -77,14 +79,18 @@ export function findChatTemplate(metadata: Metadata, name: string): ChatTemplate
   const tokenText = (key: string) =>
     vocabulary[metadataNumber(metadata, `tokenizer.ggml.${key}_token_id`) ?? -1] ?? "";
   const templates = templatesIn(metadata);
-  for (const [which, { length }] of templates)
-    if (length > maxTemplateLength)
+  for (const [which, { length }] of templates) {
+    if (length > maxTemplateLength) {
       throw new MalformedInputError(
         `${name}: its chat template "${which}" has ${length} characters, more than the ${maxTemplateLength} that a template can sensibly have; use another file.`,
         { file: name },
       );
+    }
+  }
   if (!templates.has("default")) {
-    if (!vocabulary.includes("<|im_start|>") || !vocabulary.includes("<|im_end|>")) return undefined;
+    if (!vocabulary.includes("<|im_start|>") || !vocabulary.includes("<|im_end|>")) {
+      return undefined;
+    }
     templates.set("default", chatMl);
   }
   return { name, templates, bosToken: tokenText("bos"), eosToken: tokenText("eos") };
@@ -95,10 +101,14 @@ function templatesIn(metadata: Metadata): Map<string, string> {
   const templates = new Map<string, string>();
   for (const key of metadata.keys()) {
     const template = key.startsWith(`${prefix}.`) ? metadataString(metadata, key) : undefined;
-    if (template !== undefined) templates.set(key.slice(prefix.length + 1), template);
+    if (template !== undefined) {
+      templates.set(key.slice(prefix.length + 1), template);
+    }
   }
   const main = metadataString(metadata, prefix);
-  if (main !== undefined) templates.set("default", main);
+  if (main !== undefined) {
+    templates.set("default", main);
+  }
   return templates;
 }
 
@@ -173,19 +183,26 @@ export class ChatTemplate {
       throw this.#malformed(`needs more than ${limit} for this conversation`);
     }
     const { reply } = outcome;
-    if ("malformed" in reply) throw this.#malformed(`is not valid Jinja (${reply.malformed})`);
-    if ("length" in reply) throw this.#malformed(`makes a prompt of ${reply.length} characters`);
-    if ("refused" in reply)
+    if ("malformed" in reply) {
+      throw this.#malformed(`is not valid Jinja (${reply.malformed})`);
+    }
+    if ("length" in reply) {
+      throw this.#malformed(`makes a prompt of ${reply.length} characters`);
+    }
+    if ("refused" in reply) {
       throw new UsageError(
         `${name}: its chat template does not accept these messages: ${reply.refused}; change their roles, order or content.`,
         { file: name },
       );
+    }
     const repeatsBos = chat.omitBos && bosToken !== "" && reply.text.startsWith(bosToken);
     return repeatsBos ? reply.text.slice(bosToken.length) : reply.text;
   }
 
   #checkOpen(): void {
-    if (this.#closed) throw new CancelledError(`the chat template of ${this.#source.name} was closed.`);
+    if (this.#closed) {
+      throw new CancelledError(`the chat template of ${this.#source.name} was closed.`);
+    }
   }
 
   #malformed(what: string): MalformedInputError {

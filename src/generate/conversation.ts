@@ -67,7 +67,9 @@ export class Conversation {
         },
       );
     } catch (error) {
-      if (!(error instanceof CancelledError && signal.aborted)) throw error;
+      if (!(error instanceof CancelledError && signal.aborted)) {
+        throw error;
+      }
     }
     this.#messages = [...messages, { role: "assistant", content: answer }];
     return completion;

@@ -38,11 +38,12 @@ export class Embedder {
     this.#context ??= this.#open();
     const context = this.#context;
     checkTokens(tokens, this.#model.facts.vocabularySize);
-    if (tokens.length > context.batchSize)
+    if (tokens.length > context.batchSize) {
       throw new UsageError(
         `the input has ${tokens.length} tokens, but embeddings are made of ${context.batchSize} at most; split it.`,
         { reason: "context-length", promptTokens: tokens.length, contextLength: context.batchSize },
       );
+    }
     context.clear();
     context.decode([{ sequence: 0, position: 0, tokens, logitsFrom: 0 }]);
     context.synchronize();
@@ -59,7 +60,9 @@ export class Embedder {
       pooling,
       ...(threads === undefined ? {} : { threads }),
     });
-    if (context.pooling !== "none" && context.pooling !== "rank") return context;
+    if (context.pooling !== "none" && context.pooling !== "rank") {
+      return context;
+    }
     context.close();
     throw new UsageError(
       `${this.#model.path} is not made for embeddings (its file names no pooling); choose one with \`pooling\` mean, cls or last.`,
@@ -71,7 +74,9 @@ export class Embedder {
 /** A copy of length 1. */
 function normalize(vector: Float32Array): Float32Array {
   let squares = 0;
-  for (const value of vector) squares += value * value;
+  for (const value of vector) {
+    squares += value * value;
+  }
   const length = Math.sqrt(squares);
   return length > 0 ? vector.map((value) => value / length) : vector.slice();
 }

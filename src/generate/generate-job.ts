@@ -100,9 +100,15 @@ class Writer {
 
   run(): void {
     while (!this.#isClosing) {
-      if (this.#scheduler.isIdle) this.#host.waitForMessage();
-      if (this.#host.isCancelled()) throw new CancelledError("the model's work was stopped.");
-      for (let next = this.#host.receive(); next; next = this.#host.receive()) this.#take(next);
+      if (this.#scheduler.isIdle) {
+        this.#host.waitForMessage();
+      }
+      if (this.#host.isCancelled()) {
+        throw new CancelledError("the model's work was stopped.");
+      }
+      for (let next = this.#host.receive(); next; next = this.#host.receive()) {
+        this.#take(next);
+      }
       this.#scheduler.step();
       this.#outbox.flush();
     }
@@ -114,15 +120,22 @@ class Writer {
   }
 
   #take(message: GenerateMessage): void {
-    if (message.type === "close") this.#isClosing = true;
-    else if (message.type === "cancel") this.#scheduler.cancel(message.id);
-    else {
+    if (message.type === "close") {
+      this.#isClosing = true;
+    } else if (message.type === "cancel") {
+      this.#scheduler.cancel(message.id);
+    } else {
       const { id } = message;
       try {
-        if (message.type === "generate") this.#scheduler.add(this.#prepare(id, message.request));
-        else this.#host.emit({ type: "embedded", id, embedding: this.#embedder.embed(message.tokens) });
+        if (message.type === "generate") {
+          this.#scheduler.add(this.#prepare(id, message.request));
+        } else {
+          this.#host.emit({ type: "embedded", id, embedding: this.#embedder.embed(message.tokens) });
+        }
       } catch (error) {
-        if (error instanceof CancelledError) throw error;
+        if (error instanceof CancelledError) {
+          throw error;
+        }
         this.#host.emit({ type: "failed", id, error: serializeError(error) });
       }
     }

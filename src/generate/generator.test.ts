@@ -45,8 +45,9 @@ test("answers that are written together belong to their questions", async () => 
       generator.generate({ prompt: puzzle(20 + index), maxTokens: 12, sampling: greedy }),
     ),
   );
-  for (const [index, { text }] of answers.entries())
+  for (const [index, { text }] of answers.entries()) {
     assert.ok(text.startsWith(puzzleAnswer(20 + index)), text);
+  }
 });
 
 test("a prompt's beginning is computed once", async () => {
@@ -61,7 +62,9 @@ test("an answer arrives in pieces, and leaving the loop stops it", async () => {
   const pieces: string[] = [];
   for await (const { text } of generator.stream({ prompt: question("What is 2 + 3?"), sampling: greedy })) {
     pieces.push(text);
-    if (pieces.length === 3) break;
+    if (pieces.length === 3) {
+      break;
+    }
   }
   assert.equal(pieces.length, 3);
 });

@@ -138,8 +138,12 @@ export class Generator {
    * @throws what loading it or making the context throws
    */
   async ready(): Promise<void> {
-    if (this.#isClosed) throw new CancelledError("the generator is closed.");
-    if (this.#job) return;
+    if (this.#isClosed) {
+      throw new CancelledError("the generator is closed.");
+    }
+    if (this.#job) {
+      return;
+    }
     this.#tokenizer.facts().catch(() => {}); // the first prompt tells
     this.#starting ??= this.#start().finally(() => {
       this.#starting = undefined;
@@ -180,7 +184,9 @@ export class Generator {
     const message = { type: "generate", id: this.#nextId++, request: { ...request, prompt } } as const;
     return this.#call(message, controls.signal, (event) => {
       if ("type" in event) {
-        if (event.type !== "started") return undefined;
+        if (event.type !== "started") {
+          return undefined;
+        }
         answer.start(event);
         controls.onStart?.(event);
         return undefined;
@@ -215,10 +221,11 @@ export class Generator {
         const arrived = pieces;
         pieces = [];
         yield* arrived;
-        if (pieces.length === 0 && !isEnded)
+        if (pieces.length === 0 && !isEnded) {
           await new Promise<void>((resolve) => {
             wake = resolve;
           });
+        }
       }
       return await completion;
     } finally {
@@ -248,7 +255,9 @@ export class Generator {
       await Promise.all([tokenizerClosed, this.#engine.close()]);
       return;
     }
-    if (job === undefined) this.#loading.abort();
+    if (job === undefined) {
+      this.#loading.abort();
+    }
     await (job?.result ?? this.#starting)?.catch(() => {});
     await tokenizerClosed;
   }
@@ -283,7 +292,9 @@ export class Generator {
         isStarted: false,
         receive(event) {
           const result = hear(event);
-          if (result === undefined) return;
+          if (result === undefined) {
+            return;
+          }
           end();
           resolve(result);
         },
@@ -292,17 +303,24 @@ export class Generator {
           reject(error);
         },
       });
-      if (this.#job) this.#job.send(message);
-      else this.ready().catch((error: unknown) => this.#rejectCalls(error));
+      if (this.#job) {
+        this.#job.send(message);
+      } else {
+        this.ready().catch((error: unknown) => this.#rejectCalls(error));
+      }
     });
   }
 
   async #start(): Promise<void> {
     const contextLength = await this.contextLength();
-    if (this.#isClosed) throw new CancelledError("the generator was closed.");
+    if (this.#isClosed) {
+      throw new CancelledError("the generator was closed.");
+    }
     const { model, threads, keyCacheType, valueCacheType, pooling } = this.#options;
     const { slots } = this;
-    if (slots < 1) throw new UsageError(`${slots} slots cannot answer; use at least 1.`);
+    if (slots < 1) {
+      throw new UsageError(`${slots} slots cannot answer; use at least 1.`);
+    }
     const batchSize = Math.max(slots, Math.min(this.#options.batchSize ?? DEFAULT_BATCH, contextLength));
     const params = { model, slots, contextLength, batchSize, threads, keyCacheType, valueCacheType, pooling };
     const job = await new Promise<RunningJob<void, GenerateMessage>>((resolve, reject) => {
@@ -315,11 +333,15 @@ export class Generator {
         .then(() => Promise.reject(new CancelledError("the generator was closed.")))
         .catch((error: Error) => {
           reject(error);
-          if (this.#job === starting) this.#lose(error);
+          if (this.#job === starting) {
+            this.#lose(error);
+          }
         });
     });
     this.#job = job;
-    for (const { message } of this.#calls.values()) job.send(message);
+    for (const { message } of this.#calls.values()) {
+      job.send(message);
+    }
   }
 
   #loadHooks() {
@@ -331,25 +353,40 @@ export class Generator {
   /** The job has ended: what had begun fails, what waits is sent again. */
   #lose(error: Error): void {
     this.#job = undefined;
-    if (this.#isClosed) return;
-    for (const call of [...this.#calls.values()]) if (call.isStarted) call.reject(error);
+    if (this.#isClosed) {
+      return;
+    }
+    for (const call of [...this.#calls.values()]) {
+      if (call.isStarted) {
+        call.reject(error);
+      }
+    }
     this.#options.onCrash?.(error);
-    if (this.#calls.size > 0) this.ready().catch((reason: unknown) => this.#rejectCalls(reason));
+    if (this.#calls.size > 0) {
+      this.ready().catch((reason: unknown) => this.#rejectCalls(reason));
+    }
   }
 
   #rejectCalls(error: unknown): void {
-    for (const call of [...this.#calls.values()]) call.reject(error);
+    for (const call of [...this.#calls.values()]) {
+      call.reject(error);
+    }
   }
 
   #receive(event: GenerateEvent): void {
-    if (event.type === "ready") return;
+    if (event.type === "ready") {
+      return;
+    }
     if (event.type === "pieces") {
-      for (const { id, piece } of unpackPieces(event)) this.#calls.get(id)?.receive(piece);
+      for (const { id, piece } of unpackPieces(event)) {
+        this.#calls.get(id)?.receive(piece);
+      }
       return;
     }
     const call = this.#calls.get(event.id);
-    if (event.type === "failed") call?.reject(deserializeError(event.error));
-    else if (call) {
+    if (event.type === "failed") {
+      call?.reject(deserializeError(event.error));
+    } else if (call) {
       call.isStarted = true;
       call.receive(event);
     }
@@ -372,11 +409,15 @@ class Collected {
 
   /** Adds a piece; gives the whole with the last. */
   add({ text, tokens, logprobs, finish }: AnswerPiece): Completion | undefined {
-    if (this.#firstPieceAt === 0) this.#firstPieceAt = performance.now();
+    if (this.#firstPieceAt === 0) {
+      this.#firstPieceAt = performance.now();
+    }
     this.#text += text;
     this.#tokens.push(...tokens);
     this.#logprobs.push(...logprobs);
-    if (!finish) return undefined;
+    if (!finish) {
+      return undefined;
+    }
     return {
       ...this.#start,
       text: this.#text,

@@ -20,12 +20,16 @@ export class Outbox {
   add(id: number, piece: NumberedPiece["piece"]): void {
     this.#pieces.push({ id, piece });
     // The end of an answer frees a slot for another.
-    if (piece.finish) this.#isUrgent = true;
+    if (piece.finish) {
+      this.#isUrgent = true;
+    }
   }
 
   /** Sends what has been gathered long enough or cannot wait; called after every batch. */
   flush(now: number = performance.now()): void {
-    if (this.#pieces.length === 0 || (!this.#isUrgent && now - this.#sentAt < GATHER_MS)) return;
+    if (this.#pieces.length === 0 || (!this.#isUrgent && now - this.#sentAt < GATHER_MS)) {
+      return;
+    }
     this.#send(packPieces(this.#pieces));
     this.#pieces = [];
     this.#sentAt = now;

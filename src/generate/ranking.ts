@@ -33,7 +33,9 @@ function insertHighest(logits: Float32Array, count: number): Int32Array {
   let length = 0;
   for (let token = 0; token < logits.length; token++) {
     const logit = logits[token] as number;
-    if (length === count ? !(logit > (values[count - 1] as number)) : Number.isNaN(logit)) continue;
+    if (length === count ? !(logit > (values[count - 1] as number)) : Number.isNaN(logit)) {
+      continue;
+    }
     let at = length < count ? length++ : count - 1;
     for (; at > 0 && (values[at - 1] as number) < logit; at--) {
       values[at] = values[at - 1] as number;
@@ -53,7 +55,9 @@ function sortAll(logits: Float32Array): Int32Array {
   let length = 0;
   for (let token = 0; token < logits.length; token++) {
     const logit = logits[token] as number;
-    if (Number.isNaN(logit)) continue;
+    if (Number.isNaN(logit)) {
+      continue;
+    }
     value[0] = logit + 0; // -0 becomes 0
     const pattern = bits[0] as number;
     const rising = pattern < 0 ? ~pattern >>> 0 : (pattern | 0x80000000) >>> 0;

@@ -46,7 +46,9 @@ test("tokens are drawn as often as their probabilities say", () => {
   const sampler = new Sampler({ temperature, topK: 0, topP: 1, minP: 0, seed: 11 });
   const draws = 40_000;
   const counts = new Array<number>(5).fill(0);
-  for (let index = 0; index < draws; index++) counts[sampler.sample(logits, [])]! += 1;
+  for (let index = 0; index < draws; index++) {
+    counts[sampler.sample(logits, [])]! += 1;
+  }
   const weights = Array.from(logits, (logit) => Math.exp(logit / temperature));
   const total = weights.reduce((a, b) => a + b);
   for (const [token, weight] of weights.entries()) {
@@ -101,8 +103,9 @@ test("ranking by insertion and by sorting agree", () => {
   const sorted = rankTokens(logits, 2000);
   assert.deepEqual(rankTokens(logits, 200), sorted.subarray(0, 200));
   assert.equal(sorted.length, 1999);
-  for (let index = 1; index < sorted.length; index++)
+  for (let index = 1; index < sorted.length; index++) {
     assert.ok(logits[sorted[index - 1]!]! >= logits[sorted[index]!]!);
+  }
 });
 
 test("a model whose logits are no numbers is reported", () => {

@@ -96,19 +96,28 @@ export class Sampler {
   #choose(logits: Float32Array): number {
     const { temperature } = this.#options;
     const best = highestToken(logits);
-    if (temperature <= 0 || best < 0) return best;
+    if (temperature <= 0 || best < 0) {
+      return best;
+    }
     const candidates = candidateTokens(logits, logits[best] as number, this.#options);
     return this.#draw(logits, candidates, logits[best] as number);
   }
 
   #adjust(logits: Float32Array, previous: readonly number[]): void {
     const { logitBias, frequencyPenalty, presencePenalty } = this.#options;
-    for (const [token, bias] of logitBias) logits[token] = (logits[token] ?? Number.NaN) + bias;
-    if (frequencyPenalty === 0 && presencePenalty === 0) return;
+    for (const [token, bias] of logitBias) {
+      logits[token] = (logits[token] ?? Number.NaN) + bias;
+    }
+    if (frequencyPenalty === 0 && presencePenalty === 0) {
+      return;
+    }
     const counts = new Map<number, number>();
-    for (const token of previous.slice(-PENALTY_TOKENS)) counts.set(token, (counts.get(token) ?? 0) + 1);
-    for (const [token, count] of counts)
+    for (const token of previous.slice(-PENALTY_TOKENS)) {
+      counts.set(token, (counts.get(token) ?? 0) + 1);
+    }
+    for (const [token, count] of counts) {
       logits[token] = (logits[token] as number) - count * frequencyPenalty - presencePenalty;
+    }
   }
 
   #draw(logits: Float32Array, candidates: Int32Array, highest: number): number {
@@ -119,7 +128,9 @@ export class Sampler {
     let rest = this.#random.next() * sum(weights);
     for (const [index, weight] of weights.entries()) {
       rest -= weight;
-      if (rest < 0) return candidates[index] as number;
+      if (rest < 0) {
+        return candidates[index] as number;
+      }
     }
     return candidates[0] as number; // rounding
   }
@@ -136,8 +147,12 @@ export function candidateTokens(
 ): Int32Array {
   const isLimited = topK > 0 && topK < logits.length;
   let candidates = isLimited ? rankTokens(logits, topK) : everyToken(logits);
-  if (topP < 1) candidates = likeliestTogether(logits, highest, topP, candidates, isLimited);
-  if (minP <= 0) return candidates;
+  if (topP < 1) {
+    candidates = likeliestTogether(logits, highest, topP, candidates, isLimited);
+  }
+  if (minP <= 0) {
+    return candidates;
+  }
   const least = highest + Math.log(minP);
   return candidates.filter((token) => (logits[token] as number) >= least);
 }
@@ -152,16 +167,22 @@ function likeliestTogether(
 ): Int32Array {
   const weight = (token: number) => Math.exp((logits[token] as number) - highest);
   let total = 0;
-  for (const token of tokens) total += weight(token);
+  for (const token of tokens) {
+    total += weight(token);
+  }
   const cut = (ranked: Int32Array) => {
     let seen = 0;
     for (const [index, token] of ranked.entries()) {
       seen += weight(token);
-      if (seen >= topP * total) return ranked.subarray(0, index + 1);
+      if (seen >= topP * total) {
+        return ranked.subarray(0, index + 1);
+      }
     }
     return undefined;
   };
-  if (isRanked) return cut(tokens) ?? tokens;
+  if (isRanked) {
+    return cut(tokens) ?? tokens;
+  }
   return cut(rankTokens(logits, LIKELY_ENOUGH)) ?? cut(rankTokens(logits, logits.length)) ?? tokens;
 }
 
@@ -179,7 +200,9 @@ export function logProbabilities(
 ): { chosen: TokenProbability; top: TokenProbability[] } {
   const highest = logits[highestToken(logits)] ?? 0;
   let total = 0;
-  for (const logit of logits) total += Math.exp(logit - highest) || 0;
+  for (const logit of logits) {
+    total += Math.exp(logit - highest) || 0;
+  }
   const normalizer = highest + Math.log(total);
   const probability = (of: number) => ({ token: of, logprob: (logits[of] as number) - normalizer });
   return { chosen: probability(token), top: Array.from(rankTokens(logits, count), probability) };
@@ -194,6 +217,8 @@ function everyToken(logits: Float32Array): Int32Array {
 
 function sum(values: Float64Array): number {
   let total = 0;
-  for (const value of values) total += value;
+  for (const value of values) {
+    total += value;
+  }
   return total;
 }

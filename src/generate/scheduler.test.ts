@@ -29,14 +29,18 @@ class CheckingDecoder {
       assert.equal(position, held.length);
       held.push(...Array.from(tokens));
       assert.ok(logitsFrom >= tokens.length - 1);
-      if (logitsFrom < tokens.length) this.#rows.push(Math.min(END, (held[0] ?? 0) + held.length));
+      if (logitsFrom < tokens.length) {
+        this.#rows.push(Math.min(END, (held[0] ?? 0) + held.length));
+      }
     }
     return this.#rows.length;
   }
 
   logits(): Float32Array {
     const logits = new Float32Array(this.#rows.length * VOCABULARY);
-    for (const [row, token] of this.#rows.entries()) logits[row * VOCABULARY + token] = 1;
+    for (const [row, token] of this.#rows.entries()) {
+      logits[row * VOCABULARY + token] = 1;
+    }
     return logits;
   }
 
@@ -85,7 +89,9 @@ function setUp(
   const add = (id: number, prompt: number[], request: Partial<GenerateRequest> = {}) =>
     scheduler.add(new Answer(id, { prompt, sampling: { temperature: 0 }, ...request }, prompt, vocabulary));
   const run = () => {
-    while (!scheduler.isIdle) scheduler.step();
+    while (!scheduler.isIdle) {
+      scheduler.step();
+    }
   };
   const tokensOf = (id: number) => (pieces.get(id) ?? []).flatMap(({ tokens }) => tokens);
   return { decoder, scheduler, pieces, cached, add, run, tokensOf };
@@ -93,7 +99,9 @@ function setUp(
 
 test("every answer has its own tokens, however many there are", () => {
   const { add, run, tokensOf, pieces } = setUp(3);
-  for (let id = 0; id < 10; id++) add(id, [id + 50, 1, 1 + id], { maxTokens: id + 1 });
+  for (let id = 0; id < 10; id++) {
+    add(id, [id + 50, 1, 1 + id], { maxTokens: id + 1 });
+  }
   run();
   for (let id = 0; id < 10; id++) {
     const expected = Array.from({ length: id + 1 }, (_, index) => id + 53 + index);

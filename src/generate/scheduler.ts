@@ -82,7 +82,9 @@ export class Scheduler {
   step(): void {
     this.#fillSlots();
     const batch = this.#composeBatch();
-    if (batch.length === 0) return;
+    if (batch.length === 0) {
+      return;
+    }
     this.#decoder.decode(batch.map(({ tokens }) => tokens));
     const complete = batch.filter(({ slot, tokens }) => {
       slot.computed += tokens.tokens.length;
@@ -90,14 +92,17 @@ export class Scheduler {
     });
     const logits = this.#decoder.logits();
     const { vocabularySize } = this.#options;
-    for (const [row, { slot }] of complete.entries())
+    for (const [row, { slot }] of complete.entries()) {
       this.#chooseToken(slot, logits.subarray(row * vocabularySize, (row + 1) * vocabularySize));
+    }
   }
 
   #fillSlots(): void {
     for (const answer of this.#waiting) {
       const free = this.#slots.filter((slot) => slot.answer === undefined);
-      if (free.length === 0) return;
+      if (free.length === 0) {
+        return;
+      }
       this.#begin(answer, free);
       this.#waiting = this.#waiting.slice(1);
     }
@@ -110,7 +115,9 @@ export class Scheduler {
     const isContinued = source.answer === undefined && 2 * length >= source.computed && length > 0;
     const slot = isContinued ? source : leastRecentlyUsed(free);
     const canShare = this.#options.canShare && source !== slot && length > slot.commonPrefix(prompt);
-    if (canShare) this.#decoder.keepFirst(slot.sequence, 0);
+    if (canShare) {
+      this.#decoder.keepFirst(slot.sequence, 0);
+    }
     const cachedTokens = canShare
       ? this.#decoder.shareFirst(source.sequence, slot.sequence, length)
       : this.#decoder.keepFirst(slot.sequence, Math.min(slot.commonPrefix(prompt), prompt.length - 1));
@@ -140,7 +147,9 @@ export class Scheduler {
     for (const [index, slot] of reading.entries()) {
       // Prompts share the room evenly; what a short one leaves is for those after it.
       const count = Math.min(slot.outstanding, Math.floor(room / (reading.length - index)));
-      if (count > 0) batch.push(part(slot, count));
+      if (count > 0) {
+        batch.push(part(slot, count));
+      }
       room -= count;
     }
     return batch;
@@ -148,11 +157,17 @@ export class Scheduler {
 
   #chooseToken(slot: Slot, logits: Float32Array): void {
     const { answer, tokens } = slot;
-    if (answer === undefined) return;
+    if (answer === undefined) {
+      return;
+    }
     try {
       const { token, piece } = answer.next(logits, tokens, this.#options.contextLength - tokens.length);
-      if (token !== undefined) tokens.push(token);
-      if (piece.finish) slot.release();
+      if (token !== undefined) {
+        tokens.push(token);
+      }
+      if (piece.finish) {
+        slot.release();
+      }
       this.#events.onPiece(answer, piece);
     } catch (error) {
       slot.release();

@@ -26,7 +26,9 @@ export class Slot {
   commonPrefix(prompt: readonly number[]): number {
     const most = Math.min(this.computed, prompt.length);
     let length = 0;
-    while (length < most && this.tokens[length] === prompt[length]) length++;
+    while (length < most && this.tokens[length] === prompt[length]) {
+      length++;
+    }
     return length;
   }
 

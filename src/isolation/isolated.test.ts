@@ -47,7 +47,9 @@ test("each way to end badly has its name, and the next request is answered", asy
 test("a request that cannot be sent fails alone", async () => {
   const isolated = probe();
   let nested: unknown = "count";
-  for (let depth = 0; depth < 100_000; depth++) nested = [nested];
+  for (let depth = 0; depth < 100_000; depth++) {
+    nested = [nested];
+  }
   await assert.rejects(isolated.ask(nested as ProbeRequest, limits), RangeError);
   await assert.rejects(isolated.ask((() => {}) as unknown as ProbeRequest, limits), /could not be cloned/);
   assert.deepEqual(await isolated.ask("count", limits), { reply: 1 });

@@ -96,7 +96,9 @@ function streamCompletion(
           let offset = 0;
           return service.answer(request, caller, {
             onPiece: ({ text, logprobs, finish }) => {
-              if (text === "" && logprobs.length === 0 && !finish) return;
+              if (text === "" && logprobs.length === 0 && !finish) {
+                return;
+              }
               const part = { text, logprobs, reason: finish?.reason ?? null, offset };
               send({ ...envelope, choices: [choiceOf(body, index, part)] });
               offset += text.length;

@@ -27,6 +27,8 @@ export async function answerEmbedding(
 /** Little-endian float32, as OpenAI's clients ask for by default. */
 function base64(vector: Float32Array): string {
   const bytes = Buffer.alloc(4 * vector.length);
-  for (const [index, value] of vector.entries()) bytes.writeFloatLE(value, 4 * index);
+  for (const [index, value] of vector.entries()) {
+    bytes.writeFloatLE(value, 4 * index);
+  }
   return bytes.toString("base64");
 }

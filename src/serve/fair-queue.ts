@@ -33,7 +33,9 @@ export class FairQueue {
    * @throws CancelledError if `signal` is aborted before
    */
   enter(client: string, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.reject(new CancelledError("the request was stopped."));
+    if (signal.aborted) {
+      return Promise.reject(new CancelledError("the request was stopped."));
+    }
     if (this.#running < this.#capacity) {
       this.#running++;
       return Promise.resolve();
@@ -60,20 +62,27 @@ export class FairQueue {
     this.#running--;
     const [turn] = this.#lines;
     const [entry] = turn?.[1] ?? [];
-    if (turn === undefined || entry === undefined) return;
+    if (turn === undefined || entry === undefined) {
+      return;
+    }
     const [client] = turn;
     this.#remove(client, entry);
     const rest = this.#lines.get(client);
     this.#lines.delete(client);
-    if (rest) this.#lines.set(client, rest); // to the end
+    if (rest) {
+      this.#lines.set(client, rest); // to the end
+    }
     this.#running++;
     entry.admit();
   }
 
   #remove(client: string, entry: Waiting): void {
     const line = (this.#lines.get(client) ?? []).filter((other) => other !== entry);
-    if (line.length > 0) this.#lines.set(client, line);
-    else this.#lines.delete(client);
+    if (line.length > 0) {
+      this.#lines.set(client, line);
+    } else {
+      this.#lines.delete(client);
+    }
     this.#waiting--;
   }
 }

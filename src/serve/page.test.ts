@@ -10,12 +10,16 @@ let server: RunningServer;
 let browser: Browser;
 
 before(async () => {
-  if (skip) return;
+  if (skip) {
+    return;
+  }
   server = await serveTinyModel({ parallel: 2 });
   browser = await openBrowser();
 });
 after(async () => {
-  if (skip) return;
+  if (skip) {
+    return;
+  }
   await browser.close();
   await server.stop();
 });
@@ -26,7 +30,9 @@ async function openPage(url = server.url): Promise<{ page: Page; problems: strin
   const page = await context.newPage();
   const problems: string[] = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) problems.push(message.text());
+    if (["error", "warning"].includes(message.type())) {
+      problems.push(message.text());
+    }
   });
   page.on("pageerror", (error) => problems.push(error.message));
   await page.goto(url);

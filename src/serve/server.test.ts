@@ -73,8 +73,12 @@ test("a chat is streamed to its end, with its usage", async () => {
   let usage: OpenAI.CompletionUsage | null | undefined;
   for await (const { choices, usage: used } of stream) {
     usage = used ?? usage;
-    if (choices[0]?.delta.content) text += choices[0].delta.content;
-    if (choices[0]?.finish_reason) reasons.push(choices[0].finish_reason);
+    if (choices[0]?.delta.content) {
+      text += choices[0].delta.content;
+    }
+    if (choices[0]?.finish_reason) {
+      reasons.push(choices[0].finish_reason);
+    }
   }
   const whole = await client.chat.completions.create({
     model,
@@ -92,8 +96,9 @@ test("a stop string ends an answer before it, streamed or not", async () => {
   assert.equal(whole.choices[0]?.message.content, "If all ");
   assert.equal(whole.choices[0]?.finish_reason, "stop");
   let streamed = "";
-  for await (const { choices } of await client.chat.completions.create({ ...request, stream: true }))
+  for await (const { choices } of await client.chat.completions.create({ ...request, stream: true })) {
     streamed += choices[0]?.delta.content ?? "";
+  }
   assert.equal(streamed, "If all ");
 });
 
@@ -116,8 +121,9 @@ test("log-probabilities are those of the tokens, streamed or not", async () => {
     assert.ok(logprob <= 0);
   }
   let streamed = 0;
-  for await (const { choices } of await client.chat.completions.create({ ...request, stream: true }))
+  for await (const { choices } of await client.chat.completions.create({ ...request, stream: true })) {
     streamed += choices[0]?.logprobs?.content?.length ?? 0;
+  }
   assert.equal(streamed, 5);
 });
 
@@ -146,7 +152,9 @@ test("a text is gone on with, several at once, in several ways", async () => {
     temperature: 0,
     stream: true,
   });
-  for await (const { choices } of stream) text += choices[0]?.text ?? "";
+  for await (const { choices } of stream) {
+    text += choices[0]?.text ?? "";
+  }
   const again = await client.completions.create({
     model,
     prompt: "def merge_intervals(",
@@ -178,7 +186,9 @@ test("a client that goes away frees its slot", async () => {
   const stop = new AbortController();
   const endless = { model, messages: [question], logit_bias: goOn };
   const stream = await client.chat.completions.create({ ...endless, stream: true }, { signal: stop.signal });
-  for await (const _ of stream) stop.abort();
+  for await (const _ of stream) {
+    stop.abort();
+  }
   const waiting = client.chat.completions.create(endless, { signal: AbortSignal.timeout(200) });
   await assert.rejects(waiting, APIUserAbortError);
   await becomes(async () => /answers_running 0\n/.test(await metrics()));
@@ -374,7 +384,9 @@ async function metrics(): Promise<string> {
 
 /** Waits until something is so; the test's own time limit is the only clock. */
 async function becomes(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!(await isSo())) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** Sends bytes that fetch would not, and reads the answer. */
@@ -382,6 +394,8 @@ async function rawRequest(text: string): Promise<string> {
   const socket = connect(server.port, server.host);
   socket.end(text);
   let answer = "";
-  for await (const data of socket.setEncoding("utf8")) answer += data;
+  for await (const data of socket.setEncoding("utf8")) {
+    answer += data;
+  }
   return answer;
 }

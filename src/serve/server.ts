@@ -62,7 +62,9 @@ export async function serve(given: ServeOptions): Promise<RunningServer> {
     queueLength: options.queue,
   });
   const release = async () => {
-    if (template instanceof ChatTemplate) template.close();
+    if (template instanceof ChatTemplate) {
+      template.close();
+    }
     await generator.close();
   };
   try {
