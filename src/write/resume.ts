@@ -71,7 +71,7 @@ async function checkSource(output: string, { task, slice }: SliceTask, record: S
     return;
   }
   throw new UsageError(
-    `${output}: its unfinished run was begun with another source (${labelOf(source, slice)} has other weights); repeat the command with that one, or start over with --restart.`,
+    `${output}: its unfinished run was begun with another source (${labelOf(source, slice)} has other weights); repeat the command with that one, or start over with \`restart\`.`,
     { file: output, tensor: source.name, different: "source" },
   );
 }

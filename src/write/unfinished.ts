@@ -52,24 +52,27 @@ export class Unfinished {
     const places = await Promise.all(plan.files.map(placeOf));
     const journalPath = hiddenPath(target, "journal");
     const lock = await FileLock.acquire(target);
+    let earlier: Journal | undefined;
     try {
-      const earlier = await Journal.open(journalPath);
+      earlier = await Journal.open(journalPath);
       const leftovers = await existing([journalPath, ...places.map(({ partial }) => partial)]);
       if (leftovers.length > 0 && restart === "refuse") {
         throw await untouchable(plan, earlier, leftovers);
       }
-      const resumed = earlier !== undefined && restart === "resume";
-      if (resumed) {
-        checkSame(plan.output, earlier.start.fingerprint, plan.fingerprint);
-        await takeBack(places, earlier);
+      const continued = restart === "resume" ? earlier : undefined;
+      if (continued) {
+        checkSame(plan.output, continued.start.fingerprint, plan.fingerprint);
+        await takeBack(places, continued);
       } else {
         await earlier?.close();
         await Promise.all(leftovers.map((path) => rm(path, { force: true })));
       }
       await checkSetRoom(plan.output, dirname(target), places);
-      const journal = resumed ? earlier : await Journal.create(journalPath, plan);
+      const journal = continued ?? (await Journal.create(journalPath, plan));
+      const resumed = continued !== undefined;
       return new Unfinished(await openFiles(places, journal, resumed), journal, resumed, lock);
     } catch (error) {
+      await earlier?.close();
       await lock.release();
       throw error;
     }
@@ -120,7 +123,6 @@ async function untouchable(
       done++;
     }
   }
-  await journal?.close();
   const progress = `${Math.floor((100 * done) / Math.max(1, slices))} %`;
   return new UsageError(
     `${output}: an earlier run was not finished (${progress} done); continue it with \`resume\`, or start over with \`restart\`.`,

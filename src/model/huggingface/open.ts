@@ -122,7 +122,7 @@ function countLayers(
   const kept = architecture.prediction?.kept ?? "never";
   if (prediction === "only" && (kept === "never" || stored === 0)) {
     throw new UsageError(
-      `${config.file}: --mtp: ${kept === "never" ? `llama.cpp reads no prediction layers (MTP) of ${architecture.gguf}` : "the model has no prediction layers (MTP)"}; leave the option out.`,
+      `${config.file}: \`mtp\`: ${kept === "never" ? `llama.cpp reads no prediction layers (MTP) of ${architecture.gguf}` : "the model has no prediction layers (MTP)"}; leave the option out.`,
       { file: config.file },
     );
   }
@@ -140,7 +140,7 @@ function fused(
   }
   if (!architecture.fusesGateAndUp) {
     throw new UsageError(
-      `--fuse-gate-up-exps: llama.cpp reads gate and up of ${architecture.gguf} as two tensors only; leave the option out.`,
+      `\`fuseGateUpExps\`: llama.cpp reads gate and up of ${architecture.gguf} as two tensors only; leave the option out.`,
       { architecture: architecture.gguf },
     );
   }
