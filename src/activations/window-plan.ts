@@ -18,8 +18,9 @@ export interface SweepOptions {
   readonly layersPerWindow?: number | undefined;
   /** What comes after the last layer is wanted. */
   readonly needsOutput: boolean;
-  /** The last window is run beside another model's, or the whole model beside the other's `otherBytes`. */
-  readonly isBesideAnother?: boolean;
+  /** Models whose last windows are run together, or of which all are run whole: 1 by default. */
+  readonly modelsTogether?: number;
+  /** Bytes of the other ones. */
   readonly otherBytes?: number;
   /** Bytes that a layer's statistics take besides its weights. */
   readonly statisticsBytes?: (layer: number) => number;
@@ -63,13 +64,14 @@ export function planSweep(source: ModelSource, path: string, options: SweepOptio
   }
   const parts = starts.map((from, i) => ({ from, to: starts[i + 1] ?? layers.length }));
   const sizes = parts.map(({ from, to }) => layers.slice(from, to).reduce((sum, bytes) => sum + bytes, 0));
-  const room = budget - outputBytes(source, options) * (options.isBesideAnother ? 2 : 1);
+  const { modelsTogether = 1 } = options;
+  const room = budget - outputBytes(source, options) * modelsTogether;
   const isRoomForTwo = 2 * Math.max(...sizes) <= room;
-  const half = isRoomForTwo || options.isBesideAnother;
+  const together = Math.max(modelsTogether, isRoomForTwo ? 2 : 1);
   return {
     whole,
     windows: {
-      ranges: cutIntoWindows(parts, sizes, half ? room / 2 : room, options),
+      ranges: cutIntoWindows(parts, sizes, room / together, options),
       width: new Architecture(source.metadata).embeddingLength,
       loadsAhead: isRoomForTwo || options.layersPerWindow !== undefined,
       needsVocabulary: !isFile,

@@ -25,7 +25,8 @@ export function addCommand(
   const added = program.command(name).description(summary);
   const places = rows.filter(([, { isArgument }]) => isArgument);
   for (const [place, row] of places) {
-    added.argument(hasFlag(row) || !row.required ? `[${place}]` : `<${place}>`, row.about);
+    const shown = isList(row) ? `${place}...` : place;
+    added.argument(hasFlag(row) || !row.required ? `[${shown}]` : `<${shown}>`, row.about);
   }
   for (const [option, row] of rows.filter(([, row]) => hasFlag(row))) {
     added.addOption(commanderOption(option, row));

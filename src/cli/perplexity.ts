@@ -1,5 +1,6 @@
 /** What `perplexity` prints. */
 import type { PerplexityResult } from "../evaluate/measure.js";
+import { worstText } from "../evaluate/worst-text.js";
 import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
@@ -15,7 +16,30 @@ function describe(result: PerplexityResult): string {
   if (rows.length > 0) {
     lines.push("", formatTable(["against the reference", "", "±"], rows, [1, 2]));
   }
+  if (result.texts.length > 1) {
+    lines.push("", textsTable(result.texts));
+  }
   return lines.join("\n");
+}
+
+/** One row for each text; the worst is the one with the largest mean divergence. */
+function textsTable(texts: PerplexityResult["texts"]): string {
+  const worst = worstText(texts);
+  return formatTable(
+    ["text", "tokens", "PPL", "±", "PPL ratio", "KLD, mean", "±", "top-1", ""],
+    texts.map((text) => [
+      text.name,
+      String(text.positions),
+      text.ppl.toFixed(4),
+      text.pplError.toFixed(4),
+      text.pplRatio?.toFixed(5) ?? "",
+      text.kld?.mean.toFixed(6) ?? "",
+      text.kld?.meanError.toFixed(6) ?? "",
+      text.topAgreement === undefined ? "" : `${(100 * text.topAgreement).toFixed(2)} %`,
+      text === worst ? "worst" : "",
+    ]),
+    [1, 2, 3, 4, 5, 6, 7],
+  );
 }
 
 function comparison({

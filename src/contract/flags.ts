@@ -54,6 +54,7 @@ export function inFlags(sentence: string, ...commands: readonly Options[]): stri
 }
 
 function elementOf(schema: z.ZodType): z.core.$ZodType | undefined {
-  const inner = schema instanceof z.ZodReadonly ? schema.unwrap() : schema;
+  const made = schema instanceof z.ZodPipe ? schema.out : schema;
+  const inner = made instanceof z.ZodReadonly ? made.unwrap() : made;
   return inner instanceof z.ZodArray ? inner.element : undefined;
 }

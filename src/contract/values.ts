@@ -57,6 +57,12 @@ export function list<Item extends z.ZodType>(item: Item) {
   return z.array(item, "must be a list").readonly();
 }
 
+/** Several texts, or one, which becomes a list; on the command line as `list`. */
+export const oneOrMore = z.preprocess(
+  (value) => (typeof value === "string" ? [value] : value),
+  list(text),
+) as unknown as z.ZodType<readonly string[], string | readonly string[]>;
+
 /** Something of the library's that has no text. */
 export function callback<Callback extends (...args: never[]) => unknown>() {
   return z.custom<Callback>((value) => typeof value === "function", "must be a function");

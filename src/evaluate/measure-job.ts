@@ -1,55 +1,51 @@
 /**
  * The part of measuring perplexity that happens beside the model: run the layers over the chunks, score every row of
- * logits. With a reference both models are run up to their last windows one after the other, then these two together.
+ * logits. Several models, and a reference, are run up to their last windows one after the other, then these together.
  */
 import { type OpenWindow, Sweep, type SweptModel } from "../activations/sweep.js";
 import { WindowClient } from "../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../activations/window-messages.js";
+import { shownName } from "../bytes/address.js";
 import { FileSource } from "../bytes/source.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import { UsageError } from "../errors.js";
-import {
-  type BatchOptions,
-  batchesOf,
-  cutIntoChunks,
-  sequencesTogether,
-  type TextChunks,
-} from "../text/chunks.js";
-import { readTextFile, tokensOf } from "../text/text.js";
-import type { Divergence } from "./divergence.js";
+import { type BatchOptions, batchesOf, sequencesTogether, type TextChunks } from "../text/chunks.js";
+import type { TextInput } from "../text/text-input.js";
+import { asOnePart, type EvaluatedTexts, firstScoredIn, readEvaluatedTexts } from "./evaluated-texts.js";
 import { LogitsBase } from "./logits-base.js";
-import { firstScored, type Perplexity, scoredPerChunk } from "./perplexity.js";
+import { firstScored } from "./perplexity.js";
 import { BaseScorer, noNumbers, PlainScorer, ReferenceScorer, type Scorer } from "./scorers.js";
+import { type MeasuredTexts, Scores } from "./scores.js";
 
 export interface MeasureParams {
-  readonly model: SweptModel;
+  /** At least one. */
+  readonly models: readonly SweptModel[];
   /** Compared with. */
   readonly reference: SweptModel | undefined;
   /** Path of a base file to compare with; text and chunks are then its own. */
   readonly base: string | undefined;
   /** Path of a base file to write. */
   readonly save: string | undefined;
-  /** Path of the text. */
-  readonly text: string;
+  readonly texts: readonly TextInput[];
   /** Tokens in a chunk. */
   readonly context: number;
-  /** Most chunks; all of the text if undefined. */
+  /** Most chunks of each text; all of it if undefined. */
   readonly chunks: number | undefined;
-  readonly parseSpecial: boolean;
   /** Threads; all by default. */
   readonly threads: number | undefined;
 }
 
 export interface MeasureResult {
   readonly context: number;
+  /** Of all texts together. */
   readonly chunks: number;
-  /** Perplexity alone, or the whole comparison. */
-  readonly measured: Perplexity | Divergence;
+  /** Of each model. */
+  readonly measured: readonly MeasuredTexts[];
   /** Time spent on chunks, without loading. */
   readonly seconds: number;
 }
 
-/** Chunks done, of how many, and the perplexity so far. In windows, chunks that as many layers make up. */
+/** Chunks done, of how many, and the first model's perplexity so far. In windows, chunks that as many layers make up. */
 export interface MeasureEvent {
   readonly done: number;
   readonly total: number;
@@ -58,7 +54,7 @@ export interface MeasureEvent {
 
 type MeasureHost = JobHost<MeasureEvent | WindowRequest, WindowReply>;
 
-/** Measures a model's perplexity, and how it differs from a reference model or a base file. */
+/** Measures the perplexity of models, and how they differ from a reference model or a base file. */
 export const measure = defineJob(
   import.meta.url,
   "measure",
@@ -67,13 +63,11 @@ export const measure = defineJob(
     const client = new WindowClient(host);
     const sweeps: Sweep[] = [];
     try {
-      for (const swept of [params.model, ...(params.reference ? [params.reference] : [])]) {
+      for (const swept of [...params.models, ...(params.reference ? [params.reference] : [])]) {
         sweeps.push(new Sweep(host, client, swept, sweeps.length));
       }
-      const [sweep, reference] = sweeps as [Sweep, Sweep | undefined];
-      const text =
-        base === undefined ? await readChunks(params, sweep, reference) : chunksOf(base, params, sweep);
-      return await new Measurement(params, host, text, sweep, reference).run(base);
+      const texts = base === undefined ? await readTexts(params, sweeps) : textsOf(base, params, sweeps);
+      return await new Measurement(params, host, texts, sweeps).run(base);
     } finally {
       for (const sweep of sweeps) {
         sweep.close();
@@ -83,70 +77,86 @@ export const measure = defineJob(
   },
 );
 
+/** A model at its last window, with what is found of it. */
+interface Candidate {
+  readonly sweep: Sweep;
+  readonly last: OpenWindow;
+  readonly scorer: Scorer;
+  readonly scores: Scores;
+}
+
 class Measurement {
   readonly #params: MeasureParams;
   readonly #host: MeasureHost;
-  readonly #text: TextChunks;
-  readonly #sweep: Sweep;
+  readonly #texts: EvaluatedTexts;
+  /** The reference is the last one. */
+  readonly #sweeps: readonly Sweep[];
+  readonly #models: readonly Sweep[];
   readonly #reference: Sweep | undefined;
+  readonly #firstScored: readonly number[];
   readonly #sequences: number;
   #seconds = 0;
-  /** Windows that are done, of both models. */
+  /** Windows that are done, of all models. */
   #windowsDone = 0;
 
-  constructor(
-    params: MeasureParams,
-    host: MeasureHost,
-    text: TextChunks,
-    sweep: Sweep,
-    reference: Sweep | undefined,
-  ) {
+  constructor(params: MeasureParams, host: MeasureHost, texts: EvaluatedTexts, sweeps: readonly Sweep[]) {
     this.#params = params;
     this.#host = host;
-    this.#text = text;
-    this.#sweep = sweep;
-    this.#reference = reference;
-    const { vocabularySize } = sweep.facts;
-    this.#sequences = sequencesTogether(text.context, scoredPerChunk(text.context) + 1, vocabularySize);
+    this.#texts = texts;
+    this.#sweeps = sweeps;
+    this.#models = sweeps.slice(0, params.models.length);
+    this.#reference = sweeps[params.models.length];
+    this.#firstScored = Array.from({ length: texts.chunks }, (_, chunk) => firstScoredIn(texts, chunk));
+    const logitsPerChunk = texts.context - Math.min(...this.#firstScored);
+    this.#sequences = sequencesTogether(texts.context, logitsPerChunk, this.#vocabularySize);
   }
 
   async run(base: LogitsBase | undefined): Promise<MeasureResult> {
-    const text = this.#text;
-    if (this.#reference) {
-      this.#runToLast(this.#reference);
+    for (const sweep of this.#sweeps.toReversed()) {
+      this.#runToLast(sweep);
     }
-    this.#runToLast(this.#sweep);
     const opened: OpenWindow[] = [];
+    const candidates: Candidate[] = [];
     try {
-      const last = this.#openLast(this.#sweep, opened);
+      for (const sweep of this.#models) {
+        const last = this.#openLast(sweep, opened);
+        candidates.push({
+          sweep,
+          last,
+          scorer: await this.#createScorer(base),
+          scores: new Scores(this.#texts),
+        });
+      }
       const reference = this.#reference && this.#openLast(this.#reference, opened);
-      const scorer = await this.#createScorer(base, reference);
-      try {
-        await this.#score(last, scorer);
-        return {
-          context: text.context,
-          chunks: text.chunks,
-          measured: scorer.result(),
-          seconds: this.#seconds,
-        };
-      } finally {
+      await this.#score(candidates, reference);
+      return {
+        context: this.#texts.context,
+        chunks: this.#texts.chunks,
+        measured: candidates.map(({ scores }) => scores.result()),
+        seconds: this.#seconds,
+      };
+    } finally {
+      for (const { scorer } of candidates) {
         await scorer.close();
       }
-    } finally {
       for (const window of opened) {
         window.close();
       }
     }
   }
 
+  get #vocabularySize(): number {
+    return this.#models[0]?.facts.vocabularySize ?? 0;
+  }
+
   /** Runs all windows of a model but the last, which make no logits. */
   #runToLast(sweep: Sweep): void {
-    sweep.begin({ text: this.#text, sequences: this.#sequences }, false);
+    sweep.begin({ text: this.#texts, sequences: this.#sequences }, false);
     for (let window = 0; window < sweep.windows - 1; window++) {
       const opened = sweep.open(window, { threads: this.#params.threads });
       const started = performance.now();
       try {
-        for (const batch of batchesOf(this.#text, this.#batchOptions(sweep, opened))) {
+        for (const batch of batchesOf(this.#texts, this.#batchOptions(sweep, opened))) {
           opened.decode(batch);
           if (batch.ends) {
             this.#tell(batch.end, undefined);
@@ -166,58 +176,84 @@ class Measurement {
     return window;
   }
 
-  async #score(last: OpenWindow, scorer: Scorer): Promise<void> {
-    const text = this.#text;
-    const { vocabularySize } = this.#sweep.facts;
+  async #score(candidates: readonly Candidate[], reference: OpenWindow | undefined): Promise<void> {
+    const [first] = candidates;
+    if (first === undefined) {
+      return;
+    }
     const begin = performance.now();
     this.#tell(0, undefined);
-    for (const batch of batchesOf(text, this.#batchOptions(this.#sweep, last))) {
-      last.decode(batch);
-      scorer.decode(batch);
-      const logits = last.context.logits();
-      for (const [row, { chunk, position }] of batch.rows.entries()) {
-        if (position === text.context - 1) {
-          continue;
-        }
-        const target = text.tokens[chunk * text.context + position + 1] ?? 0;
-        const values = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize);
-        const scored = position - firstScored(text.context);
-        const score = await scorer.score({ row, chunk, position, scored, target, values });
-        if (Number.isNaN(score.logSumExp)) {
-          throw noNumbers(this.#sweep.name, chunk, position);
-        }
+    for (const batch of batchesOf(this.#texts, this.#batchOptions(first.sweep, first.last))) {
+      reference?.decode(batch);
+      for (const { last } of candidates) {
+        last.decode(batch);
+      }
+      const expected = reference?.context.logits();
+      const decoded = candidates.map((candidate) => ({
+        ...candidate,
+        logits: candidate.last.context.logits(),
+      }));
+      for (const [row, place] of batch.rows.entries()) {
+        await this.#scoreRow(decoded, expected, row, place);
       }
       if (batch.ends) {
-        this.#tell(batch.end, scorer.soFar());
+        this.#tell(batch.end, first.scores.soFar());
       }
     }
-    await scorer.finish();
+    for (const { scorer } of candidates) {
+      await scorer.finish();
+    }
     this.#seconds += (performance.now() - begin) / 1000;
   }
 
-  #createScorer(base: LogitsBase | undefined, reference: OpenWindow | undefined): Promise<Scorer> | Scorer {
+  async #scoreRow(
+    decoded: readonly (Candidate & { readonly logits: Float32Array })[],
+    expected: Float32Array | undefined,
+    row: number,
+    { chunk, position }: { readonly chunk: number; readonly position: number },
+  ): Promise<void> {
+    const { context, tokens, scored } = this.#texts;
+    const at = chunk * context + position;
+    if (scored[at] !== 1) {
+      return;
+    }
+    const target = tokens[at + 1] ?? 0;
+    const size = this.#vocabularySize;
+    const rowOf = (logits: Float32Array) => logits.subarray(row * size, (row + 1) * size);
+    const scoredBefore = position - firstScored(context);
+    const place = { chunk, position, scored: scoredBefore, target, expected: expected && rowOf(expected) };
+    for (const { sweep, logits, scorer, scores } of decoded) {
+      const score = await scorer.score({ ...place, values: rowOf(logits) });
+      if (Number.isNaN(score.nll)) {
+        throw noNumbers(sweep.name, chunk, position);
+      }
+      scores.add(chunk, score);
+    }
+  }
+
+  #createScorer(base: LogitsBase | undefined): Promise<Scorer> | Scorer {
     if (base !== undefined) {
-      return new BaseScorer(this.#text, base);
+      return new BaseScorer(base);
     }
-    if (reference !== undefined) {
-      return new ReferenceScorer(this.#text, reference);
+    if (this.#reference !== undefined) {
+      return new ReferenceScorer(this.#reference.name);
     }
-    return PlainScorer.create(this.#params.save, this.#text, this.#sweep.facts.vocabularySize);
+    return PlainScorer.create(this.#params.save, this.#texts, this.#vocabularySize);
   }
 
   #batchOptions({ facts }: Sweep, { context }: OpenWindow): BatchOptions {
     return {
       sequences: this.#sequences,
       batchSize: context.batchSize,
-      logitsFrom: firstScored(this.#text.context),
+      logitsFrom: (chunk) => this.#firstScored[chunk] ?? 0,
       startToken: facts.addsBos ? facts.bosToken : undefined,
     };
   }
 
-  /** The last windows of two models are run together and count once. */
+  /** The last windows of all models are run together and count once. */
   #tell(chunks: number, ppl: number | undefined): void {
-    const total = this.#text.chunks;
-    const windows = this.#sweep.windows + (this.#reference ? this.#reference.windows - 1 : 0);
+    const total = this.#texts.chunks;
+    const windows = 1 + this.#sweeps.reduce((sum, sweep) => sum + sweep.windows - 1, 0);
     this.#host.emit({ done: (this.#windowsDone * total + chunks) / windows, total, ppl });
   }
 }
@@ -232,39 +268,42 @@ async function openBase(path: string): Promise<LogitsBase> {
   }
 }
 
-async function readChunks(
-  { text, context, chunks, parseSpecial }: MeasureParams,
-  model: Sweep,
-  reference: Sweep | undefined,
-): Promise<TextChunks> {
-  const bytes = await readTextFile(text, tokensOf({ context, chunks }));
-  const tokens = model.tokenize(bytes, parseSpecial);
-  if (reference !== undefined) {
-    const sizes = [model.facts.vocabularySize, reference.facts.vocabularySize] as const;
-    const same = Buffer.from(tokens.buffer).equals(
-      Buffer.from(reference.tokenize(bytes, parseSpecial).buffer),
-    );
-    if (sizes[0] !== sizes[1] || !same) {
+/** The texts in the tokens of all models. Throws a UsageError if these differ. */
+async function readTexts(params: MeasureParams, sweeps: readonly Sweep[]): Promise<EvaluatedTexts> {
+  const [first, ...others] = sweeps as [Sweep, ...Sweep[]];
+  return await readEvaluatedTexts(params.texts, params, (text, parseSpecial) => {
+    const tokens = first.tokenize(text, parseSpecial);
+    for (const other of others) {
+      const sizes = [first.facts.vocabularySize, other.facts.vocabularySize] as const;
+      const same = Buffer.from(tokens.buffer).equals(Buffer.from(other.tokenize(text, parseSpecial).buffer));
+      if (sizes[0] !== sizes[1] || !same) {
+        throw new UsageError(
+          `${first.name} and ${other.name} cut the text into different tokens (from vocabularies of ${sizes[0]} and ${sizes[1]}). Only models with the same tokens can be compared.`,
+        );
+      }
+    }
+    return tokens;
+  });
+}
+
+function textsOf(
+  { header }: LogitsBase,
+  { base = "", chunks }: MeasureParams,
+  sweeps: readonly Sweep[],
+): EvaluatedTexts {
+  for (const { facts, name } of sweeps) {
+    if (header.vocabulary !== facts.vocabularySize) {
       throw new UsageError(
-        `${model.name} and ${reference.name} cut ${text} into different tokens (from vocabularies of ${sizes[0]} and ${sizes[1]}). Only models with the same tokens can be compared.`,
+        `${base}: is of a vocabulary of ${header.vocabulary} tokens, but ${name} has ${facts.vocabularySize}. Only models with the same tokens can be compared.`,
+        { file: base },
       );
     }
   }
-  return cutIntoChunks(text, tokens, { context, chunks });
-}
-
-function chunksOf({ header }: LogitsBase, { base, chunks }: MeasureParams, model: Sweep): TextChunks {
-  const { vocabularySize } = model.facts;
-  if (header.vocabulary !== vocabularySize) {
-    throw new UsageError(
-      `${base}: is of a vocabulary of ${header.vocabulary} tokens, but ${model.name} has ${vocabularySize}. Only models with the same tokens can be compared.`,
-      { file: base },
-    );
-  }
   const count = Math.min(chunks ?? header.chunks, header.chunks);
-  return {
+  const text: TextChunks = {
     context: header.context,
     chunks: count,
     tokens: header.tokens.subarray(0, count * header.context),
   };
+  return asOnePart(shownName(base), text);
 }

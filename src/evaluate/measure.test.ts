@@ -81,6 +81,72 @@ test("one window of layers, two, or one for each layer give the same numbers to 
   }
 });
 
+test("several texts are measured in one run, each as if it were alone", async () => {
+  const tasks = fixture("text/calibration.txt");
+  const reference = model;
+  const both = await measure({ text: [`eval=${text}`, tasks], chunks: 4, reference });
+  assert.deepEqual(
+    both.texts.map(({ name, chunks, positions }) => [name, chunks, positions]),
+    [
+      ["eval", 4, 4 * 63],
+      ["calibration.txt", 4, 4 * 63],
+    ],
+  );
+  for (const [at, alone] of [text, tasks].entries()) {
+    // Chunks in other places of a batch are other sums.
+    near(both.texts[at]!.ppl, (await measure({ text: alone, chunks: 4 })).ppl, 1e-3);
+  }
+  const chunks = both.texts.flatMap(({ perChunk }) => perChunk);
+  const sum = chunks.reduce((total, { nll, positions }) => total + nll * positions, 0);
+  near(both.ppl, Math.exp(sum / both.positions), 1e-9);
+  await assert.rejects(measure({ text: [text, text] }), /two texts are called "eval\.txt"/);
+});
+
+test("of conversations what the assistant says is scored, as far as the model's template writes it", async (t) => {
+  const path = join(await temporaryFolder(t), "talk.jsonl");
+  const messages = [
+    { role: "user", content: "Write a Python function that adds two numbers." },
+    { role: "assistant", content: "def add(a, b):\n    return a + b" },
+    { role: "user", content: "Thanks." },
+    { role: "assistant", content: "You are welcome." },
+  ];
+  await writeFile(
+    path,
+    `${JSON.stringify({ messages })}\n${JSON.stringify({ messages: messages.slice(0, 2) })}\n`,
+  );
+  const prompt = (upTo: number) =>
+    `${messages
+      .slice(0, upTo)
+      .map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`)
+      .join("")}<|im_start|>assistant\n`;
+  const tokenize = async (given: string) =>
+    await engine.run(tokenizeText, {
+      model: { path: model },
+      text: Buffer.from(given),
+      options: { parseSpecial: true },
+    });
+  const nllOf = async (begin: string, said: string) => {
+    const [before, tokens] = [await tokenize(begin), await tokenize(begin + said)];
+    const logits = await engine.run(computeLogits, { model: { path: model }, tokens, everyPosition: true });
+    let nll = 0;
+    for (let at = before.length; at < tokens.length; at++) {
+      const row = logits.subarray((at - 1) * 2048, at * 2048);
+      nll += Math.log(row.reduce((all, logit) => all + Math.exp(logit), 0)) - row[tokens[at]!]!;
+    }
+    return { nll, count: tokens.length - before.length };
+  };
+  const first = await nllOf(prompt(1), `${messages[1]!.content}<|im_end|>\n`);
+  const second = await nllOf(prompt(3), `${messages[3]!.content}<|im_end|>\n`);
+  const { texts } = await measure({ text: `chat=${path}`, ctx: 128 });
+  assert.equal(texts[0]!.positions, 2 * first.count + second.count);
+  near(Math.log(texts[0]!.ppl), (2 * first.nll + second.nll) / texts[0]!.positions, 2e-3);
+  // Cut into chunks that overlap, all of it is still scored once.
+  const overlapping = await measure({ text: `chat=${path}`, ctx: 32 });
+  assert.equal(overlapping.positions, 2 * first.count + second.count);
+  await writeFile(path, '{"messages": "none"}\n');
+  await assert.rejects(measure({ text: path }), /talk\.jsonl:1: is not a conversation: messages/);
+});
+
 test("a chunk longer than a batch is measured in pieces", async () => {
   const pieces = await measure({ ctx: 2500, chunks: 1, text });
   assert.equal(pieces.positions, 1249);

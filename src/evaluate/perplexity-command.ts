@@ -2,7 +2,7 @@
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
-import { text, wholeNumber } from "../contract/values.js";
+import { oneOrMore, text, wholeNumber } from "../contract/values.js";
 import {
   engine,
   engineThreads,
@@ -12,6 +12,9 @@ import {
   maxMemory,
 } from "../engine/engine-options.js";
 
+/** What texts to measure on may be. */
+export const evaluatedText = "text to predict; several are reported one by one, named as in code=a.txt";
+
 export const perplexityCommand = defineCommand({
   name: "perplexity",
   summary: "How well a model predicts a text, and how far its predictions are from a reference's.",
@@ -20,8 +23,9 @@ export const perplexityCommand = defineCommand({
     text: option({
       isArgument: true,
       required: true,
-      schema: text,
-      about: "text to predict (not read with klDivergenceBase, which has its own)",
+      value: "<text...>",
+      schema: oneOrMore,
+      about: `${evaluatedText} (not read with klDivergenceBase, which has its own)`,
     }),
     ctx: option({
       short: "-c",
@@ -33,7 +37,7 @@ export const perplexityCommand = defineCommand({
     chunks: option({
       value: "<n>",
       schema: wholeNumber(1),
-      about: "maximum number of chunks",
+      about: "maximum number of chunks of each text",
       unset: "the whole text",
     }),
     parseSpecial,

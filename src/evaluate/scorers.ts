@@ -1,20 +1,14 @@
-/** What is done with the logits of each scored position: one class for each way of measuring. */
-import type { OpenWindow } from "../activations/sweep.js";
+/** How each scored position is scored: one class for each way of measuring. */
 import type { ModelContext } from "../engine/context.js";
 import { MalformedInputError } from "../errors.js";
-import type { RowScore } from "../reduce/reducer.js";
 import type { ChunkBatch, TextChunks } from "../text/chunks.js";
-import { type Divergence, DivergenceStatistics } from "./divergence.js";
 import { compareWithBase, type LogitsBase, logProbability } from "./logits-base.js";
 import { LogitsBaseWriter } from "./logits-base-file.js";
-import { type Perplexity, perplexityOf, scoredPerChunk } from "./perplexity.js";
+import type { PositionScore } from "./scores.js";
 import { compareRows, scoreRow } from "./softmax.js";
-import { RunningStatistics } from "./statistics.js";
 
 /** One scored position. */
 export interface Position {
-  /** Row of logits in the batch. */
-  readonly row: number;
   readonly chunk: number;
   /** In the chunk. */
   readonly position: number;
@@ -24,24 +18,19 @@ export interface Position {
   readonly target: number;
   /** Logits of the model. */
   readonly values: Float32Array;
+  /** Logits of the reference model, if there is one. */
+  readonly expected: Float32Array | undefined;
 }
 
-/** What is done with each position: one for each way of measuring. */
+/** A way of measuring. */
 export interface Scorer {
-  /** Follows a decode of the model. */
-  decode(batch: ChunkBatch): void;
-  score(position: Position): Promise<RowScore> | RowScore;
-  /** Perplexity so far. */
-  soFar(): number;
+  score(position: Position): Promise<PositionScore> | PositionScore;
   finish(): Promise<void>;
-  result(): Perplexity | Divergence;
   close(): Promise<void>;
 }
 
 /** Perplexity alone; writes the base file if asked to. */
 export class PlainScorer implements Scorer {
-  readonly #nll = new RunningStatistics();
-
   readonly #writer: LogitsBaseWriter | undefined;
 
   private constructor(writer: LogitsBaseWriter | undefined) {
@@ -56,25 +45,14 @@ export class PlainScorer implements Scorer {
     return new PlainScorer(await LogitsBaseWriter.create(save, { ...text, vocabulary }));
   }
 
-  decode(): void {}
-
-  async score({ values, target }: Position): Promise<RowScore> {
+  async score({ values, target }: Position): Promise<PositionScore> {
     const score = scoreRow(values);
-    this.#nll.add(score.logSumExp - (values[target] ?? Number.NaN));
     await this.#writer?.add(values, score);
-    return score;
-  }
-
-  soFar(): number {
-    return perplexityOf(this.#nll).ppl;
+    return { nll: score.logSumExp - (values[target] ?? Number.NaN) };
   }
 
   async finish(): Promise<void> {
     await this.#writer?.commit();
-  }
-
-  result(): Perplexity {
-    return perplexityOf(this.#nll);
   }
 
   async close(): Promise<void> {
@@ -84,80 +62,49 @@ export class PlainScorer implements Scorer {
 
 /** Comparison with a base file. */
 export class BaseScorer implements Scorer {
-  readonly #statistics: DivergenceStatistics;
-
   readonly #base: LogitsBase;
 
-  constructor({ chunks, context }: TextChunks, base: LogitsBase) {
+  constructor(base: LogitsBase) {
     this.#base = base;
-    this.#statistics = new DivergenceStatistics(chunks * scoredPerChunk(context));
   }
 
-  decode(): void {}
-
-  async score({ chunk, scored, target, values }: Position): Promise<RowScore> {
+  async score({ chunk, scored, target, values }: Position): Promise<PositionScore> {
     const row = await this.#base.row(chunk, scored);
     const { score, divergence, sameTop } = compareWithBase(row, values);
     const nll = score.logSumExp - (values[target] ?? Number.NaN);
-    this.#statistics.add({ nll, referenceNll: -logProbability(row, target), divergence, sameTop });
-    return score;
-  }
-
-  soFar(): number {
-    return this.#statistics.perplexity().ppl;
+    return { nll, comparison: { referenceNll: -logProbability(row, target), divergence, sameTop } };
   }
 
   async finish(): Promise<void> {}
-
-  result(): Divergence {
-    return this.#statistics.result();
-  }
 
   async close(): Promise<void> {}
 }
 
 /** Comparison with a reference model that computes the same batches. */
 export class ReferenceScorer implements Scorer {
-  readonly #statistics: DivergenceStatistics;
-  #logits: Float32Array = new Float32Array(0);
+  /** What to call the reference model in messages. */
+  readonly #name: string;
 
-  readonly #window: OpenWindow;
-
-  /** `window` is the reference model's last one. */
-  constructor({ chunks, context: chunkSize }: TextChunks, window: OpenWindow) {
-    this.#window = window;
-    this.#statistics = new DivergenceStatistics(chunks * scoredPerChunk(chunkSize));
+  constructor(name: string) {
+    this.#name = name;
   }
 
-  decode(batch: ChunkBatch): void {
-    this.#window.decode(batch);
-    this.#logits = this.#window.context.logits();
-  }
-
-  score({ row, chunk, position, target, values }: Position): RowScore {
-    const expected = this.#logits.subarray(row * values.length, (row + 1) * values.length);
+  score({ chunk, position, target, values, expected = values }: Position): PositionScore {
     const { reference, score, divergence } = compareRows(expected, values);
     if (Number.isNaN(reference.logSumExp)) {
-      throw noNumbers(this.#window.model.path, chunk, position);
+      throw noNumbers(this.#name, chunk, position);
     }
-    this.#statistics.add({
+    return {
       nll: score.logSumExp - (values[target] ?? Number.NaN),
-      referenceNll: reference.logSumExp - (expected[target] ?? Number.NaN),
-      divergence,
-      sameTop: score.top === reference.top,
-    });
-    return score;
-  }
-
-  soFar(): number {
-    return this.#statistics.perplexity().ppl;
+      comparison: {
+        referenceNll: reference.logSumExp - (expected[target] ?? Number.NaN),
+        divergence,
+        sameTop: score.top === reference.top,
+      },
+    };
   }
 
   async finish(): Promise<void> {}
-
-  result(): Divergence {
-    return this.#statistics.result();
-  }
 
   async close(): Promise<void> {}
 }

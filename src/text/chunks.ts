@@ -33,8 +33,8 @@ export interface BatchOptions {
   readonly sequences: number;
   /** Most tokens in one decode; a longer chunk is decoded in pieces. */
   readonly batchSize: number;
-  /** Position in a chunk from which on logits are wanted. */
-  readonly logitsFrom: number;
+  /** Position in a chunk from which on logits are wanted: the same in all, or by the chunk's number. */
+  readonly logitsFrom: number | ((chunk: number) => number);
   /** Put in place of each chunk's first token, for decoding only: the BOS token of vocabularies that want one. */
   readonly startToken?: number | undefined;
   /** Chunk to begin with; 0 by default. */
@@ -74,6 +74,7 @@ export function sequencesTogether(context: number, logitsPerChunk: number, vocab
 /** The decodes that a text takes, in order. */
 export function* batchesOf(text: TextChunks, options: BatchOptions): Generator<ChunkBatch> {
   const { context, chunks } = text;
+  const { logitsFrom: wanted } = options;
   const pieces = Math.ceil(context / options.batchSize);
   for (let first = options.from ?? 0; first < chunks; first += options.sequences) {
     const end = Math.min(first + options.sequences, chunks);
@@ -83,7 +84,8 @@ export function* batchesOf(text: TextChunks, options: BatchOptions): Generator<C
       const sequences: SequenceTokens[] = [];
       const rows: { chunk: number; position: number }[] = [];
       for (let chunk = first; chunk < end; chunk++) {
-        const logitsFrom = Math.min(Math.max(options.logitsFrom, start), stop);
+        const from = typeof wanted === "number" ? wanted : wanted(chunk);
+        const logitsFrom = Math.min(Math.max(from, start), stop);
         sequences.push({
           sequence: chunk - first,
           position: start,

@@ -1,0 +1,133 @@
+/** Runs models over texts in one sweep: what `perplexity` and `compare` share. */
+import { planSweep } from "../activations/window-plan.js";
+import { runWithWindows } from "../activations/window-server.js";
+import { Engine } from "../engine/engine.js";
+import { InternalError } from "../errors.js";
+import {
+  isConversations,
+  readConversations,
+  renderConversations,
+} from "../generate/rendered-conversations.js";
+import { openModel } from "../model/open.js";
+import type { ModelSource } from "../model/source.js";
+import type { OnProgress } from "../progress.js";
+import type { NamedText } from "../text/named-text.js";
+import type { TextInput } from "../text/text-input.js";
+import { type MeasureResult, measure } from "./measure-job.js";
+import type { MeasuredTexts } from "./scores.js";
+
+export interface MeasureModelsOptions {
+  /** Paths; at least one. */
+  readonly models: readonly string[];
+  readonly reference?: string | undefined;
+  readonly texts: readonly NamedText[];
+  readonly parseSpecial?: boolean | undefined;
+  /** Tokens in a chunk. */
+  readonly ctx: number;
+  /** Most chunks of each text. */
+  readonly chunks?: number | undefined;
+  /** Path of a base file to compare with, and of one to write. */
+  readonly base?: string | undefined;
+  readonly save?: string | undefined;
+  readonly threads?: number | undefined;
+  readonly gpuLayers?: number | undefined;
+  readonly maxMemory?: number | undefined;
+  readonly layersPerWindow?: number | undefined;
+  readonly ignoreMemoryLimit?: boolean | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly engine?: Engine | undefined;
+}
+
+export interface MeasuredModels extends Omit<MeasureResult, "measured"> {
+  /** Of each model. */
+  readonly measured: readonly [MeasuredTexts, ...MeasuredTexts[]];
+}
+
+/** Measures models on texts, against a reference if there is one. Errors: see `perplexity`. */
+export async function measureModels(options: MeasureModelsOptions): Promise<MeasuredModels> {
+  const { models, reference, texts, ctx, chunks, base, save, threads } = options;
+  const engine = options.engine ?? new Engine();
+  const sources: ModelSource[] = [];
+  const paths = [...models, ...(reference === undefined ? [] : [reference])];
+  try {
+    for (const path of paths) {
+      sources.push(await openModel(path, { signal: options.signal }));
+    }
+    const swept = plansOf(options, paths, sources);
+    const params = {
+      models: swept.slice(0, models.length),
+      reference: swept[models.length],
+      base,
+      save,
+      texts: await textInputs(texts, sources.at(-1), options),
+      context: ctx,
+      chunks,
+      threads,
+    };
+    const { measured, ...rest } = await runWithWindows(
+      engine,
+      measure,
+      params,
+      sources,
+      listenersOf(options),
+    );
+    const [first, ...others] = measured;
+    if (first === undefined) {
+      throw new InternalError("no model was measured.");
+    }
+    return { ...rest, measured: [first, ...others] };
+  } finally {
+    await Promise.all(sources.map((source) => source.close()));
+    if (options.engine === undefined) {
+      await engine.close();
+    }
+  }
+}
+
+/** Conversations are rendered by the template of the reference, or of the model if there is none. */
+async function textInputs(
+  texts: readonly NamedText[],
+  source: ModelSource | undefined,
+  { parseSpecial = false, chunks, signal }: MeasureModelsOptions,
+): Promise<TextInput[]> {
+  const inputs: TextInput[] = [];
+  for (const text of texts) {
+    if (isConversations(text.path) && source) {
+      const lines = await readConversations(text.path, chunks);
+      const conversations = await renderConversations(lines, source.metadata, source.name, signal);
+      inputs.push({ ...text, parseSpecial: true, conversations });
+    } else {
+      inputs.push({ ...text, parseSpecial });
+    }
+  }
+  return inputs;
+}
+
+function plansOf(options: MeasureModelsOptions, paths: readonly string[], sources: readonly ModelSource[]) {
+  const { maxMemory, layersPerWindow, gpuLayers, ignoreMemoryLimit } = options;
+  const total = sources.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return sources.map((source, model) =>
+    planSweep(source, paths[model] ?? source.name, {
+      maxMemory,
+      layersPerWindow,
+      gpuLayers,
+      ignoreMemoryLimit,
+      needsOutput: true,
+      modelsTogether: sources.length,
+      otherBytes: total - source.byteLength,
+    }),
+  );
+}
+
+function listenersOf({ onProgress, signal }: MeasureModelsOptions) {
+  return {
+    onEvent: ({ done, total, ppl }: { done: number; total: number; ppl: number | undefined }) => {
+      const detail = ppl === undefined ? {} : { detail: `perplexity ${ppl.toFixed(4)}` };
+      onProgress?.({ step: "perplexity", done, total, unit: "chunks", ...detail });
+    },
+    onLoad: (path: string, fraction: number) =>
+      onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
+    signal,
+  };
+}

@@ -1,0 +1,144 @@
+/** The scores of a model: of all texts together, of each text, and of each chunk, which others can pair with theirs. */
+import { type Divergence, DivergenceStatistics } from "./divergence.js";
+import { type EvaluatedTexts, scoredIn } from "./evaluated-texts.js";
+import { type Perplexity, perplexityOf } from "./perplexity.js";
+import { RunningStatistics } from "./statistics.js";
+
+/** One scored position, by the model alone or by the reference too. */
+export interface PositionScore {
+  /** Negative log-likelihood of the token that follows. */
+  readonly nll: number;
+  readonly comparison?:
+    | {
+        readonly referenceNll: number;
+        /** Kullback-Leibler divergence in nats. */
+        readonly divergence: number;
+        /** Whether both models would say the same token. */
+        readonly sameTop: boolean;
+      }
+    | undefined;
+}
+
+/** Means over the scored positions of a chunk. */
+export interface ChunkScore {
+  readonly positions: number;
+  readonly nll: number;
+  /** The rest only with a reference. */
+  readonly referenceNll?: number;
+  readonly kld?: number;
+  readonly topAgreement?: number;
+}
+
+/** Perplexity, and the comparison if there is a reference. */
+export interface Measured extends Perplexity, Partial<Omit<Divergence, keyof Perplexity>> {}
+
+/** What was measured on one text. */
+export interface MeasuredText extends Measured {
+  readonly name: string;
+  readonly chunks: number;
+  readonly perChunk: readonly ChunkScore[];
+}
+
+export interface MeasuredTexts {
+  /** Over all scored positions of all texts. */
+  readonly pooled: Measured;
+  readonly texts: readonly MeasuredText[];
+}
+
+/** Collects the scores of one model. */
+export class Scores {
+  readonly #texts: EvaluatedTexts;
+  readonly #all: Collected;
+  readonly #parts: readonly Collected[];
+  readonly #chunks: Sums[];
+
+  constructor(texts: EvaluatedTexts) {
+    this.#texts = texts;
+    this.#all = new Collected(scoredIn(texts, 0, texts.chunks));
+    this.#parts = texts.parts.map(({ first, end }) => new Collected(scoredIn(texts, first, end)));
+    this.#chunks = Array.from({ length: texts.chunks }, () => new Sums());
+  }
+
+  add(chunk: number, score: PositionScore): void {
+    this.#all.add(score);
+    this.#parts[this.#texts.parts.findIndex(({ end }) => chunk < end)]?.add(score);
+    this.#chunks[chunk]?.add(score);
+  }
+
+  /** Perplexity so far. */
+  soFar(): number {
+    return this.#all.perplexity().ppl;
+  }
+
+  result(): MeasuredTexts {
+    return {
+      pooled: this.#all.result(),
+      texts: this.#texts.parts.map(({ name, first, end }, part) => ({
+        name,
+        ...(this.#parts[part] as Collected).result(),
+        chunks: end - first,
+        perChunk: this.#chunks.slice(first, end).map((sums) => sums.means()),
+      })),
+    };
+  }
+}
+
+/** Statistics with or without a reference: which it is shows with the first position. */
+class Collected {
+  readonly #nll = new RunningStatistics();
+  readonly #positions: number;
+  #comparison: DivergenceStatistics | undefined;
+
+  constructor(positions: number) {
+    this.#positions = positions;
+  }
+
+  add({ nll, comparison }: PositionScore): void {
+    this.#nll.add(nll);
+    if (comparison) {
+      this.#comparison ??= new DivergenceStatistics(this.#positions);
+      this.#comparison.add({ nll, ...comparison });
+    }
+  }
+
+  perplexity(): Perplexity {
+    return perplexityOf(this.#nll);
+  }
+
+  result(): Measured {
+    return this.#comparison?.result() ?? this.perplexity();
+  }
+}
+
+class Sums {
+  #positions = 0;
+  #nll = 0;
+  #compared = 0;
+  #referenceNll = 0;
+  #kld = 0;
+  #sameTop = 0;
+
+  add({ nll, comparison }: PositionScore): void {
+    this.#positions++;
+    this.#nll += nll;
+    if (comparison) {
+      this.#compared++;
+      this.#referenceNll += comparison.referenceNll;
+      this.#kld += comparison.divergence;
+      this.#sameTop += comparison.sameTop ? 1 : 0;
+    }
+  }
+
+  means(): ChunkScore {
+    const mean = (sum: number) => sum / this.#positions;
+    return {
+      positions: this.#positions,
+      nll: mean(this.#nll),
+      ...(this.#compared > 0 && {
+        referenceNll: mean(this.#referenceNll),
+        kld: mean(this.#kld),
+        topAgreement: mean(this.#sameTop),
+      }),
+    };
+  }
+}
