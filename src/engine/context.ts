@@ -2,6 +2,7 @@
 import { CancelledError, EnvironmentError, InternalError, UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { BatchBuffers, type SequenceTokens } from "./batch.js";
+import { DecodeThreads } from "./decode-threads.js";
 import { contextFailure, explain } from "./failures.js";
 import type { LoadedModel } from "./loaded-model.js";
 import { type MemoryUse, parseMemoryUse, parsePlannedMemoryUse } from "./memory-use.js";
@@ -19,7 +20,7 @@ export interface ContextOptions {
   readonly batchSize?: number;
   /** Tokens computed at once (`n_ubatch`); 512 by default. */
   readonly microBatchSize?: number;
-  /** Threads; one per physical core by default. */
+  /** Threads; by default as many, up to one per physical core, as turn out to be fastest. */
   readonly threads?: number;
   /** Types of the KV cache; F16 by default. */
   readonly keyCacheType?: TypeName;
@@ -67,6 +68,7 @@ export class ModelContext {
   readonly #observers: Observers | undefined;
   readonly #release: (() => void)[] = [];
   readonly #batch: BatchBuffers;
+  readonly #threads: DecodeThreads;
   readonly #onClose: () => void;
   #address: Address;
   #logitsRows = 0;
@@ -117,6 +119,11 @@ export class ModelContext {
       }
       throw contextFailure(model.path, tokens, log.since(mark));
     }
+    this.#threads = new DecodeThreads(model, this.#address, {
+      threads: options.threads,
+      contextTokens: tokens,
+      isWatched: this.#observers !== undefined,
+    });
     this.memoryUse = model.options.measureOnly
       ? parsePlannedMemoryUse(log.since(mark))
       : parseMemoryUse(log.since(mark));
@@ -144,7 +151,10 @@ export class ModelContext {
     this.#logitsRows = this.#batch.fill(sequences);
     const mark = log.mark;
     log.step(`decoding with ${this.model.path}`);
-    const status = native.llama_decode(this.#address, this.#batch.struct);
+    const { n_tokens } = this.#batch.struct;
+    const status = this.#threads.measure(n_tokens, () =>
+      native.llama_decode(this.#address, this.#batch.struct),
+    );
     const failure = this.#observers?.failure;
     if (this.#observers) {
       this.#observers.failure = undefined;

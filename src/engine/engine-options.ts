@@ -9,7 +9,7 @@ export const engineThreads = option({
   value: "<n>",
   schema: wholeNumber(1),
   about: "threads that compute",
-  unset: "one per physical core",
+  unset: "the fastest number, measured, up to one per physical core",
 });
 
 export const gpuLayers = option({

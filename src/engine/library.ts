@@ -17,6 +17,8 @@ import {
   registerCallback,
 } from "./native.js";
 import { TensorSpace } from "./tensor.js";
+import { ThreadTuners } from "./thread-tuner.js";
+import { defaultThreads } from "./threads.js";
 
 /** Version of the `@node-llama-cpp` packages that contains llama.cpp `MIRRORED_VERSION`. */
 export const packageVersion = "3.22.1";
@@ -43,6 +45,8 @@ export interface NativeLibrary {
   readonly memory: NativeMemory;
   readonly space: TensorSpace;
   readonly log: NativeLog;
+  /** What is known of how many threads are fastest. */
+  readonly threadTuners: ThreadTuners;
   /** npm package it comes from. */
   readonly packageName: string;
   /** llama.cpp's version. */
@@ -197,7 +201,9 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
   native.llama_backend_init();
   const memory = new NativeMemory(ffi);
   const space = new TensorSpace(native, memory);
-  return { native, ffi, memory, space, log, packageName, version, devices: () => listDevices(native) };
+  const threadTuners = new ThreadTuners(defaultThreads());
+  const devices = () => listDevices(native);
+  return { native, ffi, memory, space, log, threadTuners, packageName, version, devices };
 }
 
 function enlargeStack(ffi: Koffi): void {

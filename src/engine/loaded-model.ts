@@ -9,6 +9,8 @@ export interface LoadedModel {
   readonly options: {
     /** The model was loaded without its weights, to learn what it would take. */
     readonly measureOnly?: boolean | undefined;
+    /** Layers on graphics processors, if there are any; all by default. */
+    readonly gpuLayers?: number | undefined;
   };
   /** Whether the work was asked to stop. */
   readonly isCancelled: () => boolean;

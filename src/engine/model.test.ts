@@ -62,6 +62,29 @@ test("a text survives tokenizing and detokenizing", () => {
   }
 });
 
+test("logits are the same to the bit with any number of threads, also while it is being chosen", () => {
+  const logitsOf = (threads?: number) => {
+    const context = model.createContext({
+      contextLength: 256,
+      ...(threads === undefined ? {} : { threads }),
+    });
+    const found = [];
+    for (let round = 0; round < (threads === undefined ? 3 : 1); round++) {
+      context.clear();
+      context.decode([{ sequence: 0, position: 0, tokens: tokens.subarray(0, 40), logitsFrom: 38 }]);
+      const first = context.logits().slice();
+      context.decode([{ sequence: 0, position: 40, tokens: tokens.subarray(40, 41) }]);
+      found.push(Buffer.concat([Buffer.from(first.buffer), new Uint8Array(context.logits().slice().buffer)]));
+    }
+    context.close();
+    return found;
+  };
+  const [expected] = logitsOf(1);
+  for (const logits of [...logitsOf(2), ...logitsOf(3), ...logitsOf()]) {
+    assert.deepEqual(logits, expected);
+  }
+});
+
 test("sequences decoded together give the logits they give alone", () => {
   const together = model.createContext({ contextLength: 256, sequences: 2, threads: 1 });
   const rows = together.decode([

@@ -540,6 +540,9 @@ export function bindFunctions(
       context: Address,
       batch: NativeBatch,
     ) => number,
+    llama_set_n_threads: llama.func(
+      "void llama_set_n_threads(uintptr_t context, int32_t single, int32_t batch)",
+    ) as (context: Address, single: number, batch: number) => void,
     llama_synchronize: llama.func("void llama_synchronize(uintptr_t context)") as (context: Address) => void,
     llama_get_logits: llama.func("uintptr_t llama_get_logits(uintptr_t context)") as (
       context: Address,

@@ -34,7 +34,7 @@ export interface GeneratorOptions {
   readonly contextLength?: number | undefined;
   /** Tokens computed at once; 512 by default. A cancellation waits for the end of a batch. */
   readonly batchSize?: number | undefined;
-  /** Threads; one per physical core by default. */
+  /** Threads; the fastest number by default, up to one per physical core. */
   readonly threads?: number | undefined;
   /** Types of the KV cache; F16 by default. */
   readonly keyCacheType?: TypeName | undefined;

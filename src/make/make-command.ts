@@ -32,7 +32,7 @@ const output = option({
 const threads = {
   ...engineThreads,
   about: "threads that compute",
-  unset: "one per physical core to run a model, all cores to encode",
+  unset: "the fastest number, measured, to run a model; all cores to encode",
 } as const;
 
 const onStage = option({
