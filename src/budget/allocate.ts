@@ -6,7 +6,7 @@ import highsModule, { type Highs } from "highs";
 import { InternalError } from "../errors.js";
 
 /** The package's declarations are those of its CommonJS build, where the loader is a property. */
-const loadHighs = highsModule as unknown as typeof highsModule.default;
+export const loadHighs = highsModule as unknown as typeof highsModule.default;
 
 /** One way to store an item. */
 export interface AllocationOption {
@@ -43,6 +43,12 @@ interface Candidate extends AllocationOption {
   readonly index: number;
 }
 
+export interface AllocateOptions {
+  readonly seconds?: number;
+  /** HiGHS, where it is not loaded as from a package. */
+  readonly solver?: Promise<Highs>;
+}
+
 /**
  * The cheapest allocation within the budget, or undefined if even the smallest does not fit. Every item needs an
  * option. After `seconds` the best found by then is returned with its gap; the search blocks the thread until then.
@@ -50,14 +56,14 @@ interface Candidate extends AllocationOption {
 export async function allocate(
   items: readonly (readonly AllocationOption[])[],
   budget: number,
-  { seconds = 30 }: { readonly seconds?: number } = {},
+  { seconds = 30, solver = loadHighs() }: AllocateOptions = {},
 ): Promise<Allocation | undefined> {
   const candidates = items.map(undominated);
   const room = budget - smallestBytes(items);
   if (room < 0) {
     return undefined;
   }
-  const highs = await loadHighs();
+  const highs = await solver;
   // Sums are exact here and not in the solver: what it finds may be too large by its tolerance.
   for (let tightened = room; tightened >= 0; ) {
     const { chosen, bound } = solve(highs, candidates, tightened, seconds);

@@ -1,12 +1,8 @@
-/** Budgets of `plan`: how many bytes the tensors may take, and how they are counted. */
-
-import { memoryLimitBytes } from "../engine/limits.js";
+/** Budgets: how many bytes the tensors may take, and how they are counted. */
 import { UsageError } from "../errors.js";
-import { parseMachine } from "../memory/machines.js";
-import { PlannedModel } from "../memory/planned-memory.js";
+import type { Machine } from "../memory/machines.js";
 import { isTied } from "../model/roles.js";
-import { type ModelSource, weightCount } from "../model/source.js";
-import type { ResolvedPlanOptions } from "./plan-command.js";
+import { weightCount } from "../model/source.js";
 
 export interface Budget {
   /** In the user's terms, for people. */
@@ -20,28 +16,17 @@ export interface Budget {
   readonly copies: (name: string) => number;
 }
 
-/** The context that a plan for a machine makes room for, unless the user says otherwise. */
-const defaultContext = 4096;
+/** A file of so many bytes. */
+export function fileBudget(bytes: number): Budget {
+  return { title: `a file of ${bytes} bytes`, bytes, isFile: true, isMemory: false, copies: () => 1 };
+}
 
-/** What the options leave for the weights. Throws a UsageError unless exactly one budget is given. */
-export async function budgetFor(source: ModelSource, options: ResolvedPlanOptions): Promise<Budget> {
-  const { memory, size, bpw } = options;
-  if ([memory, size, bpw].filter((value) => value !== undefined).length !== 1) {
-    throw new UsageError(
-      'a plan needs one budget: `memory` (like "16GB GPU"), `size` (of the file, like 11.4GB) or `bpw` (bits per weight).',
-    );
-  }
-  if (memory !== undefined) {
-    return memoryBudget(source, memory, options);
-  }
-  if (size !== undefined) {
-    return { title: `a file of ${size} bytes`, bytes: size, isFile: true, isMemory: false, copies: () => 1 };
-  }
-  const parameters = source.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
-  const bits = bpw ?? 0;
+/** So many bits for each weight. Throws a UsageError for what cannot be. */
+export function bitsBudget(bits: number, tensors: readonly { readonly shape: readonly number[] }[]): Budget {
   if (!(bits > 0 && bits <= 32)) {
     throw new UsageError(`\`bpw\` is ${bits}; it must be above 0 and at most 32.`);
   }
+  const parameters = tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
   return {
     title: `${bits} bits per weight`,
     bytes: Math.floor((bits * parameters) / 8),
@@ -51,38 +36,30 @@ export async function budgetFor(source: ModelSource, options: ResolvedPlanOption
   };
 }
 
-async function memoryBudget(
-  source: ModelSource,
-  memory: string,
-  options: ResolvedPlanOptions,
-): Promise<Budget> {
-  const machine = parseMachine(memory, memoryLimitBytes(), options.margin);
-  const { ctx: context = defaultContext, parallel, cacheTypeK: keyType, cacheTypeV: valueType } = options;
-  const planned = new PlannedModel(source, options.engine);
-  try {
-    const { kvBytes, computeBytes } = await planned.need({
-      contextLength: context,
-      sequences: parallel,
-      keyType,
-      valueType,
-    });
-    const bytes = machine.bytes - machine.marginBytes - kvBytes - computeBytes;
-    if (bytes <= 0) {
-      throw new UsageError(
-        `\`memory\` ${memory}: its ${machine.bytes} bytes do not even hold the context of ${context} tokens (${kvBytes} bytes of KV cache, ${computeBytes} of compute buffers, ${machine.marginBytes} left free); choose a shorter context or smaller cache types.`,
-        { memory },
-      );
-    }
-    // As in `fit`: a card does not hold the token embedding, unless it is the output too.
-    const isElsewhere = machine.isCard && !isTied(source.tensors.map(({ name }) => name));
-    return {
-      title: `${machine.name} with ${context} tokens of context`,
-      bytes,
-      isFile: false,
-      isMemory: true,
-      copies: (name) => (isElsewhere && name === "token_embd.weight" ? 0 : 1),
-    };
-  } finally {
-    await planned.close();
+/** The context that a plan for a machine makes room for, unless the user says otherwise. */
+export const defaultContext = 4096;
+
+/** What the context leaves of a machine's memory. Throws a UsageError if that is nothing. */
+export function memoryBudget(
+  machine: Machine,
+  context: number,
+  { kvBytes, computeBytes }: { readonly kvBytes: number; readonly computeBytes: number },
+  tensors: readonly { readonly name: string }[],
+): Budget {
+  const bytes = machine.bytes - machine.marginBytes - kvBytes - computeBytes;
+  if (bytes <= 0) {
+    throw new UsageError(
+      `\`memory\` ${machine.name}: its ${machine.bytes} bytes do not even hold the context of ${context} tokens (${kvBytes} bytes of KV cache, ${computeBytes} of compute buffers, ${machine.marginBytes} left free); choose a shorter context or smaller cache types.`,
+      { memory: machine.name },
+    );
   }
+  // As in `fit`: a card does not hold the token embedding, unless it is the output too.
+  const isElsewhere = machine.isCard && !isTied(tensors.map(({ name }) => name));
+  return {
+    title: `${machine.name} with ${context} tokens of context`,
+    bytes,
+    isFile: false,
+    isMemory: true,
+    copies: (name) => (isElsewhere && name === "token_embd.weight" ? 0 : 1),
+  };
 }

@@ -18,10 +18,11 @@ import type { InputMoments, OutputErrors } from "../quants/output-aware/refine.j
 import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoder } from "../quants/transcoder.js";
-import { rowBytes, type TypeName, typicalError } from "../quants/types.js";
+import { rowBytes, type TypeName } from "../quants/types.js";
 import { encoderSignature } from "./encoder-signature.js";
 import { expertShares } from "./expert-shares.js";
 import type { ErrorCache } from "./measurement-cache.js";
+import { type ErrorCurve, typicalCurve } from "./typical-curves.js";
 
 /** A tensor and the types to try on it. */
 export interface CurveTask {
@@ -36,9 +37,6 @@ export interface CurveOptions extends ImportanceOptions {
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
-
-/** Relative error by type; 0 for the tensor's own. */
-export type ErrorCurve = ReadonlyMap<TypeName, number>;
 
 export interface MeasuredCurves {
   /** By tensor name. */
@@ -222,8 +220,4 @@ function sampleHash({ type, shape }: SourceTensor, parts: readonly SamplePart[])
     }
   }
   return hash.digest("hex");
-}
-
-function typicalCurve(types: readonly TypeName[], own: TypeName): ErrorCurve {
-  return new Map(types.map((type) => [type, type === own ? 0 : typicalError(type)]));
 }

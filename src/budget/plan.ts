@@ -5,31 +5,32 @@ import { basename } from "node:path";
 import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { checkOutputs } from "../bytes/overwriting.js";
+import { FileSource } from "../bytes/source.js";
 import { Engine } from "../engine/engine.js";
-import { InternalError, UsageError } from "../errors.js";
-import { padTo } from "../gguf/format.js";
+import { InternalError } from "../errors.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { importanceFor, loadImportance } from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
-import { type RoleSelector, roleMatches, roleOf } from "../model/roles.js";
-import { type ModelSource, rowCount, type SourceTensor, weightCount } from "../model/source.js";
+import type { ModelSource, SourceTensor } from "../model/source.js";
 import { ModelMoments } from "../moments/model-moments.js";
 import { checkEffort, encoderEffort, predictOutput } from "../quantize/quantize.js";
 import { EncoderPool } from "../quants/pool.js";
-import { parseTypeName, rowBytes, type TypeName } from "../quants/types.js";
+import type { TypeName } from "../quants/types.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
-import { type Allocation, type AllocationOption, allocate, smallestBytes } from "./allocate.js";
-import { type Budget, budgetFor } from "./budget.js";
-import { candidateTypes, parseRoleLimit, parseRoleSelector, type RoleLimit } from "./candidates.js";
-import { type ErrorCurve, measureCurves } from "./error-curves.js";
+import type { Budget } from "./budget.js";
+import { measureCurves } from "./error-curves.js";
 import { defaultCachePath, ErrorCache } from "./measurement-cache.js";
 import { modelFingerprint } from "./model-fingerprint.js";
 import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-command.js";
-import { recipeOf } from "./planned-recipe.js";
-import { defaultSensitivity, readSensitivity, type Sensitivity } from "./sensitivity/file.js";
+import { alphaOf, errorOf, type Item, itemsOf, parseRules, plannedRecipe } from "./problem.js";
+import { budgetFor } from "./requested-budget.js";
+import { defaultSensitivity, type Sensitivity } from "./sensitivity/defaults.js";
+import { readSensitivity } from "./sensitivity/file.js";
+import { type LaidOut, type Solved, solve } from "./solve.js";
+import type { ErrorCurve } from "./typical-curves.js";
 
 export interface PlannedTensorResult {
   readonly name: string;
@@ -62,19 +63,6 @@ export interface PlanResult {
   readonly tensors: readonly PlannedTensorResult[];
 }
 
-/** What the user rules out. */
-interface Rules {
-  readonly limits: readonly RoleLimit[];
-  /** Roles whose tensors get one type in all layers. */
-  readonly tied: readonly RoleSelector[];
-}
-
-/** A tensor, or several that are to have the same type. */
-interface Item {
-  readonly tensors: readonly SourceTensor[];
-  readonly types: readonly TypeName[];
-}
-
 /**
  * Solves the budget and writes the recipe. Throws a UsageError if the budget is below the smallest possible model,
  * if limits leave a tensor no type, and for an imatrix or sensitivity file of another model.
@@ -82,7 +70,7 @@ interface Item {
 export async function plan(given: PlanOptions): Promise<PlanResult> {
   const started = performance.now();
   const options = planCommand.read(given);
-  const rules = rulesOf(options);
+  const rules = parseRules(options);
   checkEffort(options);
   const { model, output, errors, imatrix: imatrixPath, sensitivity: sensitivityPath, moments } = options;
   await checkOutputs([output, errors], [model, imatrixPath, sensitivityPath, moments]);
@@ -93,9 +81,17 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     const budget = await budgetFor(source, { ...options, engine });
     const fingerprint = await modelFingerprint(source);
     const sensitivity = await sensitivityFor(source, fingerprint, options);
-    const items = itemsOf(source, imatrix, rules, options);
+    const hasImportance = importanceOf(source, imatrix, options);
+    const items = itemsOf(source.tensors, { ...rules, backend: options.backend, hasImportance });
     const { curves, isMeasured } = await curvesFor(source, items, imatrix, fingerprint, options);
-    const solved = await solve({ source, imatrix, budget, sensitivity, items, curves }, options);
+    const solved = await solve(
+      { budget, sensitivity, items, curves },
+      {
+        layOut: (types) => layOut(source, imatrix, budget, types, options),
+        onAttempt: (done, total) => options.onProgress?.({ step: "solve", done, total, unit: "attempts" }),
+        remedies: imatrix === undefined ? ["give an `imatrix` (types of less than 2.6 bits need it)"] : [],
+      },
+    );
     const result = resultOf(solved, { budget, sensitivity, curves, options, isMeasured, started });
     await writeTextFile(options.output, commentsOf(result, options) + renderRecipe(solved.recipe));
     return result;
@@ -105,18 +101,6 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     }
     await source.close();
   }
-}
-
-/** What is ruled out. Throws a UsageError for what is no role or type. */
-function rulesOf({ allow = [], atLeast = [], atMost = [], tie = [] }: ResolvedPlanOptions): Rules {
-  return {
-    limits: [
-      ...allow.map((text) => parseRoleLimit(text, "allowed", parseTypeName)),
-      ...atLeast.map((text) => parseRoleLimit(text, "least", parseTypeName)),
-      ...atMost.map((text) => parseRoleLimit(text, "most", parseTypeName)),
-    ],
-    tied: tie.map(parseRoleSelector),
-  };
 }
 
 async function sensitivityFor(
@@ -130,46 +114,17 @@ async function sensitivityFor(
   if (sensitivity === undefined) {
     return defaultSensitivity(names);
   }
-  return readSensitivity(sensitivity, { fingerprint, names });
-}
-
-/** All tensors with the types they may have; those of tied roles together. */
-function itemsOf(
-  source: ModelSource,
-  imatrix: Imatrix | undefined,
-  { limits, tied }: Rules,
-  options: ResolvedPlanOptions,
-): Item[] {
-  const { backend } = options;
-  const known = new Set(
-    imatrix === undefined
-      ? []
-      : source.tensors.filter((tensor) => importanceFor(imatrix, tensor, options)).map(({ name }) => name),
-  );
-  const hasImportance = imatrix && ((name: string) => known.has(name));
-  const items = new Map<string, { tensors: SourceTensor[]; types: TypeName[] }>();
-  for (const tensor of source.tensors) {
-    const { name, shape } = tensor;
-    const types = candidateTypes(tensor, { limits, backend, hasImportance });
-    const isTogether = isQuantizable(name, shape) && tied.some((role) => roleMatches(role, roleOf(name)));
-    const key = isTogether ? roleOf(name) : name;
-    const item = items.get(key);
-    if (item === undefined) {
-      items.set(key, { tensors: [tensor], types });
-      continue;
-    }
-    item.tensors.push(tensor);
-    item.types = item.types.filter((type) => types.includes(type));
-    if (item.types.length === 0) {
-      throw new UsageError(`\`tie\` ${key}: no type is possible for all of its tensors; let them be free.`);
-    }
+  const file = await FileSource.open(sensitivity);
+  try {
+    return await readSensitivity(file, { fingerprint, names });
+  } finally {
+    await file.close();
   }
-  return [...items.values()];
 }
 
 async function curvesFor(
   source: ModelSource,
-  items: readonly Item[],
+  items: readonly Item<SourceTensor>[],
   imatrix: Imatrix | undefined,
   fingerprint: string,
   options: ResolvedPlanOptions,
@@ -196,111 +151,34 @@ async function curvesFor(
   }
 }
 
-interface Problem {
-  readonly source: ModelSource;
-  readonly imatrix: Imatrix | undefined;
-  readonly budget: Budget;
-  readonly sensitivity: Sensitivity;
-  readonly items: readonly Item[];
-  readonly curves: ReadonlyMap<string, ErrorCurve>;
+/** Names of the tensors that the importance matrix knows. */
+function importanceOf(
+  source: ModelSource,
+  imatrix: Imatrix | undefined,
+  options: ResolvedPlanOptions,
+): ((name: string) => boolean) | undefined {
+  if (imatrix === undefined) {
+    return undefined;
+  }
+  const known = source.tensors.filter((tensor) => importanceFor(imatrix, tensor, options));
+  const names = new Set(known.map(({ name }) => name));
+  return (name) => names.has(name);
 }
 
-interface Solved {
+interface PlannedOutput extends LaidOut {
   readonly recipe: Recipe;
-  readonly types: ReadonlyMap<string, TypeName>;
-  readonly allocation: Allocation;
   readonly output: Awaited<ReturnType<typeof predictOutput>>;
 }
 
-/** Header sizes differ by some bytes from recipe to recipe; so often the room for the header is corrected. */
-const mostAttempts = 8;
-
-/**
- * Allocates, writes down the recipe, and looks how large the file becomes: the header holds the recipe itself, so
- * that its size is known only then. If the file is too large, the tensors get that much less.
- */
-async function solve(problem: Problem, options: ResolvedPlanOptions): Promise<Solved> {
-  const { items, budget } = problem;
-  const choices = items.map((item) => optionsOf(item, problem));
-  const smallest = await layOut(
-    problem,
-    items.map((_, i) => smallestOption(choices[i] ?? [])),
-    options,
-  );
-  const overhead = (output: Solved["output"], allocated: number) =>
-    budget.isFile ? output.bytes - allocated : 0;
-  let room = budget.bytes - overhead(smallest.output, smallestBytes(choices));
-  if (room < smallestBytes(choices)) {
-    throw tooSmall(problem, smallest.output, smallestBytes(choices));
-  }
-  for (let attempt = 0; attempt < mostAttempts; attempt++) {
-    options.onProgress?.({ step: "solve", done: attempt, total: mostAttempts, unit: "attempts" });
-    const allocation = await allocate(choices, room);
-    if (allocation === undefined) {
-      break;
-    }
-    const laidOut = await layOut(problem, allocation.choice, options);
-    const excess = allocation.bytes + overhead(laidOut.output, allocation.bytes) - budget.bytes;
-    if (excess <= 0) {
-      return { ...laidOut, allocation };
-    }
-    room -= excess;
-  }
-  // Nothing but the smallest is left between a header that grows with the recipe and the budget.
-  const choice = choices.map(smallestOption);
-  const cost = choice.reduce((sum, at, item) => sum + (choices[item]?.[at]?.cost ?? 0), 0);
-  const bytes = smallestBytes(choices);
-  return { ...smallest, allocation: { choice, bytes, cost, bound: 0, gap: 1 } };
-}
-
-function smallestOption(options: readonly AllocationOption[]): number {
-  return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
-}
-
-function optionsOf({ tensors, types }: Item, { budget, sensitivity, curves }: Problem): AllocationOption[] {
-  return types.map((type) => ({
-    bytes: tensors.reduce(
-      (sum, { name, shape }) => sum + budget.copies(name) * storedBytes(type, shape, budget),
-      0,
-    ),
-    cost: tensors.reduce(
-      (sum, { name }) => sum + alphaOf(name, sensitivity) * errorOf(name, type, curves),
-      0,
-    ),
-  }));
-}
-
-function storedBytes(type: TypeName, shape: readonly number[], { isFile }: Budget): number {
-  const bytes = rowCount(shape) * rowBytes(type, shape[0] ?? 1);
-  return isFile ? padTo(bytes, 32) : bytes;
-}
-
-function alphaOf(name: string, { alphas }: Sensitivity): number {
-  return alphas.get(name) ?? 0;
-}
-
-function errorOf(name: string, type: TypeName, curves: ReadonlyMap<string, ErrorCurve>): number {
-  return curves.get(name)?.get(type) ?? 0;
-}
-
-/** The recipe of an allocation, and what `quantize` makes of it. */
+/** The recipe for these types, and what `quantize` makes of it. */
 async function layOut(
-  { source, items, imatrix, budget }: Problem,
-  choice: readonly number[],
+  source: ModelSource,
+  imatrix: Imatrix | undefined,
+  budget: Budget,
+  types: ReadonlyMap<string, TypeName>,
   options: ResolvedPlanOptions,
-): Promise<Omit<Solved, "allocation">> {
-  const types = new Map<string, TypeName>();
-  for (const [i, { tensors, types: candidates }] of items.entries()) {
-    for (const { name, type } of tensors) {
-      types.set(name, candidates[choice[i] ?? 0] ?? type);
-    }
-  }
-  const quantizable = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
-  const recipe = recipeOf(
-    `planned-${bitsPerWeightOf(source, types).toFixed(2)}bpw`,
-    `Least predicted divergence within ${budget.title}.`,
-    quantizable.map(({ name, type }) => ({ name, type: types.get(name) ?? type })),
-  );
+): Promise<PlannedOutput> {
+  const recipe = plannedRecipe(source.tensors, types, budget);
   const { imatrix: imatrixPath, moments, priorWeight, effort, model } = options;
   const output = await predictOutput(source, recipe, imatrix, {
     model,
@@ -317,31 +195,7 @@ async function layOut(
       `the recipe gives ${wrong.name} ${wrong.to} instead of ${types.get(wrong.name)}.`,
     );
   }
-  return { recipe, types, output };
-}
-
-function bitsPerWeightOf(source: ModelSource, types: ReadonlyMap<string, TypeName>): number {
-  const parameters = source.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
-  const bytes = source.tensors.reduce(
-    (sum, { name, type, shape }) => sum + rowCount(shape) * rowBytes(types.get(name) ?? type, shape[0] ?? 1),
-    0,
-  );
-  return (8 * bytes) / parameters;
-}
-
-function tooSmall({ budget, imatrix }: Problem, smallest: Solved["output"], needed: number): UsageError {
-  const { title, bytes, isFile, isMemory } = budget;
-  const least = isFile ? smallest.bytes : needed;
-  const remedies = [
-    "raise the budget",
-    ...(imatrix === undefined ? ["give an `imatrix` (types of less than 2.6 bits need it)"] : []),
-    "allow smaller types",
-    ...(isMemory ? ["choose a shorter context or smaller cache types"] : []),
-  ];
-  return new UsageError(
-    `${title}: leaves ${bytes} bytes for the model, but the smallest that these limits allow takes ${least} bytes (${smallest.bpw.toFixed(2)} bits per weight); ${new Intl.ListFormat("en", { type: "disjunction" }).format(remedies)}.`,
-    { budget: bytes, smallest: least },
-  );
+  return { recipe, output, bytes: output.bytes, bpw: output.bpw };
 }
 
 interface ResultContext {
@@ -353,7 +207,7 @@ interface ResultContext {
   readonly started: number;
 }
 
-function resultOf({ output, types, allocation }: Solved, context: ResultContext): PlanResult {
+function resultOf({ output, types, allocation }: Solved<PlannedOutput>, context: ResultContext): PlanResult {
   const { budget, sensitivity, curves, isMeasured } = context;
   return {
     recipe: context.options.output,

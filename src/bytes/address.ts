@@ -1,7 +1,5 @@
 /** Addresses as they may be shown: in messages, records and metadata. */
 
-import { basename } from "node:path";
-
 const scheme = /^[a-z][a-z0-9+.-]*:\/\//i;
 
 /**
@@ -21,7 +19,13 @@ export function shownAddress(address: string): string {
 
 /** What to call a file or model where its folder is nobody's business: an address as shown, of a path the last part. */
 export function shownName(model: string): string {
-  return isAddress(model) ? shownAddress(model) : basename(model.replaceAll("\\", "/"));
+  return isAddress(model) ? shownAddress(model) : lastPart(model.replaceAll("\\", "/"));
+}
+
+/** What stands behind the last slash, one at the end not counted. */
+function lastPart(path: string): string {
+  const trimmed = path.replace(/\/+$/, "");
+  return trimmed.slice(trimmed.lastIndexOf("/") + 1);
 }
 
 /** Whether a text is an address rather than a path. */

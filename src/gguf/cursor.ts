@@ -3,6 +3,7 @@
  * header is, never more than twice its length. Every read passes `take`, the one bounds check.
  */
 import type { ByteSource } from "../bytes/source.js";
+import { textOf } from "../bytes/utf8.js";
 import { type ErrorDetails, MalformedInputError } from "../errors.js";
 
 /** The first window. Enough for all but the tokenizer, small enough to fetch from far away for an `inspect`. */
@@ -26,7 +27,7 @@ export class HeaderCursor {
   position = 0;
   /** What is being read, for messages: `key 3 of 26`. */
   subject = "the header";
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes = new Uint8Array(0);
   #view = new DataView(this.#bytes.buffer, 0, 0);
 
   readonly #source: ByteSource;
@@ -42,11 +43,11 @@ export class HeaderCursor {
 
   /** All bytes read so far up to `position`; a copy. */
   consumed(): Uint8Array {
-    return Uint8Array.prototype.slice.call(this.#bytes, 0, this.position);
+    return this.#bytes.slice(0, this.position);
   }
 
   /** Up to `length` bytes from the beginning of the file, to recognize what it is. */
-  async peek(length: number): Promise<Buffer> {
+  async peek(length: number): Promise<Uint8Array> {
     if (this.#bytes.byteLength === 0) {
       await this.#grow(0);
     }
@@ -137,11 +138,11 @@ export class HeaderCursor {
     return this.#bytes.subarray(start, start + length);
   }
 
-  /** A string; what is not UTF-8 becomes U+FFFD. Unlike TextDecoder this keeps a leading byte order mark. */
+  /** A string; what is not UTF-8 becomes U+FFFD. */
   string(): string {
     const length = this.count(1, "bytes of text");
     const start = this.#take(length);
-    return this.#bytes.toString("utf8", start, start + length);
+    return textOf(this.#bytes.subarray(start, start + length));
   }
 
   /** Makes sure that `length` bytes are in the window, so that a long array is not begun in vain. */
@@ -185,7 +186,7 @@ export class HeaderCursor {
     const wanted = Math.max(needed, 2 * have, firstWindow);
     const size = Math.min(wanted, longestHeader, this.#source.byteLength);
     const more = await this.#source.read(have, size - have);
-    const larger = Buffer.allocUnsafeSlow(size);
+    const larger = new Uint8Array(size);
     larger.set(this.#bytes);
     larger.set(more, have);
     this.#bytes = larger;

@@ -1,5 +1,6 @@
 /** Writes metadata values in GGUF's encoding; the counterpart of `decode.ts`. */
 import { quoted } from "../bytes/quoted.js";
+import { utf8Of } from "../bytes/utf8.js";
 import type { ByteWriter } from "../bytes/writer.js";
 import { UsageError } from "../errors.js";
 import { maxArrayDepth, metadataTypeIds } from "./format.js";
@@ -37,7 +38,7 @@ export function writeEntry(writer: ByteWriter, key: string, value: MetadataValue
 
 /** Writes a string: its length in bytes, then UTF-8. */
 export function writeString(writer: ByteWriter, text: string): void {
-  const bytes = Buffer.from(text, "utf8");
+  const bytes = utf8Of(text);
   writer.uint64(BigInt(bytes.byteLength));
   writer.raw(bytes);
 }

@@ -4,6 +4,7 @@
  * which pads every tensor, the last one too.
  */
 import { quoted } from "../bytes/quoted.js";
+import { utf8Length, utf8Of } from "../bytes/utf8.js";
 import { ByteWriter } from "../bytes/writer.js";
 import { UsageError } from "../errors.js";
 import { rowBytes, type TypeName, traitsOf } from "../quants/types.js";
@@ -116,14 +117,34 @@ export function tensorBytes({ name, shape, type }: TensorToLayOut): number {
   return bytes;
 }
 
+/** Bytes of a header before the padding that follows it; types have no part in it. */
+export function headerLength({
+  metadata,
+  tensors,
+  alignment = recordedAlignment(metadata),
+}: GgufPlan): number {
+  const offsets = tensors.map(() => 0);
+  return writeEntries(withAlignment(metadata, alignment), tensors, offsets).byteLength;
+}
+
 function writeHeader(
   metadata: Metadata,
   tensors: readonly TensorToLayOut[],
   relativeOffsets: readonly number[],
   alignment: number,
 ): Uint8Array {
+  const writer = writeEntries(metadata, tensors, relativeOffsets);
+  writer.zeros(padTo(writer.byteLength, alignment) - writer.byteLength);
+  return writer.finish();
+}
+
+function writeEntries(
+  metadata: Metadata,
+  tensors: readonly TensorToLayOut[],
+  relativeOffsets: readonly number[],
+): ByteWriter {
   const writer = new ByteWriter();
-  writer.raw(Buffer.from(magic, "latin1"));
+  writer.raw(utf8Of(magic));
   writer.uint32(currentVersion);
   writer.uint64(BigInt(tensors.length));
   writer.uint64(BigInt(metadata.size));
@@ -139,11 +160,11 @@ function writeHeader(
     writer.uint32(traitsOf(type).id);
     writer.uint64(BigInt(relativeOffsets[index] as number));
   }
-  writer.zeros(padTo(writer.byteLength, alignment) - writer.byteLength);
-  return writer.finish();
+  return writer;
 }
 
-function recordedAlignment(metadata: Metadata): number {
+/** The alignment that the metadata say. Throws a UsageError if its type is wrong. */
+export function recordedAlignment(metadata: Metadata): number {
   const recorded = metadata.get(alignmentKey);
   if (recorded === undefined) {
     return defaultAlignment;
@@ -172,7 +193,7 @@ function checkNames(tensors: readonly TensorToLayOut[]): void {
       throw new UsageError(`two tensors are named ${quoted(name)}.`, { tensor: name });
     }
     seen.add(name);
-    const length = Buffer.byteLength(name, "utf8");
+    const length = utf8Length(name);
     if (length === 0 || length > maxNameBytes) {
       throw new UsageError(
         `tensor ${quoted(name)} has a name of ${length} bytes; llama.cpp loads names of 1 to ${maxNameBytes}.`,

@@ -28,8 +28,8 @@ const lookAlikes: readonly (readonly [looksLike: (text: string) => boolean, what
 ];
 
 /** The rest of a sentence that begins with the file's name. `start` is the file's beginning. */
-export function describeNotGguf(start: Buffer): string {
-  const text = start.toString("latin1");
+export function describeNotGguf(start: Uint8Array): string {
+  const text = String.fromCharCode(...start);
   for (const [looksLike, what] of lookAlikes) {
     if (looksLike(text)) {
       return what;

@@ -68,7 +68,7 @@ async function readCounts(cursor: HeaderCursor, fileLength: number) {
     cursor.fail("is empty: it has 0 bytes. The download or copy failed; do it again.");
   }
   const start = await cursor.peek(512);
-  if (!start.toString("latin1").startsWith(magic)) {
+  if (!String.fromCharCode(...start.subarray(0, magic.length)).startsWith(magic)) {
     cursor.fail(describeNotGguf(start));
   }
   return await cursor.record(() => {

@@ -1,6 +1,6 @@
 /** The tensor table of a GGUF header: one entry at a time, then all places together. */
-import { isUtf8 } from "node:buffer";
 import { quoted } from "../bytes/quoted.js";
+import { strictTextOf } from "../bytes/utf8.js";
 import { type TypeName, traitsOfId } from "../quants/types.js";
 import type { HeaderCursor } from "./cursor.js";
 import { maxDimensions } from "./format.js";
@@ -25,12 +25,13 @@ export function readName(cursor: HeaderCursor): string {
   if (bytes.byteLength === 0) {
     cursor.fail(`${cursor.subject} has an empty name. The file is damaged; download or write it again.`);
   }
-  if (!isUtf8(bytes)) {
+  const name = strictTextOf(bytes);
+  if (name === undefined) {
     cursor.fail(
       `${cursor.subject} has a name that is not UTF-8. The file is damaged; download or write it again.`,
     );
   }
-  return Buffer.from(bytes).toString("utf8");
+  return name;
 }
 
 /** Reads an entry of the table. Its offset still counts from the beginning of the data. */

@@ -5,7 +5,6 @@ import type { CacheType } from "../engine/cache-types.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { openModel } from "../model/open.js";
-import { isTied } from "../model/roles.js";
 import type { ModelSource } from "../model/source.js";
 import { tensorsWithRoles } from "../model/summary.js";
 import { loadRecipe } from "../recipe/presets.js";
@@ -13,9 +12,12 @@ import type { Recipe } from "../recipe/recipe.js";
 import { chooseTypes, type TensorToPlan } from "../recipe/type-plan.js";
 import { parseHubAddress } from "../remote/hub.js";
 import { type FitOptions, fitCommand } from "./fit-command.js";
-import { contextStep, paddedContext } from "./kv-cache.js";
+import type { MemoryNeed } from "./formula.js";
+import { paddedContext } from "./kv-cache.js";
 import { type Machine, parseMachine } from "./machines.js";
-import { isFormulaComplete, type MemoryNeed, PlannedModel } from "./planned-memory.js";
+import { longestContext, weightsOn } from "./placement.js";
+import { isFormulaComplete, PlannedModel } from "./planned-memory.js";
+import { serverCommand, shellWord } from "./server-command.js";
 
 export interface FitResult {
   readonly model: string;
@@ -111,7 +113,10 @@ async function fitSource(
       maxContext,
       trainedContext,
       notes: notesOn(planned, need, { context, trainedContext }),
-      command: commandFor(recipe === undefined ? shownAddress(options.model) : "quantized.gguf", settings),
+      command: serverCommand(
+        modelWords(recipe === undefined ? shownAddress(options.model) : "quantized.gguf"),
+        settings,
+      ),
     };
   } finally {
     await planned.close();
@@ -122,40 +127,6 @@ async function fitSource(
 function typesBy(recipe: Recipe, { tensors, metadata }: ModelSource): TensorToPlan[] {
   const planned = chooseTypes({ tensors, metadata, recipe, hasImportance: () => true });
   return planned.tensors.map(({ name, shape, to }) => ({ name, shape, type: to }));
-}
-
-/**
- * Where the weights lie: llama.cpp keeps the token embedding in the computer's memory when the rest is on a card; a
- * table that also is the output is there twice.
- */
-export function weightsOn(
-  { isCard }: Machine,
-  tensors: readonly { readonly name: string; readonly bytes: number }[],
-): { bytes: number; hostBytes: number; neededBytes: number } {
-  const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-  const table = tensors.find(({ name }) => name === "token_embd.weight")?.bytes ?? 0;
-  const hostBytes = isCard ? table : 0;
-  const isTwice = isCard && isTied(tensors.map(({ name }) => name));
-  return { bytes, hostBytes, neededBytes: isTwice ? bytes : bytes - hostBytes };
-}
-
-/** The longest context, in steps of 256, whose cache and compute buffers fit in `room`; 0 if none does. */
-async function longestContext(
-  room: number,
-  longest: number,
-  needOf: (context: number) => Promise<MemoryNeed>,
-): Promise<number> {
-  let [fitting, tooLong] = [0, Math.floor(longest / contextStep) + 1];
-  while (tooLong - fitting > 1) {
-    const middle = Math.floor((fitting + tooLong) / 2);
-    const { kvBytes, computeBytes } = await needOf(middle * contextStep);
-    if (kvBytes + computeBytes <= room) {
-      fitting = middle;
-    } else {
-      tooLong = middle;
-    }
-  }
-  return fitting * contextStep;
 }
 
 function notesOn(
@@ -188,10 +159,10 @@ function notesOn(
 /** How llama-server is told of a model; it downloads remote ones itself. */
 function modelWords(model: string): string[] {
   if (/^https?:/i.test(model)) {
-    return ["-mu", quoted(model)];
+    return ["-mu", shellWord(model)];
   }
   if (!model.startsWith("hf://")) {
-    return ["-m", quoted(model)];
+    return ["-m", shellWord(model)];
   }
   const { repository, revision, path } = parseHubAddress(model);
   // What is not GGUF is converted first; llama-server knows no revisions but by address.
@@ -199,37 +170,7 @@ function modelWords(model: string): string[] {
     return ["-m", "converted.gguf"];
   }
   if (revision === undefined) {
-    return ["-hfr", quoted(repository), "-hff", quoted(path)];
+    return ["-hfr", shellWord(repository), "-hff", shellWord(path)];
   }
-  return ["-mu", quoted(`https://huggingface.co/${repository}/resolve/${revision}/${path}`)];
-}
-
-/** A word of a shell command. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-function commandFor(
-  model: string,
-  settings: Pick<FitResult, "context" | "sequences" | "cacheTypeK" | "cacheTypeV">,
-): string {
-  const { context, sequences, cacheTypeK, cacheTypeV } = settings;
-  const types = [
-    ...(cacheTypeK === "F16" ? [] : ["-ctk", cacheTypeK.toLowerCase()]),
-    ...(cacheTypeV === "F16" ? [] : ["-ctv", cacheTypeV.toLowerCase()]),
-  ];
-  // llama-server divides -c among its slots; a quantized value cache needs flash attention.
-  const isQuantized = cacheTypeV !== "F16" && cacheTypeV !== "F32" && cacheTypeV !== "BF16";
-  const flash = isQuantized ? ["-fa", "on"] : [];
-  const words = [
-    "llama-server",
-    ...modelWords(model),
-    "-c",
-    context * sequences,
-    "-np",
-    sequences,
-    "-ngl",
-    99,
-  ];
-  return [...words, ...types, ...flash].join(" ");
+  return ["-mu", shellWord(`https://huggingface.co/${repository}/resolve/${revision}/${path}`)];
 }

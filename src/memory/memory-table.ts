@@ -4,11 +4,12 @@ import type { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { tensorsWithRoles } from "../model/summary.js";
-import { weightsOn } from "./fit.js";
+import type { MemoryNeed } from "./formula.js";
 import { type CacheOptions, contextStep, paddedContext } from "./kv-cache.js";
 import { commonMachines, type Machine, parseMachine } from "./machines.js";
 import type { MemoryTable } from "./memory-table-schema.js";
-import { type MemoryNeed, PlannedModel } from "./planned-memory.js";
+import { weightsOn } from "./placement.js";
+import { PlannedModel } from "./planned-memory.js";
 
 export interface MemoryTableOptions {
   /** Path of the model. */

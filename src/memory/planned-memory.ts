@@ -11,22 +11,9 @@ import { CancelledError, LopsidedError } from "../errors.js";
 import { planGguf, type TensorToLayOut } from "../gguf/layout.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
-import { estimateCompute } from "./compute-size.js";
+import { formulaNeed, type MemoryNeed } from "./formula.js";
 import { type CacheOptions, type CacheSize, cacheLayers, cacheSize } from "./kv-cache.js";
 import { isMemoryKnown } from "./layer-kinds.js";
-
-/** Memory of one configuration. */
-export interface MemoryNeed {
-  /** KV cache and recurrent states of all sequences. */
-  readonly kvBytes: number;
-  /** What one more token of context costs in one sequence. */
-  readonly kvBytesPerToken: number;
-  /** What a sequence takes whatever the context: windows of sliding-window layers and recurrent states. */
-  readonly kvFixedBytes: number;
-  readonly computeBytes: number;
-  /** Who said so: llama.cpp itself, or our formulas. */
-  readonly source: "llama.cpp" | "formula";
-}
 
 /** Why llama.cpp could not be asked, or why its figures differ from the formula; undefined if neither. */
 export interface MemoryNote {
@@ -64,11 +51,10 @@ export class PlannedModel {
   async need(options: CacheOptions): Promise<MemoryNeed> {
     const formula = cacheSize(cacheLayers(this.architecture), options);
     const measured = await this.#ask(options);
-    const perToken = { kvBytesPerToken: formula.bytesPerToken, kvFixedBytes: formula.fixedBytes };
     if (measured === undefined) {
-      const computeBytes = estimateCompute(this.architecture, options);
-      return { kvBytes: formula.bytes, ...perToken, computeBytes, source: "formula" };
+      return formulaNeed(this.architecture, options);
     }
+    const perToken = { kvBytesPerToken: formula.bytesPerToken, kvFixedBytes: formula.fixedBytes };
     const { computeBytes } = measured;
     return { kvBytes: exactCache(measured, formula), ...perToken, computeBytes, source: "llama.cpp" };
   }

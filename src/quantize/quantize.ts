@@ -26,10 +26,12 @@ import { baseRecipe, type Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { unmetRequirements } from "../recipe/requirements.js";
 import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
+import { version } from "../version.js";
 import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
 import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-metadata.js";
 import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
 import { writeModel } from "../write/write-model.js";
+import { byteOptions } from "./byte-options.js";
 import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
 
 /** Options with what their texts mean. */
@@ -281,6 +283,7 @@ async function metadataOf(
       imatrix,
       overrides: options.overrides ?? new Map(),
       provenance: {
+        version,
         recipe: renderRecipe(recipe),
         options: byteOptions(options),
         sourceSha256,
@@ -321,26 +324,6 @@ async function inputsOf(recipe: Recipe, options: Settings) {
 
 function plain(value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
-}
-
-/** The options besides the recipe that decide the output's bytes, as JSON. Paths and threads do not. */
-function byteOptions(options: Settings): string {
-  const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
-  const { priorWeight, includeWeights, excludeWeights, effort } = options;
-  // What is not asked for is left out, whether it was given as empty or not at all.
-  const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
-  return JSON.stringify({
-    effort,
-    tensorTypes: asked(tensorTypes),
-    tokenEmbeddingType,
-    outputTensorType,
-    pure: pure || undefined,
-    leaveOutputTensor: leaveOutputTensor || undefined,
-    keepSplit: keepSplit || undefined,
-    priorWeight,
-    includeWeights: asked(includeWeights),
-    excludeWeights: asked(excludeWeights),
-  });
 }
 
 function resultOf(

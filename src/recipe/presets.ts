@@ -17,6 +17,20 @@ export async function presetNames(): Promise<string[]> {
     .sort();
 }
 
+/** The text of a preset, and what messages call its file. */
+async function presetText(name: string): Promise<{ text: string; file: string }> {
+  const url = new URL(`${name}.yaml`, presetFolder);
+  return { text: await readText(fileURLToPath(url)), file: `recipes/${name}.yaml` };
+}
+
+/** The texts of all presets, by name. */
+export async function presetTexts(): Promise<Map<string, string>> {
+  const names = await presetNames();
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, (await presetText(name)).text] as const)),
+  );
+}
+
 /**
  * The recipe that `nameOrFile` means. Whatever has a path separator or ends in .yaml or .yml is a file; other
  * words are presets, then llama.cpp's mixtures and types (`Q4_K_M`), in any case. Throws a UsageError that
@@ -29,8 +43,8 @@ export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
   const presets = await presetNames();
   const preset = presets.find((name) => name === nameOrFile.toLowerCase());
   if (preset !== undefined) {
-    const url = new URL(`${preset}.yaml`, presetFolder);
-    return parseRecipe(await readText(fileURLToPath(url)), `recipes/${preset}.yaml`);
+    const { text, file } = await presetText(preset);
+    return parseRecipe(text, file);
   }
   const base = parseBase(nameOrFile);
   if (base !== undefined) {

@@ -1,5 +1,5 @@
 /** The form of recipe files, with messages that suggest the nearest allowed word. */
-import { z } from "zod";
+import * as z from "zod";
 import { suggestion } from "../contract/suggest.js";
 import { type RoleSelector, roleSelectors } from "../model/roles.js";
 import { type TypeName, types } from "../quants/types.js";

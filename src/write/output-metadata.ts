@@ -1,9 +1,8 @@
 /** What a quantized file says about itself: llama.cpp's keys as llama-quantize writes them, and our provenance. */
 import { shownName } from "../bytes/address.js";
+import { utf8Length } from "../bytes/utf8.js";
 import { UsageError } from "../errors.js";
 import type { Metadata, MetadataValue } from "../gguf/metadata.js";
-import type { Imatrix } from "../imatrix/imatrix.js";
-import { version } from "../version.js";
 
 /** `GGML_QNT_VERSION` of llama.cpp. */
 const quantizationVersion = 2;
@@ -13,6 +12,8 @@ const longestOverrideBytes = 127;
 
 /** Where a quantized file came from. */
 export interface Provenance {
+  /** Of Lopsided. */
+  readonly version: string;
   /** The recipe's text, or the name of a mixture. */
   readonly recipe: string;
   /** The other options that decide bytes, as on the command line. */
@@ -23,11 +24,19 @@ export interface Provenance {
   readonly momentsSha256?: string | undefined;
 }
 
+/** What an importance matrix is called, and how much is in it. */
+export interface NamedImatrix {
+  readonly name: string;
+  readonly datasets: readonly string[];
+  readonly entries: { readonly size: number };
+  readonly chunkCount: number;
+}
+
 export interface OutputMetadataOptions {
   readonly source: Metadata;
   /** Number of `enum llama_ftype`. */
   readonly fileType: number;
-  readonly imatrix: Imatrix | undefined;
+  readonly imatrix: NamedImatrix | undefined;
   readonly overrides: Metadata;
   readonly provenance: Provenance;
 }
@@ -56,7 +65,7 @@ export function outputMetadata(options: OutputMetadataOptions): Metadata {
       metadata.set("quantize.imatrix.chunks_count", { type: "uint32", value: imatrix.chunkCount });
     }
   }
-  metadata.set("lopsided.version", text(version));
+  metadata.set("lopsided.version", text(provenance.version));
   metadata.set("lopsided.recipe", text(provenance.recipe));
   metadata.set("lopsided.options", text(provenance.options));
   metadata.set("lopsided.source.sha256", {
@@ -80,7 +89,7 @@ function text(value: string): MetadataValue {
 /** The longest beginning that fits llama.cpp's field without splitting a character. */
 function cut(value: string): string {
   let end = value.length;
-  while (Buffer.byteLength(value.slice(0, end)) > longestOverrideBytes) {
+  while (utf8Length(value.slice(0, end)) > longestOverrideBytes) {
     end--;
   }
   return value.slice(0, end);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { FileSource } from "../../bytes/source.js";
 import { Engine } from "../../engine/engine.js";
 import { computeLogits } from "../../engine/jobs.js";
 import { CancelledError } from "../../errors.js";
@@ -10,7 +11,8 @@ import { Workspace } from "../../quants/workspace.js";
 import { fixture } from "../../testing/command.js";
 import { fill, gaussian } from "../../testing/random.js";
 import { temporaryFolder } from "../../testing/temporary.js";
-import { defaultSensitivity, readSensitivity } from "./file.js";
+import { defaultSensitivity } from "./defaults.js";
+import { readSensitivity } from "./file.js";
 import { measureSensitivity, type SensitivityEvent } from "./job.js";
 import { sensitivity } from "./measure.js";
 import { perturbRows, SignSource } from "./perturbation.js";
@@ -129,17 +131,26 @@ describe("sensitivity", () => {
 
     const { fingerprint } = JSON.parse(await readFile(output, "utf8"));
     const names = result.tensors.map(({ name }) => name);
-    const read = await readSensitivity(output, { fingerprint, names });
+    const read = await readSensitivity(await FileSource.open(output), { fingerprint, names });
     for (const { name, alpha } of result.tensors) {
       assert.equal(read.alphas.get(name), alpha);
     }
     await assert.rejects(
-      readSensitivity(output, { fingerprint, names: [...names, "blk.9.attn_q.weight"] }),
+      readSensitivity(await FileSource.open(output), {
+        fingerprint,
+        names: [...names, "blk.9.attn_q.weight"],
+      }),
       /sensitivity of another model \(it has no blk\.9\.attn_q\.weight\)/,
     );
-    await assert.rejects(readSensitivity(output, { fingerprint: "other", names }), /of another model/);
+    await assert.rejects(
+      readSensitivity(await FileSource.open(output), { fingerprint: "other", names }),
+      /of another model/,
+    );
     await writeFile(output, "{}");
-    await assert.rejects(readSensitivity(output, { fingerprint, names }), /is not a sensitivity file/);
+    await assert.rejects(
+      readSensitivity(await FileSource.open(output), { fingerprint, names }),
+      /is not a sensitivity file/,
+    );
   });
 });
 

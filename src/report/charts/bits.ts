@@ -1,7 +1,8 @@
 /** Which type the tensors of each layer have. */
 import { bitsPerWeight, type TypeName } from "../../quants/types.js";
 import { formatBytes, formatCount } from "../../units.js";
-import { figure, legend, wideChart } from "../chart.js";
+import { figure, legend } from "../chart.js";
+import { wideChart } from "../draw-chart.js";
 import type { Evaluation } from "../evaluation.js";
 import { htmlTable } from "../html.js";
 import type { Section } from "../section.js";

@@ -2,7 +2,8 @@
 import * as Plot from "@observablehq/plot";
 import { thinExpertTokens } from "../../imatrix/coverage.js";
 import { layerOf } from "../../model/roles.js";
-import { type Chart, figure, isNarrow, layerTicks, wideChart } from "../chart.js";
+import { type Chart, figure, isNarrow, layerTicks } from "../chart.js";
+import { wideChart } from "../draw-chart.js";
 import type { Evaluation } from "../evaluation.js";
 import { htmlTable } from "../html.js";
 import type { Section } from "../section.js";

@@ -1,5 +1,6 @@
 /** What the encoding cost each tensor. */
-import { figure, legend, wideChart } from "../chart.js";
+import { figure, legend } from "../chart.js";
+import { wideChart } from "../draw-chart.js";
 import type { Evaluation } from "../evaluation.js";
 import { percent } from "../facts.js";
 import { htmlTable } from "../html.js";

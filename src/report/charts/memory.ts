@@ -1,6 +1,7 @@
 /** Memory against context. */
 import * as Plot from "@observablehq/plot";
-import { type Chart, figure, isNarrow, unitFor, wideChart } from "../chart.js";
+import { type Chart, figure, isNarrow, unitFor } from "../chart.js";
+import { wideChart } from "../draw-chart.js";
 import type { Evaluation, MemoryTable } from "../evaluation.js";
 import { bothSizes, cacheName, machineFits, memoryGrid } from "../facts.js";
 import { htmlTable } from "../html.js";

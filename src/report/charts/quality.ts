@@ -1,6 +1,7 @@
 /** Perplexity and KL divergence of all variants against their size. */
 import * as Plot from "@observablehq/plot";
-import { type Chart, figure, halfChart, unitFor } from "../chart.js";
+import { type Chart, figure, unitFor } from "../chart.js";
+import { halfChart } from "../draw-chart.js";
 import type { Evaluation, Variant } from "../evaluation.js";
 import { bothSizes, measurementMethod, measures, withError } from "../facts.js";
 import { escapeHtml, htmlTable } from "../html.js";

@@ -1,6 +1,7 @@
 /** Which share of the tasks the variants solve. */
 import * as Plot from "@observablehq/plot";
-import { type Chart, figure, isNarrow, wideChart } from "../chart.js";
+import { type Chart, figure, isNarrow } from "../chart.js";
+import { wideChart } from "../draw-chart.js";
 import type { Evaluation, RecordedPassRate, Variant } from "../evaluation.js";
 import { passRate, percent, taskKinds } from "../facts.js";
 import { details, escapeHtml, htmlTable, pre } from "../html.js";

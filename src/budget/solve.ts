@@ -1,0 +1,102 @@
+/**
+ * Solves a budget: allocates, writes down the recipe, and looks how large the file becomes. The header holds the
+ * recipe itself, so that its size is known only then; if the file is too large, the tensors get that much less.
+ */
+import { UsageError } from "../errors.js";
+import type { TypeName } from "../quants/types.js";
+import { type Allocation, type AllocationOption, allocate, smallestBytes } from "./allocate.js";
+import { choicesOf, type Problem, typesOf } from "./problem.js";
+
+/** What `quantize` makes of an allocation. */
+export interface LaidOut {
+  /** Size of the file. */
+  readonly bytes: number;
+  /** Bits per weight. */
+  readonly bpw: number;
+}
+
+export type Solved<Output extends LaidOut> = Output & {
+  readonly types: ReadonlyMap<string, TypeName>;
+  readonly allocation: Allocation;
+};
+
+export interface SolveOptions<Output extends LaidOut> {
+  /** What becomes of the model with these types. */
+  readonly layOut: (types: ReadonlyMap<string, TypeName>) => Output | Promise<Output>;
+  /** By HiGHS on this thread unless it is given. */
+  readonly allocate?: (
+    choices: readonly (readonly AllocationOption[])[],
+    bytes: number,
+  ) => Promise<Allocation | undefined>;
+  /** Hears of each attempt. */
+  readonly onAttempt?: (done: number, total: number) => void;
+  /** What the user may do besides if even the smallest model is too large. */
+  readonly remedies: readonly string[];
+}
+
+/** Header sizes differ by some bytes from recipe to recipe; so often the room for the header is corrected. */
+const mostAttempts = 8;
+
+/** Throws a UsageError if the budget is below the smallest possible model. */
+export async function solve<Output extends LaidOut>(
+  problem: Problem,
+  { layOut, allocate: allocated = allocate, onAttempt, remedies }: SolveOptions<Output>,
+): Promise<Solved<Output>> {
+  const { items, budget } = problem;
+  const choices = choicesOf(problem);
+  const withTypes = async (allocation: Allocation): Promise<Solved<Output>> => {
+    const types = typesOf(items, allocation.choice);
+    return { ...(await layOut(types)), types, allocation };
+  };
+  const smallest = await withTypes(smallestAllocation(choices));
+  const overhead = ({ bytes, allocation }: Solved<Output>) => (budget.isFile ? bytes - allocation.bytes : 0);
+  let room = budget.bytes - overhead(smallest);
+  if (room < smallest.allocation.bytes) {
+    throw tooSmall(problem, smallest, remedies);
+  }
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
+    onAttempt?.(attempt, mostAttempts);
+    const allocation = await allocated(choices, room);
+    if (allocation === undefined) {
+      break;
+    }
+    const solved = await withTypes(allocation);
+    const excess = allocation.bytes + overhead(solved) - budget.bytes;
+    if (excess <= 0) {
+      return solved;
+    }
+    room -= excess;
+  }
+  // Nothing but the smallest is left between a header that grows with the recipe and the budget.
+  return smallest;
+}
+
+/** The smallest option of each item; nothing is known of what is possible besides. */
+function smallestAllocation(choices: readonly (readonly AllocationOption[])[]): Allocation {
+  const choice = choices.map(smallestOption);
+  const cost = choice.reduce((sum, at, item) => sum + (choices[item]?.[at]?.cost ?? 0), 0);
+  return { choice, bytes: smallestBytes(choices), cost, bound: 0, gap: 1 };
+}
+
+function smallestOption(options: readonly AllocationOption[]): number {
+  return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
+}
+
+function tooSmall<Output extends LaidOut>(
+  { budget }: Problem,
+  { bytes: fileBytes, bpw, allocation }: Solved<Output>,
+  besides: readonly string[],
+): UsageError {
+  const { title, bytes, isFile, isMemory } = budget;
+  const least = isFile ? fileBytes : allocation.bytes;
+  const remedies = [
+    "raise the budget",
+    ...besides,
+    "allow smaller types",
+    ...(isMemory ? ["choose a shorter context or smaller cache types"] : []),
+  ];
+  return new UsageError(
+    `${title}: leaves ${bytes} bytes for the model, but the smallest that these limits allow takes ${least} bytes (${bpw.toFixed(2)} bits per weight); ${new Intl.ListFormat("en", { type: "disjunction" }).format(remedies)}.`,
+    { budget: bytes, smallest: least },
+  );
+}
