@@ -11,7 +11,7 @@ export function commandLine(args: readonly string[] = process.argv.slice(2)): st
 }
 
 function withoutFolder(word: string): string {
-  const [, flag = "", value = word] = /^(--?[\w-]+=)(.*)$/s.exec(word) ?? [];
+  const [, flag = "", value = word] = /^([^/\\]*=)(.*)$/s.exec(word) ?? [];
   const isPath = /^([/~]|\.{1,2}[\\/]|[A-Za-z]:[\\/])/.test(value);
   return flag + (isPath ? basename(value.replaceAll("\\", "/")) || value : shownAddress(value));
 }

@@ -1,4 +1,6 @@
-import type { Evaluated } from "../make/evaluate.js";
+import { pairedDifference } from "../evaluate/paired.js";
+import { worstText } from "../evaluate/worst-text.js";
+import type { Compared, Evaluated } from "../make/evaluate.js";
 import type { PreparedSource } from "../make/source.js";
 import { formatTable } from "./table.js";
 
@@ -24,7 +26,27 @@ export function comparisonTable(source: PreparedSource, { model, baseline }: Eva
     "",
     "PPL: perplexity on the evaluation text; KLD: mean KL divergence from the source, in nats;",
     "top-1: how often both find the same next token most likely.",
+    ...(model.evaluation.texts.length > 1 ? ["", textsTable(model, baseline)] : []),
   ].join("\n");
+}
+
+/** The divergence on each text, and the paired difference from the baseline's. */
+function textsTable(model: Compared, baseline: Compared | undefined): string {
+  const { texts } = model.evaluation;
+  const worst = worstText(texts);
+  const rows = texts.map((text, at) => {
+    const other = baseline?.evaluation.texts[at];
+    const paired = other && pairedDifference(text.perChunk, other.perChunk, ({ kld }) => kld);
+    return [
+      text === worst ? `${text.name} (worst)` : text.name,
+      String(text.positions),
+      plusMinus(text.kld?.mean, text.kld?.meanError, 5),
+      ...(other ? [plusMinus(other.kld?.mean, other.kld?.meanError, 5)] : []),
+      ...(paired ? [`${paired.low.toFixed(5)} to ${paired.high.toFixed(5)}`] : []),
+    ];
+  });
+  const compared = baseline ? [baseline.name, "difference, 95 %"] : [];
+  return formatTable(["KLD by text", "tokens", model.name, ...compared], rows, [1, 2, 3, 4]);
 }
 
 function plusMinus(value = Number.NaN, error = Number.NaN, digits = 4): string {

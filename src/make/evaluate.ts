@@ -7,6 +7,7 @@ import { openModel } from "../model/open.js";
 import { type ModelSummary, summarize, tensorsWithRoles } from "../model/summary.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
 import type { CheckResult } from "../tasks/check.js";
+import { type NamedText, namedTexts } from "../text/named-text.js";
 import { identityOf } from "../write/fingerprint.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
@@ -24,15 +25,20 @@ export interface Compared extends ModelSummary {
   readonly evaluation: PerplexityResult;
 }
 
+/** An evaluation text. */
+export interface EvaluatedFile extends NamedText {
+  readonly sha256: string;
+}
+
 export interface Evaluated {
-  readonly textSha256: string;
+  readonly texts: readonly EvaluatedFile[];
   readonly model: Compared;
   readonly baseline:
     | (Compared & { readonly isBuilt: boolean; readonly tasks: CheckResult | undefined })
     | undefined;
 }
 
-/** Measures the model and the baseline on a text, or nothing if there is none. Errors: see `perplexity`. */
+/** Measures the model and the baseline on texts, or nothing if there are none. Errors: see `perplexity`. */
 export async function evaluate(
   run: MakeRun,
   facts: SourceFacts,
@@ -45,11 +51,14 @@ export async function evaluate(
   if (text === undefined) {
     return undefined;
   }
-  const textSha256 = await sha256OfFile(text, options.signal);
+  const texts: EvaluatedFile[] = [];
+  for (const named of await namedTexts(text)) {
+    texts.push({ ...named, sha256: await sha256OfFile(named.path, options.signal) });
+  }
   const { ctxEvaluate: ctx, evaluateChunks: chunks, parseSpecial = false } = options;
   const inputs = {
     source: facts.identity,
-    "evaluation text": textSha256,
+    "evaluation texts": texts.map(({ name, sha256 }) => [name, sha256]),
     "evaluation chunks": [ctx, chunks, parseSpecial],
     "llama.cpp": mirroredVersion,
   };
@@ -73,7 +82,7 @@ export async function evaluate(
     }),
   });
   const baseline = await evaluateBaseline(run, source, calibration, inputs, measure);
-  return { textSha256, model: model.result, baseline };
+  return { texts, model: model.result, baseline };
 }
 
 async function evaluateBaseline(

@@ -10,7 +10,7 @@ import {
   signal,
   splitMaxSize,
 } from "../contract/shared-options.js";
-import { callback, text, wholeNumber, yesNo } from "../contract/values.js";
+import { callback, oneOrMore, text, wholeNumber, yesNo } from "../contract/values.js";
 import { engineThreads, gpuLayers } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
@@ -82,12 +82,13 @@ export const makeCommand = defineCommand({
     },
     evaluate: option({
       value: "<text>",
-      schema: text,
-      about: "text to measure on, other than the one for calibration; nothing is measured without it",
+      schema: oneOrMore,
+      about:
+        "text to measure on, other than the one for calibration; repeat it for several, named as in code=a.txt; nothing is measured without it",
     }),
     evaluateChunks: {
       ...perplexityCommand.options.chunks,
-      about: "maximum number of chunks of evaluation",
+      about: "maximum number of chunks of each evaluation text",
       unset: undefined,
       default: 200,
     },

@@ -12,7 +12,10 @@ import type { PublishResult } from "./publish.js";
 
 const calibration = ["--calibration", fixture("text/calibration.txt"), "--parse-special"];
 const few = ["--chunks", "4", "--ctx-calibration", "64", "--threads", "1", "--no-check"];
-const evaluation = ["--evaluate", fixture("text/eval.txt"), "--evaluate-chunks", "2", "--ctx-evaluate", "64"];
+const evaluation = [
+  ...["--evaluate", fixture("text/eval.txt"), "--evaluate", `tasks=${fixture("text/calibration.txt")}`],
+  ...["--evaluate-chunks", "2", "--ctx-evaluate", "64"],
+];
 
 function make(folder: string, args: readonly string[], interruption?: Parameters<typeof lopsided>[1]) {
   const source = fixture("tiny-moe-q8_0.gguf");
@@ -61,6 +64,14 @@ describe("lopsided make", () => {
     }
     const { model, baseline } = first.evaluate!;
     assert.ok(model.bytes < baseline!.bytes && model.evaluation.kld!.mean > 0);
+    assert.deepEqual(
+      baseline!.evaluation.texts.map(({ name, perChunk }) => [name, perChunk.length]),
+      [
+        ["eval.txt", 2],
+        ["tasks", 2],
+      ],
+    );
+    assert.match(await readFile(join(folder, "README.md"), "utf8"), /By kind of text[\s\S]*\(worst/);
     assert.ok(!existsSync(join(folder, ".lopsided", "baseline-Q4_K_M.gguf")));
     const planned = await lopsided(["publish", folder, "hf://some-one/tiny", "--dry-run", "--json"]);
     const { files } = JSON.parse(planned.stdout) as PublishResult;

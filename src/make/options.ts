@@ -4,6 +4,7 @@ import { dirname, join, sep } from "node:path";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
 import { parseBaseOption } from "../recipe/presets.js";
+import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 
@@ -14,21 +15,22 @@ export function hasBudget({ memory, size, bpw }: ResolvedMakeOptions): boolean {
 
 /** Finds out before the hours of work what can be known to be wrong. */
 export async function checkMakeOptions(options: ResolvedMakeOptions): Promise<void> {
-  const { recipe, memory, ctx, calibration, evaluate, tasks } = options;
+  const { recipe, memory, ctx, calibration, evaluate = [], tasks } = options;
+  const evaluated = (await namedTexts(evaluate)).map(({ path }) => path);
   if (recipe !== undefined && hasBudget(options)) {
     throw new UsageError("`recipe` and a budget (`memory`, `size`, `bpw`) both choose the types; use one.");
   }
   if (ctx !== undefined && memory === undefined) {
     throw new UsageError("`ctx` is the context that `memory` makes room for; give `memory` too.");
   }
-  for (const path of [calibration, evaluate, tasks]) {
+  for (const path of [calibration, ...evaluated, tasks]) {
     if (path !== undefined) {
       await checkText(path);
     }
   }
   const baseline = await baselineOf(options);
   const compared = baseline.kind === "file" ? baseline.path : undefined;
-  await checkInputs(options.output, [options.model, recipe, calibration, evaluate, tasks, compared]);
+  await checkInputs(options.output, [options.model, recipe, calibration, ...evaluated, tasks, compared]);
 }
 
 /** Files that stages write into the folder; the model's name is known later, and checked where it is written. */

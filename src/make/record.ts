@@ -5,6 +5,7 @@ import { basename } from "node:path";
 import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { mirroredVersion } from "../engine/native.js";
+import { isConversations } from "../generate/rendered-conversations.js";
 import { measureMemoryTable } from "../memory/memory-table.js";
 import { openModel } from "../model/open.js";
 import { summarize } from "../model/summary.js";
@@ -96,7 +97,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
       tokens,
       parseSpecial,
     },
-    ...(evaluated && { evaluation: evaluatedText(options.evaluate ?? "", parseSpecial, evaluated) }),
+    ...(evaluated && { evaluations: evaluatedTexts(parseSpecial, evaluated) }),
     ...(checked && { tasks: checked.model.taskSet, checks: checked.model.tasks }),
     output: result,
     files: filesOf(run, ["quantize", "imatrix", plan === undefined ? "recipe" : "plan"]),
@@ -116,9 +117,13 @@ async function sourceChecksums(model: string): Promise<string[]> {
   return value?.type === "array" && value.itemType === "string" ? [...value.value] : [];
 }
 
-function evaluatedText(path: string, parseSpecial: boolean, { textSha256, model }: Evaluated) {
-  const { chunks, context, tokens } = model.evaluation;
-  return { name: basename(path), sha256: textSha256, chunks, context, tokens, parseSpecial };
+function evaluatedTexts(parseSpecial: boolean, { texts, model }: Evaluated) {
+  const { context, texts: measured } = model.evaluation;
+  return texts.map(({ name, path, sha256 }, at) => {
+    const chunks = measured[at]?.chunks ?? 0;
+    const readsSpecial = parseSpecial || isConversations(path);
+    return { name, sha256, chunks, context, tokens: chunks * context, parseSpecial: readsSpecial };
+  });
 }
 
 /** Files of the result that these stages left; the card and the report follow from the evaluation. */

@@ -29,7 +29,7 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
   const { parameters, activeParameters, bytes, groups, place } = facts;
   const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
   const encoding = parameters * secondsPer.encodedWeight[effort];
-  const measuring = 2 * decoding(ctxEvaluate * evaluateChunks);
+  const measuring = 2 * decoding(ctxEvaluate * evaluateChunks * (options.evaluate?.length ?? 0));
   const checking = decoding(answerTokens);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
   const sensitivity = tensors * sensitivityLevels * decoding(ctxCalibration * sensitivityChunks);

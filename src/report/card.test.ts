@@ -122,7 +122,7 @@ test("every figure of the card is the evaluation's", () => {
     "| routed.gate | `IQ2_S` | 2.56 | 48 | 9.66 B | 3.10 GB |",
     "| attention | `Q4_K` | 4.50 | 192 |",
     "| perplexity | 9.5512 ± 0.0430 | 9.5998 ± 0.0430 | 9.9318 ± 0.0430 |",
-    "wiki.test.raw (200 chunks of 512 tokens): 51000 scored tokens",
+    "code (100 chunks of 512 tokens), prose (100 chunks of 512 tokens): 51000 scored tokens",
     "| arithmetic | 48 of 50 (86 % to 100 %) | 46 of 50",
     "| 16384 | 13.34 GB",
     "| 16GB GPU | 15.54 GB (14.47 GiB) | 32768 | 65536 | 131072 |",
@@ -139,8 +139,18 @@ test("every figure of the card is the evaluation's", () => {
   }
 });
 
+test("a card of several texts has each of them, the worst, and paired differences", () => {
+  const { text } = split(renderCard(largeEvaluation()));
+  const row = (name: string) => text.split("\n").find((line) => line.startsWith(`| ${name}`)) ?? "";
+  assert.match(text, /### By kind of text/);
+  assert.match(row("prose"), /prose \\?\(worst\\?\).*25500.*0\.183820 ± /);
+  // Divergence grows by the same amounts from chunk to chunk, so that the difference is certain.
+  assert.match(row("code"), /\+0\.066060 \\?\(\+0\.066060 to \+0\.066060\\?\)/);
+  assert.match(row("together"), /51000/);
+});
+
 test("a card without measurements leaves out what it does not know", () => {
-  const { calibration: _, evaluation: __, coverage: ___, memory: ____, ...rest } = tinyEvaluation();
+  const { calibration: _, evaluations: __, coverage: ___, memory: ____, ...rest } = tinyEvaluation();
   const variants = rest.variants.map(({ measurement: _____, ...variant }) => variant);
   const { data, text } = split(renderCard({ ...rest, variants }));
   checkFrontMatter(data);

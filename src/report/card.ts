@@ -19,6 +19,7 @@ import {
 import { renderFrontMatter } from "./front-matter.js";
 import { code, codeBlock, escapeMarkdown, markdownTable } from "./markdown.js";
 import { isRepository } from "./origin.js";
+import { textsMethod, textsTable, variantsByText } from "./texts.js";
 
 /** The whole file. Parts that the evaluation does not have are left out. */
 export function renderCard(
@@ -94,6 +95,7 @@ function quality(evaluation: Evaluation): string | undefined {
     ...measured.map(({ measurement }) => (measurement && of(measurement)) || "–"),
   ]);
   const sizes = ["size", ...measured.map(({ bytes, bpw }) => `${bothSizes(bytes)}, ${bpw.toFixed(2)} bpw`)];
+  const isByText = variantsByText(evaluation).length > 0;
   return [
     "## Quality",
     "",
@@ -108,6 +110,22 @@ function quality(evaluation: Evaluation): string | undefined {
       ],
       [sizes, ...rows.filter(([, ...cells]) => cells.some((cell) => cell !== "–"))],
       measured.map((_, column) => column + 1),
+    ),
+    ...(isByText ? ["", byText(evaluation)] : []),
+  ].join("\n");
+}
+
+function byText(evaluation: Evaluation): string {
+  const { head, rows } = textsTable(evaluation);
+  return [
+    "### By kind of text",
+    "",
+    textsMethod,
+    "",
+    markdownTable(
+      head.map(escapeMarkdown),
+      rows.map((row) => row.map(escapeMarkdown)),
+      head.map((_, column) => column).slice(1),
     ),
   ].join("\n");
 }
@@ -254,14 +272,16 @@ function usage(evaluation: Evaluation): string {
 }
 
 function provenance(evaluation: Evaluation): string {
-  const { source, calibration, evaluation: text, tasks: file, recipe, options, tools, files } = evaluation;
+  const { source, calibration, evaluations = [], tasks: file, recipe, options, tools, files } = evaluation;
   const sums = source.sha256.map(code).join(", ");
   const license = [source.license, source.licenseName].filter((word) => word !== undefined).join(", ");
   const facts = [
     `source: ${code(source.given)}, ${escapeMarkdown(source.architecture)}, ${formatCount(source.parameters)} weights, ${bothSizes(source.bytes)}, ${source.bpw.toFixed(2)} bits per weight${license && `, license ${escapeMarkdown(license)}`}; SHA-256 ${sums}`,
     calibration &&
       `importance matrix: ${escapeMarkdown(textLine(calibration))}; SHA-256 of the text ${code(calibration.sha256)}. ${coverageLine(evaluation) ?? ""}`.trim(),
-    text && `evaluation: ${escapeMarkdown(textLine(text))}; SHA-256 of the text ${code(text.sha256)}`,
+    ...evaluations.map(
+      (text) => `evaluation: ${escapeMarkdown(textLine(text))}; SHA-256 of the text ${code(text.sha256)}`,
+    ),
     file && `tasks: ${code(file.name)}; SHA-256 ${code(file.sha256)}`,
     `encoder: effort ${code(options.effort)}${options.moments ? ", with second moments of the inputs" : ""}${options.priorWeight === undefined ? "" : `, prior weight of ${options.priorWeight} tokens`}`,
     `tools: Lopsided ${escapeMarkdown(tools.lopsided)}${tools.llamaCpp === undefined ? "" : `, llama.cpp ${escapeMarkdown(tools.llamaCpp)}`}, Node.js ${escapeMarkdown(tools.node)}`,

@@ -105,8 +105,17 @@ const coverageSchema = z.object({
   tokens: z.array(count).readonly(),
 });
 
-/** What `perplexity` returns; the second half only if the source was run beside. */
-const measurementSchema = z.object({
+/** Means over the scored positions of a chunk: see `ChunkScore`. */
+const chunkScoreSchema = z.object({
+  positions: count,
+  nll: z.number(),
+  referenceNll: z.number().optional(),
+  kld: z.number().optional(),
+  topAgreement: fraction.optional(),
+});
+
+/** What was measured on one text, or on all together; the second half only if the source was run beside. */
+const measuredSchema = z.object({
   ppl: positive,
   pplError: z.number(),
   /** Scored tokens. */
@@ -127,6 +136,18 @@ const measurementSchema = z.object({
   topAgreement: fraction.optional(),
   topAgreementError: z.number().optional(),
   deltaP: z.object({ mean: z.number(), rms: z.number() }).optional(),
+});
+
+const textMeasurementSchema = measuredSchema.extend({
+  name: z.string(),
+  chunks: count,
+  /** In the order of the text, so that others can pair theirs. */
+  perChunk: z.array(chunkScoreSchema).readonly(),
+});
+
+/** What `perplexity` returns. */
+const measurementSchema = measuredSchema.extend({
+  texts: z.array(textMeasurementSchema).readonly().optional(),
 });
 
 /** Tasks of one kind that a model solved, with the ends of the 95 % interval of its rate. */
@@ -180,7 +201,8 @@ export const evaluationSchema = z.object({
     priorWeight: z.number().optional(),
   }),
   calibration: textSchema.optional(),
-  evaluation: textSchema.optional(),
+  /** The texts that the variants were measured on. */
+  evaluations: z.array(textSchema).readonly().optional(),
   tasks: z.object({ name: z.string(), sha256, count }).optional(),
   /** The quantized model. */
   output: z.object({ bytes: count, tensorBytes: count, parameters: count, bpw: positive }),
@@ -196,6 +218,7 @@ export const evaluationSchema = z.object({
 
 export type Evaluation = z.infer<typeof evaluationSchema>;
 export type Measurement = z.infer<typeof measurementSchema>;
+export type TextMeasurement = z.infer<typeof textMeasurementSchema>;
 export type RecordedPassRate = z.infer<typeof passRateSchema>;
 export type Variant = z.infer<typeof variantSchema>;
 export type EvaluatedText = z.infer<typeof textSchema>;

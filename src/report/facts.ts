@@ -59,11 +59,13 @@ export const measures: readonly {
 ];
 
 /** How the figures of the variants were measured. */
-export function measurementMethod({ tools, evaluation, variants }: Evaluation): string {
+export function measurementMethod({ tools, evaluations = [], variants }: Evaluation): string {
   const positions = variants.find(({ measurement }) => measurement)?.measurement?.positions;
-  const text = evaluation === undefined ? "" : ` on ${textLine(evaluation)}`;
+  const text = evaluations.length === 0 ? "" : ` on ${evaluations.map(textLine).join(", ")}`;
   const scored =
-    positions === undefined ? "" : `: ${positions} scored tokens, those in the second half of each chunk`;
+    positions === undefined
+      ? ""
+      : `: ${positions} scored tokens, those in the second half of each chunk, of conversations what the assistant says`;
   return `Measured by Lopsided ${tools.lopsided} with the library of llama.cpp ${tools.llamaCpp ?? "(release unknown)"}${text}${scored}. ± is one standard error. KL divergence is of the model's next-token distribution from the source's, per token.`;
 }
 

@@ -34,7 +34,7 @@ function factsTable(label: string, rows: readonly Fact[]): string {
 }
 
 function facts(evaluation: Evaluation): Fact[] {
-  const { source, calibration, evaluation: text, tasks, options, tools, recipe } = evaluation;
+  const { source, calibration, evaluations = [], tasks, options, tools, recipe } = evaluation;
   const rows: Fact[] = [
     [
       "source",
@@ -55,7 +55,7 @@ function facts(evaluation: Evaluation): Fact[] {
       calibration.sha256,
     ]);
   }
-  if (text !== undefined) {
+  for (const text of evaluations) {
     rows.push(["evaluation text", textLine(text), text.sha256]);
   }
   if (tasks !== undefined) {

@@ -29,6 +29,7 @@ test("the same evaluation gives the same bytes", () => {
 test("a report has all parts that the evaluation has", () => {
   assert.deepEqual(titles(parsed(renderReport(largeEvaluation()))), [
     "Quality against size",
+    "By kind of text",
     "Bits by layer and role",
     "Error by layer and role",
     "Experts in the calibration text",
@@ -39,7 +40,7 @@ test("a report has all parts that the evaluation has", () => {
 });
 
 test("a report leaves out what the evaluation has not", () => {
-  const { calibration: _, evaluation: __, coverage: ___, memory: ____, ...rest } = tinyEvaluation();
+  const { calibration: _, evaluations: __, coverage: ___, memory: ____, ...rest } = tinyEvaluation();
   const variants = rest.variants.map(({ measurement: _____, ...variant }) => variant);
   const tensors = rest.tensors.map(({ relativeError: ______, ...tensor }) => tensor);
   const html = renderReport({ ...rest, variants, tensors });

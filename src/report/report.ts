@@ -9,6 +9,7 @@ import { errorsSection } from "./charts/errors.js";
 import { memorySection } from "./charts/memory.js";
 import { qualitySection } from "./charts/quality.js";
 import { tasksSection } from "./charts/tasks.js";
+import { textsSection } from "./charts/texts.js";
 import type { Evaluation } from "./evaluation.js";
 import { renderHeader } from "./header.js";
 import { escapeHtml } from "./html.js";
@@ -21,6 +22,7 @@ import { style } from "./style.js";
 export function renderReport(evaluation: Evaluation): string {
   const sections = [
     qualitySection(evaluation),
+    textsSection(evaluation),
     bitsSection(evaluation),
     errorsSection(evaluation),
     coverageSection(evaluation),

@@ -78,7 +78,7 @@ export function largeEvaluation(): Evaluation {
     },
     options: { effort: "max", moments: true, priorWeight: 8 },
     calibration: text("calibration.txt", 128),
-    evaluation: text("wiki.test.raw", 200),
+    evaluations: [text("code", 100), text("prose", 100)],
     tasks: { name: "tasks.jsonl", sha256: sha("c"), count: 200 },
     output: { bytes, tensorBytes: summary.tensorBytes, parameters: summary.parameters, bpw: summary.bpw },
     files: [{ name: "Qwen3-Coder-30B-A3B-Instruct-asym-IQ2_S.gguf", bytes, sha256: sha("d") }],
@@ -131,7 +131,7 @@ export function hostileEvaluation(): Evaluation {
     },
     recipe: { name: hostile, text: "```\n# not a heading\n</code></pre><script>alert(1)</script>\n" },
     calibration: { ...text(hostile, 1), ...sum },
-    evaluation: { ...text(hostile, 1), ...sum },
+    evaluations: [{ ...text(hostile, 1), ...sum }],
     tasks: { name: hostile, count: 1, ...sum },
     files: [{ name: hostile, bytes: 1, ...sum }],
     tensors: evaluation.tensors.map((tensor) => ({
@@ -195,7 +195,17 @@ function variant(
     label,
     bytes,
     bpw,
-    measurement: { ppl, pplError: 0.043, positions: 51_000, ...(kld > 0 && against) },
+    measurement: {
+      ...{ ppl, pplError: 0.043, positions: 51_000, ...(kld > 0 && against) },
+      texts: ["code", "prose"].map((name, i) => ({
+        ...{ name, chunks: 100, ppl: ppl - 1 + 2 * i, pplError: 0.06, positions: 25_500 },
+        ...(kld > 0 && { ...against, kld: { ...against.kld, mean: kld * (0.6 + 0.8 * i) } }),
+        perChunk: Array.from({ length: 100 }, (_, chunk) => ({
+          ...{ positions: 255, nll: Math.log(ppl) },
+          ...(kld > 0 && { kld: kld * (0.6 + 0.8 * i) + 0.001 * (chunk % 5) }),
+        })),
+      })),
+    },
     tasks: ["arithmetic", "code", "facts", "puzzle"].map((kind, i) => ({
       kind,
       passed: passed - 2 * i,
