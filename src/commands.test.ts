@@ -40,3 +40,31 @@ for (const { command, load } of commands) {
     }
   });
 }
+
+test("numbers that nothing has room for are refused before the work, by every command", () => {
+  const tooMany = {
+    port: 70_000,
+    ctx: 2 ** 31,
+    ctxSize: 2 ** 31,
+    threads: 100_000,
+    parallel: 2 ** 31,
+    chunks: 1e12,
+  };
+  let found = 0;
+  for (const { command } of commands) {
+    for (const [name, value] of Object.entries(tooMany)) {
+      const row: Option | undefined = Object.entries<Option>(command.options).find(
+        ([key]) => key === name,
+      )?.[1];
+      if (row !== undefined) {
+        found++;
+        assert.match(
+          row.schema.safeParse(value).error?.issues[0]?.message ?? "",
+          /^must be at most \d+$/,
+          name,
+        );
+      }
+    }
+  }
+  assert.ok(found > 15, `${found}`);
+});

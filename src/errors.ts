@@ -62,6 +62,16 @@ export class InternalError extends LopsidedError {
   readonly kind = "internal";
 }
 
+/** What is wrong when the system lets this process open no more files, if `error` says so. */
+export function tooManyFiles(error: unknown): EnvironmentError | undefined {
+  const code = systemErrorCode(error);
+  if (code !== "EMFILE" && code !== "ENFILE") {
+    return undefined;
+  }
+  const message = `too many files are open (${code}); allow more, for example with "ulimit -n 1024", and try again.`;
+  return new EnvironmentError(message, {}, { cause: error });
+}
+
 /** The code of a Node.js system error (`ENOENT`, `ENOSPC`, ...), if it is one. */
 export function systemErrorCode(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

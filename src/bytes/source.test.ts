@@ -60,7 +60,7 @@ describe("a file as a source", () => {
     });
     await assert.rejects(FileSource.open(folder), {
       name: "EnvironmentError",
-      message: `${folder}: is not a regular file; name a model file.`,
+      message: `${folder}: is not a regular file; name one.`,
     });
   });
 

@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
 import { isAddress, shownAddress } from "./address.js";
@@ -91,7 +92,8 @@ export class FileSource implements ByteSource {
   static async open(path: string): Promise<FileSource> {
     let handle: FileHandle;
     try {
-      handle = await open(path, "r");
+      // A pipe that nobody writes to is no reason to wait.
+      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     } catch (cause) {
       const shown = shownAddress(path);
       const problem = isAddress(path)
@@ -102,7 +104,7 @@ export class FileSource implements ByteSource {
     const stat = await handle.stat();
     if (!stat.isFile()) {
       await handle.close();
-      throw new EnvironmentError(`${path}: is not a regular file; name a model file.`, { file: path });
+      throw new EnvironmentError(`${path}: is not a regular file; name one.`, { file: path });
     }
     return new FileSource(path, stat.size, handle);
   }

@@ -2,7 +2,7 @@
 import { commands } from "../commands.js";
 import { inFlags } from "../contract/flags.js";
 import type { Options } from "../contract/option.js";
-import { InternalError, LopsidedError } from "../errors.js";
+import { InternalError, LopsidedError, tooManyFiles } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import { ProgressBar } from "./progress.js";
 import { printableJson, printableLine, printableText } from "./terminal.js";
@@ -80,10 +80,10 @@ export async function runCommand(
 }
 
 function fail(error: unknown, rename: (sentence: string) => string, json: boolean): void {
-  const known = error instanceof LopsidedError;
-  const problem = known
-    ? error
-    : new InternalError(`unexpected failure: ${error instanceof Error ? error.message : String(error)}`);
+  const known = error instanceof LopsidedError ? error : tooManyFiles(error);
+  const problem =
+    known ??
+    new InternalError(`unexpected failure: ${error instanceof Error ? error.message : String(error)}`);
   const message = rename(problem.message);
   process.stderr.write(`lopsided: ${printableLine(message)}\n`);
   if (!known && error instanceof Error) {

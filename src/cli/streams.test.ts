@@ -31,3 +31,21 @@ test("a full standard output is one sentence, and a reader that went away is no 
   const gone = await inShell("| true", "inspect", fixture("tiny-moe-q8_0.gguf"), "--json");
   assert.deepEqual(gone, { status: 0, stderr: "" });
 });
+
+test("too few files that may be open are one sentence, without a stack", async (t) => {
+  if (process.platform === "win32") {
+    t.skip("Windows has no such limit");
+    return;
+  }
+  const file = fixture("tiny-moe-q8_0.gguf");
+  const script = 'ulimit -n 64 && "$@"';
+  const args = ["-c", script, "sh", process.execPath, main, "inspect", file];
+  const { status, stderr } = await new Promise<{ status: unknown; stderr: string }>((resolve) => {
+    execFile("sh", args, (error, _, stderr) => resolve({ status: error?.code, stderr }));
+  });
+  assert.equal(status, 1);
+  assert.equal(
+    stderr,
+    'lopsided: too many files are open (EMFILE); allow more, for example with "ulimit -n 1024", and try again.\n',
+  );
+});

@@ -50,6 +50,7 @@ describe("what a caller gives", () => {
     [{ model: "" }, '`model` is ""; it must not be empty.'],
     [{ model: 7 }, "`model` is 7; it must be a text."],
     [{ model: "a", ctx: 8 }, "`ctx` is 8; it must be a whole number of at least 16."],
+    [{ model: "a", ctx: 2 ** 31 }, "`ctx` is 2147483648; it must be at most 2147483647."],
     [{ model: "a", ctx: 16.5 }, "`ctx` is 16.5; it must be a whole number of at least 16."],
     [{ model: "a", ctx: "many" }, '`ctx` is "many"; it must be a whole number of at least 16.'],
     [{ model: "a", weights: [2] }, "`weights` is 2; it must be a number from 0 to 1."],

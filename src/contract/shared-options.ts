@@ -21,7 +21,8 @@ export const runnableModel = option({
 export const encoderThreads = option({
   short: "-t",
   value: "<n>",
-  schema: wholeNumber(0),
+  // Each takes some 10 MB and reads all modules of the encoders.
+  schema: wholeNumber(0, 1024),
   about: "encoder threads; 0: none beside the main one",
   unset: "all cores",
 });

@@ -12,10 +12,13 @@ export const anyText = z.string("must be a text");
 
 export const yesNo = z.boolean("must be true or false");
 
-/** A whole number of at least `least`. */
-export function wholeNumber(least: number) {
+/** The largest number of llama.cpp's for counts of tokens, layers and sequences: an int32. */
+const mostOfCounts = 2 ** 31 - 1;
+
+/** A whole number of at least `least` and at most `most`. */
+export function wholeNumber(least: number, most = mostOfCounts) {
   const expected = `must be a whole number of at least ${least}`;
-  return z.int(expected).min(least, expected);
+  return z.int(expected).min(least, expected).max(most, `must be at most ${most}`);
 }
 
 /** A number from `least` to `most`. */

@@ -7,7 +7,8 @@ import type { Engine } from "./engine.js";
 export const engineThreads = option({
   short: "-t",
   value: "<n>",
-  schema: wholeNumber(1),
+  // GGML_MAX_N_THREADS
+  schema: wholeNumber(1, 512),
   about: "threads that compute",
   unset: "the fastest number, measured, up to one per physical core",
 });

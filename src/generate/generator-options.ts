@@ -62,7 +62,7 @@ export const samplingOptions = {
   seed: option({
     short: "-s",
     value: "<n>",
-    schema: wholeNumber(0),
+    schema: wholeNumber(0, Number.MAX_SAFE_INTEGER),
     about: "equal seeds give equal answers",
     unset: "random",
   }),

@@ -2,9 +2,9 @@
  * What a folder knows of the stages that were finished in it: `.lopsided/state.json`. Every change replaces the
  * file as a whole, so that a kill leaves the state before or the one after.
  */
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { OutputFile } from "../bytes/output.js";
+import { readTextFile } from "../bytes/text-file.js";
 import { parseJsonAs } from "../bytes/typed-json.js";
 
 const fingerprintSchema = z.record(z.string(), z.string());
@@ -30,6 +30,9 @@ export type StageRecord = z.infer<typeof recordSchema>;
 export type StageFile = StageRecord["files"][number];
 type State = z.infer<typeof stateSchema>;
 
+/** Real ones have some ten thousand bytes. */
+const largestState = 2 ** 26;
+
 export class MakeState {
   readonly #path: string;
   readonly #state: State;
@@ -41,7 +44,7 @@ export class MakeState {
 
   /** Reads the state; one that is missing or damaged is that of a new folder: everything is then done again. */
   static async open(path: string): Promise<MakeState> {
-    const text = await readFile(path, "utf8").catch(() => "");
+    const text = await readTextFile(path, largestState).catch(() => "");
     return new MakeState(path, parseState(text) ?? { format: "lopsided make 1", stages: {}, underWay: {} });
   }
 

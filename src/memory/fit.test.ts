@@ -165,6 +165,20 @@ describe("lopsided fit", () => {
     assert.equal(result.fits, true);
   });
 
+  it("has an answer for contexts that llama.cpp would need gigabytes to be asked about", async () => {
+    const { context, source, notes } = await fit({
+      model: fixture("tiny-moe-q8_0.gguf"),
+      ctx: 2 ** 31 - 1,
+      engine,
+    });
+    assert.equal(context, 2 ** 31);
+    assert.equal(source, "formula");
+    assert.equal(
+      notes[0],
+      "the compute buffers are an estimate; llama.cpp is asked about contexts of up to 8388608 tokens.",
+    );
+  });
+
   it("refuses amounts of memory, types and contexts that are none", async () => {
     const model = fixture("tiny-moe-q8_0.gguf");
     for (const [args, message] of [
@@ -172,6 +186,7 @@ describe("lopsided fit", () => {
       [["--memory", "0GB"], /not an amount|not possible/],
       [["-ctk", "q4_k"], /"q4_k" is not a type of KV cache/],
       [["--ctx", "0"], /whole number/],
+      [["--ctx", "2147483648"], /must be at most 2147483647/],
     ] as const) {
       const outcome = await lopsided(["fit", model, ...args]);
       assert.equal(outcome.status, 2, outcome.stderr);

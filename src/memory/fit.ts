@@ -16,7 +16,7 @@ import type { MemoryNeed } from "./formula.js";
 import { paddedContext } from "./kv-cache.js";
 import { type Machine, parseMachine } from "./machines.js";
 import { longestContext, weightsOn } from "./placement.js";
-import { isFormulaComplete, PlannedModel } from "./planned-memory.js";
+import { isFormulaComplete, longestAskedContext, PlannedModel } from "./planned-memory.js";
 import { serverCommand, shellWord } from "./server-command.js";
 
 export interface FitResult {
@@ -112,7 +112,7 @@ async function fitSource(
       fits: neededBytes <= availableBytes,
       maxContext,
       trainedContext,
-      notes: notesOn(planned, need, { context, trainedContext }),
+      notes: notesOn(planned, need, { context, sequences, trainedContext }),
       command: serverCommand(
         modelWords(recipe === undefined ? shownAddress(options.model) : "quantized.gguf"),
         settings,
@@ -132,14 +132,19 @@ function typesBy(recipe: Recipe, { tensors, metadata }: ModelSource): TensorToPl
 function notesOn(
   planned: PlannedModel,
   need: MemoryNeed,
-  { context, trainedContext }: { context: number; trainedContext: number },
+  { context, sequences, trainedContext }: { context: number; sequences: number; trainedContext: number },
 ): string[] {
   const notes: string[] = [];
   if (planned.note !== undefined) {
     notes.push(`llama.cpp could not be asked: ${planned.note}`);
   }
   if (need.source === "formula") {
-    notes.push("the compute buffers are an estimate; llama.cpp's library would tell their size.");
+    const isTooLong = context * sequences > longestAskedContext;
+    notes.push(
+      isTooLong
+        ? `the compute buffers are an estimate; llama.cpp is asked about contexts of up to ${longestAskedContext} tokens.`
+        : "the compute buffers are an estimate; llama.cpp's library would tell their size.",
+    );
     if (!isFormulaComplete(planned.architecture)) {
       notes.push(
         `the KV cache of ${planned.architecture.name} has parts that the formula does not know; it takes more.`,

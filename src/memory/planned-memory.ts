@@ -20,6 +20,9 @@ export interface MemoryNote {
   readonly note?: string | undefined;
 }
 
+/** Longest context that llama.cpp is asked about, of all sequences: it takes 50 bytes for each token to answer. */
+export const longestAskedContext = 2 ** 23;
+
 /** A model whose memory is asked for again and again: for one context after another. */
 export class PlannedModel {
   readonly architecture: Architecture;
@@ -64,6 +67,9 @@ export class PlannedModel {
       return undefined;
     }
     const { contextLength, sequences = 1, keyType = "F16", valueType = "F16", microBatch = 512 } = options;
+    if (contextLength * sequences > longestAskedContext) {
+      return undefined;
+    }
     try {
       this.#skeleton ??= writeSkeleton(this.#model);
       const { path } = await this.#skeleton;

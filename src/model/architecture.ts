@@ -11,7 +11,7 @@ import { type Metadata, metadataNumber, metadataString } from "../gguf/metadata.
  * What is refused: far above any model's facts (llama.cpp has room for 512 layers, the longest context is 10 million
  * tokens), and low enough that what is computed of them, and what llama.cpp is asked about them, comes to an end.
  */
-const most = {
+export const mostOfFacts = {
   layers: 2 ** 12,
   context: 2 ** 25,
   experts: 2 ** 16,
@@ -41,22 +41,22 @@ export class Architecture {
 
   /** All layers, those for multi-token prediction included. */
   get layers(): number {
-    return this.#required("block_count", "the number of layers", most.layers);
+    return this.#required("block_count", "the number of layers", mostOfFacts.layers);
   }
 
   /** Layers at the end that predict further tokens (MTP). */
   get nextnLayers(): number {
-    return this.#optional("nextn_predict_layers", most.layers) ?? 0;
+    return this.#optional("nextn_predict_layers", mostOfFacts.layers) ?? 0;
   }
 
   /** Leading layers whose feed-forward part has no experts. */
   get leadingDenseLayers(): number {
-    return this.#optional("leading_dense_block_count", most.layers) ?? 0;
+    return this.#optional("leading_dense_block_count", mostOfFacts.layers) ?? 0;
   }
 
   /** Routed experts per layer; 0 for a dense model. */
   get experts(): number {
-    return this.#optional("expert_count", most.experts) ?? 0;
+    return this.#optional("expert_count", mostOfFacts.experts) ?? 0;
   }
 
   /** Routed experts that see a token. */
@@ -65,45 +65,47 @@ export class Architecture {
       return 0;
     }
     return (
-      this.#perLayer("expert_used_count", 0, most.experts) ??
+      this.#perLayer("expert_used_count", 0, mostOfFacts.experts) ??
       this.#fail("expert_used_count", "experts per token")
     );
   }
 
   /** Experts that see every token. */
   get sharedExperts(): number {
-    return this.#optional("expert_shared_count", most.experts) ?? 0;
+    return this.#optional("expert_shared_count", mostOfFacts.experts) ?? 0;
   }
 
   /** Width of the residual stream. */
   get embeddingLength(): number {
-    return this.#required("embedding_length", "the embedding width", most.width);
+    return this.#required("embedding_length", "the embedding width", mostOfFacts.width);
   }
 
   /** Width of the dense feed-forward part of a layer. */
   feedForwardLength(layer = 0): number {
     return (
-      this.#perLayer("feed_forward_length", layer, most.width) ??
+      this.#perLayer("feed_forward_length", layer, mostOfFacts.width) ??
       this.#fail("feed_forward_length", "the feed-forward width")
     );
   }
 
   /** Width of a routed expert; models without their own key use the feed-forward width. */
   expertFeedForwardLength(layer = 0): number {
-    return this.#perLayer("expert_feed_forward_length", layer, most.width) ?? this.feedForwardLength(layer);
+    return (
+      this.#perLayer("expert_feed_forward_length", layer, mostOfFacts.width) ?? this.feedForwardLength(layer)
+    );
   }
 
   /** Query heads of a layer; 0 where a layer has no attention. */
   heads(layer = 0): number {
     return (
-      this.#perLayer("attention.head_count", layer, most.heads) ??
+      this.#perLayer("attention.head_count", layer, mostOfFacts.heads) ??
       this.#fail("attention.head_count", "the number of attention heads")
     );
   }
 
   /** Key and value heads of a layer; as many as query heads if the file does not say. */
   keyValueHeads(layer = 0): number {
-    return this.#perLayer("attention.head_count_kv", layer, most.heads) ?? this.heads(layer);
+    return this.#perLayer("attention.head_count_kv", layer, mostOfFacts.heads) ?? this.heads(layer);
   }
 
   /**
@@ -126,27 +128,29 @@ export class Architecture {
   /** Width of a key head. */
   get keyLength(): number {
     return (
-      this.#optional("attention.key_length", most.width) ?? Math.floor(this.embeddingLength / this.heads())
+      this.#optional("attention.key_length", mostOfFacts.width) ??
+      Math.floor(this.embeddingLength / this.heads())
     );
   }
 
   /** Width of a value head. */
   get valueLength(): number {
     return (
-      this.#optional("attention.value_length", most.width) ?? Math.floor(this.embeddingLength / this.heads())
+      this.#optional("attention.value_length", mostOfFacts.width) ??
+      Math.floor(this.embeddingLength / this.heads())
     );
   }
 
   /** Longest context the model was trained for. */
   get contextLength(): number {
-    return this.#required("context_length", "the context length", most.context);
+    return this.#required("context_length", "the context length", mostOfFacts.context);
   }
 
   /** Tokens in the vocabulary. */
   get vocabularySize(): number {
     const tokens = this.#metadata.get("tokenizer.ggml.tokens");
     const size =
-      this.#optional("vocab_size", most.vocabulary) ??
+      this.#optional("vocab_size", mostOfFacts.vocabulary) ??
       (tokens?.type === "array" ? tokens.value.length : undefined);
     return size ?? this.#fail("vocab_size", "the vocabulary's size");
   }

@@ -1,9 +1,9 @@
 /** `quantize`: decide a type for every tensor, encode, write. */
 
-import { readFile } from "node:fs/promises";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import { readTextFile } from "../bytes/text-file.js";
+import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { coverageWarning } from "../imatrix/coverage.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
@@ -138,15 +138,11 @@ async function settingsOf(options: ResolvedQuantizeOptions): Promise<Settings> {
   };
 }
 
+/** Real ones have a line for each of some thousand tensors. */
+const longestTypeFile = 2 ** 22;
+
 async function readTensorTypeFile(path: string): Promise<TensorTypeOverride[]> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    const reason = systemErrorCode(cause) ?? String(cause);
-    throw new EnvironmentError(`${path}: cannot be read (${reason}); check the path.`, {}, { cause });
-  }
-  return parseTensorTypeFile(text, path);
+  return parseTensorTypeFile(await readTextFile(path, longestTypeFile), path);
 }
 
 /** What an opened source becomes: the types, and all that the writer needs. */

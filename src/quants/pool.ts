@@ -6,7 +6,7 @@
  * come back the same way.
  */
 import { Worker } from "node:worker_threads";
-import { CancelledError, InternalError } from "../errors.js";
+import { CancelledError, InternalError, tooManyFiles } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
@@ -119,7 +119,7 @@ export class EncoderPool implements Transcoder {
     const thread: Thread = { worker, tasks: new Map() };
     worker.on("message", (reply: Reply) => this.#receive(thread, reply));
     worker.on("messageerror", (cause) => this.#fail(brokenThread("sent a reply that cannot be read", cause)));
-    worker.on("error", (cause) => this.#fail(brokenThread(cause.message, cause)));
+    worker.on("error", (cause) => this.#fail(tooManyFiles(cause) ?? brokenThread(cause.message, cause)));
     worker.on("exit", (code) => this.#fail(brokenThread(`ended with exit code ${code}`)));
     return thread;
   }

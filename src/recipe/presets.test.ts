@@ -27,7 +27,7 @@ test("a recipe file is read from its path", async (t) => {
   assert.equal((await loadRecipe(path)).name, "own");
   await assert.rejects(loadRecipe(`${path}.yaml`), (error) => {
     assert.ok(error instanceof EnvironmentError);
-    assert.equal(error.message, `cannot read the recipe ${path}.yaml: there is no such file.`);
+    assert.equal(error.message, `${path}.yaml: no such file; check the path.`);
     return true;
   });
 });

@@ -1,12 +1,16 @@
 /** Finding a recipe by what the user wrote: a file, a preset shipped with the package, or a mixture's name. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { readTextFile } from "../bytes/text-file.js";
 import { suggestion } from "../contract/suggest.js";
-import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import { type Base, baseNames, parseBase } from "./ftypes.js";
 import { baseRecipe, parseRecipe, type Recipe } from "./recipe.js";
 
 const presetFolder = new URL("../../recipes/", import.meta.url);
+
+/** In bytes; what a recipe may have in characters is less. */
+const largestRecipe = 2 ** 22;
 
 /** Names of the presets that ship as recipe files. */
 export async function presetNames(): Promise<string[]> {
@@ -20,7 +24,7 @@ export async function presetNames(): Promise<string[]> {
 /** The text of a preset, and what messages call its file. */
 async function presetText(name: string): Promise<{ text: string; file: string }> {
   const url = new URL(`${name}.yaml`, presetFolder);
-  return { text: await readText(fileURLToPath(url)), file: `recipes/${name}.yaml` };
+  return { text: await readTextFile(fileURLToPath(url), largestRecipe), file: `recipes/${name}.yaml` };
 }
 
 /** The texts of all presets, by name. */
@@ -38,7 +42,7 @@ export async function presetTexts(): Promise<Map<string, string>> {
  */
 export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
   if (/[\\/]|\.ya?ml$/i.test(nameOrFile)) {
-    return parseRecipe(await readText(nameOrFile), nameOrFile);
+    return parseRecipe(await readTextFile(nameOrFile, largestRecipe), nameOrFile);
   }
   const presets = await presetNames();
   const preset = presets.find((name) => name === nameOrFile.toLowerCase());
@@ -65,17 +69,4 @@ export function parseBaseOption(text: string): Base {
   throw new UsageError(`\`base\`: "${text}" is not a mixture or a type${suggestion(text, baseNames)}`, {
     base: text,
   });
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const reason = systemErrorCode(error) === "ENOENT" ? "there is no such file" : String(error);
-    throw new EnvironmentError(
-      `cannot read the recipe ${path}: ${reason}.`,
-      { file: path },
-      { cause: error },
-    );
-  }
 }

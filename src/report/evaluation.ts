@@ -3,10 +3,11 @@
  * take a number from. The parts have the names and units of what the commands return, so that their results can be
  * put in as they are; what the schema does not know is left out. All parts that need a run of their own are optional.
  */
-import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { z } from "zod";
+import { readTextFile } from "../bytes/text-file.js";
 import { describeIssue, parseJsonAs } from "../bytes/typed-json.js";
-import { EnvironmentError, InternalError, MalformedInputError, systemErrorCode } from "../errors.js";
+import { EnvironmentError, InternalError } from "../errors.js";
 import { type MemoryTable, memoryTableSchema } from "../memory/memory-table-schema.js";
 import { roles } from "../model/roles.js";
 import { type TypeName, types } from "../quants/types.js";
@@ -244,27 +245,11 @@ export function renderEvaluation(evaluation: Evaluation): string {
  * place if it is none.
  */
 export async function readEvaluation(path: string): Promise<Evaluation> {
-  const text = await readFileText(path);
+  if (!existsSync(path)) {
+    const problem = "there is no such file; `lopsided make` writes it when a model is finished.";
+    throw new EnvironmentError(`${path}: ${problem}`, { file: path });
+  }
+  const text = await readTextFile(path, largestFile);
   const kind = { kind: "an evaluation of this version of Lopsided", advice: "run make again" };
   return parseJsonAs(evaluationSchema, text, path, kind);
-}
-
-async function readFileText(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    const why = systemErrorCode(cause) === "ENOENT" ? "there is no such file" : "cannot be read";
-    throw new EnvironmentError(
-      `${path}: ${why}; \`lopsided make\` writes it when a model is finished.`,
-      { file: path },
-      { cause },
-    );
-  }
-  if (text.length <= largestFile) {
-    return text;
-  }
-  throw new MalformedInputError(`${path}: has ${text.length} characters; it is not an evaluation.`, {
-    file: path,
-  });
 }

@@ -78,7 +78,7 @@ export const serveCommand = defineCommand({
     host: option({ value: "<address>", schema: text, about: "address to listen on", default: "127.0.0.1" }),
     port: option({
       value: "<n>",
-      schema: wholeNumber(0),
+      schema: wholeNumber(0, 65_535),
       about: "port to listen on; 0 for any that is free",
       default: 8080,
     }),

@@ -9,6 +9,16 @@ const source: Metadata = new Map([
   ["general.custom", { type: "bool", value: true }],
 ]);
 
+test("a number that a float32 has no room for is refused", () => {
+  for (const number of ["1e39", "-1e999", "NaN", "Infinity", "", "x"]) {
+    assert.throws(() => parseOverrides([`own.key=float:${number}`]), {
+      name: "UsageError",
+      message: `\`overrideKv\` own.key=float:${number}: the value must be a number that float32 has room for.`,
+    });
+  }
+  assert.deepEqual(parseOverrides(["own.key=float:3e38"]).get("own.key"), { type: "float32", value: 3e38 });
+});
+
 test("an override of a type that llama.cpp will not read for its key is refused", () => {
   for (const given of [
     "qwen3moe.expert_count=str:16",

@@ -162,8 +162,10 @@ function overrideValue(given: string, type: string, value: string): MetadataValu
       }
       return { type: "uint32", value: number };
     case "float":
-      if (Number.isNaN(number)) {
-        throw new UsageError(`\`overrideKv\` ${given}: the value must be a number.`);
+      if (!Number.isFinite(Math.fround(number))) {
+        throw new UsageError(
+          `\`overrideKv\` ${given}: the value must be a number that float32 has room for.`,
+        );
       }
       return { type: "float32", value: number };
     case "bool":

@@ -6,6 +6,9 @@ import { MalformedInputError } from "../../errors.js";
 /** Largest JSON file read whole. The largest real ones, tokenizers of 260 000 tokens, have 35 MB. */
 const maxJsonBytes = 268_435_456;
 
+/** Far above any size, count or context of a model, and low enough that what is computed of it comes to an end. */
+const mostOfSizes = 2 ** 24;
+
 /** The fields of a JSON object in a file, read with their types checked. `null` counts as absent. */
 export class Fields {
   /** What to call the file in messages. */
@@ -44,20 +47,20 @@ export class Fields {
     return this.json.get(key) ?? undefined;
   }
 
-  /** A whole number from 0 to 2^32 - 1, as GGUF keeps counts. */
-  count(key: string): number | undefined {
+  /** A whole number from 0 to `most`. */
+  count(key: string, most: number = mostOfSizes): number | undefined {
     const value = this.value(key);
     if (value === undefined) {
       return undefined;
     }
-    if (Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32) {
+    if (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= most) {
       return Number(value);
     }
-    return this.wrong(key, "a whole number from 0 to 4294967295");
+    return this.wrong(key, `a whole number from 0 to ${most}`);
   }
 
-  requireCount(key: string): number {
-    return this.count(key) ?? this.wrong(key, "a whole number");
+  requireCount(key: string, most?: number): number {
+    return this.count(key, most) ?? this.wrong(key, "a whole number");
   }
 
   /** A whole number that fits 32 bits with a sign. */
@@ -67,8 +70,8 @@ export class Fields {
   }
 
   /** A count of at least one. */
-  requireSize(key: string): number {
-    return this.requireCount(key) || this.wrong(key, "a whole number from 1 on");
+  requireSize(key: string, most?: number): number {
+    return this.requireCount(key, most) || this.wrong(key, "a whole number from 1 on");
   }
 
   number(key: string): number | undefined {

@@ -28,7 +28,7 @@ export interface MetadataRule {
 type From<T extends Value> = string | readonly string[] | ((context: MetadataContext) => T | undefined);
 
 export function uint32(key: string, from: From<number>): MetadataRule {
-  const read = reader(from, (config, name) => config.count(name));
+  const read = reader(from, (config, name) => config.count(name, 2 ** 32 - 1));
   return { key, add: (builder, name, context) => builder.uint32(name, read(context)) };
 }
 

@@ -209,6 +209,23 @@ test("a model whose output is tied to its embedding may lack the output matrix",
   });
 });
 
+test("an output matrix of its own beside a tie to the embedding is kept, as transformers 5 does, and said", async () => {
+  const config = { ...tinyConfig, tie_word_embeddings: true };
+  const other = await open({ ...tinyFiles(), "config.json": config });
+  assert.ok(other.tensors.some(({ name }) => name === "output.weight"));
+  assert.deepEqual(other.notes, [
+    'config.json says "tie_word_embeddings", but lm_head.weight has weights of its own; they are kept, as in transformers 5.',
+  ]);
+  const tensors = tinyTensors();
+  const embedding = tensors["model.embed_tokens.weight"];
+  assert.ok(embedding);
+  const same = await open({
+    ...tinyFiles({ ...tensors, "lm_head.weight": embedding }),
+    "config.json": config,
+  });
+  assert.deepEqual(same.notes, []);
+});
+
 /** The tiny model's files with some tensors replaced or, if undefined, left out. */
 function withTensors(changes: Readonly<Record<string, TestSafetensor | undefined>>): Files {
   const entries = Object.entries({ ...tinyTensors(), ...changes }).filter(([, tensor]) => tensor);
@@ -293,7 +310,22 @@ const refused: readonly [what: string, files: Files, message: string][] = [
   [
     "a size that is no number",
     withConfig({ hidden_size: "32" }),
-    'm/config.json: "hidden_size" is "32", but a whole number from 0 to 4294967295 is expected.',
+    'm/config.json: "hidden_size" is "32", but a whole number from 0 to 16777216 is expected.',
+  ],
+  [
+    "a vocabulary that no model has",
+    withConfig({ vocab_size: 4e9 }),
+    'm/config.json: "vocab_size" is 4000000000, but a whole number from 0 to 16777216 is expected.',
+  ],
+  [
+    "layers that no model has",
+    withConfig({ num_hidden_layers: 4097 }),
+    'm/config.json: "num_hidden_layers" is 4097, but a whole number from 0 to 4096 is expected.',
+  ],
+  [
+    "experts that no model has",
+    withConfig({ num_experts: 65_537 }),
+    'm/config.json: "num_experts" is 65537, but a whole number from 0 to 65536 is expected.',
   ],
   [
     "a size of zero",

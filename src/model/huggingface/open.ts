@@ -5,6 +5,7 @@ import { MalformedInputError, UsageError } from "../../errors.js";
 import type { Metadata } from "../../gguf/metadata.js";
 import { openSafetensorsFolder } from "../../safetensors/folder.js";
 import type { SafetensorsTensor } from "../../safetensors/header.js";
+import { mostOfFacts } from "../architecture.js";
 import { rowCount, type SourceTensor, weightCount } from "../source.js";
 import type { ModelFamily } from "./architecture.js";
 import { findArchitecture } from "./architectures/index.js";
@@ -30,6 +31,7 @@ import type { ConversionOptions, HuggingFaceModel } from "./model.js";
 import { ropeParameters } from "./rope.js";
 import { checkRows } from "./rows.js";
 import type { Sizes } from "./tensor-rules.js";
+import { tiedOutputNote } from "./tied-output.js";
 import { tokenizerMetadata } from "./tokenizer/tokenizer.js";
 import { RecentMatrices } from "./transformations/transpose.js";
 
@@ -72,14 +74,19 @@ export async function openHuggingFaceModel(
     const tensors = fused(mapped, architecture, options);
     const types = new ConversionTypes(architecture, tensors, options);
     const metadata = await modelMetadata(folder, { config, architecture, sizes, layers }, tensors, types);
+    const sources = tensors.map(sourceTensor);
+    const tiedNote = await tiedOutputNote(config, sources);
     return {
       name: folder.name,
       metadata,
-      tensors: tensors.map(sourceTensor),
+      tensors: sources,
       byteLength: files.byteLength,
       files: files.files,
       close: files.close,
-      notes: [...leftOut].map(([what, count]) => `${count} tensors are left out: ${what}.`),
+      notes: [
+        ...[...leftOut].map(([what, count]) => `${count} tensors are left out: ${what}.`),
+        ...(tiedNote === undefined ? [] : [tiedNote]),
+      ],
       storedTarget: types.stored,
       conversionType: (tensor, target) => types.typeOf(tensor, target),
       fileType: (target) => types.fileType(target),
@@ -117,8 +124,14 @@ function countLayers(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   { prediction }: ConversionOptions,
 ): LayerCount {
-  const hidden = config.requireSize("num_hidden_layers");
+  const hidden = config.requireSize("num_hidden_layers", mostOfFacts.layers);
   const stored = architecture.prediction?.count(config, tensors.keys()) ?? 0;
+  if (stored > mostOfFacts.layers) {
+    throw new MalformedInputError(
+      `${config.file}: has ${stored} layers that predict further tokens (MTP), which no model has; download it again.`,
+      { file: config.file },
+    );
+  }
   const kept = architecture.prediction?.kept ?? "never";
   if (prediction === "only" && (kept === "never" || stored === 0)) {
     throw new UsageError(

@@ -2,7 +2,9 @@
  * Rules and sizes that many families share. Names are those of llama.cpp `gguf-py/gguf/tensor_mapping.py`; the parts
  * of a layer are written without the layer's prefix.
  */
+
 import { MalformedInputError } from "../../../errors.js";
+import { mostOfFacts } from "../../architecture.js";
 import type { LeftOut, PredictionLayers } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { type MetadataContext, uint32 } from "../metadata-rules.js";
@@ -156,7 +158,7 @@ export function commonSizes(config: Fields): Sizes {
     one: 1,
     hidden,
     twiceHidden: 2 * hidden,
-    vocabulary: config.requireSize("vocab_size"),
+    vocabulary: config.requireSize("vocab_size", mostOfFacts.vocabulary),
     heads,
     keyHeads,
     head,
@@ -175,7 +177,7 @@ export function expertSizes(
   config: Fields,
   names: { readonly count: string; readonly width: string; readonly used?: string },
 ): Sizes {
-  const experts = config.requireSize(names.count);
+  const experts = config.requireSize(names.count, mostOfFacts.experts);
   const usedName = names.used ?? "num_experts_per_tok";
   const used = config.requireSize(usedName);
   if (used > experts) {

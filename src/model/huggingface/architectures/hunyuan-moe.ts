@@ -1,4 +1,5 @@
 import { MalformedInputError } from "../../../errors.js";
+import { mostOfFacts } from "../../architecture.js";
 import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { float32, type MetadataContext, text, uint32 } from "../metadata-rules.js";
@@ -36,7 +37,7 @@ export const hunyuanMoe: ModelFamily = {
   ],
   sizes: (config) => ({
     ...commonSizes(config),
-    experts: config.requireSize("num_experts"),
+    experts: config.requireSize("num_experts", mostOfFacts.experts),
     expertFeedForward: sameInAllLayers(config, "moe_intermediate_size"),
     sharedFeedForward: config.requireSize("intermediate_size"),
   }),

@@ -2,6 +2,7 @@
  * Multi-head latent attention (DeepSeek): keys and values are unfolded from one latent vector. llama.cpp multiplies
  * the unfolding into queries and outputs, so it wants the part for keys transposed in each head.
  */
+import { mostOfFacts } from "../../architecture.js";
 import type { Fields } from "../fields.js";
 import { bool, float32, type MetadataContext, type MetadataRule, uint32 } from "../metadata-rules.js";
 import { inLayers, onlyIn, rule, type Sizes, split, type TensorRule } from "../tensor-rules.js";
@@ -44,7 +45,7 @@ export function latentSizes(config: Fields): Sizes {
     one: 1,
     hidden,
     twiceHidden: 2 * hidden,
-    vocabulary: config.requireSize("vocab_size"),
+    vocabulary: config.requireSize("vocab_size", mostOfFacts.vocabulary),
     heads,
     plainHead,
     valueHead,
