@@ -1,10 +1,10 @@
 /** The isolated thread in which a model's chat template is parsed and rendered. See chat-template.ts. */
 import { workerData } from "node:worker_threads";
-import type { parse, tokenize } from "@huggingface/jinja";
 import type { IsolatedWorkerSetup } from "../isolation/messages.js";
 import { serveRequests } from "../isolation/serve.js";
-import type { Node } from "./chat-template/ast.js";
+import type { Body } from "./chat-template/ast.js";
 import { renderTemplate } from "./chat-template/interpreter.js";
+import { parseTemplate } from "./chat-template/parser.js";
 
 export interface RenderRequest {
   /** Name of one of the templates in `workerData`. */
@@ -23,20 +23,16 @@ export type RenderReply =
 
 export interface TemplateData {
   readonly templates: ReadonlyMap<string, string>;
-  /** Address of the module of @huggingface/jinja: looking for it by name would mean to read other folders. */
-  readonly jinja: string;
 }
 
 const { data } = workerData as IsolatedWorkerSetup<TemplateData, undefined>;
 const { templates } = data;
-const jinja: { readonly parse: typeof parse; readonly tokenize: typeof tokenize } = await import(data.jinja);
-const parsed = new Map<string, Node>();
+const parsed = new Map<string, Body>();
 
 function render({ template: name, variables, maxLength }: RenderRequest): RenderReply {
   try {
     if (!parsed.has(name)) {
-      const tokens = jinja.tokenize(templates.get(name) ?? "", { lstrip_blocks: true, trim_blocks: true });
-      parsed.set(name, jinja.parse(tokens));
+      parsed.set(name, parseTemplate(templates.get(name) ?? ""));
     }
   } catch (error) {
     return { malformed: reason(error) };
@@ -51,7 +47,7 @@ function render({ template: name, variables, maxLength }: RenderRequest): Render
 }
 
 /** Some templates fail on the content `null` that clients send beside tool calls, but take an empty one. */
-function renderLeniently(program: Node, variables: RenderRequest["variables"]): string {
+function renderLeniently(program: Body, variables: RenderRequest["variables"]): string {
   try {
     return renderTemplate(program, variables);
   } catch (error) {

@@ -3,8 +3,6 @@
  * conversation. It is code from a stranger and runs in an isolated process, with bounds on time and memory.
  * Variables are those of Hugging Face's `apply_chat_template`.
  */
-import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
 import { CancelledError, MalformedInputError, UsageError } from "../errors.js";
 import { type Metadata, metadataNumber, metadataString } from "../gguf/metadata.js";
 import { Isolated } from "../isolation/isolated.js";
@@ -121,12 +119,10 @@ export class ChatTemplate {
 
   constructor(source: ChatTemplateSource) {
     this.#source = source;
-    const jinja = import.meta.resolve("@huggingface/jinja");
-    const data: TemplateData = { templates: source.templates, jinja };
     this.#isolated = new Isolated({
       module: new URL("./chat-template-worker.js", import.meta.url).href,
-      data,
-      readable: [dirname(dirname(fileURLToPath(jinja)))],
+      data: { templates: source.templates } satisfies TemplateData,
+      readable: [],
       heapMegabytes,
       memoryMegabytes,
     });

@@ -1,44 +1,116 @@
-/** The syntax tree that the parser of @huggingface/jinja makes, as far as it is looked at. */
+/** The syntax tree of a chat template. */
+import type { Value } from "./values.js";
 
-export interface Node {
-  readonly type: string;
+/** Arguments of a call, in the order in which they stand. */
+export interface CallArguments {
+  readonly positional: readonly (Expression | Spread)[];
+  /** Named ones; without a name the entries of a dict (`**rest`). */
+  readonly named: readonly { readonly name?: string; readonly value: Expression }[];
 }
 
-export interface Identifier extends Node {
-  readonly value: string;
+/** `*rest` */
+export interface Spread {
+  readonly type: "spread";
+  readonly value: Expression;
 }
 
-/** What a node of some type has; the parser's own classes are not exported by its package. */
-export interface Nodes {
-  Program: { body: Node[] };
-  If: { test: Node; body: Node[]; alternate: Node[] };
-  For: { loopvar: Node; iterable: Node; body: Node[]; defaultBlock: Node[] };
-  Set: { assignee: Node; value: Node | null; body: Node[] };
-  Macro: { name: Identifier; args: Node[]; body: Node[] };
-  CallStatement: { call: Nodes["CallExpression"]; callerArgs: Node[] | null; body: Node[] };
-  FilterStatement: { filter: Node; body: Node[] };
-  IntegerLiteral: { value: number };
-  FloatLiteral: { value: number };
-  StringLiteral: { value: string };
-  ArrayLiteral: { value: Node[] };
-  TupleLiteral: { value: Node[] };
-  ObjectLiteral: { value: Map<Node, Node> };
-  Identifier: { value: string };
-  CallExpression: { callee: Node; args: Node[] };
-  MemberExpression: { object: Node; property: Node; computed: boolean };
-  SliceExpression: { start?: Node; stop?: Node; step?: Node };
-  UnaryExpression: { operator: { value: string }; argument: Node };
-  BinaryExpression: { operator: { value: string }; left: Node; right: Node };
-  FilterExpression: { operand: Node; filter: Node };
-  TestExpression: { operand: Node; negate: boolean; test: Identifier };
-  SelectExpression: { lhs: Node; test: Node };
-  Ternary: { condition: Node; trueExpr: Node; falseExpr: Node };
-  KeywordArgumentExpression: { key: Identifier; value: Node };
-  SpreadExpression: { argument: Node };
-  KeywordSpreadExpression: { argument: Node };
+export type Expression =
+  | { readonly type: "constant"; readonly value: Value }
+  | { readonly type: "name"; readonly name: string }
+  | { readonly type: "list" | "tuple"; readonly items: readonly Expression[] }
+  | { readonly type: "dict"; readonly entries: readonly (readonly [Expression, Expression])[] }
+  | { readonly type: "attribute"; readonly object: Expression; readonly name: string }
+  | { readonly type: "element"; readonly object: Expression; readonly key: Expression }
+  | {
+      readonly type: "slice";
+      readonly object: Expression;
+      readonly start?: Expression | undefined;
+      readonly stop?: Expression | undefined;
+      readonly step?: Expression | undefined;
+    }
+  | { readonly type: "call"; readonly callee: Expression; readonly arguments: CallArguments }
+  | { readonly type: "filter"; readonly operand: Expression; readonly filter: Named }
+  | { readonly type: "test"; readonly operand: Expression; readonly test: Named }
+  | { readonly type: "not" | "+" | "-"; readonly operand: Expression }
+  | { readonly type: "and" | "or"; readonly left: Expression; readonly right: Expression }
+  | {
+      readonly type: "binary";
+      readonly operator: string;
+      readonly left: Expression;
+      readonly right: Expression;
+    }
+  | { readonly type: "comparison"; readonly first: Expression; readonly rest: readonly Comparison[] }
+  | {
+      readonly type: "conditional";
+      readonly condition: Expression;
+      readonly value: Expression;
+      readonly otherwise?: Expression | undefined;
+    };
+
+/** A filter or test with its arguments. */
+export interface Named {
+  readonly name: string;
+  readonly arguments: CallArguments;
 }
 
-/** The node as what its type says. */
-export function as<Type extends keyof Nodes>(node: Node, _type: Type): Nodes[Type] {
-  return node as unknown as Nodes[Type];
+/** The rest of a comparison, which may be a chain: `1 < x <= 3`. */
+export interface Comparison {
+  readonly operator: string;
+  readonly operand: Expression;
 }
+
+/** What can be assigned to: a name, names, or an attribute of a namespace. */
+export type Target =
+  | { readonly type: "name"; readonly name: string }
+  | { readonly type: "names"; readonly targets: readonly Target[] }
+  | { readonly type: "attribute"; readonly namespace: string; readonly name: string };
+
+export interface Parameter {
+  readonly name: string;
+  readonly otherwise?: Expression | undefined;
+}
+
+export type Body = readonly Statement[];
+
+export interface Loop {
+  readonly type: "for";
+  readonly target: Target;
+  readonly iterable: Expression;
+  readonly condition?: Expression | undefined;
+  readonly isRecursive: boolean;
+  readonly body: Body;
+  readonly otherwise: Body;
+}
+
+export type Statement =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "print"; readonly value: Expression }
+  | { readonly type: "if"; readonly condition: Expression; readonly body: Body; readonly otherwise: Body }
+  | Loop
+  | { readonly type: "break" | "continue" }
+  | { readonly type: "set"; readonly target: Target; readonly value: Expression }
+  | {
+      readonly type: "set block";
+      readonly target: Target;
+      readonly filters: readonly Named[];
+      readonly body: Body;
+    }
+  | {
+      readonly type: "macro";
+      readonly name: string;
+      readonly parameters: readonly Parameter[];
+      readonly body: Body;
+    }
+  | {
+      readonly type: "call block";
+      readonly callee: Expression;
+      readonly arguments: CallArguments;
+      readonly parameters: readonly Parameter[];
+      readonly body: Body;
+    }
+  | { readonly type: "filter block"; readonly filters: readonly Named[]; readonly body: Body }
+  | {
+      readonly type: "with";
+      readonly bindings: readonly (readonly [Target, Expression])[];
+      readonly body: Body;
+    };

@@ -1,4 +1,5 @@
 /** What `value.name` and `value[key]` give: items, and the methods of Python's strings, dicts and lists. */
+import { braceFormat, center } from "./text-filters.js";
 import {
   type Arguments,
   Attributes,
@@ -6,6 +7,7 @@ import {
   type Dict,
   Float,
   fail,
+  Group,
   isEqualValue,
   iterate,
   Markup,
@@ -47,6 +49,9 @@ function missing(value: Value, key: Value): Undefined {
 }
 
 function itemOf(value: Value, key: Value): Value | undefined {
+  if (value instanceof Group && (key === "grouper" || key === "list")) {
+    return value[key === "grouper" ? 0 : 1];
+  }
   if (value instanceof Map) {
     return value.get(key instanceof Float ? key.value : key);
   }
@@ -134,7 +139,7 @@ const dictMethods: Methods<Dict> = {
 const stringMethods: Methods<string> = {
   upper: (string) => string.toUpperCase(),
   lower: (string) => string.toLowerCase(),
-  casefold: (string) => string.toLowerCase(),
+  casefold: (string) => string.replaceAll("ß", "ss").toLowerCase(),
   title: titleCase,
   capitalize: capitalized,
   swapcase: (string) =>
@@ -144,8 +149,10 @@ const stringMethods: Methods<string> = {
   strip: (string, given) => strip(string, given(0), true, true),
   lstrip: (string, given) => strip(string, given(0), true, false),
   rstrip: (string, given) => strip(string, given(0), false, true),
-  startswith: (string, given) => affixes(given(0)).some((affix) => string.startsWith(affix)),
-  endswith: (string, given) => affixes(given(0)).some((affix) => string.endsWith(affix)),
+  startswith: (string, given) =>
+    affixes(given(0)).some((affix) => within(string, given(1), given(2)).startsWith(affix)),
+  endswith: (string, given) =>
+    affixes(given(0)).some((affix) => within(string, given(1), given(2)).endsWith(affix)),
   removeprefix: (string, given) =>
     string.startsWith(text(given(0) ?? "")) ? string.slice(text(given(0) ?? "").length) : string,
   removesuffix: (string, given) => {
@@ -188,21 +195,42 @@ const stringMethods: Methods<string> = {
     return at < 0 ? fail("substring not found") : found(string, at);
   },
   count: (string, given) => string.split(expectText(given(0))).length - 1,
-  isdigit: (string) => /^\p{Nd}+$/u.test(string),
+  center: (string, given) => center(string, numeric(given(0) ?? 0) ?? 0, text(given(1) ?? " ")),
+  expandtabs: (string, given) => expandTabs(string, numeric(given(0, "tabsize") ?? 8) ?? 8),
+  isdecimal: (string) => /^\p{Nd}+$/u.test(string),
+  isnumeric: (string) => /^\p{N}+$/u.test(string),
+  istitle: (string) => /\p{L}/u.test(string) && string === titleCase(string),
+  isdigit: (string) => /^[\p{Nd}²³¹⁰⁴-⁹₀-₉]+$/u.test(string),
   isalpha: (string) => /^\p{L}+$/u.test(string),
   isalnum: (string) => /^[\p{L}\p{N}]+$/u.test(string),
   isspace: (string) => /^\s+$/u.test(string),
   isupper: (string) => string !== string.toLowerCase() && string === string.toUpperCase(),
   islower: (string) => string !== string.toUpperCase() && string === string.toLowerCase(),
-  zfill: (string, given) => string.padStart(numeric(given(0) ?? 0) ?? 0, "0"),
+  zfill: (string, given) => {
+    const sign = /^[+-]/.test(string) ? (string[0] ?? "") : "";
+    return sign + string.slice(sign.length).padStart((numeric(given(0) ?? 0) ?? 0) - sign.length, "0");
+  },
   ljust: (string, given) => string.padEnd(numeric(given(0) ?? 0) ?? 0, text(given(1) ?? " ")),
   rjust: (string, given) => string.padStart(numeric(given(0) ?? 0) ?? 0, text(given(1) ?? " ")),
-  format: (string, _argument, given) => format(string, given),
+  format: (string, _argument, { positional, named }) => braceFormat(string, positional, named),
 };
 
 /** Position by characters, as Python counts. */
 function found(string: string, at: number): number {
   return at < 0 ? -1 : Array.from(string.slice(0, at)).length;
+}
+
+function within(string: string, start: Value | undefined, end: Value | undefined): string {
+  return start === undefined ? string : text(sliceOf(string, start, end ?? null, null));
+}
+
+function expandTabs(string: string, size: number): string {
+  let column = 0;
+  return Array.from(string, (character) => {
+    const width = character === "\t" ? (size > 0 ? size - (column % size) : 0) : 1;
+    column = character === "\n" || character === "\r" ? 0 : column + width;
+    return character === "\t" ? " ".repeat(width) : character;
+  }).join("");
 }
 
 function affixes(given: Value | undefined): string[] {
@@ -278,17 +306,4 @@ function rightSplit(string: string, separator: Value, most: number): string[] {
   const by = separator === null ? " " : expectText(separator);
   const cut = parts.length - most;
   return most < 0 || cut <= 1 ? parts : [parts.slice(0, cut).join(by), ...parts.slice(cut)];
-}
-
-/** `str.format` with plain fields. */
-function format(string: string, { positional, named }: Arguments): string {
-  let next = 0;
-  return string.replace(/\{\{|\}\}|\{(\w*)\}/g, (field, name: string | undefined) => {
-    if (name === undefined) {
-      return field[0] ?? "";
-    }
-    const value =
-      name === "" ? positional[next++] : /^\d+$/.test(name) ? positional[Number(name)] : named.get(name);
-    return value === undefined ? fail(`format has no argument for ${field}`) : text(value);
-  });
 }

@@ -2,11 +2,22 @@
 import { argument, attributeOf, capitalized, elementOf, replaced, strip, titleCase } from "./attributes.js";
 import { tests } from "./tests.js";
 import {
+  center,
+  fileSize,
+  percentFormat,
+  round,
+  stripTags,
+  truncate,
+  wordwrap,
+  xmlAttributes,
+} from "./text-filters.js";
+import {
   type Arguments,
   compare,
   escapeMarkup,
   Float,
   fail,
+  Group,
   isEqualValue,
   isTrue,
   iterate,
@@ -47,6 +58,7 @@ const filters: Readonly<Record<string, Filter>> = {
   attr: (value, given) => attributeOf(value, text(given(0) ?? "")),
   batch: (value, given) => chunks(iterate(value), number(given(0) ?? 1), given(1, "fill_with")),
   capitalize: (value) => capitalized(text(value)),
+  center: (value, given) => center(text(value), number(given(0, "width") ?? 80)),
   count: length,
   d: orDefault,
   default: orDefault,
@@ -70,7 +82,9 @@ const filters: Readonly<Record<string, Filter>> = {
     const found = typeof value === "string" ? parseNumber(value) : numeric(value);
     return found === undefined ? (given(0, "default") ?? new Float(0)) : new Float(found);
   },
-  format: (value, _argument, { positional }) => percentFormat(text(value), positional),
+  filesizeformat: (value, given) => fileSize(number(value), isTrue(given(0, "binary") ?? false)),
+  forceescape: (value) => new Markup(escapeMarkup(text(value))),
+  format: (value, _argument, { positional, named }) => percentFormat(text(value), positional, named),
   groupby: (value, given) => {
     const key = itemGetter(given(0, "attribute") ?? "");
     const groups: { key: Value; items: Value[] }[] = [];
@@ -82,7 +96,7 @@ const filters: Readonly<Record<string, Filter>> = {
         groups.push({ key: key(item), items: [item] });
       }
     }
-    return groups.map((group) => Tuple.of<Value>(group.key, group.items));
+    return groups.map((group) => Group.from([group.key, group.items]));
   },
   indent: (value, given) => {
     const width = given(0, "width") ?? 4;
@@ -147,16 +161,12 @@ const filters: Readonly<Record<string, Filter>> = {
   reverse: (value) =>
     typeof value === "string" ? Array.from(value).reverse().join("") : [...iterate(value)].reverse(),
   round: (value, given) => {
-    const unit = 10 ** number(given(0, "precision") ?? 0);
-    const scaled = number(value) * unit;
-    const method = given(1, "method") ?? "common";
-    return new Float(
-      (method === "ceil"
-        ? Math.ceil(scaled)
-        : method === "floor"
-          ? Math.floor(scaled)
-          : roundHalfToEven(scaled)) / unit,
-    );
+    const [digits, method] = [number(given(0, "precision") ?? 0), given(1, "method") ?? "common"];
+    if (method !== "ceil" && method !== "floor") {
+      return round(value, digits);
+    }
+    const scaled = number(value) * 10 ** digits;
+    return new Float((method === "ceil" ? Math.ceil(scaled) : Math.floor(scaled)) / 10 ** digits);
   },
   safe: (value) => new Markup(text(value)),
   select: (value, _argument, given) => chosen(value, given, 0, true),
@@ -171,16 +181,10 @@ const filters: Readonly<Record<string, Filter>> = {
       return fill !== undefined && index >= longer && longer > 0 ? [...part, fill] : part;
     });
   },
-  sort: (value, given) => {
-    const attribute = given(2, "attribute");
-    return sorted(
-      iterate(value),
-      attribute === undefined ? (item) => item : itemGetter(attribute),
-      given(1, "case_sensitive"),
-      given(0, "reverse"),
-    );
-  },
+  sort: (value, given) =>
+    sorted(iterate(value), sortKey(given(2, "attribute")), given(1, "case_sensitive"), given(0, "reverse")),
   string: (value) => text(value),
+  striptags: (value) => stripTags(text(value)),
   sum: (value, given) => {
     const attribute = given(0, "attribute");
     const items = attribute === undefined ? iterate(value) : iterate(value).map(itemGetter(attribute));
@@ -191,6 +195,14 @@ const filters: Readonly<Record<string, Filter>> = {
   title: (value) => titleCase(text(value)),
   tojson: (value, given) => toJson(value, jsonStyle(given)),
   trim: (value, given) => strip(text(value), given(0, "chars"), true, true),
+  truncate: (value, given) =>
+    truncate(
+      text(value),
+      number(given(0, "length") ?? 255),
+      isTrue(given(1, "killwords") ?? false),
+      text(given(2, "end") ?? "..."),
+      number(given(3, "leeway") ?? 5),
+    ),
   unique: (value, given) => {
     const attribute = given(1, "attribute");
     const key = attribute === undefined ? (item: Value) => item : itemGetter(attribute);
@@ -203,8 +215,15 @@ const filters: Readonly<Record<string, Filter>> = {
     });
   },
   upper: (value) => text(value).toUpperCase(),
-  urlencode: (value) => encodeURIComponent(text(value)).replaceAll("%2F", "/"),
+  urlencode: (value) =>
+    value instanceof Map
+      ? new URLSearchParams(
+          Array.from(value, ([key, item]): [string, string] => [text(key), text(item)]),
+        ).toString()
+      : encodeURIComponent(text(value)).replaceAll("%2F", "/"),
   wordcount: (value) => (text(value).match(/[\p{L}\p{N}_]+/gu) ?? []).length,
+  wordwrap: (value, given) => wordwrap(text(value), number(given(0, "width") ?? 79)),
+  xmlattr: xmlAttributes,
 };
 
 /** The arguments of `tojson` as transformers defines it. */
@@ -245,14 +264,26 @@ export function applyTest(name: string, value: Value, { positional }: Arguments)
   return test ? test(value, positional[0] ?? null) : fail(`No test named '${name}'.`);
 }
 
-/** Reads "a.b.0" of items. */
+/** Reads "a.b.0" of items; several paths with commas between them for `sort`. */
 function itemGetter(path: Value): (item: Value) => Value {
   const parts = typeof path === "string" ? path.split(".") : [path];
   return (item) =>
     parts.reduce<Value>(
-      (value, part) => elementOf(value, typeof part === "string" && /^\d+$/.test(part) ? Number(part) : part),
+      (value, part) =>
+        value instanceof Undefined
+          ? value
+          : elementOf(value, typeof part === "string" && /^\d+$/.test(part) ? Number(part) : part),
       item,
     );
+}
+
+/** The key by which `sort` compares: one attribute or several. */
+function sortKey(attribute: Value | undefined): (item: Value) => Value {
+  if (typeof attribute !== "string" || !attribute.includes(",")) {
+    return attribute === undefined ? (item) => item : itemGetter(attribute);
+  }
+  const getters = attribute.split(",").map(itemGetter);
+  return (item) => getters.map((get) => get(item));
 }
 
 function sorted(
@@ -268,6 +299,9 @@ function sorted(
 
 /** Filters compare texts without regard to case unless told otherwise. */
 function fold(value: Value, isExact: Value | undefined): Value {
+  if (Array.isArray(value)) {
+    return value.map((item) => fold(item, isExact));
+  }
   return typeof value === "string" && !isTrue(isExact ?? false) ? value.toLowerCase() : value;
 }
 
@@ -311,32 +345,4 @@ function wrap(result: number, like: Value): Value {
 function parseNumber(value: string): number | undefined {
   const plain = value.trim().replaceAll("_", "");
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : undefined;
-}
-
-function roundHalfToEven(value: number): number {
-  const floor = Math.floor(value);
-  return value - floor === 0.5 ? floor + (floor % 2 === 0 ? 0 : 1) : Math.round(value);
-}
-
-/** Python's `%` between a text and values: `%s`, `%d`, `%r`, `%f`, `%x`. */
-export function percentFormat(pattern: string, values: readonly Value[]): string {
-  let next = 0;
-  return pattern.replace(
-    /%(?:(%)|(0?)(\d*)(?:\.(\d+))?([sdrfix]))/g,
-    (_, percent, zero, width, decimals, kind) => {
-      if (percent) {
-        return "%";
-      }
-      const value = values[next++] ?? fail("not enough arguments for format string");
-      const plain =
-        kind === "f"
-          ? number(value).toFixed(decimals === undefined ? 6 : Number(decimals))
-          : kind === "x"
-            ? number(value).toString(16)
-            : kind === "d" || kind === "i"
-              ? `${Math.trunc(number(value))}`
-              : text(value);
-      return plain.padStart(Number(width || 0), zero && kind !== "s" ? "0" : " ");
-    },
-  );
 }

@@ -18,7 +18,7 @@ export function globalValues(now: Date): Map<string, Value> {
   return new Map<string, Value>([
     ["range", new Callable(range)],
     ["namespace", new Callable(namespace)],
-    ["dict", new Callable(({ named }) => new Map(named))],
+    ["dict", new Callable(dict)],
     [
       "raise_exception",
       new Callable((given) => {
@@ -27,6 +27,7 @@ export function globalValues(now: Date): Map<string, Value> {
     ],
     ["strftime_now", new Callable((given) => formatDate(now, text(argument(given)(0) ?? "")))],
     ["joiner", new Callable(joiner)],
+    ["cycler", new Callable(cycler)],
   ]);
 }
 
@@ -50,6 +51,37 @@ function namespace({ positional, named }: Arguments): Value {
   for (const [key, value] of [...(first instanceof Map ? first : []), ...named]) {
     made.values.set(key, value);
   }
+  return made;
+}
+
+function dict({ positional, named }: Arguments): Value {
+  const [first] = positional;
+  return new Map<Value, Value>([...(first instanceof Map ? first : []), ...named]);
+}
+
+function cycler({ positional }: Arguments): Value {
+  const made = new Namespace();
+  let at = 0;
+  const move = (to: number) => {
+    at = positional.length === 0 ? fail("at least one item has to be provided") : to % positional.length;
+    made.values.set("current", positional[at] ?? null);
+  };
+  move(0);
+  made.values.set(
+    "next",
+    new Callable(() => {
+      const current = positional[at] ?? null;
+      move(at + 1);
+      return current;
+    }),
+  );
+  made.values.set(
+    "reset",
+    new Callable(() => {
+      move(0);
+      return null;
+    }),
+  );
   return made;
 }
 

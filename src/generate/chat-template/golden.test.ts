@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { parse, tokenize } from "@huggingface/jinja";
 import { type ChatMessage, templateMessages } from "../chat-messages.js";
 import { renderTemplate } from "./interpreter.js";
+import { parseTemplate } from "./parser.js";
 
 interface Cases {
   readonly conversations: Readonly<Record<string, { readonly m: ChatMessage[]; readonly t: unknown }>>;
@@ -18,7 +18,7 @@ const cases: Cases | undefined = existsSync(file) ? JSON.parse(readFileSync(file
 test("real templates render as jinja2 renders them", { skip: !cases && "no reference data" }, () => {
   let compared = 0;
   for (const [name, template] of Object.entries(cases?.templates ?? {})) {
-    const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
+    const program = parseTemplate(template);
     for (const [which, expected] of Object.entries(cases?.expected[name] ?? {})) {
       const conversation = cases?.conversations[which];
       if (expected.startsWith("ERR") || !conversation) {

@@ -1,6 +1,6 @@
 /** Python's operators between two values. */
-import { percentFormat } from "./filters.js";
 import { contains } from "./tests.js";
+import { percentFormat } from "./text-filters.js";
 import {
   compare,
   escapeMarkup,

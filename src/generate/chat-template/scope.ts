@@ -1,15 +1,6 @@
 /** The variables that a part of a template sees: its own, then those around it. */
 import { Undefined, type Value } from "./values.js";
 
-const constants = new Map<string, Value>([
-  ["true", true],
-  ["True", true],
-  ["false", false],
-  ["False", false],
-  ["none", null],
-  ["None", null],
-]);
-
 export class Scope {
   readonly #outer: Scope | undefined;
   readonly #values: Map<string, Value>;
@@ -24,10 +15,6 @@ export class Scope {
   }
 
   get(name: string): Value {
-    const constant = constants.get(name);
-    if (constant !== undefined) {
-      return constant;
-    }
     for (let scope: Scope | undefined = this; scope; scope = scope.#outer) {
       const value = scope.#values.get(name);
       if (value !== undefined) {

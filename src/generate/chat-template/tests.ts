@@ -35,7 +35,7 @@ export const tests: Readonly<Record<string, Test>> = {
   ">": greater,
   ">=": greaterOrEqual,
   boolean: (value) => typeof value === "boolean",
-  callable: (value) => value instanceof Callable,
+  callable: (value) => value instanceof Callable || value instanceof Undefined,
   defined: (value) => !(value instanceof Undefined),
   divisibleby: (value, by) => whole(value) % whole(by) === 0,
   eq: equals,

@@ -1,4 +1,5 @@
 /** Python's values as chat templates see them: truth, equality, order, texts. */
+import { quoted } from "./python-text.js";
 
 /** A value that is not there; it may be printed and tested, but has no attributes. */
 export class Undefined {
@@ -45,17 +46,22 @@ export function escapeMarkup(value: Value): string {
 
 export class Tuple extends Array<Value> {}
 
+/** What `groupby` makes: a key, `grouper`, and the `list` of its items. */
+export class Group extends Tuple {}
+
 /** What `namespace()` makes: attributes that templates can set. */
 export class Namespace {
   readonly values = new Map<Value, Value>();
 }
 
-/** Attributes that cannot be set: those of `loop`. */
+/** Attributes that cannot be set, of something that may be called as well: those of `loop`. */
 export class Attributes {
-  readonly values: ReadonlyMap<string, Value>;
+  readonly values: ReadonlyMap<Value, Value>;
+  readonly callable: Callable | undefined;
 
-  constructor(values: ReadonlyMap<string, Value>) {
+  constructor(values: ReadonlyMap<Value, Value>, callable?: Callable) {
     this.values = values;
+    this.callable = callable;
   }
 }
 
@@ -265,18 +271,6 @@ export function represent(value: Value): string {
     : value instanceof Undefined
       ? "Undefined"
       : `<${typeName(value)}>`;
-}
-
-function quoted(value: string): string {
-  const quote = value.includes("'") && !value.includes('"') ? '"' : "'";
-  const names: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" };
-  const escaped = value.replace(/[\p{Cc}\\'"]/gu, (character) => {
-    if (character === '"' || character === "'") {
-      return character === quote ? `\\${character}` : character;
-    }
-    return names[character] ?? `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`;
-  });
-  return `${quote}${escaped}${quote}`;
 }
 
 function floatText(value: number): string {
