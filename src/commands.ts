@@ -2,6 +2,7 @@
 
 import { planCommand } from "./budget/plan-command.js";
 import { sensitivityCommand } from "./budget/sensitivity/sensitivity-command.js";
+import { compareCommand } from "./compare/compare-command.js";
 import type { Command, CommandContract } from "./contract/command.js";
 import type { Given, Options } from "./contract/option.js";
 import { perplexityCommand } from "./evaluate/perplexity-command.js";
@@ -33,6 +34,7 @@ export const commands: readonly RunnableCommand[] = [
   runnable(quantizeCommand, async () => (await import("./quantize/quantize.js")).quantize),
   runnable(verifyCommand, async () => (await import("./quantize/verify.js")).verify),
   runnable(perplexityCommand, async () => (await import("./evaluate/measure.js")).perplexity),
+  runnable(compareCommand, async () => (await import("./compare/compare.js")).compare),
   runnable(checkCommand, async () => (await import("./tasks/check.js")).check),
   runnable(fitCommand, async () => (await import("./memory/fit.js")).fit),
   runnable(sensitivityCommand, async () => (await import("./budget/sensitivity/measure.js")).sensitivity),

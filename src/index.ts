@@ -12,6 +12,9 @@ export {
 } from "./budget/sensitivity/measure.js";
 export type { SensitivityOptions } from "./budget/sensitivity/sensitivity-command.js";
 export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
+export { compare } from "./compare/compare.js";
+export type { CompareOptions } from "./compare/compare-command.js";
+export type { ComparedModel, CompareResult } from "./compare/result.js";
 export type { CacheType } from "./engine/cache-types.js";
 export * from "./errors.js";
 export type { Divergence } from "./evaluate/divergence.js";

@@ -36,7 +36,7 @@ function textsTable(model: Compared, baseline: Compared | undefined): string {
   const worst = worstText(texts);
   const rows = texts.map((text, at) => {
     const other = baseline?.evaluation.texts[at];
-    const paired = other && pairedDifference(text.perChunk, other.perChunk, ({ kld }) => kld);
+    const paired = other && pairedDifference([text.perChunk], [other.perChunk], ({ kld }) => kld);
     return [
       text === worst ? `${text.name} (worst)` : text.name,
       String(text.positions),

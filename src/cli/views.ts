@@ -8,6 +8,7 @@ export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
   convert: async () => (await import("./convert.js")).view,
   verify: async () => (await import("./verify.js")).view,
   perplexity: async () => (await import("./perplexity.js")).view,
+  compare: async () => (await import("./compare.js")).view,
   check: async () => (await import("./check.js")).view,
   publish: async () => (await import("./publish.js")).view,
   card: async () => (await import("./document.js")).view,

@@ -28,7 +28,7 @@ test("95 % intervals hold the true difference 95 times of 100, from few chunks a
     for (let run = 0; run < runs; run++) {
       const hard = Array.from({ length: count }, () => next());
       const first = chunks(hard.map((value) => value + 0.02 + 0.1 * (next() - 0.5)));
-      const found = pairedDifference(first, chunks(hard), ({ kld }) => kld);
+      const found = pairedDifference([first], [chunks(hard)], ({ kld }) => kld);
       held += found && found.low <= 0.02 && found.high >= 0.02 ? 1 : 0;
     }
     assert.ok(held / runs > 0.92 && held / runs < 0.975, `${count} chunks: ${held / runs}`);
@@ -38,13 +38,22 @@ test("95 % intervals hold the true difference 95 times of 100, from few chunks a
 test("chunks weigh by their scored positions, and must be the same", () => {
   const first = [...chunks([1, 1], 100), ...chunks([4], 300)];
   const second = [...chunks([0, 0], 100), ...chunks([0], 300)];
-  assert.equal(pairedDifference(first, second, ({ kld }) => kld)?.difference, (100 + 100 + 1200) / 500);
+  assert.equal(pairedDifference([first], [second], ({ kld }) => kld)?.difference, (100 + 100 + 1200) / 500);
   assert.equal(
-    pairedDifference(first, chunks([0, 0, 0]), ({ kld }) => kld),
+    pairedDifference([first], [chunks([0, 0, 0])], ({ kld }) => kld),
     undefined,
   );
   assert.equal(
-    pairedDifference(first, second.slice(1), ({ kld }) => kld),
+    pairedDifference([first], [second.slice(1)], ({ kld }) => kld),
     undefined,
   );
+});
+
+test("that texts differ from each other is no error of the difference on all of them", () => {
+  const second = [chunks([0, 0, 0, 0]), chunks([0, 0, 0, 0])];
+  const [easy, hard] = [chunks([1, 1.2, 1, 1.2]), chunks([9, 9.2, 9, 9.2])];
+  const found = pairedDifference([easy, hard], second, ({ kld }) => kld);
+  assert.equal(found?.difference.toFixed(6), "5.100000");
+  // Two means of four values with a variance of 0.04 / 3, weighted by one half each.
+  assert.equal(found?.error.toFixed(6), Math.sqrt((0.04 / 3 / 4) * 0.5).toFixed(6));
 });

@@ -15,20 +15,56 @@ export interface PairedDifference {
   readonly chunks: number;
 }
 
+/** How a chunk's figure is read. */
+export type ChunkFigure = (chunk: ChunkScore) => number | undefined;
+
 /**
- * The difference between two models' values, with a 95 % interval by Student's t over chunks, each with the weight
- * of its scored positions. Undefined for chunks that do not match, or fewer than two.
+ * The difference between two models' values on some texts, each given by its chunks, with a 95 % interval by
+ * Student's t. Chunks have the weight of their scored positions, and vary around the mean of their own text: that
+ * texts differ from each other is no error. Undefined for chunks that do not match, or fewer than two of a text.
  */
 export function pairedDifference(
-  first: readonly ChunkScore[],
-  second: readonly ChunkScore[],
-  figureOf: (chunk: ChunkScore) => number | undefined,
+  first: readonly (readonly ChunkScore[])[],
+  second: readonly (readonly ChunkScore[])[],
+  figureOf: ChunkFigure,
 ): PairedDifference | undefined {
-  const chunks = first.length;
-  if (chunks < 2 || chunks !== second.length) {
+  const texts = first.map((chunks, text) => pairsOf(chunks, second[text] ?? [], figureOf));
+  let [total, sum, variance, chunks, degrees] = [0, 0, 0, 0, 0];
+  for (const pairs of texts) {
+    if (pairs === undefined) {
+      return undefined;
+    }
+    const weight = sumOf(pairs, (pair) => pair.weight);
+    const weighted = sumOf(pairs, (pair) => pair.weight * pair.difference);
+    const squares = sumOf(pairs, (pair) => (pair.weight * (pair.difference - weighted / weight)) ** 2);
+    total += weight;
+    sum += weighted;
+    variance += (pairs.length / (pairs.length - 1)) * squares;
+    chunks += pairs.length;
+    degrees += pairs.length - 1;
+  }
+  if (degrees === 0 || first.length !== second.length) {
     return undefined;
   }
-  const pairs: { readonly weight: number; readonly difference: number }[] = [];
+  const [difference, error] = [sum / total, Math.sqrt(variance) / total];
+  const margin = studentQuantile(degrees) * error;
+  return { difference, error, low: difference - margin, high: difference + margin, chunks };
+}
+
+interface Pair {
+  readonly weight: number;
+  readonly difference: number;
+}
+
+function pairsOf(
+  first: readonly ChunkScore[],
+  second: readonly ChunkScore[],
+  figureOf: ChunkFigure,
+): Pair[] | undefined {
+  if (first.length < 2 || first.length !== second.length) {
+    return undefined;
+  }
+  const pairs: Pair[] = [];
   for (const [at, chunk] of first.entries()) {
     const other = second[at];
     const [a, b] = [figureOf(chunk), other && figureOf(other)];
@@ -37,12 +73,11 @@ export function pairedDifference(
     }
     pairs.push({ weight: chunk.positions, difference: a - b });
   }
-  const total = pairs.reduce((sum, { weight }) => sum + weight, 0);
-  const difference = pairs.reduce((sum, pair) => sum + pair.weight * pair.difference, 0) / total;
-  const squares = pairs.reduce((sum, pair) => sum + (pair.weight * (pair.difference - difference)) ** 2, 0);
-  const error = Math.sqrt((chunks / (chunks - 1)) * squares) / total;
-  const margin = studentQuantile(chunks - 1) * error;
-  return { difference, error, low: difference - margin, high: difference + margin, chunks };
+  return pairs;
+}
+
+function sumOf(pairs: readonly Pair[], of: (pair: Pair) => number): number {
+  return pairs.reduce((sum, pair) => sum + of(pair), 0);
 }
 
 /** Two-sided 95 % quantiles of Student's t for one to nine degrees of freedom. */

@@ -2,6 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
 import type { Chart } from "./chart.js";
+import { colours } from "./style.js";
 
 /** Widths in pixels: of a wide page, and of a phone. A chart of half the page fits both. */
 const pageWidth = 760;
@@ -15,6 +16,17 @@ export function wideChart(chart: Chart): string {
 /** A chart of half the page's width. */
 export function halfChart(chart: Chart): string {
   return draw(chart, phoneWidth, "half");
+}
+
+/** A chart as a file of its own, as wide as a page, in light or dark as its reader has it. */
+export function standaloneChart(chart: Chart): string {
+  const svg = draw(chart, pageWidth, "wide");
+  const style = `<style>${colours} svg { background: var(--page); color: var(--ink); font-family: system-ui, sans-serif; }</style>`;
+  const namespace = 'xmlns="http://www.w3.org/2000/svg"';
+  return svg.replace(/^<svg([^>]*)>/, (_, given: string) => {
+    const others = given.includes(namespace) ? "" : ` ${namespace}`;
+    return `<svg${others}${given}>${style}`;
+  });
 }
 
 function draw({ description, draw: optionsFor }: Chart, width: number, size: string): string {

@@ -26,9 +26,12 @@ const ramps = ["blue", "orange"]
   )
   .join("\n");
 
+/** The colours alone, as the reader has them: light or dark. */
+export const colours = `:root { color-scheme: light dark; ${light} }
+@media (prefers-color-scheme: dark) { :root { ${dark} } }`;
+
 export const style = `
-:root { color-scheme: light dark; ${light} }
-@media (prefers-color-scheme: dark) { :root { ${dark} } }
+${colours}
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; -webkit-text-size-adjust: 100%; }
 main, header, footer { max-width: 792px; margin: 0 auto; padding: 0 16px; }

@@ -56,7 +56,7 @@ export function differenceOn(
   second: Variant | undefined,
 ): PairedDifference | undefined {
   const chunksOf = (variant: Variant | undefined) =>
-    names.flatMap((name) => textOf(variant, name)?.perChunk ?? []);
+    names.map((name) => textOf(variant, name)?.perChunk ?? []);
   return pairedDifference(chunksOf(first), chunksOf(second), ({ kld }) => kld);
 }
 

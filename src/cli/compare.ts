@@ -1,0 +1,16 @@
+/** What `compare` prints. */
+import type { CompareResult } from "../compare/result.js";
+import { comparisonNote, comparisonRows, textRows } from "../compare/table.js";
+import { formatDuration } from "../units.js";
+import { formatTable } from "./table.js";
+import type { View } from "./view.js";
+
+export const view: View<CompareResult> = { text: describe };
+
+function describe(result: CompareResult): string {
+  const tables = [comparisonRows(result), textRows(result)].filter((table) => table !== undefined);
+  const lines = tables.map(({ head, rows }) =>
+    formatTable(head, rows, head.map((_, column) => column).slice(1)),
+  );
+  return [...lines, `${comparisonNote(result)} ${formatDuration(result.seconds)}.`].join("\n\n");
+}

@@ -1,0 +1,58 @@
+/** The contract of `compare`. */
+import { defineCommand, type OptionsOf } from "../contract/command.js";
+import { option } from "../contract/option.js";
+import { onProgress, onWarning, parseSpecial, signal } from "../contract/shared-options.js";
+import { oneOrMore, text } from "../contract/values.js";
+import {
+  engine,
+  engineThreads,
+  gpuLayers,
+  ignoreMemoryLimit,
+  layersPerWindow,
+  maxMemory,
+} from "../engine/engine-options.js";
+import { perplexityCommand } from "../evaluate/perplexity-command.js";
+
+export const compareCommand = defineCommand({
+  name: "compare",
+  summary:
+    "Several quantizations beside their source, in one run: size, perplexity, KL divergence by text, paired differences; as a table, Markdown, a chart.",
+  options: {
+    source: option({
+      isArgument: true,
+      required: true,
+      schema: text,
+      about: "what the files are compared with: a GGUF file, Hugging Face folder, https:// or hf:// address",
+    }),
+    models: option({
+      isArgument: true,
+      required: true,
+      value: "<model...>",
+      schema: oneOrMore,
+      about: "quantizations of it; differences are from the first",
+    }),
+    texts: option({
+      short: "-f",
+      value: "<text...>",
+      required: true,
+      schema: oneOrMore,
+      about: "texts to predict, named as in code=a.txt; conversations in a .jsonl file",
+    }),
+    ctx: perplexityCommand.options.ctx,
+    chunks: perplexityCommand.options.chunks,
+    parseSpecial,
+    markdown: option({ value: "<file>", schema: text, about: "write the table as Markdown, to be posted" }),
+    chart: option({ value: "<file>", schema: text, about: "write a chart of size and divergence, as SVG" }),
+    threads: engineThreads,
+    gpuLayers,
+    maxMemory,
+    layersPerWindow,
+    ignoreMemoryLimit,
+    onProgress,
+    onWarning,
+    signal,
+    engine,
+  },
+});
+
+export type CompareOptions = OptionsOf<typeof compareCommand>;

@@ -1,0 +1,80 @@
+/** The rows of a comparison, as they are printed and as Markdown has them. */
+import type { PairedDifference } from "../evaluate/paired.js";
+import type { ComparedModel, CompareResult } from "./result.js";
+
+/** One row for the source, one for each file: the whole of the comparison in numbers that are posted. */
+export function comparisonRows({ source, models }: CompareResult): {
+  readonly head: string[];
+  readonly rows: string[][];
+} {
+  const hasWorst = models.some(({ worst }) => worst !== undefined);
+  const head = ["model", "bytes", "bpw", "PPL", "KLD mean", "median", "p99"];
+  head.push(...(hasWorst ? ["worst text"] : []), "top-1", "KLD − first's, 95 %");
+  const sourceRow = [
+    source.name,
+    String(source.bytes),
+    source.bpw.toFixed(2),
+    plusMinus(source.ppl, source.pplError, 4),
+  ];
+  return {
+    head,
+    rows: [
+      [...sourceRow, ...head.slice(sourceRow.length).map(() => "")],
+      ...models.map((model) => [
+        model.name,
+        String(model.bytes),
+        model.bpw.toFixed(2),
+        plusMinus(model.ppl, model.pplError, 4),
+        model.kld ? plusMinus(model.kld.mean, model.kld.meanError, 6) : "",
+        model.kld?.median.toFixed(6) ?? "",
+        model.kld?.p99.toFixed(5) ?? "",
+        ...(hasWorst ? [worstOf(model)] : []),
+        model.topAgreement === undefined ? "" : `${(100 * model.topAgreement).toFixed(2)} %`,
+        model.difference ? interval(model.difference) : "",
+      ]),
+    ],
+  };
+}
+
+/** The mean divergence of each file on each text; undefined for one text. */
+export function textRows({
+  models,
+}: CompareResult): { readonly head: string[]; readonly rows: string[][] } | undefined {
+  const names = models[0]?.texts.map(({ name }) => name) ?? [];
+  if (names.length < 2) {
+    return undefined;
+  }
+  return {
+    head: ["KLD mean by text", "scored tokens", ...models.map(({ name }) => name)],
+    rows: names.map((name, at) => [
+      name,
+      String(models[0]?.texts[at]?.positions ?? 0),
+      ...models.map(({ texts }) => {
+        const kld = texts[at]?.kld;
+        return kld ? plusMinus(kld.mean, kld.meanError, 6) : "";
+      }),
+    ]),
+  };
+}
+
+/** What the figures are, in one paragraph. */
+export function comparisonNote({ context, chunks, models }: CompareResult): string {
+  const positions = models[0]?.positions ?? 0;
+  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: an interval without 0 is a difference.`;
+}
+
+function worstOf({ worst }: ComparedModel): string {
+  return worst ? `${worst.name} ${worst.kld.toFixed(5)}` : "";
+}
+
+function interval({ low, high }: PairedDifference): string {
+  return `${signed(low)} to ${signed(high)}`;
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(6)}`;
+}
+
+function plusMinus(value: number, error: number, digits: number): string {
+  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
+}
