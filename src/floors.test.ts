@@ -92,3 +92,23 @@ test("members are hidden by #, not by the keyword, except constructors", () => {
   );
   assert.deepEqual(hidden, []);
 });
+
+test("constants are in camelCase, and docstrings say in prose what is thrown", () => {
+  const foreign = files.flatMap((file) =>
+    [
+      ...readFileSync(join(src, file), "utf8").matchAll(
+        /^ *(?:export )?const [A-Z][A-Z0-9]+(?:_[A-Z0-9]+)*\b.*$|@throws.*$/gm,
+      ),
+    ].map(([line]) => `${file}: ${line.trim()}`),
+  );
+  assert.deepEqual(foreign, []);
+});
+
+test("every file begins with a sentence that says what it is", () => {
+  // A family of models says it at its table.
+  const telling = files.filter((file) => !file.startsWith("model/huggingface/architectures/"));
+  const silent = telling.filter(
+    (file) => !/^(?:#!.*\n)?\/(?:\*\*|\/ )/.test(readFileSync(join(src, file), "utf8")),
+  );
+  assert.deepEqual(silent, []);
+});

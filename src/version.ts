@@ -1,3 +1,5 @@
+/** The version of this package. */
+
 import { readFileSync } from "node:fs";
 
 /** Version of this package, as in package.json. */

@@ -1,3 +1,5 @@
+/** What each expert of a tensor counts for in the budget. */
+
 import type { Imatrix } from "../imatrix/imatrix.js";
 import type { Importance } from "../imatrix/importance.js";
 

@@ -1,3 +1,5 @@
+/** Small files written whole: under a temporary name until every byte is on the disk. */
+
 import { OutputFile } from "./output.js";
 
 /**

@@ -1,3 +1,5 @@
+/** Folders of files, wherever they lie. */
+
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
@@ -15,7 +17,11 @@ export interface Folder {
 
 /** A folder on disk. */
 export class LocalFolder implements Folder {
-  private constructor(readonly name: string) {}
+  readonly name: string;
+
+  private constructor(name: string) {
+    this.name = name;
+  }
 
   /** Throws an EnvironmentError if there is no readable folder at `path`. */
   static async open(path: string): Promise<LocalFolder> {

@@ -22,16 +22,22 @@ export class OutputFile {
   /** The final place, symbolic links followed. */
   readonly #target: string;
   readonly #handle: FileHandle;
+  /** The path asked for, for messages. */
+  readonly path: string;
+  /** Where the bytes are until `commit`. */
+  readonly partialPath: string;
+  readonly byteLength: number;
 
   private constructor(
-    /** The path asked for, for messages. */
-    readonly path: string,
+    path: string,
     target: string,
-    /** Where the bytes are until `commit`. */
-    readonly partialPath: string,
-    readonly byteLength: number,
+    partialPath: string,
+    byteLength: number,
     handle: FileHandle,
   ) {
+    this.path = path;
+    this.partialPath = partialPath;
+    this.byteLength = byteLength;
     this.#target = target;
     this.#handle = handle;
   }

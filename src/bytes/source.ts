@@ -1,3 +1,5 @@
+/** Sources of bytes: files and memory, behind the interface that files on servers have too. */
+
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
@@ -55,11 +57,10 @@ export class MemorySource implements ByteSource {
   readonly byteLength: number;
 
   readonly #bytes: Uint8Array;
+  readonly name: string;
 
-  constructor(
-    readonly name: string,
-    bytes: Uint8Array,
-  ) {
+  constructor(name: string, bytes: Uint8Array) {
+    this.name = name;
     this.#bytes = bytes;
     this.byteLength = bytes.byteLength;
   }
@@ -79,12 +80,12 @@ const largestRead = 2 ** 30;
 /** A local file as a source. Short reads are continued; a file that shrinks meanwhile is an error. */
 export class FileSource implements ByteSource {
   readonly #handle: FileHandle;
+  readonly name: string;
+  readonly byteLength: number;
 
-  private constructor(
-    readonly name: string,
-    readonly byteLength: number,
-    handle: FileHandle,
-  ) {
+  private constructor(name: string, byteLength: number, handle: FileHandle) {
+    this.name = name;
+    this.byteLength = byteLength;
     this.#handle = handle;
   }
 

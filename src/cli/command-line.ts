@@ -1,3 +1,5 @@
+/** The command line as it was typed, for records and advice. */
+
 import { basename } from "node:path";
 import { shownAddress } from "../bytes/address.js";
 

@@ -1,3 +1,5 @@
+/** What `make` and `demo` end with: source, baseline and result side by side. */
+
 import { pairedDifference } from "../evaluate/paired.js";
 import { worstText } from "../evaluate/worst-text.js";
 import type { Compared, Evaluated } from "../make/evaluate.js";

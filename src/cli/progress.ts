@@ -1,3 +1,5 @@
+/** Progress on the terminal. */
+
 import { SingleBar } from "cli-progress";
 import type { OnProgress, Progress } from "../progress.js";
 import { formatCount, formatDuration } from "../units.js";

@@ -1,3 +1,5 @@
+/** A model's tensors by role, as a table and in one line. */
+
 import type { ModelSummary } from "../model/summary.js";
 import { bitsPerWeight } from "../quants/types.js";
 import { formatBinaryBytes, formatBytes, formatCount } from "../units.js";

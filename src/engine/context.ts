@@ -141,7 +141,7 @@ export class ModelContext {
 
   /**
    * Computes a batch and returns the number of rows of logits.
-   * @throws UsageError if a sequence has no room left; CancelledError; EnvironmentError if llama.cpp fails
+   * Throws a UsageError if a sequence has no room left; a CancelledError; an EnvironmentError if llama.cpp fails.
    */
   decode(sequences: readonly SequenceTokens[]): number {
     const { native, log } = this.model.library;

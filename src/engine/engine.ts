@@ -70,8 +70,8 @@ export class Engine {
 
   /**
    * Runs a job after those that were given before.
-   * @throws what the job throws; EnvironmentError or MalformedInputError if native code ends the child process;
-   *   CancelledError if `signal` stops it
+   * Throws what the job throws; an EnvironmentError or a MalformedInputError if native code ends the child process;
+   * a CancelledError if `signal` stops it.
    */
   run<Params, Result, Event>(
     job: Job<Params, Result, Event>,

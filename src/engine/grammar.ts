@@ -5,9 +5,9 @@
 import { InternalError, UsageError } from "../errors.js";
 import type { NativeLibrary } from "./library.js";
 import type { NativeBlock } from "./memory.js";
-import { type Address, TOKEN_DATA_LAYOUT } from "./native.js";
+import { type Address, tokenDataLayout } from "./native.js";
 
-const { byteLength: tokenBytes, arrayByteLength, array } = TOKEN_DATA_LAYOUT;
+const { byteLength: tokenBytes, arrayByteLength, array } = tokenDataLayout;
 /** Values per token in views of 4 bytes. */
 const stride = tokenBytes / 4;
 

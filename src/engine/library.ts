@@ -156,7 +156,7 @@ let loaded: NativeLibrary | undefined;
 
 /**
  * Loads llama.cpp, once per thread, and checks that it is the version this project mirrors.
- * @throws EnvironmentError when the library is missing, damaged, or of another version
+ * Throws an EnvironmentError when the library is missing, damaged, or of another version.
  */
 export function loadLibrary(): NativeLibrary {
   loaded ??= openLibrary(createRequire(import.meta.url));

@@ -9,8 +9,8 @@ const splitName = /-(\d{5})-of-(\d{5})\.gguf$/;
 
 /**
  * The files of a model: one, or all of a split set.
+ * Throws an EnvironmentError if one is missing or unreadable; a UsageError if it is not the first of the set.
  * @param path the file, or the first of the set
- * @throws EnvironmentError if one is missing or unreadable; UsageError if it is not the first of the set
  */
 export function findModelFiles(path: string): { paths: string[]; byteLength: number } {
   const [, number, total] = splitName.exec(path) ?? [];

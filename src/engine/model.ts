@@ -86,8 +86,8 @@ export class Model {
 
   /**
    * Loads a model; blocks until it is loaded.
-   * @throws EnvironmentError if it cannot be read or does not fit in memory; MalformedInputError if it is damaged
-   *   or of an unknown architecture; CancelledError
+   * Throws an EnvironmentError if it cannot be read or does not fit in memory; a MalformedInputError if it is damaged
+   * or of an unknown architecture; a CancelledError.
    */
   static load(library: NativeLibrary, options: ModelOptions, hooks: LoadHooks = {}): Model {
     const files = findModelFiles(options.path);
@@ -231,7 +231,7 @@ export class Model {
 
   /**
    * A context to decode in.
-   * @throws UsageError for a context longer than the model's; EnvironmentError if memory does not suffice
+   * Throws a UsageError for a context longer than the model's; an EnvironmentError if memory does not suffice.
    */
   createContext(options: ContextOptions): ModelContext {
     if (!this.options.measureOnly) {

@@ -49,7 +49,7 @@ export const tensorLayout = {
 } as const;
 
 /** `llama_token_data` (token, logit, probability) and `llama_token_data_array` (tokens, their number, the chosen one, sorted). */
-export const TOKEN_DATA_LAYOUT = {
+export const tokenDataLayout = {
   byteLength: 12,
   arrayByteLength: 32,
   array: { tokens: 0, count: 8, chosen: 16, isSorted: 24 },

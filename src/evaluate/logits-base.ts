@@ -63,11 +63,10 @@ export class LogitsBase {
   #stretchEnd = 0;
 
   readonly #source: ByteSource;
+  readonly header: LogitsBaseHeader;
 
-  private constructor(
-    readonly header: LogitsBaseHeader,
-    source: ByteSource,
-  ) {
+  private constructor(header: LogitsBaseHeader, source: ByteSource) {
+    this.header = header;
     this.#source = source;
   }
 

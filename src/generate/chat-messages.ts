@@ -22,7 +22,7 @@ export interface ChatMessage {
 /**
  * Parts become one text, since most templates expect a string. A tool call's arguments become an object: OpenAI
  * sends them as JSON in a string, which templates would escape once more; none at all are an empty object.
- * @throws UsageError for a part that is not text
+ * Throws a UsageError for a part that is not text.
  */
 export function templateMessages(messages: readonly ChatMessage[]): ChatMessage[] {
   return messages.map(({ content, tool_calls, ...rest }) => ({

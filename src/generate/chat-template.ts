@@ -53,7 +53,7 @@ export interface ChatToRender {
 
 /**
  * The chat template of a model's header; see `findChatTemplate`.
- * @throws UsageError if there is none; MalformedInputError if a template is absurdly long
+ * Throws a UsageError if there is none; a MalformedInputError if a template is absurdly long.
  */
 export function chatTemplateOf(metadata: Metadata, name: string): ChatTemplateSource {
   const source = findChatTemplate(metadata, name);
@@ -69,7 +69,7 @@ export function chatTemplateOf(metadata: Metadata, name: string): ChatTemplateSo
 /**
  * The chat template of a model's header, if it has one. A model without gets ChatML if its vocabulary has
  * `<|im_start|>` and `<|im_end|>`; other models would read a format they never saw.
- * @throws MalformedInputError if a template is absurdly long
+ * Throws a MalformedInputError if a template is absurdly long.
  */
 export function findChatTemplate(metadata: Metadata, name: string): ChatTemplateSource | undefined {
   const tokens = metadata.get("tokenizer.ggml.tokens");
@@ -137,8 +137,8 @@ export class ChatTemplate {
   /**
    * The prompt of a conversation. Tokenize it with `parseSpecial`. With tools, a template named "tool_use" is
    * preferred, as in Hugging Face's transformers.
-   * @throws UsageError if the template refuses the messages; MalformedInputError if it is not valid Jinja, needs
-   *   too much time or memory, or makes an absurdly long prompt; CancelledError
+   * Throws a UsageError if the template refuses the messages; a MalformedInputError if it is not valid Jinja, needs
+   * too much time or memory, or makes an absurdly long prompt; a CancelledError.
    */
   async render(chat: ChatToRender, signal?: AbortSignal): Promise<string> {
     const turn = this.#turn.then(() => this.#renderNow(chat, signal));

@@ -41,8 +41,8 @@ export class Conversation {
   /**
    * Says something and hears the answer. An answer that `signal` stops stays in the conversation as far as it is;
    * what cannot be answered is not part of it.
+   * Throws a UsageError if the conversation has become too long, and what the template and the generator throw.
    * @returns the whole answer, or undefined if it was stopped
-   * @throws UsageError if the conversation has become too long, and what the template and the generator throw
    */
   async say(
     content: string,

@@ -9,7 +9,7 @@ import type { Embedding } from "./request.js";
 export type Pooling = "mean" | "cls" | "last";
 
 /** Tokens of a text at most: the logits of all of them are computed along with the vectors, and held in memory. */
-const MOST_TOKENS = 2048;
+const mostTokens = 2048;
 
 interface EmbedderOptions {
   /** Tokens of a text at most; no more than 2048 in any case. */
@@ -52,7 +52,7 @@ export class Embedder {
 
   #open(): ModelContext {
     const { contextLength, threads, pooling = "unspecified" } = this.#options;
-    const most = Math.min(contextLength, MOST_TOKENS);
+    const most = Math.min(contextLength, mostTokens);
     const context = this.#model.createContext({
       contextLength: most,
       batchSize: most,

@@ -58,9 +58,9 @@ export interface GenerateControls {
 }
 
 /** Most tokens per slot unless asked for: a cache for what models are trained with may not fit. */
-const DEFAULT_CONTEXT = 4096;
-const DEFAULT_SLOTS = 4;
-const DEFAULT_BATCH = 512;
+const defaultContext = 4096;
+const defaultSlots = 4;
+const defaultBatch = 512;
 
 /** A request whose answer is awaited. */
 interface Call {
@@ -97,7 +97,7 @@ export class Generator {
 
   /** Answers written at once. */
   get slots(): number {
-    return this.#options.slots ?? DEFAULT_SLOTS;
+    return this.#options.slots ?? defaultSlots;
   }
 
   /** Whether the model is loaded. */
@@ -129,13 +129,13 @@ export class Generator {
   /** Tokens that each answer may have with its prompt. */
   async contextLength(): Promise<number> {
     const { trainedContextLength } = await this.facts();
-    const trained = trainedContextLength > 0 ? trainedContextLength : DEFAULT_CONTEXT;
-    return this.#options.contextLength ?? Math.min(trained, DEFAULT_CONTEXT);
+    const trained = trainedContextLength > 0 ? trainedContextLength : defaultContext;
+    return this.#options.contextLength ?? Math.min(trained, defaultContext);
   }
 
   /**
    * Waits until the model is loaded and answers can begin.
-   * @throws what loading it or making the context throws
+   * Throws what loading it or making the context throws.
    */
   async ready(): Promise<void> {
     if (this.#isClosed) {
@@ -235,7 +235,7 @@ export class Generator {
 
   /**
    * The vector of a text, of length 1.
-   * @throws UsageError if the model makes no embeddings, or the text is empty or too long
+   * Throws a UsageError if the model makes no embeddings, or the text is empty or too long.
    */
   async embed(input: Prompt, controls: { signal?: AbortSignal } = {}): Promise<Embedding> {
     const tokens = await this.tokenize(input, controls);
@@ -321,7 +321,7 @@ export class Generator {
     if (slots < 1) {
       throw new UsageError(`${slots} slots cannot answer; use at least 1.`);
     }
-    const batchSize = Math.max(slots, Math.min(this.#options.batchSize ?? DEFAULT_BATCH, contextLength));
+    const batchSize = Math.max(slots, Math.min(this.#options.batchSize ?? defaultBatch, contextLength));
     const params = { model, slots, contextLength, batchSize, threads, keyCacheType, valueCacheType, pooling };
     const job = await new Promise<RunningJob<void, GenerateMessage>>((resolve, reject) => {
       const starting = this.#engine.start(generateJob, params, {

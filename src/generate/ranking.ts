@@ -1,16 +1,16 @@
 /** The tokens with the highest logits. */
 
 /** Below this many, inserting into a sorted list is faster than sorting everything. */
-const FEW = 256;
+const few = 256;
 /** 2^21 tokens are ten times the largest vocabulary; with 32 bits of logit a key fills a double's 53 bits. */
-const TOKEN_KEYS = 2 ** 21;
+const tokenKeys = 2 ** 21;
 
 /**
  * Tokens by falling logit; of equal ones the lower number comes first. NaN is left out.
  * @param count at most this many
  */
 export function rankTokens(logits: Float32Array, count: number): Int32Array {
-  return count <= FEW ? insertHighest(logits, count) : sortAll(logits).subarray(0, count);
+  return count <= few ? insertHighest(logits, count) : sortAll(logits).subarray(0, count);
 }
 
 /** The token of the highest logit, or -1 if all are NaN or minus infinity. */
@@ -61,8 +61,8 @@ function sortAll(logits: Float32Array): Int32Array {
     value[0] = logit + 0; // -0 becomes 0
     const pattern = bits[0] as number;
     const rising = pattern < 0 ? ~pattern >>> 0 : (pattern | 0x80000000) >>> 0;
-    keys[length++] = (2 ** 32 - 1 - rising) * TOKEN_KEYS + token;
+    keys[length++] = (2 ** 32 - 1 - rising) * tokenKeys + token;
   }
   const sorted = keys.subarray(0, length).sort();
-  return Int32Array.from(sorted, (key) => key % TOKEN_KEYS);
+  return Int32Array.from(sorted, (key) => key % tokenKeys);
 }

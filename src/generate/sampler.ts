@@ -39,9 +39,9 @@ export const samplingDefaults: SamplingOptions = {
 };
 
 /** Tokens that penalties look back at (`penalty_last_n`). */
-const PENALTY_TOKENS = 64;
+const penaltyTokens = 64;
 /** Candidates that nearly always have `topP` of the probability among them. */
-const LIKELY_ENOUGH = 256;
+const likelyEnough = 256;
 
 /** Says which tokens can follow in an answer. */
 export interface TokenConstraint {
@@ -62,11 +62,11 @@ export class Sampler {
 
   /**
    * The next token.
+   * Throws an EnvironmentError if no logit is a number; a UsageError if no token satisfies the constraint.
    * @param logits of all tokens; penalties and biases are applied in place
    * @param previous tokens of the sequence so far
    * @param constraint what the token must satisfy. The one chosen without it is tried first, as in llama.cpp: asking
    *   about one token is cheap, and what a model writes mostly fits.
-   * @throws EnvironmentError if no logit is a number; UsageError if no token satisfies the constraint
    */
   sample(logits: Float32Array, previous: readonly number[], constraint?: TokenConstraint): number {
     this.#adjust(logits, previous);
@@ -112,7 +112,7 @@ export class Sampler {
       return;
     }
     const counts = new Map<number, number>();
-    for (const token of previous.slice(-PENALTY_TOKENS)) {
+    for (const token of previous.slice(-penaltyTokens)) {
       counts.set(token, (counts.get(token) ?? 0) + 1);
     }
     for (const [token, count] of counts) {
@@ -183,7 +183,7 @@ function likeliestTogether(
   if (isRanked) {
     return cut(tokens) ?? tokens;
   }
-  return cut(rankTokens(logits, LIKELY_ENOUGH)) ?? cut(rankTokens(logits, logits.length)) ?? tokens;
+  return cut(rankTokens(logits, likelyEnough)) ?? cut(rankTokens(logits, logits.length)) ?? tokens;
 }
 
 /** A token and the logarithm of its probability. */

@@ -5,8 +5,8 @@ import { Answer } from "./answer.js";
 import type { AnswerPiece, GenerateRequest } from "./request.js";
 import { Scheduler } from "./scheduler.js";
 
-const VOCABULARY = 100;
-const END = 99;
+const vocabularySize = 100;
+const endToken = 99;
 
 /**
  * A decoder that keeps its sequences in plain lists and checks every position. Its "model" says the sequence's first
@@ -30,16 +30,16 @@ class CheckingDecoder {
       held.push(...Array.from(tokens));
       assert.ok(logitsFrom >= tokens.length - 1);
       if (logitsFrom < tokens.length) {
-        this.#rows.push(Math.min(END, (held[0] ?? 0) + held.length));
+        this.#rows.push(Math.min(endToken, (held[0] ?? 0) + held.length));
       }
     }
     return this.#rows.length;
   }
 
   logits(): Float32Array {
-    const logits = new Float32Array(this.#rows.length * VOCABULARY);
+    const logits = new Float32Array(this.#rows.length * vocabularySize);
     for (const [row, token] of this.#rows.entries()) {
-      logits[row * VOCABULARY + token] = 1;
+      logits[row * vocabularySize + token] = 1;
     }
     return logits;
   }
@@ -67,7 +67,7 @@ class CheckingDecoder {
 const vocabulary = {
   tokenBytes: (token: number) => new TextEncoder().encode(`${token} `),
   controlText: () => "",
-  endsGeneration: (token: number) => token === END,
+  endsGeneration: (token: number) => token === endToken,
 };
 
 function setUp(
@@ -79,7 +79,7 @@ function setUp(
   const cached = new Map<number, number>();
   const scheduler = new Scheduler(
     decoder,
-    { slots, contextLength: 200, batchSize: 16, vocabularySize: VOCABULARY, canShare: true, ...options },
+    { slots, contextLength: 200, batchSize: 16, vocabularySize, canShare: true, ...options },
     {
       onStart: ({ id }, tokens) => cached.set(id, tokens),
       onPiece: ({ id }, piece) => pieces.set(id, [...(pieces.get(id) ?? []), piece]),

@@ -17,8 +17,11 @@ const longestHeader = 64 * 1024 * 1024;
 
 /** Signals that a record reaches beyond the window; caught by `record`, never seen by callers. */
 class WindowTooSmall extends Error {
-  constructor(readonly needed: number) {
+  readonly needed: number;
+
+  constructor(needed: number) {
     super("the header's window is too small");
+    this.needed = needed;
   }
 }
 

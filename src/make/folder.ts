@@ -10,14 +10,15 @@ const leftover = /^\..+\.partial-[0-9a-f]{12}$/;
 
 export class MakeFolder {
   readonly #lock: FileLock;
+  readonly path: string;
+  /** Where work under way lies. */
+  readonly work: string;
+  readonly state: MakeState;
 
-  private constructor(
-    readonly path: string,
-    /** Where work under way lies. */
-    readonly work: string,
-    readonly state: MakeState,
-    lock: FileLock,
-  ) {
+  private constructor(path: string, work: string, state: MakeState, lock: FileLock) {
+    this.path = path;
+    this.work = work;
+    this.state = state;
     this.#lock = lock;
   }
 

@@ -1,3 +1,5 @@
+/** MODEL arguments: how each form of address is opened. */
+
 import { stat } from "node:fs/promises";
 import { shownAddress } from "../bytes/address.js";
 import { EnvironmentError, UsageError } from "../errors.js";

@@ -38,17 +38,27 @@ export interface StoredMoments {
 export class MomentsFile implements MomentsFacts {
   readonly #source: ByteSource;
   readonly #tensors: ReadonlyMap<string, GgufTensor>;
+  /** By the input's name. */
+  readonly inputs: ReadonlyMap<string, StoredMoments>;
+  readonly datasets: readonly string[];
+  readonly chunkCount: number;
+  readonly chunkSize: number;
+  readonly run: string | undefined;
 
   private constructor(
     source: ByteSource,
-    /** By the input's name. */
-    readonly inputs: ReadonlyMap<string, StoredMoments>,
+    inputs: ReadonlyMap<string, StoredMoments>,
     tensors: ReadonlyMap<string, GgufTensor>,
-    readonly datasets: readonly string[],
-    readonly chunkCount: number,
-    readonly chunkSize: number,
-    readonly run: string | undefined,
+    datasets: readonly string[],
+    chunkCount: number,
+    chunkSize: number,
+    run: string | undefined,
   ) {
+    this.inputs = inputs;
+    this.datasets = datasets;
+    this.chunkCount = chunkCount;
+    this.chunkSize = chunkSize;
+    this.run = run;
     this.#source = source;
     this.#tensors = tensors;
   }

@@ -76,8 +76,8 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
 
 /**
  * Decodes whole blocks to float32.
+ * Throws a UsageError if the type cannot be decoded.
  * @param bytes exactly the blocks of `out.length` weights
- * @throws UsageError if the type cannot be decoded
  */
 export function decodeRows(type: TypeName, bytes: Uint8Array, out: Float32Array): void {
   const decode = decoders[type];
@@ -95,13 +95,13 @@ export function decodeRows(type: TypeName, bytes: Uint8Array, out: Float32Array)
 
 /**
  * Encodes whole rows. Each row is encoded for itself, so any slicing into calls gives the same bytes.
+ * Throws a UsageError if the type cannot be encoded.
+ * Throws a MalformedInputError if a weight is not finite, or an importance is not finite or negative; `details`
+ * has `row` (counted from the first row of this call) and `column`.
  * @param weights rows one after another, each of `columns` weights
  * @param importance one value per column, how much an error there matters; undefined: all alike
  * @param out exactly the rows' bytes
  * @param effort how long to search; types whose codes follow from a formula take no notice
- * @throws UsageError if the type cannot be encoded
- * @throws MalformedInputError if a weight is not finite, or an importance is not finite or negative; `details`
- *   has `row` (counted from the first row of this call) and `column`
  */
 export function encodeRows(
   type: TypeName,

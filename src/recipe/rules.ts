@@ -104,8 +104,11 @@ export class RuleUse {
   readonly #asked: string[] = [];
   readonly #selected = new Map<TypeRule, number>();
   readonly #decided = new Map<TypeRule, number>();
+  readonly rules: readonly TypeRule[];
 
-  constructor(readonly rules: readonly TypeRule[]) {}
+  constructor(rules: readonly TypeRule[]) {
+    this.rules = rules;
+  }
 
   /** The first rule that selects a tensor; remembers all that do. */
   decide(name: string): TypeRule | undefined {

@@ -60,14 +60,11 @@ export class HubRepository implements Folder {
   readonly #repository: string;
   readonly #commit: string;
   readonly #hub: Hub;
+  /** Without the revision: the last part names the model. */
+  readonly name: string;
 
-  private constructor(
-    /** Without the revision: the last part names the model. */
-    readonly name: string,
-    repository: string,
-    commit: string,
-    hub: Hub,
-  ) {
+  private constructor(name: string, repository: string, commit: string, hub: Hub) {
+    this.name = name;
     this.#repository = repository;
     this.#commit = commit;
     this.#hub = hub;
@@ -182,7 +179,11 @@ export class Hub {
   readonly token: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(readonly options: HubOptions) {
+  readonly options: HubOptions;
+
+  constructor(options: HubOptions) {
+    this.options = options;
+
     const endpoint = options.endpoint ?? (process.env.HF_ENDPOINT || "https://huggingface.co");
     this.endpoint = endpoint.replace(/\/+$/, "");
     if (!/^https?:\/\//.test(this.endpoint) || !URL.canParse(this.endpoint) || hasCredentials(endpoint)) {

@@ -16,14 +16,17 @@ export const patient: RetryPolicy = { attempts: 9, firstWaitMs: 500, longestWait
 
 /** A failure that may pass: a dropped connection, an overloaded server. */
 export class TransientError extends Error {
+  /** How long the server asks to wait. */
+  readonly waitMs: number | undefined;
+
   constructor(
     /** What happened, as the middle of a sentence. */
     problem: string,
-    /** How long the server asks to wait. */
-    readonly waitMs?: number | undefined,
+    waitMs?: number | undefined,
     options?: ErrorOptions,
   ) {
     super(problem, options);
+    this.waitMs = waitMs;
   }
 }
 

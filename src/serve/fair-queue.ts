@@ -30,7 +30,7 @@ export class FairQueue {
 
   /**
    * Waits for the turn of a request. Who entered must `leave`.
-   * @throws CancelledError if `signal` is aborted before
+   * Throws a CancelledError if `signal` is aborted before.
    */
   enter(client: string, signal: AbortSignal): Promise<void> {
     if (signal.aborted) {

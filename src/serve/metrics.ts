@@ -2,7 +2,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { FairQueue } from "./fair-queue.js";
 
-const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250];
+const secondsBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250];
 
 export class Metrics {
   readonly #registry = new Registry();
@@ -41,7 +41,12 @@ export class Metrics {
   }
 
   #histogram(name: string, help: string): Histogram {
-    return new Histogram({ name: `lopsided_${name}`, help, buckets: SECONDS, registers: [this.#registry] });
+    return new Histogram({
+      name: `lopsided_${name}`,
+      help,
+      buckets: secondsBuckets,
+      registers: [this.#registry],
+    });
   }
 
   #gauge(name: string, help: string, read: () => number): void {

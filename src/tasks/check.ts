@@ -59,8 +59,8 @@ export interface CheckResult {
  * without files, network and processes. Logits depend in their last bits on what else is computed at the same time,
  * so where two tokens are as likely an answer may differ from run to run; with `parallel` 1 it does not.
  *
- * @throws UsageError if options make no sense or a prompt does not fit; MalformedInputError if the tasks or the
- *   model are damaged; EnvironmentError if something cannot be read, written or started; CancelledError
+ * Throws a UsageError if options make no sense or a prompt does not fit; a MalformedInputError if the tasks or the
+ * model are damaged; an EnvironmentError if something cannot be read, written or started; a CancelledError.
  */
 export async function check(given: CheckOptions): Promise<CheckResult> {
   const options = checkCommand.read(given);

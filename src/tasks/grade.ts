@@ -6,7 +6,7 @@ import type { Task } from "./task.js";
 
 /**
  * Grades one answer. A function may have another name than the task's if the prompt does not say how to name it.
- * @throws EnvironmentError if the sandbox cannot be started; CancelledError
+ * Throws an EnvironmentError if the sandbox cannot be started; a CancelledError.
  */
 export async function gradeAnswer(
   { criterion, prompt }: Task,

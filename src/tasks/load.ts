@@ -22,7 +22,7 @@ export interface TaskSet {
 
 /**
  * Reads a file of tasks; without one, those that ship.
- * @throws EnvironmentError if it cannot be read; MalformedInputError if a line is no task
+ * Throws an EnvironmentError if it cannot be read; a MalformedInputError if a line is no task.
  */
 export async function loadTasks(path: string = shippedTasks): Promise<TaskSet> {
   await checkText(path);

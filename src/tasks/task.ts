@@ -60,7 +60,7 @@ export interface Task {
 
 /**
  * Reads the tasks of a JSONL file; empty lines are skipped.
- * @throws MalformedInputError that names the line, if one is no task, or if there are none
+ * Throws a MalformedInputError that names the line, if one is no task, or if there are none.
  */
 export function parseTasks(content: string, file: string): Task[] {
   const tasks = content

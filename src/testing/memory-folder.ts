@@ -10,11 +10,10 @@ export class MemoryFolder implements Folder {
   readonly opened: Set<ByteSource> = new Set();
 
   readonly #files: Files;
+  readonly name: string;
 
-  constructor(
-    readonly name: string,
-    files: Files,
-  ) {
+  constructor(name: string, files: Files) {
+    this.name = name;
     this.#files = files;
   }
 

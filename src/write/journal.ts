@@ -61,13 +61,12 @@ export class Journal {
 
   readonly #recordsOffset: number;
   readonly #handle: FileHandle;
+  readonly path: string;
+  readonly start: JournalStart;
 
-  private constructor(
-    readonly path: string,
-    readonly start: JournalStart,
-    recordsOffset: number,
-    handle: FileHandle,
-  ) {
+  private constructor(path: string, start: JournalStart, recordsOffset: number, handle: FileHandle) {
+    this.path = path;
+    this.start = start;
     this.#recordsOffset = recordsOffset;
     this.#handle = handle;
   }

@@ -30,15 +30,16 @@ interface Place {
 
 export class Unfinished {
   readonly #lock: FileLock;
+  /** In the plan's order. */
+  readonly files: readonly OutputFile[];
+  readonly journal: Journal;
+  /** Whether there may be slices from an earlier run. */
+  readonly resumed: boolean;
 
-  private constructor(
-    /** In the plan's order. */
-    readonly files: readonly OutputFile[],
-    readonly journal: Journal,
-    /** Whether there may be slices from an earlier run. */
-    readonly resumed: boolean,
-    lock: FileLock,
-  ) {
+  private constructor(files: readonly OutputFile[], journal: Journal, resumed: boolean, lock: FileLock) {
+    this.files = files;
+    this.journal = journal;
+    this.resumed = resumed;
     this.#lock = lock;
   }
 

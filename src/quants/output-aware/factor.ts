@@ -30,10 +30,10 @@ export interface Factor {
 
 /**
  * Factorizes moments.
+ * Throws a MalformedInputError if the moments are not positive semidefinite.
  * @param moments n x n, symmetric, finite
  * @param ridge added to the diagonal once its mean is 1: few tokens leave directions without any moments
  * @param module to do the large matrices in SIMD
- * @throws MalformedInputError if the moments are not positive semidefinite
  */
 export function factorize(
   moments: Float32Array,

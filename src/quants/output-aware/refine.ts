@@ -70,10 +70,10 @@ export class Refiner {
 
   /**
    * Encodes rows again so that their outputs' errors are least.
+   * Throws a MalformedInputError that names the moments if they are not those of any inputs.
    * @param rows weights, finite, rows of `columns` one after another
    * @param start what `encoded` decodes to, the diagonal encoder's work
    * @param encoded gets the better rows; stays as it is if no input was ever seen
-   * @throws MalformedInputError that names the moments if they are not those of any inputs
    */
   refine(
     type: TypeName,

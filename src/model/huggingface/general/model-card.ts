@@ -1,3 +1,5 @@
+/** The front matter of a model card. */
+
 import { parse } from "yaml";
 import type { Folder } from "../../../bytes/folder.js";
 import { readJsonText } from "../../../bytes/json.js";

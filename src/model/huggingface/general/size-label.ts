@@ -1,3 +1,5 @@
+/** The size of a model in the words of `general.size_label`. */
+
 import { weightCount } from "../../source.js";
 
 /**

@@ -1,3 +1,5 @@
+/** Chat templates of a checkpoint, in the three places where they are kept. */
+
 import type { Folder } from "../../../bytes/folder.js";
 import { readJsonText } from "../../../bytes/json.js";
 import type { Metadata } from "../../../gguf/metadata.js";
