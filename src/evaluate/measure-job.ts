@@ -2,6 +2,8 @@
  * The part of measuring perplexity that happens beside the model: run the layers over the chunks, score every row of
  * logits. Several models, and a reference, are run up to their last windows one after the other, then these together.
  */
+import { createHash } from "node:crypto";
+import { Savings } from "../activations/savings.js";
 import { type OpenWindow, Sweep, type SweptModel } from "../activations/sweep.js";
 import { WindowClient } from "../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../activations/window-messages.js";
@@ -13,6 +15,7 @@ import { type BatchOptions, batchesOf, sequencesTogether, type TextChunks } from
 import type { TextInput } from "../text/text-input.js";
 import { asOnePart, type EvaluatedTexts, firstScoredIn, readEvaluatedTexts } from "./evaluated-texts.js";
 import { LogitsBase } from "./logits-base.js";
+import { MeasureCheckpoint, type ScoredPosition } from "./measure-checkpoint.js";
 import { firstScored } from "./perplexity.js";
 import { BaseScorer, noNumbers, PlainScorer, ReferenceScorer, type Scorer } from "./scorers.js";
 import { type MeasuredTexts, Scores } from "./scores.js";
@@ -33,6 +36,8 @@ export interface MeasureParams {
   readonly chunks: number | undefined;
   /** Threads; all by default. */
   readonly threads: number | undefined;
+  /** Where unfinished work is kept, and what stands for the contents of the models' and base files. */
+  readonly checkpoint: { readonly path: string; readonly identity: string } | undefined;
 }
 
 export interface MeasureResult {
@@ -62,13 +67,20 @@ export const measure = defineJob(
     const base = params.base === undefined ? undefined : await openBase(params.base);
     const client = new WindowClient(host);
     const sweeps: Sweep[] = [];
+    let checkpoint: MeasureCheckpoint | undefined;
     try {
       for (const swept of [...params.models, ...(params.reference ? [params.reference] : [])]) {
         sweeps.push(new Sweep(host, client, swept, sweeps.length));
       }
       const texts = base === undefined ? await readTexts(params, sweeps) : textsOf(base, params, sweeps);
-      return await new Measurement(params, host, texts, sweeps).run(base);
+      checkpoint =
+        params.checkpoint &&
+        (await MeasureCheckpoint.open(params.checkpoint.path, runName(params, params.checkpoint, texts)));
+      const result = await new Measurement(params, host, texts, sweeps, checkpoint).run(base);
+      await checkpoint?.remove(sweeps.length);
+      return result;
     } finally {
+      await checkpoint?.close();
       for (const sweep of sweeps) {
         sweep.close();
       }
@@ -83,7 +95,12 @@ interface Candidate {
   readonly last: OpenWindow;
   readonly scorer: Scorer;
   readonly scores: Scores;
+  /** Not in the checkpoint yet. */
+  readonly unsaved: ScoredPosition[];
 }
+
+/** Savings may take this part of the time. */
+const savingShare = 0.05;
 
 class Measurement {
   readonly #params: MeasureParams;
@@ -95,15 +112,24 @@ class Measurement {
   readonly #reference: Sweep | undefined;
   readonly #firstScored: readonly number[];
   readonly #sequences: number;
+  readonly #checkpoint: MeasureCheckpoint | undefined;
+  readonly #savings = new Savings(savingShare);
   #seconds = 0;
   /** Windows that are done, of all models. */
   #windowsDone = 0;
 
-  constructor(params: MeasureParams, host: MeasureHost, texts: EvaluatedTexts, sweeps: readonly Sweep[]) {
+  constructor(
+    params: MeasureParams,
+    host: MeasureHost,
+    texts: EvaluatedTexts,
+    sweeps: readonly Sweep[],
+    checkpoint: MeasureCheckpoint | undefined,
+  ) {
     this.#params = params;
     this.#host = host;
     this.#texts = texts;
     this.#sweeps = sweeps;
+    this.#checkpoint = checkpoint;
     this.#models = sweeps.slice(0, params.models.length);
     this.#reference = sweeps[params.models.length];
     this.#firstScored = Array.from({ length: texts.chunks }, (_, chunk) => firstScoredIn(texts, chunk));
@@ -112,8 +138,8 @@ class Measurement {
   }
 
   async run(base: LogitsBase | undefined): Promise<MeasureResult> {
-    for (const sweep of this.#sweeps.toReversed()) {
-      this.#runToLast(sweep);
+    for (const [model, sweep] of [...this.#sweeps.entries()].toReversed()) {
+      await this.#runToLast(sweep, model);
     }
     const opened: OpenWindow[] = [];
     const candidates: Candidate[] = [];
@@ -125,6 +151,7 @@ class Measurement {
           last,
           scorer: await this.#createScorer(base),
           scores: new Scores(this.#texts),
+          unsaved: [],
         });
       }
       const reference = this.#reference && this.#openLast(this.#reference, opened);
@@ -150,15 +177,21 @@ class Measurement {
   }
 
   /** Runs all windows of a model but the last, which make no logits. */
-  #runToLast(sweep: Sweep): void {
-    sweep.begin({ text: this.#texts, sequences: this.#sequences }, false);
-    for (let window = 0; window < sweep.windows - 1; window++) {
+  async #runToLast(sweep: Sweep, model: number): Promise<void> {
+    const place = this.#checkpoint?.place(model);
+    const streamPath = sweep.windows > 1 ? this.#checkpoint?.streamPath(model) : undefined;
+    sweep.begin({ text: this.#texts, sequences: this.#sequences, streamPath }, place !== undefined);
+    const first = place?.window ?? 0;
+    this.#windowsDone += first;
+    for (let window = first; window < sweep.windows - 1; window++) {
       const opened = sweep.open(window, { threads: this.#params.threads });
       const started = performance.now();
+      const from = window === first ? (place?.chunks ?? 0) : 0;
       try {
-        for (const batch of batchesOf(this.#texts, this.#batchOptions(sweep, opened))) {
+        for (const batch of batchesOf(this.#texts, { ...this.#batchOptions(sweep, opened), from })) {
           opened.decode(batch);
           if (batch.ends) {
+            await this.#saveWindow(sweep, model, window, batch.end);
             this.#tell(batch.end, undefined);
           }
         }
@@ -168,6 +201,19 @@ class Measurement {
       }
       this.#windowsDone++;
     }
+  }
+
+  /** Saves how far a window is, unless that was done a moment ago. */
+  async #saveWindow(sweep: Sweep, model: number, window: number, chunks: number): Promise<void> {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === undefined || !this.#savings.mayBegin()) {
+      return;
+    }
+    await this.#savings.time(async () => {
+      sweep.sync();
+      const isWhole = chunks === this.#texts.chunks;
+      await checkpoint.savePlace(model, isWhole ? { window: window + 1, chunks: 0 } : { window, chunks });
+    });
   }
 
   #openLast(sweep: Sweep, opened: OpenWindow[]): OpenWindow {
@@ -182,8 +228,9 @@ class Measurement {
       return;
     }
     const begin = performance.now();
-    this.#tell(0, undefined);
-    for (const batch of batchesOf(this.#texts, this.#batchOptions(first.sweep, first.last))) {
+    const from = this.#takeUp(candidates);
+    this.#tell(from, undefined);
+    for (const batch of batchesOf(this.#texts, { ...this.#batchOptions(first.sweep, first.last), from })) {
       reference?.decode(batch);
       for (const { last } of candidates) {
         last.decode(batch);
@@ -197,6 +244,7 @@ class Measurement {
         await this.#scoreRow(decoded, expected, row, place);
       }
       if (batch.ends) {
+        await this.#saveScores(candidates, batch.end);
         this.#tell(batch.end, first.scores.soFar());
       }
     }
@@ -222,13 +270,48 @@ class Measurement {
     const rowOf = (logits: Float32Array) => logits.subarray(row * size, (row + 1) * size);
     const scoredBefore = position - firstScored(context);
     const place = { chunk, position, scored: scoredBefore, target, expected: expected && rowOf(expected) };
-    for (const { sweep, logits, scorer, scores } of decoded) {
+    for (const { sweep, logits, scorer, scores, unsaved } of decoded) {
       const score = await scorer.score({ ...place, values: rowOf(logits) });
       if (Number.isNaN(score.nll)) {
         throw noNumbers(sweep.name, chunk, position);
       }
       scores.add(chunk, score);
+      if (this.#keepsScores) {
+        unsaved.push({ chunk, score });
+      }
     }
+  }
+
+  /** A base file is written from its beginning, so that scores alone would not do. */
+  get #keepsScores(): boolean {
+    return this.#checkpoint !== undefined && this.#params.save === undefined;
+  }
+
+  /** Gives the models the scores that an earlier run found; returns the number of chunks. */
+  #takeUp(candidates: readonly Candidate[]): number {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === undefined || !this.#keepsScores) {
+      return 0;
+    }
+    for (const [model, { scores }] of candidates.entries()) {
+      for (const { chunk, score } of checkpoint.scores(model)) {
+        scores.add(chunk, score);
+      }
+    }
+    return checkpoint.chunks;
+  }
+
+  async #saveScores(candidates: readonly Candidate[], end: number): Promise<void> {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === undefined || !this.#keepsScores || !this.#savings.mayBegin()) {
+      return;
+    }
+    await this.#savings.time(async () => {
+      await checkpoint.saveScores(
+        end,
+        candidates.map(({ unsaved }) => unsaved.splice(0)),
+      );
+    });
   }
 
   #createScorer(base: LogitsBase | undefined): Promise<Scorer> | Scorer {
@@ -256,6 +339,20 @@ class Measurement {
     const windows = 1 + this.#sweeps.reduce((sum, sweep) => sum + sweep.windows - 1, 0);
     this.#host.emit({ done: (this.#windowsDone * total + chunks) / windows, total, ppl });
   }
+}
+
+/** Everything that the scores depend on, and the streams between windows. */
+function runName(
+  { models, reference, save }: MeasureParams,
+  { identity }: { readonly identity: string },
+  { context, tokens, scored, parts }: EvaluatedTexts,
+): string {
+  const windows = [...models, reference].map((swept) => swept?.windows?.ranges);
+  return createHash("sha256")
+    .update(JSON.stringify({ identity, context, windows, parts, save }))
+    .update(tokens)
+    .update(scored)
+    .digest("hex");
 }
 
 async function openBase(path: string): Promise<LogitsBase> {

@@ -1,4 +1,5 @@
 /** Runs models over texts in one sweep: what `perplexity` and `compare` share. */
+import { sourceIdentity } from "../activations/source-identity.js";
 import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { Engine } from "../engine/engine.js";
@@ -29,6 +30,8 @@ export interface MeasureModelsOptions {
   /** Path of a base file to compare with, and of one to write. */
   readonly base?: string | undefined;
   readonly save?: string | undefined;
+  /** Where unfinished work is kept: the same run goes on from there. Nowhere by default. */
+  readonly checkpoint?: string | undefined;
   readonly threads?: number | undefined;
   readonly gpuLayers?: number | undefined;
   readonly maxMemory?: number | undefined;
@@ -46,7 +49,7 @@ export interface MeasuredModels extends Omit<MeasureResult, "measured"> {
 
 /** Measures models on texts, against a reference if there is one. Errors: see `perplexity`. */
 export async function measureModels(options: MeasureModelsOptions): Promise<MeasuredModels> {
-  const { models, reference, texts, ctx, chunks, base, save, threads } = options;
+  const { models, reference, texts, ctx, chunks, base, save, threads, checkpoint } = options;
   const engine = options.engine ?? new Engine();
   const sources: ModelSource[] = [];
   const paths = [...models, ...(reference === undefined ? [] : [reference])];
@@ -64,6 +67,10 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       context: ctx,
       chunks,
       threads,
+      checkpoint:
+        checkpoint === undefined
+          ? undefined
+          : { path: checkpoint, identity: await identityOf(sources, base) },
     };
     const { measured, ...rest } = await runWithWindows(
       engine,
@@ -83,6 +90,12 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       await engine.close();
     }
   }
+}
+
+/** What stands for the contents of the models and a base file. */
+async function identityOf(sources: readonly ModelSource[], base: string | undefined): Promise<string> {
+  const others = base === undefined ? [] : [base];
+  return JSON.stringify(await Promise.all(sources.map((source) => sourceIdentity(source, ...others))));
 }
 
 /** Conversations are rendered by the template of the reference, or of the model if there is none. */

@@ -29,7 +29,8 @@ export interface PerplexityResult extends Measured {
 /**
  * The perplexity of a model on texts, as llama-perplexity measures it, and with a reference how much its
  * predictions differ: KL divergence, agreement on the top token, changes of probability. Models that do not fit in
- * memory, or not together, are run in windows of layers, and what comes after the last layers row by row.
+ * memory, or not together, are run in windows of layers, and what comes after the last layers row by row. A run with a
+ * `checkpoint` that was interrupted is continued by the next one, at a chunk of a window, and ends with the same numbers.
  *
  * Throws a UsageError if options make no sense, a text is too short or the models have different tokens, a
  * MalformedInputError for damaged files, an EnvironmentError if something cannot be read or written or llama.cpp
@@ -81,7 +82,7 @@ function checkOptions({ text, reference, klDivergenceBase, saveAllLogits }: Sett
 
 /** What can be known to fail is found out before a model is loaded. */
 async function checkPaths(options: Settings, texts: readonly string[]): Promise<void> {
-  const { model, reference, klDivergenceBase: base, saveAllLogits } = options;
+  const { model, reference, klDivergenceBase: base, saveAllLogits, checkpoint } = options;
   if (base === undefined) {
     for (const text of texts) {
       await checkText(text, options.onWarning);
@@ -89,10 +90,10 @@ async function checkPaths(options: Settings, texts: readonly string[]): Promise<
   } else {
     await checkReadable(base);
   }
+  await checkOutputs([saveAllLogits, checkpoint], [model, reference, ...texts, base]);
   if (saveAllLogits === undefined) {
     return;
   }
-  await checkOutputs([saveAllLogits], [model, reference, ...texts, base]);
   const trial = await OutputFile.create(saveAllLogits, 0);
   await trial.discard();
 }

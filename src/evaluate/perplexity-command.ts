@@ -56,6 +56,11 @@ export const perplexityCommand = defineCommand({
       schema: text,
       about: "save the log-probabilities in llama-perplexity's format",
     }),
+    checkpoint: option({
+      value: "<file>",
+      schema: text,
+      about: "keep unfinished work in this file, from which the same command goes on; removed at the end",
+    }),
     threads: engineThreads,
     gpuLayers,
     maxMemory,

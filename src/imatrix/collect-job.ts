@@ -8,6 +8,7 @@ import {
   runText,
   type TextHost,
 } from "../activations/run-text.js";
+import { Savings } from "../activations/savings.js";
 import { defineJob } from "../engine/job.js";
 import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
@@ -111,27 +112,6 @@ async function collect(
 /** Where the run with the checkpoint at `path` keeps the residual stream. */
 export function streamPath(checkpoint: string): string {
   return `${checkpoint}.stream`;
-}
-
-/** Keeps savings from taking more than a part of the time. */
-class Savings {
-  readonly #share: number;
-  #nextAt = 0;
-
-  constructor(share: number) {
-    this.#share = share;
-  }
-
-  mayBegin(): boolean {
-    return performance.now() >= this.#nextAt;
-  }
-
-  async time(save: () => Promise<void>): Promise<void> {
-    const begin = performance.now();
-    await save();
-    const end = performance.now();
-    this.#nextAt = end + (end - begin) * (1 / this.#share - 1);
-  }
 }
 
 /**
