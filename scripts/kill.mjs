@@ -70,8 +70,8 @@ async function sha256(path) {
 const checksums = () => Promise.all(outputs.map(sha256)).then((all) => all.join(" "));
 
 function remove() {
-  for (const path of outputs) {
-    rmSync(path, { force: true });
+  for (const path of values.remove === undefined ? outputs : [values.remove]) {
+    rmSync(path, { force: true, recursive: true });
   }
 }
 
