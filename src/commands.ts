@@ -14,6 +14,7 @@ import { fitCommand } from "./memory/fit-command.js";
 import { inspectCommand } from "./model/inspect-command.js";
 import { convertCommand } from "./quantize/convert-command.js";
 import { quantizeCommand } from "./quantize/quantize-command.js";
+import { relayoutCommand } from "./quantize/relayout-command.js";
 import { verifyCommand } from "./quantize/verify-command.js";
 import { cardCommand, reportCommand } from "./report/card-command.js";
 import { serveCommand } from "./serve/serve-command.js";
@@ -32,6 +33,7 @@ export const commands: readonly RunnableCommand[] = [
   runnable(convertCommand, async () => (await import("./quantize/convert.js")).convert),
   runnable(imatrixCommand, async () => (await import("./imatrix/compute.js")).imatrix),
   runnable(quantizeCommand, async () => (await import("./quantize/quantize.js")).quantize),
+  runnable(relayoutCommand, async () => (await import("./quantize/relayout.js")).relayout),
   runnable(verifyCommand, async () => (await import("./quantize/verify.js")).verify),
   runnable(perplexityCommand, async () => (await import("./evaluate/measure.js")).perplexity),
   runnable(compareCommand, async () => (await import("./compare/compare.js")).compare),

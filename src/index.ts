@@ -64,6 +64,8 @@ export {
   quantize,
 } from "./quantize/quantize.js";
 export type { QuantizeOptions } from "./quantize/quantize-command.js";
+export { type RelayoutResult, relayout } from "./quantize/relayout.js";
+export type { RelayoutOptions } from "./quantize/relayout-command.js";
 export {
   type ComparedTensor,
   type VerifyResult,

@@ -9,6 +9,7 @@ import { imatrix } from "../imatrix/compute.js";
 import { make } from "../make/make.js";
 import { convert } from "../quantize/convert.js";
 import { quantize } from "../quantize/quantize.js";
+import { relayout } from "../quantize/relayout.js";
 import { card, report } from "../report/write.js";
 import { check } from "../tasks/check.js";
 import { fixture, lopsided } from "../testing/command.js";
@@ -72,6 +73,11 @@ const commands: Readonly<Record<string, Command>> = {
     inputs: ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"],
     outputs: ["output"],
     run: ({ folder = "", output = "" }) => convert({ folder, output, type: "BF16" }),
+  },
+  relayout: {
+    inputs: ["model"],
+    outputs: ["output"],
+    run: ({ model = "", output = "" }) => relayout({ model, output }),
   },
 };
 
