@@ -49,7 +49,7 @@ export function planSweep(source: ModelSource, path: string, options: SweepOptio
   const budget = budgetOf(options);
   const layers = statisticsOf(source, options);
   const fits = totalOf(source, layers) + (options.otherBytes ?? 0) <= budget;
-  if (isFile && options.layersPerWindow === undefined && (fits || options.ignoreMemoryLimit)) {
+  if (isFile && options.layersPerWindow === undefined && fits) {
     return { whole };
   }
   const starts = startsOf(source);

@@ -53,7 +53,8 @@ export const layersPerWindow = option({
 
 export const ignoreMemoryLimit = option({
   schema: yesNo,
-  about: "run a model whose weights are larger than all memory: it is read from the disk again and again",
+  about:
+    "run a model larger than all memory also if its layers cannot be run by themselves: it is read from the disk again and again",
   only: "library",
 });
 
