@@ -142,6 +142,23 @@ export class Sweep {
     return new OpenWindow(model, context, text.text, capture, input, windows !== undefined);
   }
 
+  /** Vectors that enter a window, of consecutive tokens of the text. */
+  entering(window: number, first: number, count: number): Float32Array {
+    return this.#openStream().read(window % 2, first, count);
+  }
+
+  /** Has other vectors enter a window. */
+  replaceEntering(window: number, first: number, vectors: Float32Array): void {
+    this.#openStream().write(window % 2, first, vectors);
+  }
+
+  #openStream(): ResidualStream {
+    if (this.#stream === undefined) {
+      throw new InternalError("a model that is run in one piece has no stream between windows.");
+    }
+    return this.#stream;
+  }
+
   /** Returns when what has left the window so far outlasts a power failure. */
   sync(): void {
     this.#stream?.sync();

@@ -1,8 +1,8 @@
 /** The stages that choose the types: `sensitivity` and `plan` for a budget, otherwise `recipe`. */
 
 import { type PlanResult, plan } from "../budget/plan.js";
-import { canPerturb } from "../budget/sensitivity/job.js";
 import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
+import { canPerturb } from "../budget/sensitivity/noise.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";

@@ -11,34 +11,14 @@ import type { ModelContext } from "../../engine/context.js";
 import { defineJob, type JobHost } from "../../engine/job.js";
 import type { Model, ModelOptions } from "../../engine/model.js";
 import { decodeChunks, noNumbers } from "../../evaluate/scorers.js";
-import { compareRows } from "../../evaluate/softmax.js";
 import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
 import { Kernels } from "../../quants/kernels/kernels.js";
 import { loadKernels } from "../../quants/kernels/load.js";
-import { addStatistics, noStatistics, relativeError, type Statistics } from "../../quants/statistics.js";
-import { rowBytes, type TypeName, traitsOf } from "../../quants/types.js";
 import { Workspace } from "../../quants/workspace.js";
-import {
-  batchesOf,
-  batchTokens,
-  cutIntoChunks,
-  sequencesTogether,
-  type TextChunks,
-} from "../../text/chunks.js";
+import { batchesOf, batchTokens, cutIntoChunks, type TextChunks } from "../../text/chunks.js";
 import { readTextFile, tokensOf } from "../../text/text.js";
-import { perturbRows, SignSource } from "./perturbation.js";
-
-/** A tensor to put noise on. */
-export interface TensorToPerturb {
-  readonly name: string;
-  readonly type: TypeName;
-  /** GGUF order: row length first. */
-  readonly shape: readonly number[];
-  /** For each expert: importance of the columns, and its share of the tokens. */
-  readonly experts: readonly { readonly importance?: Float32Array; readonly share: number }[] | undefined;
-  /** Whether to measure it; all others have their share of the noise, too. */
-  readonly isWanted: boolean;
-}
+import { type TensorToPerturb, weightBytes, writeNoise } from "./noise.js";
+import { chunksTogether, comparedStride, divergenceOf, estimateOf, firstCompared } from "./positions.js";
 
 export interface SensitivityParams {
   readonly model: ModelOptions;
@@ -98,7 +78,7 @@ export const measureSensitivity = defineJob(
       const { kernels } = loadKernels();
       const workspace = new Workspace(kernels && new Kernels(kernels));
       for (const tensor of tensors) {
-        const original = bytesOf(model, tensor);
+        const original = weightBytes(model, tensor.name);
         if (original) {
           writeNoise(model, tensor, original, { draw: "background", level: background }, workspace);
         }
@@ -107,7 +87,7 @@ export const measureSensitivity = defineJob(
       for (const tensor of tensors.filter(({ isWanted }) => isWanted)) {
         host.emit({ name: tensor.name, ...growthBy(model, tensor, params, { probe, before, workspace }) });
       }
-      return { chunks: text.chunks, positions: before.length, background: estimate(before) };
+      return { chunks: text.chunks, positions: before.length, background: estimateOf(before) };
     } finally {
       // What is in memory is no longer the model.
       model.close();
@@ -126,7 +106,7 @@ function growthBy(
   { added, rounds }: SensitivityParams,
   { probe, before, workspace }: { probe: Probe; before: Float64Array; workspace: Workspace },
 ): Omit<SensitivityEvent, "name"> {
-  const original = bytesOf(model, tensor);
+  const original = weightBytes(model, tensor.name);
   // What the computation does not use costs nothing.
   if (original === undefined) {
     return { error: added, growth: { mean: 0, error: 0 } };
@@ -149,48 +129,6 @@ function growthBy(
   return { error: error.estimate().mean, growth: growth.estimate() };
 }
 
-function estimate(values: Float64Array): Estimate {
-  const moments = new RunningStatistics();
-  for (const value of values) {
-    moments.add(value);
-  }
-  return moments.estimate();
-}
-
-/** A copy, since the view changes with the weights; undefined if the computation does not use the tensor. */
-function bytesOf(model: Model, { name }: TensorToPerturb): Uint8Array | undefined {
-  return model.weights().get(name)?.bytes().slice();
-}
-
-/** Writes a tensor with noise, expert after expert; returns the relative error that the noise is. */
-function writeNoise(
-  model: Model,
-  { name, type, shape, experts }: TensorToPerturb,
-  original: Uint8Array,
-  { draw, level }: { draw: string; level: number },
-  workspace: Workspace,
-): number {
-  const [columns = 1, rowsPerMatrix = 1] = shape;
-  const matrixBytes = rowsPerMatrix * rowBytes(type, columns);
-  const signs = new SignSource(`${name} ${draw}`);
-  let sum: Statistics = noStatistics;
-  for (let expert = 0; expert * matrixBytes < original.byteLength; expert++) {
-    const offset = expert * matrixBytes;
-    const { importance, share } = experts?.[expert] ?? { importance: undefined, share: 1 };
-    const rows = original.subarray(offset, offset + matrixBytes);
-    const { bytes, statistics } = perturbRows(rows, { type, columns, level, importance, signs }, workspace);
-    model.writeWeight(name, bytes, offset);
-    const { energy, loss, error } = statistics;
-    sum = addStatistics(sum, {
-      ...statistics,
-      energy: share * energy,
-      loss: share * loss,
-      error: share * error,
-    });
-  }
-  return relativeError(sum);
-}
-
 type TextParams = Pick<SensitivityParams, "model" | "text" | "context" | "chunks" | "parseSpecial">;
 
 async function readChunks(
@@ -199,14 +137,6 @@ async function readChunks(
 ): Promise<TextChunks> {
   const bytes = await readTextFile(text, tokensOf({ context, chunks }));
   return cutIntoChunks(text, model.tokenize(bytes, { parseSpecial }), { context, chunks });
-}
-
-/** Logits kept of the model without noise, in bytes: of a large vocabulary not every position. */
-const keptLogitsBytes = 2 ** 30;
-
-/** Positions with less context than this are left out; unlike in a perplexity, the others all count. */
-function firstCompared(context: number): number {
-  return Math.floor(context / 16);
 }
 
 /** The model on the text, and what it said before any noise. */
@@ -222,9 +152,7 @@ class Probe {
   constructor(model: Model, text: TextChunks, threads: number | undefined) {
     this.#model = model;
     this.#text = text;
-    const { vocabularySize } = model.facts;
-    const scored = (text.context - firstCompared(text.context)) * text.chunks;
-    this.#stride = Math.max(1, Math.ceil((4 * vocabularySize * scored) / keptLogitsBytes));
+    this.#stride = comparedStride(text, model.facts.vocabularySize);
     this.#context = model.createContext({
       contextLength: text.context,
       sequences: this.#together,
@@ -247,19 +175,17 @@ class Probe {
     const divergences = new Float64Array(this.#reference.length);
     let count = 0;
     this.#eachRow((logits, place) => {
-      const { divergence } = compareRows(this.#reference[count] ?? logits, logits);
+      const divergence = divergenceOf(this.#reference[count] ?? logits, logits);
       if (!Number.isFinite(divergence)) {
         throw noNumbers(this.#model.path, place.chunk, place.position);
       }
-      // Rounding can leave less than nothing of a divergence near zero.
-      divergences[count++] = Math.max(0, divergence);
+      divergences[count++] = divergence;
     }, beforeGroup);
     return divergences;
   }
 
   get #together(): number {
-    const { context } = this.#text;
-    return sequencesTogether(context, context - firstCompared(context), this.#model.facts.vocabularySize);
+    return chunksTogether(this.#text.context, this.#model.facts.vocabularySize);
   }
 
   #eachRow(
@@ -288,9 +214,4 @@ class Probe {
       }
     }
   }
-}
-
-/** Whether noise can be put on tensors of a type. */
-export function canPerturb(type: TypeName): boolean {
-  return traitsOf(type).canDecode && traitsOf(type).canEncode;
 }

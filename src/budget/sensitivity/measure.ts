@@ -1,17 +1,21 @@
 /** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on its weights. */
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
+import type { SweptModel } from "../../activations/sweep.js";
+import { planSweep } from "../../activations/window-plan.js";
+import { runWithWindows } from "../../activations/window-server.js";
 import { writeTextFile } from "../../bytes/atomic-write.js";
 import { checkOutputs } from "../../bytes/overwriting.js";
 import type { ResolvedOptionsOf } from "../../contract/command.js";
 import { Engine } from "../../engine/engine.js";
 import type { ModelOptions } from "../../engine/model.js";
 import { UsageError } from "../../errors.js";
+import type { Estimate } from "../../evaluate/statistics.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
 import { importanceFor, loadImportance } from "../../imatrix/load-importance.js";
-import { openGguf } from "../../model/gguf-model.js";
+import { openModel } from "../../model/open.js";
 import { type Role, roleOf } from "../../model/roles.js";
-import { rowCount, type SourceTensor } from "../../model/source.js";
+import { type ModelSource, rowCount, type SourceTensor } from "../../model/source.js";
 import { isQuantizable } from "../../recipe/quantizable.js";
 import { checkText } from "../../text/text.js";
 import { version } from "../../version.js";
@@ -19,15 +23,10 @@ import { expertShares } from "../expert-shares.js";
 import { ErrorCache } from "../measurement-cache.js";
 import { modelFingerprint } from "../model-fingerprint.js";
 import { sensitivityFormat } from "./file.js";
-import {
-  canPerturb,
-  identifyText,
-  measureSensitivity,
-  type SensitivityEvent,
-  type SensitivityOutcome,
-  type TensorToPerturb,
-} from "./job.js";
+import { identifyText, measureSensitivity, type SensitivityEvent, type SensitivityOutcome } from "./job.js";
+import { canPerturb, type TensorToPerturb } from "./noise.js";
 import { type SensitivityOptions, sensitivityCommand } from "./sensitivity-command.js";
+import { sweepSensitivity } from "./sweep-job.js";
 
 type Settings = ResolvedOptionsOf<typeof sensitivityCommand>;
 
@@ -48,9 +47,13 @@ export interface Noise {
   readonly added: number;
 }
 
+/** In the whole model, tensor after tensor, or in one sweep over the layers of a model larger than memory. */
+export type SensitivityMethod = "whole" | "sweep";
+
 export interface SensitivityResult {
   readonly output: string;
   readonly chunks: number;
+  readonly method: SensitivityMethod;
   readonly noise: Noise;
   /** Mean KL divergence of the model with noise on all tensors. */
   readonly backgroundKld: number;
@@ -64,7 +67,8 @@ const noise: Noise = { background: 0.02, added: 0.12 };
 /**
  * Puts a little noise of known size on all tensors of the loaded model, and more on one tensor at a time; what that
  * adds to the KL divergence from the model without noise, over the size of the added noise, is the tensor's
- * sensitivity. Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished work is kept beside
+ * sensitivity. A model that does not fit in memory is measured in one sweep over its layers, from disturbances of the
+ * residual stream (`sweep-job.ts`), without being resumable. Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished work is kept beside
  * the output and continued by the next run with the same model, text and options.
  *
  * Throws a UsageError if options make no sense, the text is too short or the imatrix is of another model; other errors
@@ -73,47 +77,87 @@ const noise: Noise = { background: 0.02, added: 0.12 };
 export async function sensitivity(given: SensitivityOptions): Promise<SensitivityResult> {
   const started = performance.now();
   const options = sensitivityCommand.read(given);
-  const partial = `${options.output}.partial`;
+  const partial = partialPath(options);
   await checkText(options.text, options.onWarning);
   await checkOutputs([options.output, partial], [options.model, options.text, options.imatrix]);
-  const source = await openGguf(options.model);
+  const source = await openModel(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
     const imatrix = await loadImportance(options, source.tensors);
     const fingerprint = await modelFingerprint(source);
     const tensors = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
-    const params = paramsOf(options);
-    const run = await runName(engine, options, params, fingerprint, imatrix);
-    const known = await ErrorCache.open(partial);
-    try {
-      const { chunks, background } = await measureMissing(
-        tensors,
-        imatrix,
-        known,
-        run,
-        engine,
-        params,
-        options,
-      );
-      const result = {
-        chunks,
-        noise,
-        backgroundKld: background.mean,
-        tensors: tensors.map(({ name }) => resultOf(name, known, run)),
-      };
-      const file = { format: sensitivityFormat, version, fingerprint, ...result };
-      await writeTextFile(options.output, `${JSON.stringify(file, undefined, 1)}\n`);
-      await rm(partial, { force: true });
-      return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
-    } finally {
-      await known.close();
-    }
+    const model = planSweep(source, options.model, { ...options, needsOutput: true });
+    const measured = model.windows
+      ? await measureInSweep(engine, options, source, model, tensors, imatrix)
+      : await measureWhole(engine, options, tensors, imatrix, fingerprint);
+    const { chunks, background } = measured.outcome;
+    const method: SensitivityMethod = model.windows ? "sweep" : "whole";
+    const result = { chunks, method, noise, backgroundKld: background.mean, tensors: measured.tensors };
+    const file = { format: sensitivityFormat, version, fingerprint, ...result };
+    await writeTextFile(options.output, `${JSON.stringify(file, undefined, 1)}\n`);
+    await rm(partial, { force: true });
+    return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
   } finally {
     if (options.engine === undefined) {
       await engine.close();
     }
     await source.close();
   }
+}
+
+interface Measured {
+  readonly outcome: SensitivityOutcome;
+  readonly tensors: readonly MeasuredTensor[];
+}
+
+/** Measures tensor after tensor in the loaded model; what is measured is kept at once. */
+async function measureWhole(
+  engine: Engine,
+  options: Settings,
+  tensors: readonly SourceTensor[],
+  imatrix: Imatrix | undefined,
+  fingerprint: string,
+): Promise<Measured> {
+  const params = paramsOf(options);
+  const run = await runName(engine, options, params, fingerprint, imatrix);
+  const known = await ErrorCache.open(partialPath(options));
+  try {
+    const outcome = await measureMissing(tensors, imatrix, known, run, engine, params, options);
+    return { outcome, tensors: tensors.map(({ name }) => knownResult(name, known, run)) };
+  } finally {
+    await known.close();
+  }
+}
+
+/** Measures all tensors in one sweep over the layers. */
+async function measureInSweep(
+  engine: Engine,
+  options: Settings,
+  source: ModelSource,
+  model: SweptModel,
+  tensors: readonly SourceTensor[],
+  imatrix: Imatrix | undefined,
+): Promise<Measured> {
+  const { onProgress, signal } = options;
+  const tasks = tensors.map((tensor) => ({ ...taskOf(tensor, imatrix, options), isWanted: true }));
+  const params = { ...paramsOf(options), ...noise, model, tensors: tasks };
+  const outcome = await runWithWindows(engine, sweepSensitivity, params, [source], {
+    signal,
+    onEvent: ({ done, total }) => onProgress?.({ step: "sensitivity", done, total, unit: "passes" }),
+  });
+  const found = new Map(outcome.tensors.map((tensor) => [tensor.name, tensor]));
+  return {
+    outcome,
+    tensors: tensors.map(({ name }) => {
+      const { error, growth } = found.get(name) ?? { error: noise.added, growth: { mean: 0, error: 0 } };
+      return resultOf(name, error, growth);
+    }),
+  };
+}
+
+/** Where unfinished work is kept. */
+function partialPath({ output }: Pick<Settings, "output">): string {
+  return `${output}.partial`;
 }
 
 function paramsOf(options: Settings) {
@@ -219,13 +263,18 @@ function taskOf(
   return { name, type, shape, experts };
 }
 
+function knownResult(name: string, known: ErrorCache, run: string): MeasuredTensor {
+  const value = (quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
+  return resultOf(name, value("error"), { mean: value("growth"), error: value("growth error") });
+}
+
 /**
  * What did not measurably cost anything may still cost as much as could not be seen: a sensitivity is at least half
  * its standard error.
  */
-function resultOf(name: string, known: ErrorCache, run: string): MeasuredTensor {
-  const value = (quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
-  const error = value("error") || noise.added;
-  const alphaError = value("growth error") / error;
-  return { name, role: roleOf(name), alpha: Math.max(value("growth") / error, alphaError / 2), alphaError };
+function resultOf(name: string, size: number, growth: Estimate): MeasuredTensor {
+  const error = size || noise.added;
+  const alphaError = growth.error / error;
+  const alpha = Math.max(Math.max(0, growth.mean) / error, alphaError / 2);
+  return { name, role: roleOf(name), alpha, alphaError };
 }

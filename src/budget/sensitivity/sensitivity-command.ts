@@ -1,9 +1,16 @@
 /** The contract of `sensitivity`. */
 import { defineCommand, type OptionsOf } from "../../contract/command.js";
 import { option } from "../../contract/option.js";
-import { onProgress, onWarning, parseSpecial, runnableModel, signal } from "../../contract/shared-options.js";
+import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../../contract/shared-options.js";
 import { text, wholeNumber } from "../../contract/values.js";
-import { engine, engineThreads, gpuLayers, ignoreMemoryLimit } from "../../engine/engine-options.js";
+import {
+  engine,
+  engineThreads,
+  gpuLayers,
+  ignoreMemoryLimit,
+  layersPerWindow,
+  maxMemory,
+} from "../../engine/engine-options.js";
 import { priorWeight } from "../../imatrix/imatrix-command.js";
 import { imatrix } from "../../quantize/quantize-command.js";
 
@@ -12,8 +19,8 @@ export const sensitivityCommand = defineCommand({
   summary: "Measure how much an error in each tensor costs the model: input of plan.",
   options: {
     model: {
-      ...runnableModel,
-      about: "GGUF file, or first file of a split set; the least quantized there is",
+      ...readableModel,
+      about: `${readableModel.about}; the least quantized there is`,
     },
     text: option({
       isArgument: true,
@@ -46,12 +53,17 @@ export const sensitivityCommand = defineCommand({
     rounds: option({
       value: "<n>",
       schema: wholeNumber(1),
-      about: "times to measure on them, with other noise each time",
+      about: "times to measure on them, with other noise each time, if the model fits in memory",
       default: 1,
     }),
     parseSpecial,
     threads: engineThreads,
     gpuLayers,
+    maxMemory: {
+      ...maxMemory,
+      about: "memory to use, 8GB for example; a larger model is measured in one sweep over its layers",
+    },
+    layersPerWindow,
     ignoreMemoryLimit,
     onProgress,
     onWarning,
