@@ -7,10 +7,12 @@ import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { MemorySource } from "../bytes/source.js";
 import { Engine } from "../engine/engine.js";
 import { tokenizeText } from "../engine/jobs.js";
 import { CancelledError } from "../errors.js";
 import { metadataNumber } from "../gguf/metadata.js";
+import { readGgufHeader } from "../gguf/reader.js";
 import { openModel } from "../model/open.js";
 import { rowCount, weightCount } from "../model/source.js";
 import { decodeRows } from "../quants/codec.js";
@@ -197,11 +199,27 @@ test("a model from a server is calibrated without being stored, its weights serv
   const [local, remote] = [join(folder, "local.gguf"), join(folder, "remote.gguf")];
   const bytes = await readFile(model);
   const server = await FileServer.start(t, { "/tiny.gguf": bytes });
-  server.fault = ({ index }) => (index % 20 === 7 ? { status: 503 } : undefined);
+  // Of the requests 5 % fail.
+  const failed = new Set<number>();
+  server.fault = ({ index }) => (index % 20 === 7 && failed.add(index) ? { status: 503 } : undefined);
   await compute(local);
   await compute(remote, { model: `${server.address}/tiny.gguf`, layersPerWindow: 1 });
   assert.ok((await readFile(remote)).equals(await readFile(local)));
+  assert.ok(failed.size > 0);
   assert.ok(server.bytesSent < 1.2 * bytes.length, `${server.bytesSent} bytes of ${bytes.length}`);
+  const served = new Uint8Array(bytes.length);
+  for (const { range } of server.requests.filter(({ index }) => !failed.has(index))) {
+    const [, first = 0, last = -1] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
+    for (let at = Number(first); at <= Number(last); at++) {
+      served[at]!++;
+    }
+  }
+  const source = new MemorySource("tiny.gguf", bytes);
+  for (const { name, offset, byteLength } of (await readGgufHeader(source)).tensors) {
+    if (name.startsWith("blk.")) {
+      assert.deepEqual(new Set(served.subarray(offset, offset + byteLength)), new Set([1]), name);
+    }
+  }
 });
 
 test("a Hugging Face folder is calibrated like the file that it is converted to", async (t) => {
