@@ -72,4 +72,25 @@ describe("a planned recipe", () => {
       wanted,
     );
   });
+
+  it("tells tensors of one role inside and outside the layers apart, whatever types others have", () => {
+    const wanted = [
+      { name: "blk.0.ffn_down.weight", type: "Q4_K" as const },
+      { name: "output_hc_fn.weight", type: "Q8_0" as const },
+      { name: "blk.0.hc_attn_fn.weight", type: "Q4_K" as const },
+      { name: "blk.1.hc_attn_fn.weight", type: "Q4_K" as const },
+      { name: "per_layer_model_proj.weight", type: "Q6_K" as const },
+      { name: "blk.0.proj.weight", type: "Q5_K" as const },
+      { name: "blk.0.inp_gate.weight", type: "Q8_0" as const },
+      { name: "blk.0.indexer.proj.weight", type: "Q3_K" as const },
+    ];
+    const shaped = wanted.map(({ name }) => ({ name, shape: [256, 8], type: "F16" as const }));
+    const open = wanted.filter(({ name }) => isQuantizable(name, [256, 8]));
+    const recipe = parseRecipe(renderRecipe(recipeOf("a", "b", open)), "planned.yaml");
+    const planned = chooseTypes({ tensors: shaped, metadata, recipe });
+    const got = new Map(planned.tensors.map(({ name, to }) => [name, to]));
+    for (const { name, type } of open) {
+      assert.equal(got.get(name), type, name);
+    }
+  });
 });

@@ -19,32 +19,53 @@ interface Family {
 
 /** The rules that give each tensor its type; what they do not name keeps its own. */
 export function recipeOf(name: string, description: string, tensors: readonly TypedTensor[]): Recipe {
-  const rules = mergeRoles(familiesOf(tensors).flatMap(rulesOf));
+  const families = familiesOf(tensors);
+  // The first rule that selects a tensor counts: those for single names go before those for whole roles.
+  const ordered = [
+    ...families.filter(({ match }) => match !== undefined),
+    ...families.filter(({ match }) => match === undefined),
+  ];
+  const rules = mergeRoles(ordered.flatMap(rulesOf));
   return { name, description, base: "COPY", pure: false, rules };
 }
 
 function familiesOf(tensors: readonly TypedTensor[]): Family[] {
   return roles.flatMap((role): Family[] => {
     const members = tensors.filter(({ name }) => roleOf(name) === role);
+    const inLayers = members.filter(({ name }) => layerOf(name) !== undefined);
     if (members.length === 0) {
       return [];
     }
-    if (hasOneTypePerLayer(members)) {
-      return [{ role, match: undefined, members }];
+    // Layers cannot tell apart what is in none: such tensors get rules of their own if they need several types.
+    if (inLayers.length === 0 || inLayers.length === members.length || hasOneType(members)) {
+      return familiesOfRole(role, members);
     }
-    // Several tensors of a layer have this role, and not the same type: they are told apart by name.
-    const stems = groupBy(members, ({ name }) => name.replace(/^blk\.\d+\./, ""));
-    return [...stems].map(([stem, ofStem]) => ({
-      role: undefined,
-      match: `(^|\\.)${stem.replaceAll(".", "\\.")}$`,
-      members: ofStem,
-    }));
+    const outside = members.filter(({ name }) => layerOf(name) === undefined);
+    return [...byName(outside), ...familiesOfRole(role, inLayers)];
   });
+}
+
+function familiesOfRole(role: Role, members: readonly TypedTensor[]): Family[] {
+  // Several tensors of a layer may have one role, and not the same type: they are told apart by name.
+  return hasOneTypePerLayer(members) ? [{ role, match: undefined, members }] : byName(members);
+}
+
+function byName(members: readonly TypedTensor[]): Family[] {
+  const stems = groupBy(members, ({ name }) => name.replace(/^blk\.\d+\./, "blk.*."));
+  return [...stems].map(([stem, ofStem]) => ({
+    role: undefined,
+    match: `^${stem.replaceAll(".", "\\.").replace("*", "\\d+")}$`,
+    members: ofStem,
+  }));
+}
+
+function hasOneType(members: readonly TypedTensor[]): boolean {
+  return new Set(members.map(({ type }) => type)).size === 1;
 }
 
 function hasOneTypePerLayer(members: readonly TypedTensor[]): boolean {
   const byLayer = groupBy(members, ({ name }) => layerOf(name));
-  return [...byLayer.values()].every((group) => new Set(group.map(({ type }) => type)).size === 1);
+  return [...byLayer.values()].every(hasOneType);
 }
 
 /** One rule for each type; without layers if there is only one type. */

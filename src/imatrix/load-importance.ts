@@ -20,8 +20,9 @@ export interface ImportanceOptions {
 
 /**
  * Loads the importance matrix that the options name, without the entries they leave out. If nothing is
- * left, there is no importance, as in llama-quantize. Layers of multi-token prediction borrow what they lack. Throws a UsageError if it knows none of the model's tensors, has
- * entries of another shape, or lacks most of the routed experts; some of them are warned of.
+ * left, there is no importance, as in llama-quantize. Layers of multi-token prediction borrow what they lack.
+ * Throws a UsageError if it knows none of the model's tensors, has entries of another shape, or lacks most of the
+ * routed experts; some of them are warned of.
  */
 export async function loadImportance(
   options: ImportanceOptions & { readonly onWarning?: ((warning: string) => void) | undefined },
@@ -47,10 +48,11 @@ export async function loadImportance(
       { file: path },
     );
   }
+  const used = { ...imatrix, entries: withBorrowed(new Map(kept), tensors) };
   if (includeWeights.length === 0 && excludeWeights.length === 0) {
-    checkRouted(imatrix, tensors, options.onWarning);
+    checkRouted(used, tensors, options.onWarning);
   }
-  return kept.length === 0 ? undefined : { ...imatrix, entries: withBorrowed(new Map(kept), tensors) };
+  return kept.length === 0 ? undefined : used;
 }
 
 /** Names of the routed experts' tensors that the matrix knows nothing of. Throws if an entry is of another shape. */

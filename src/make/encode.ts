@@ -42,6 +42,8 @@ export async function encode(
     priorWeight,
     splitMaxSize,
     allowRequantize: true,
+    // A plan has weighed what lowering them costs; a recipe made for other models has not.
+    copyLowBit: !options.allowRequantize && !hasBudget(options),
   };
   const variant = await variantOf(request);
   const name = `${facts.name}-${variant}`;
@@ -57,6 +59,7 @@ export async function encode(
       moments: calibration.momentsSha256,
       effort,
       "prior weight": priorWeight,
+      "low-bit tensors": request.copyLowBit ? "copied" : "lowered",
       splitting: splitMaxSize,
       name,
     },

@@ -10,7 +10,7 @@ import { roleOf } from "../model/roles.js";
 import { type ModelSource, weightCount } from "../model/source.js";
 import { type ModelSummary, summarize, tensorsWithRoles } from "../model/summary.js";
 import { convert } from "../quantize/convert.js";
-import { traitsOf } from "../quants/types.js";
+import { type TypeName, traitsOf } from "../quants/types.js";
 import { identityOf } from "../write/fingerprint.js";
 import { downloadModel } from "./download.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
@@ -140,7 +140,10 @@ function metadataSha256(metadata: Metadata): string {
   return hash.digest("hex");
 }
 
+/** Types that models are trained in or published in: what has them is the original, and is copied. */
+const publishedTypes: ReadonlySet<TypeName> = new Set(["Q8_0", "MXFP4", "NVFP4"]);
+
 /** Whether a source lost precision before: quantizing it again needs to be wanted. */
 export function isBelowEightBits(groups: ModelSummary["groups"]): boolean {
-  return groups.some(({ type }) => traitsOf(type).quantized && type !== "Q8_0");
+  return groups.some(({ type }) => traitsOf(type).quantized && !publishedTypes.has(type));
 }

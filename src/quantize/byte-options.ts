@@ -11,7 +11,7 @@ export interface ByteOptions extends TypeOverrides {
 /** As JSON. */
 export function byteOptions(options: ByteOptions): string {
   const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
-  const { priorWeight, includeWeights, excludeWeights, effort } = options;
+  const { copyLowBit, priorWeight, includeWeights, excludeWeights, effort } = options;
   // What is not asked for is left out, whether it was given as empty or not at all.
   const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
   return JSON.stringify({
@@ -22,6 +22,7 @@ export function byteOptions(options: ByteOptions): string {
     pure: pure || undefined,
     leaveOutputTensor: leaveOutputTensor || undefined,
     keepSplit: keepSplit || undefined,
+    copyLowBit: copyLowBit || undefined,
     priorWeight,
     includeWeights: asked(includeWeights),
     excludeWeights: asked(excludeWeights),

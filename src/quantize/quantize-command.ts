@@ -78,6 +78,10 @@ export const quantizeCommand = defineCommand({
       about: "type of output.weight",
     }),
     allowRequantize,
+    copyLowBit: option({
+      schema: yesNo,
+      about: "with allowRequantize: still copy tensors of 4.5 bits and less, like gpt-oss' MXFP4",
+    }),
     pure: option({ schema: yesNo, about: "no exceptions: every tensor gets the base's type" }),
     leaveOutputTensor: option({ schema: yesNo, about: "keep output.weight as it is" }),
     includeWeights: option({

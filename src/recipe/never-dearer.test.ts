@@ -36,6 +36,10 @@ test("low-bit experts are copied, and never become a larger replacement", async 
   const fitting = { ...experts, shape: [256, 256, 8] };
   assert.equal((await typesOf(fitting)).get(experts.name), "MXFP4");
   assert.equal((await typesOf(fitting, { allowRequantize: true })).get(experts.name), "IQ2_S");
+  // Others may be quantized again, these are copied: what `make` does with sources of eight bits.
+  const copied = { allowRequantize: true, copyLowBit: true };
+  assert.equal((await typesOf(fitting, copied)).get(experts.name), "MXFP4");
+  assert.equal((await typesOf(fitting, copied)).get("blk.0.ffn_down_exps.weight"), "IQ3_S");
 });
 
 test("layers of multi-token prediction get types that they can have without importance", async () => {

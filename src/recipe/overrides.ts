@@ -29,6 +29,8 @@ export interface TypeOverrides {
   readonly leaveOutputTensor?: boolean | undefined;
   /** `--allow-requantize`: tensors that are quantized already may be quantized again. */
   readonly allowRequantize?: boolean | undefined;
+  /** Copy low-bit tensors also where others may be quantized again. */
+  readonly copyLowBit?: boolean | undefined;
   /** `--keep-split`: tensors are visited in file order, which matters to mixtures that count. */
   readonly keepSplit?: boolean | undefined;
 }

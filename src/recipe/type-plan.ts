@@ -182,8 +182,8 @@ class Decider {
   /** What a recipe's decision comes to for a tensor that no option names. */
   #possible({ name, type: from }: TensorToPlan, { type, reason }: Decision): Decision {
     if (isLowBit(from) && type !== from) {
-      const asked = this.#overrides.allowRequantize ?? false;
-      if (!asked || isDearer(type, from)) {
+      const { allowRequantize = false, copyLowBit = false } = this.#overrides;
+      if (!allowRequantize || copyLowBit || isDearer(type, from)) {
         return { type: from, reason: `copied: ${from} already` };
       }
     }
