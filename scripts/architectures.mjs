@@ -1,7 +1,7 @@
-// Puts a tiny model of every architecture with experts through inspect, fit, imatrix, perplexity, quantize (a preset, a
-// quant mix, a plan), verify and plan, and writes the table of docs/architectures.md.
+// Puts a tiny model of every architecture with experts through inspect, fit, imatrix, perplexity, plan, and for a preset,
+// a quant mix and the plan through quantize, verify and perplexity; writes what came of it into docs/architectures.md.
 //
-//   node scripts/architectures.mjs [NAME ...]    all of them, or those of these names (then the page is left alone)
+//   node scripts/architectures.mjs [NAME ...]    all of them, or those of these names
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,10 +12,13 @@ import { architecturesTable } from "../dist/testing/architectures/table.js";
 import { writeTinyModel } from "../dist/testing/architectures/write.js";
 
 const page = new URL("../docs/architectures.md", import.meta.url);
-const names = process.argv.slice(2);
+const withExperts = Object.keys(tinyArchitectures).filter(
+  (name) => tinyArchitectures[name].keys.expert_count,
+);
+const names = process.argv.length > 2 ? process.argv.slice(2) : withExperts;
 const engine = new Engine();
 const outcomes = new Map();
-for (const name of names.length > 0 ? names : Object.keys(tinyArchitectures)) {
+for (const name of names) {
   const folder = await mkdtemp(join(tmpdir(), "lopsided-architecture-"));
   try {
     const model = join(folder, `${name}.gguf`);
@@ -23,8 +26,12 @@ for (const name of names.length > 0 ? names : Object.keys(tinyArchitectures)) {
     const outcome = await exercise(model, folder, engine);
     outcomes.set(name, outcome);
     const { asym, mixture, planned, cache } = outcome;
-    const figures = [asym, mixture, planned].map(({ bpw, divergence }) => `${bpw.toFixed(2)}: ${divergence.toFixed(3)}`);
-    console.log(`${name}: ${figures.join(", ")}; cache ${cache.bytes} ${cache.source} ${cache.formulaBytes}`);
+    const figures = [asym, mixture, planned].map(
+      ({ bpw, divergence }) => `${bpw.toFixed(2)}: ${divergence.toFixed(3)}`,
+    );
+    console.log(
+      `${name}: ${figures.join(", ")}; cache by ${cache.source} ${cache.bytes}, by formula ${cache.formulaBytes}`,
+    );
     for (const note of [...outcome.other.map((tensor) => `no role: ${tensor}`), ...outcome.warnings]) {
       console.log(`  ${note}`);
     }
@@ -37,7 +44,6 @@ for (const name of names.length > 0 ? names : Object.keys(tinyArchitectures)) {
   }
 }
 await engine.close();
-if (names.length === 0) {
-  const text = await readFile(page, "utf8");
-  await writeFile(page, text.replace(/(?<=<!-- table -->\n)[^]*(?=<!-- end of table -->)/, architecturesTable(outcomes)));
-}
+const text = await readFile(page, "utf8");
+const begin = text.indexOf("| model ");
+await writeFile(page, text.slice(0, begin) + architecturesTable(text.slice(begin), outcomes));

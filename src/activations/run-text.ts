@@ -39,7 +39,7 @@ export async function openText(params: RunTextParams, host: TextHost): Promise<O
   try {
     const tokens = sweep.tokenize(bytes, params.parseSpecial);
     const text = cutIntoChunks(params.text, tokens, params);
-    const sequences = sequencesTogether(text.context, text.context, sweep.facts.vocabularySize);
+    const sequences = sequencesTogether(text.context, text.context, sweep.facts);
     return { sweep, text, sequences };
   } catch (error) {
     sweep.close();

@@ -134,7 +134,10 @@ class Measurement {
     this.#reference = sweeps[params.models.length];
     this.#firstScored = Array.from({ length: texts.chunks }, (_, chunk) => firstScoredIn(texts, chunk));
     const logitsPerChunk = texts.context - Math.min(...this.#firstScored);
-    this.#sequences = sequencesTogether(texts.context, logitsPerChunk, this.#vocabularySize);
+    // The models may be of several architectures, and are decoded side by side.
+    this.#sequences = Math.min(
+      ...sweeps.map(({ facts }) => sequencesTogether(texts.context, logitsPerChunk, facts)),
+    );
   }
 
   async run(base: LogitsBase | undefined): Promise<MeasureResult> {

@@ -7,6 +7,8 @@ function numbers(count: number): Int32Array {
   return Int32Array.from({ length: count }, (_, i) => i);
 }
 
+const sized = (vocabularySize: number) => ({ architecture: "qwen3moe", vocabularySize });
+
 test("a text is cut into whole chunks, as many as asked for at most", () => {
   assert.deepEqual(cutIntoChunks("t", numbers(11), { context: 4 }), {
     context: 4,
@@ -27,10 +29,12 @@ test("a text shorter than two chunks is refused with a length that would do", ()
 });
 
 test("four chunks of 512 go together, fewer if their logits would fill the memory", () => {
-  assert.equal(sequencesTogether(512, 256, 2048), 4);
-  assert.equal(sequencesTogether(512, 512, 151936), 3);
-  assert.equal(sequencesTogether(512, 512, 2 ** 21), 1);
-  assert.equal(sequencesTogether(4096, 2048, 2048), 1);
+  assert.equal(sequencesTogether(512, 256, sized(2048)), 4);
+  assert.equal(sequencesTogether(512, 512, sized(151936)), 3);
+  assert.equal(sequencesTogether(512, 512, sized(2 ** 21)), 1);
+  assert.equal(sequencesTogether(4096, 2048, sized(2048)), 1);
+  // llama.cpp does not keep its sequences apart.
+  assert.equal(sequencesTogether(512, 256, { architecture: "minimax-01", vocabularySize: 2048 }), 1);
 });
 
 test("chunks become sequences whose second half wants logits, and the start token replaces the first", () => {

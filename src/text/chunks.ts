@@ -65,9 +65,28 @@ export function cutIntoChunks(
   return { context, chunks: count, tokens: tokens.slice(0, count * context) };
 }
 
+/**
+ * Architectures whose sequences llama.cpp v0.5.0 does not keep apart in one batch: lightning attention of quantized
+ * weights aborts (`ne13 == 1` in ggml-cpu's `repack.cpp`), diffusion models without a cache compute other logits.
+ */
+const decodedAlone: ReadonlySet<string> = new Set(["minimax-01", "llada", "llada-moe", "dream", "rnd1"]);
+
+/** What is known of a model that texts are run through. */
+export interface RunModel {
+  readonly architecture: string;
+  readonly vocabularySize: number;
+}
+
 /** How many chunks to decode together: as many as a batch holds and as their logits leave room for. */
-export function sequencesTogether(context: number, logitsPerChunk: number, vocabulary: number): number {
-  const byLogits = Math.floor(logitsLimit / (4 * vocabulary * logitsPerChunk));
+export function sequencesTogether(
+  context: number,
+  logitsPerChunk: number,
+  { architecture, vocabularySize }: RunModel,
+): number {
+  if (decodedAlone.has(architecture)) {
+    return 1;
+  }
+  const byLogits = Math.floor(logitsLimit / (4 * vocabularySize * logitsPerChunk));
   return Math.max(1, Math.min(Math.floor(batchTokens / context), byLogits));
 }
 

@@ -185,7 +185,7 @@ class Probe {
   }
 
   get #together(): number {
-    return chunksTogether(this.#text.context, this.#model.facts.vocabularySize);
+    return chunksTogether(this.#text.context, this.#model.facts);
   }
 
   #eachRow(

@@ -1,7 +1,7 @@
 /** Which positions of a text are compared to measure sensitivity, and what the model said there before any noise. */
 import { compareRows } from "../../evaluate/softmax.js";
 import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
-import { sequencesTogether, type TextChunks } from "../../text/chunks.js";
+import { type RunModel, sequencesTogether, type TextChunks } from "../../text/chunks.js";
 
 /** Logits kept of the model without noise, in bytes: of a large vocabulary not every position. */
 const keptLogitsBytes = 2 ** 30;
@@ -12,8 +12,8 @@ export function firstCompared(context: number): number {
 }
 
 /** Chunks decoded together. */
-export function chunksTogether(context: number, vocabulary: number): number {
-  return sequencesTogether(context, context - firstCompared(context), vocabulary);
+export function chunksTogether(context: number, model: RunModel): number {
+  return sequencesTogether(context, context - firstCompared(context), model);
 }
 
 /** Every so-many-th scored position is compared, as many as there is room for. */

@@ -104,7 +104,7 @@ class SensitivitySweep {
       tokens.set(text.tokens, copy * text.tokens.length);
     }
     this.#streams = { context: text.context, chunks: copies * text.chunks, tokens };
-    this.#sequences = chunksTogether(text.context, sweep.facts.vocabularySize);
+    this.#sequences = chunksTogether(text.context, sweep.facts);
     const { kernels } = loadKernels();
     this.#workspace = new Workspace(kernels && new Kernels(kernels));
   }

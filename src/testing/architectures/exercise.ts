@@ -53,7 +53,9 @@ export async function exercise(model: string, folder: string, engine: Engine): P
 
   const quantizedBy = async (name: string): Promise<Quantized> => {
     const output = join(folder, `${name === recipe ? "planned" : name}.gguf`);
-    const { bpw } = await step(`quantize ${name}`, () => quantize({ model, output, recipe: name, ...encode }));
+    const { bpw } = await step(`quantize ${name}`, () =>
+      quantize({ model, output, recipe: name, ...encode }),
+    );
     await step(`verify ${name}`, () => verify({ model: output, source: model, threads }));
     const { kld } = await step(`perplexity ${name}`, () =>
       perplexity({ model: output, reference: model, ...common, ...run }),
