@@ -34,7 +34,10 @@ export class ModelMoments {
     }
   }
 
-  /** A function that reads the moments of each expert of a tensor, if the file has them and the type uses them. */
+  /**
+   * A function that reads the moments of each expert of a tensor, if the file has them and the type uses them; of a
+   * tensor with padded columns it has none.
+   */
   of(tensor: SourceTensor, type: TypeName): ReadMoments | undefined {
     if (tensor.type === type || !isRefinable(type, tensor.shape[0] ?? 1)) {
       return undefined;
@@ -46,7 +49,7 @@ export class ModelMoments {
   forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadMoments } | undefined {
     const input = inputOf(tensor.name)?.name;
     const stored = input === undefined ? undefined : this.#file.inputs.get(input);
-    if (input === undefined || stored === undefined) {
+    if (input === undefined || stored === undefined || stored.columns !== tensor.shape[0]) {
       return undefined;
     }
     const isPerExpert = stored.counts.length > 1;

@@ -6,12 +6,13 @@ export interface ByteOptions extends TypeOverrides {
   readonly priorWeight?: number | undefined;
   readonly includeWeights?: readonly string[] | undefined;
   readonly excludeWeights?: readonly string[] | undefined;
+  readonly padExperts?: boolean | undefined;
 }
 
 /** As JSON. */
 export function byteOptions(options: ByteOptions): string {
   const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
-  const { copyLowBit, priorWeight, includeWeights, excludeWeights, effort } = options;
+  const { copyLowBit, padExperts, priorWeight, includeWeights, excludeWeights, effort } = options;
   // What is not asked for is left out, whether it was given as empty or not at all.
   const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
   return JSON.stringify({
@@ -26,5 +27,6 @@ export function byteOptions(options: ByteOptions): string {
     priorWeight,
     includeWeights: asked(includeWeights),
     excludeWeights: asked(excludeWeights),
+    padExperts: padExperts || undefined,
   });
 }

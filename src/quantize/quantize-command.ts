@@ -39,6 +39,12 @@ export const allowRequantize = option({
   about: "allow quantizing tensors that are quantized already",
 });
 
+export const padExperts = option({
+  schema: yesNo,
+  about:
+    "make experts wider with zeros, to the next multiple of 256, so that types of less than 4.25 bits fit their rows; the model computes the same",
+});
+
 export const quantizeCommand = defineCommand({
   name: "quantize",
   summary: "Encode a model's tensors by a recipe and write a GGUF file that llama.cpp loads.",
@@ -82,6 +88,7 @@ export const quantizeCommand = defineCommand({
       schema: yesNo,
       about: "with allowRequantize: still copy tensors of 4.5 bits and less, like gpt-oss' MXFP4",
     }),
+    padExperts,
     pure: option({ schema: yesNo, about: "no exceptions: every tensor gets the base's type" }),
     leaveOutputTensor: option({ schema: yesNo, about: "keep output.weight as it is" }),
     includeWeights: option({

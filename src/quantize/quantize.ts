@@ -8,7 +8,9 @@ import type { Metadata } from "../gguf/metadata.js";
 import { coverageWarning } from "../imatrix/coverage.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { importanceFor, loadImportance, routedWithoutImportance } from "../imatrix/load-importance.js";
+import { paddedImatrix } from "../imatrix/padded.js";
 import { openModel } from "../model/open.js";
+import { withPaddedExperts } from "../model/padded-experts.js";
 import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import { ModelMoments, withoutMoments } from "../moments/model-moments.js";
@@ -90,12 +92,14 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   checkEffort(read);
   await checkOutputs(read.dryRun ? [] : [read.output], readBy(read));
   const options = await settingsOf(read);
-  const source = await openModel(options.model, { signal: options.signal });
+  const opened = await openModel(options.model, { signal: options.signal });
   let moments: ModelMoments | undefined;
   try {
-    const imatrix = await loadImportance(options, source.tensors);
+    const source = options.padExperts ? withPaddedExperts(opened) : opened;
+    const known = await loadImportance(options, opened.tensors);
+    const imatrix = known && paddedImatrix(known, opened.tensors, source.tensors);
     moments =
-      options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
+      options.moments === undefined ? undefined : await ModelMoments.open(options.moments, opened.tensors);
     checkOverrides(options.overrides ?? new Map(), source.metadata);
     const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
     const more = [
@@ -122,7 +126,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     };
   } finally {
     await moments?.close();
-    await source.close();
+    await opened.close();
   }
 }
 

@@ -6,6 +6,7 @@ import { inOrder } from "../bytes/bounded-pipeline.js";
 import type { ResolvedOptionsOf } from "../contract/command.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
+import { paddedLike } from "../model/padded-experts.js";
 import { type ModelSource, rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import { EncoderPool } from "../quants/pool.js";
 import { addStatistics, gain, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
@@ -132,8 +133,9 @@ async function surveyAll(model: ModelSource, context: Context): Promise<ZeroBloc
 
 /** Compares a sample of rows of every tensor. */
 async function compareWith(path: string, model: ModelSource, context: Context): Promise<ComparedTensor[]> {
-  const source = await openModel(path, { signal: context.signal });
+  const opened = await openModel(path, { signal: context.signal });
   try {
+    const source = paddedLike(opened, model);
     const originals = new Map(source.tensors.map((tensor) => [tensor.name, tensor]));
     checkSameTensors(model, source, originals);
     const tensors = model.tensors.filter(({ name, type }) => {
@@ -166,7 +168,7 @@ async function compareWith(path: string, model: ModelSource, context: Context): 
       };
     });
   } finally {
-    await source.close();
+    await opened.close();
   }
 }
 

@@ -21,9 +21,16 @@ const tokenizerOf = new URL("../../../fixtures/tiny-moe-q8_0.gguf", import.meta.
 /**
  * Writes the tiny model of a name in `tinyArchitectures` to a file. The same name gives the same bytes.
  * @param engine asks llama.cpp which tensors it wants
+ * @param keys in place of, or beside, the keys of the table
  */
-export async function writeTinyModel(engine: Engine, name: string, path: string): Promise<void> {
-  const tiny = tinyArchitectures[name];
+export async function writeTinyModel(
+  engine: Engine,
+  name: string,
+  path: string,
+  keys: TinyArchitecture["keys"] = {},
+): Promise<void> {
+  const listed = tinyArchitectures[name];
+  const tiny = listed && { ...listed, keys: { ...listed.keys, ...keys } };
   if (tiny === undefined) {
     throw new RangeError(
       `no tiny model is named ${name}; there are ${Object.keys(tinyArchitectures).join(", ")}`,
