@@ -1,4 +1,4 @@
-// Compiles src/ to dist/: TypeScript with tsc, the SIMD kernels from AssemblyScript with asc.
+// Compiles src/ to dist/: TypeScript with tsc, the SIMD kernels from AssemblyScript with asc, the explorer's page with esbuild.
 //   --clean      from nothing
 //   --if-stale   only if a source is newer than the last build
 import { spawnSync } from "node:child_process";
@@ -89,6 +89,8 @@ if (process.argv.includes("--clean")) {
 }
 removeOrphans();
 run("npx", "--no-install", "tsc", "-p", ".");
+run("npx", "--no-install", "tsc", "-p", "src/explore/page");
+run(process.execPath, "scripts/bundle-page.mjs");
 
 const hash = hashOfAssembly();
 for (const [source, module] of [

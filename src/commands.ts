@@ -6,6 +6,7 @@ import { compareCommand } from "./compare/compare-command.js";
 import type { Command, CommandContract } from "./contract/command.js";
 import type { Given, Options } from "./contract/option.js";
 import { perplexityCommand } from "./evaluate/perplexity-command.js";
+import { exploreCommand } from "./explore/explore-command.js";
 import { chatCommand } from "./generate/chat-command.js";
 import { imatrixCommand } from "./imatrix/imatrix-command.js";
 import { demoCommand, makeCommand } from "./make/make-command.js";
@@ -41,6 +42,7 @@ export const commands: readonly RunnableCommand[] = [
   runnable(fitCommand, async () => (await import("./memory/fit.js")).fit),
   runnable(sensitivityCommand, async () => (await import("./budget/sensitivity/measure.js")).sensitivity),
   runnable(planCommand, async () => (await import("./budget/plan.js")).plan),
+  runnable(exploreCommand, async () => (await import("./explore/explore.js")).explore),
   runnable(makeCommand, async () => (await import("./make/make.js")).make),
   runnable(publishCommand, async () => (await import("./make/publish.js")).publish),
   runnable(chatCommand, async () => (await import("./generate/chat.js")).chat),

@@ -2,7 +2,8 @@
  * Lopsided as a library: what the commands do, with the same names, and the parts they are made of.
  */
 
-export { type Allocation, allocate } from "./budget/allocate.js";
+export { allocate } from "./budget/allocate.js";
+export type { Allocation } from "./budget/allocation.js";
 export type { RoleLimit } from "./budget/candidates.js";
 export { type PlanResult, plan } from "./budget/plan.js";
 export type { PlanOptions } from "./budget/plan-command.js";
@@ -20,6 +21,8 @@ export * from "./errors.js";
 export type { Divergence } from "./evaluate/divergence.js";
 export { type PerplexityResult, perplexity } from "./evaluate/measure.js";
 export type { PerplexityOptions } from "./evaluate/perplexity-command.js";
+export { type ExploreResult, explore } from "./explore/explore.js";
+export type { ExploreOptions } from "./explore/explore-command.js";
 export { type Chat, chat } from "./generate/chat.js";
 export type { ChatOptions } from "./generate/chat-command.js";
 export { Conversation, type ConversationOptions } from "./generate/conversation.js";

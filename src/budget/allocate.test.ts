@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { uniform } from "../testing/random.js";
-import { type AllocationOption, allocate, smallestBytes } from "./allocate.js";
+import { allocate } from "./allocate.js";
+import { type AllocationOption, smallestBytes } from "./allocation.js";
 
 /** Items like tensors: costs fall with bytes, more or less. */
 function randomItems(seed: number, count: number, options: number): AllocationOption[][] {

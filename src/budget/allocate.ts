@@ -4,30 +4,13 @@
  */
 import highsModule, { type Highs } from "highs";
 import { InternalError } from "../errors.js";
+import { type Allocation, type AllocationOption, smallestBytes } from "./allocation.js";
 
 /** The package's declarations are those of its CommonJS build, where the loader is a property. */
 export const loadHighs = highsModule as unknown as typeof highsModule.default;
 
-/** One way to store an item. */
-export interface AllocationOption {
-  readonly bytes: number;
-  /** What it costs the model; finite, at least 0. */
-  readonly cost: number;
-}
-
-export interface Allocation {
-  /** For each item the number of its option. */
-  readonly choice: readonly number[];
-  readonly bytes: number;
-  readonly cost: number;
-  /** No allocation within the budget costs less than this. */
-  readonly bound: number;
-  /** (cost - bound) / cost; 0 if optimal. */
-  readonly gap: number;
-}
-
-/** Relative distance between cost and bound at which an allocation counts as optimal. */
-const optimalGap = 1e-6;
+/** The usual one. */
+const defaultGap = 1e-6;
 
 /**
  * Nodes of the search tree after which the best found is taken: unlike a time limit, it gives the same result on
@@ -45,6 +28,8 @@ interface Candidate extends AllocationOption {
 
 export interface AllocateOptions {
   readonly seconds?: number;
+  /** Relative distance between cost and bound at which an allocation counts as optimal. */
+  readonly optimalGap?: number;
   /** HiGHS, where it is not loaded as from a package. */
   readonly solver?: Promise<Highs>;
 }
@@ -56,7 +41,7 @@ export interface AllocateOptions {
 export async function allocate(
   items: readonly (readonly AllocationOption[])[],
   budget: number,
-  { seconds = 30, solver = loadHighs() }: AllocateOptions = {},
+  { seconds = 30, optimalGap = defaultGap, solver = loadHighs() }: AllocateOptions = {},
 ): Promise<Allocation | undefined> {
   const candidates = items.map(undominated);
   const room = budget - smallestBytes(items);
@@ -66,7 +51,7 @@ export async function allocate(
   const highs = await solver;
   // Sums are exact here and not in the solver: what it finds may be too large by its tolerance.
   for (let tightened = room; tightened >= 0; ) {
-    const { chosen, bound } = solve(highs, candidates, tightened, seconds);
+    const { chosen, bound } = solve(highs, candidates, tightened, { seconds, optimalGap });
     const bytes = chosen.reduce((sum, option) => sum + option.bytes, 0);
     const excess = bytes - budget;
     if (excess > 0) {
@@ -85,11 +70,6 @@ export async function allocate(
     };
   }
   throw new InternalError("the solver found no allocation although the smallest one fits.");
-}
-
-/** Bytes of the smallest allocation. */
-export function smallestBytes(items: readonly (readonly AllocationOption[])[]): number {
-  return items.reduce((sum, options) => sum + Math.min(...options.map(({ bytes }) => bytes)), 0);
 }
 
 /** The options that are worth a thought, from small and costly to large and cheap. */
@@ -155,7 +135,7 @@ function solve(
   highs: Highs,
   candidates: readonly (readonly Candidate[])[],
   room: number,
-  seconds: number,
+  { seconds, optimalGap }: { readonly seconds: number; readonly optimalGap: number },
 ): { chosen: Candidate[]; bound: number } {
   const groups = groupsOf(candidates);
   const base = candidates.reduce((sum, [smallest]) => sum + (smallest?.cost ?? 0), 0);

@@ -20,6 +20,7 @@ import { isQuantizable } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
+import { allocate } from "./allocate.js";
 import type { Budget } from "./budget.js";
 import { measureCurves } from "./error-curves.js";
 import { defaultCachePath, ErrorCache } from "./measurement-cache.js";
@@ -87,6 +88,7 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     const solved = await solve(
       { budget, sensitivity, items, curves },
       {
+        allocate,
         layOut: (types) => layOut(source, imatrix, budget, types, options),
         onAttempt: (done, total) => options.onProgress?.({ step: "solve", done, total, unit: "attempts" }),
         remedies: imatrix === undefined ? ["give an `imatrix` (types of less than 2.6 bits need it)"] : [],

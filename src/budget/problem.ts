@@ -6,7 +6,7 @@ import { rowCount, weightCount } from "../model/source.js";
 import { type Backend, parseTypeName, rowBytes, type TypeName } from "../quants/types.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
-import type { AllocationOption } from "./allocate.js";
+import type { AllocationOption } from "./allocation.js";
 import type { Budget } from "./budget.js";
 import {
   type CandidateTensor,

@@ -4,7 +4,8 @@
  */
 import { UsageError } from "../errors.js";
 import type { TypeName } from "../quants/types.js";
-import { type Allocation, type AllocationOption, allocate, smallestBytes } from "./allocate.js";
+import { type Allocation, type AllocationOption, smallestBytes } from "./allocation.js";
+import type { Budget } from "./budget.js";
 import { choicesOf, type Problem, typesOf } from "./problem.js";
 
 /** What `quantize` makes of an allocation. */
@@ -23,8 +24,8 @@ export type Solved<Output extends LaidOut> = Output & {
 export interface SolveOptions<Output extends LaidOut> {
   /** What becomes of the model with these types. */
   readonly layOut: (types: ReadonlyMap<string, TypeName>) => Output | Promise<Output>;
-  /** By HiGHS on this thread unless it is given. */
-  readonly allocate?: (
+  /** The solver. */
+  readonly allocate: (
     choices: readonly (readonly AllocationOption[])[],
     bytes: number,
   ) => Promise<Allocation | undefined>;
@@ -40,7 +41,7 @@ const mostAttempts = 8;
 /** Throws a UsageError if the budget is below the smallest possible model. */
 export async function solve<Output extends LaidOut>(
   problem: Problem,
-  { layOut, allocate: allocated = allocate, onAttempt, remedies }: SolveOptions<Output>,
+  { layOut, allocate, onAttempt, remedies }: SolveOptions<Output>,
 ): Promise<Solved<Output>> {
   const { items, budget } = problem;
   const choices = choicesOf(problem);
@@ -52,11 +53,11 @@ export async function solve<Output extends LaidOut>(
   const overhead = ({ bytes, allocation }: Solved<Output>) => (budget.isFile ? bytes - allocation.bytes : 0);
   let room = budget.bytes - overhead(smallest);
   if (room < smallest.allocation.bytes) {
-    throw tooSmall(problem, smallest, remedies);
+    throw tooSmall(budget, { ...smallest, allocated: smallest.allocation.bytes }, remedies);
   }
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     onAttempt?.(attempt, mostAttempts);
-    const allocation = await allocated(choices, room);
+    const allocation = await allocate(choices, room);
     if (allocation === undefined) {
       break;
     }
@@ -82,13 +83,14 @@ function smallestOption(options: readonly AllocationOption[]): number {
   return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
 }
 
-function tooSmall<Output extends LaidOut>(
-  { budget }: Problem,
-  { bytes: fileBytes, bpw, allocation }: Solved<Output>,
+/** The error for a budget that is below the smallest model. */
+export function tooSmall(
+  { title, bytes, isFile, isMemory }: Budget,
+  smallest: LaidOut & { readonly allocated: number },
   besides: readonly string[],
 ): UsageError {
-  const { title, bytes, isFile, isMemory } = budget;
-  const least = isFile ? fileBytes : allocation.bytes;
+  const { bpw } = smallest;
+  const least = isFile ? smallest.bytes : smallest.allocated;
   const remedies = [
     "raise the budget",
     ...besides,

@@ -3,6 +3,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
+import { isInside } from "./inside.js";
 import { type ByteSource, FileSource } from "./source.js";
 
 /** A folder of files: on disk, in memory, or a repository. */
@@ -74,9 +75,4 @@ export class LocalFolder implements Folder {
       throw error;
     }
   }
-}
-
-/** Whether a relative path stays below the folder that it starts from, on every system. */
-export function isInside(path: string): boolean {
-  return path.split("/").every((part) => !["", ".", ".."].includes(part) && !/[\\:\0]/.test(part));
 }

@@ -4,6 +4,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { EnvironmentError, MalformedInputError, systemErrorCode } from "../errors.js";
 import { isAddress, shownAddress } from "./address.js";
+import { checkRange } from "./source-range.js";
 
 /**
  * Where bytes come from: a file, a part of memory, a URL that answers range requests. Everything that reads a
@@ -34,22 +35,6 @@ export interface RemoteFile {
    * MalformedInputError if it is not the one that the server claims.
    */
   sha256(): Promise<string>;
-}
-
-/** Throws unless [offset, offset + length) lies inside the source. */
-export function checkRange(source: ByteSource, offset: number, length: number): void {
-  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
-    throw new MalformedInputError(`${source.name}: a read of ${length} bytes at ${offset} makes no sense.`, {
-      file: source.name,
-      offset,
-    });
-  }
-  if (offset + length > source.byteLength) {
-    throw new MalformedInputError(
-      `${source.name}: needs ${length} bytes at offset ${offset} but the file has only ${source.byteLength} bytes. The file is truncated; download or write it again.`,
-      { file: source.name, offset },
-    );
-  }
 }
 
 /** Bytes in memory as a source. */

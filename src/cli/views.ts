@@ -15,6 +15,7 @@ export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
   card: async () => (await import("./document.js")).view,
   report: async () => (await import("./document.js")).view,
   quantize: async () => (await import("./quantize.js")).view,
+  explore: async () => (await import("./explore.js")).view,
   plan: async () => (await import("./plan.js")).view,
   sensitivity: async () => (await import("./sensitivity.js")).view,
   make: async () => (await import("./make.js")).view,

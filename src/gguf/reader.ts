@@ -37,9 +37,13 @@ const mostTensors = 2 ** 18;
 /**
  * Reads and checks a header, with a few reads that stay near it. Throws a MalformedInputError that names the
  * file and the key or tensor: not GGUF, an unknown version, a count or length beyond the end of the file,
- * duplicate or empty names, impossible shapes and types, tensors that overlap or lie outside the file.
+ * duplicate or empty names, impossible shapes and types, tensors that overlap or lie outside the file; of the
+ * beginning of a file (`isHeaderOnly`) the tensors may lie outside.
  */
-export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
+export async function readGgufHeader(
+  source: ByteSource,
+  { isHeaderOnly = false }: { readonly isHeaderOnly?: boolean } = {},
+): Promise<GgufHeader> {
   const cursor = new HeaderCursor(source);
   const { version, tensorCount, entryCount } = await readCounts(cursor, source.byteLength);
   const metadata = await readMetadata(cursor, entryCount);
@@ -59,7 +63,8 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
 
   const dataOffset = padTo(cursor.position, alignment);
   const tensors = [...infos.values()].map((tensor) => ({ ...tensor, offset: dataOffset + tensor.offset }));
-  checkPlaces(cursor, tensors, { dataOffset, alignment, fileLength: source.byteLength });
+  const fileLength = isHeaderOnly ? Infinity : source.byteLength;
+  checkPlaces(cursor, tensors, { dataOffset, alignment, fileLength });
   return { version, metadata, tensors, alignment, dataOffset };
 }
 

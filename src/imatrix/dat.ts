@@ -8,7 +8,8 @@
  */
 
 import { bytesOf, floatsOf } from "../bytes/floats.js";
-import { type ByteSource, checkRange } from "../bytes/source.js";
+import type { ByteSource } from "../bytes/source.js";
+import { checkRange } from "../bytes/source-range.js";
 import { MalformedInputError } from "../errors.js";
 import { checkSums, entryError } from "./checks.js";
 import { type Imatrix, type ImatrixEntry, mostTokens, sortedNames } from "./imatrix.js";

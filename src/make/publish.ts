@@ -3,7 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ResolvedOptionsOf } from "../contract/command.js";
 import { UsageError } from "../errors.js";
-import { parseHubAddress } from "../remote/hub.js";
+import { parseHubAddress } from "../remote/hub-address.js";
 import { type UploadedFile, uploadFiles } from "../remote/upload.js";
 import { version } from "../version.js";
 import { MakeFolder } from "./folder.js";

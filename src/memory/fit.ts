@@ -10,7 +10,7 @@ import { tensorsWithRoles } from "../model/summary.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { chooseTypes, type TensorToPlan } from "../recipe/type-plan.js";
-import { parseHubAddress } from "../remote/hub.js";
+import { parseHubAddress } from "../remote/hub-address.js";
 import { type FitOptions, fitCommand } from "./fit-command.js";
 import type { MemoryNeed } from "./formula.js";
 import { paddedContext } from "./kv-cache.js";

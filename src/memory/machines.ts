@@ -71,6 +71,11 @@ export const commonMachines: readonly string[] = machineClasses.flatMap(({ title
   sizes.map((gigabytes) => `${gigabytes}GB ${title}`),
 );
 
+/** Gigabytes that people have of a class of machines, by its title. */
+export function machineSizes(title: string): readonly number[] {
+  return machineClasses.find((machine) => machine.title === title)?.sizes ?? [];
+}
+
 /** How amounts of memory are written, for help texts and errors: `16GB, "16GB GPU", ... or "host RAM"`. */
 export const machineExamples = [...machineClasses.map(({ title }) => `"16GB ${title}"`), '"host RAM"'].join(
   ", ",

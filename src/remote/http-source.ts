@@ -1,6 +1,7 @@
 /** A file on a server that answers range requests. Nothing of it is kept but what was asked for. */
 import { shownAddress } from "../bytes/address.js";
-import { type ByteSource, checkRange, type RemoteFile } from "../bytes/source.js";
+import type { ByteSource, RemoteFile } from "../bytes/source.js";
+import { checkRange } from "../bytes/source-range.js";
 import { EnvironmentError, MalformedInputError } from "../errors.js";
 import { RunningChecksum } from "./checksum.js";
 import { type HttpOptions, type HttpRequest, type HttpTarget, httpGet, statusError } from "./http.js";

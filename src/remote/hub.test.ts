@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { FileServer, impatient, sha256 } from "../testing/file-server.js";
 import { type HubModel, serveHub } from "../testing/hub.js";
 import { trustTestCertificate } from "../testing/tls.js";
-import { HubRepository, parseHubAddress } from "./hub.js";
+import { HubRepository } from "./hub.js";
+import { parseHubAddress } from "./hub-address.js";
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
 const large = new Uint8Array(20_000).fill(7);

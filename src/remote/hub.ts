@@ -1,43 +1,18 @@
 /** Repositories of the Hugging Face Hub as folders whose files are read in ranges. */
 import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
 import { hasCredentials, shownAddress } from "../bytes/address.js";
-import { type Folder, isInside } from "../bytes/folder.js";
+import type { Folder } from "../bytes/folder.js";
+import { isInside } from "../bytes/inside.js";
 import { quoted } from "../bytes/quoted.js";
 import { EnvironmentError, LopsidedError, UsageError } from "../errors.js";
 import { type HttpOptions, httpGet } from "./http.js";
 import { HttpSource } from "./http-source.js";
-
-export interface HubAddress {
-  /** `owner/name`. */
-  readonly repository: string;
-  /** Branch, tag or commit. */
-  readonly revision: string | undefined;
-  /** File in the repository; undefined for the repository itself. */
-  readonly path: string | undefined;
-}
+import type { HubAddress } from "./hub-address.js";
 
 export interface HubOptions extends HttpOptions {
   /** Defaults to the environment: `HF_ENDPOINT` and `HF_TOKEN`. */
   readonly endpoint?: string | undefined;
   readonly token?: string | undefined;
-}
-
-const form = "hf://owner/repository[@revision] or hf://owner/repository[@revision]/path.gguf";
-
-/** A revision with a slash is written with "%2F", or is one of the hub's own, as in Python's huggingface_hub. */
-const addressPattern =
-  /^hf:\/\/([A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*)(?:@(refs\/(?:pr|convert)\/[\w.-]+|[^/]+))?(?:\/(.*))?$/s;
-
-/** Parts of an `hf://` address. Throws a UsageError that says the form. */
-export function parseHubAddress(address: string): HubAddress {
-  const [, repository, revision, path] = addressPattern.exec(address) ?? [];
-  const isPlain = !path || isInside(path);
-  const decoded = revision === undefined ? undefined : decode(revision);
-  if (repository === undefined || !isPlain || decoded === null) {
-    const shown = shownAddress(address);
-    throw new UsageError(`${shown}: is not of the form ${form}.`, { model: shown });
-  }
-  return { repository, revision: decoded, path: path || undefined };
 }
 
 /** Answers of the hub's interface that are longer are refused: a page of 1000 files has some 300 kB. */
@@ -234,13 +209,5 @@ export class Hub {
     const request = { name, target, mostBytes: mostAnswerBytes, accessHint };
     const { body, headers } = await httpGet(request, this.options);
     return new Response(Buffer.from(body), { headers });
-  }
-}
-
-function decode(text: string): string | null {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return null;
   }
 }

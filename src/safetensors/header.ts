@@ -11,7 +11,8 @@ import {
   type JsonValue,
   parseJson,
 } from "../bytes/json.js";
-import { type ByteSource, checkRange } from "../bytes/source.js";
+import type { ByteSource } from "../bytes/source.js";
+import { checkRange } from "../bytes/source-range.js";
 import { MalformedInputError } from "../errors.js";
 
 /** Bits per value of every dtype of the format. */

@@ -1,0 +1,231 @@
+/** What the page shows of an answer. */
+import { bitsPerWeight, type TypeName } from "../../quants/types.js";
+import { rolesInOrder } from "../../report/charts/layer-map.js";
+import { formatBytes, formatCount } from "../../units.js";
+import { commands } from "../commands.js";
+import type { Answer, Explorer, MemoryUse } from "../explorer.js";
+import type { Reference } from "../references.js";
+import { bitsChart, curveChart, divergence, draw, placedTensors, rampStep } from "./charts.js";
+import { byId, element, fill, table } from "./elements.js";
+
+/** All that depends on the answer. */
+export function showAnswer(explorer: Explorer, points: readonly Reference[], answer: Answer): void {
+  showFigures(explorer, answer);
+  fill("verdict", verdict(answer, points));
+  showMemory(answer.memory);
+  showCurve(explorer, points, answer);
+  showBits(explorer, answer);
+  byId("recipe").textContent = answer.recipe;
+  byId("commands").textContent = commands(explorer, answer);
+}
+
+function showFigures({ architecture }: Explorer, answer: Answer): void {
+  const { bytes, bpw, predicted, longestContext, isExact } = answer;
+  const context =
+    longestContext === undefined
+      ? ["–", "choose a machine to see it"]
+      : [
+          `${longestContext.toLocaleString("en")}`,
+          longestContext >= architecture.contextLength
+            ? "tokens: all that the model was made for"
+            : "tokens for each conversation",
+        ];
+  const figures: readonly (readonly [string, string, string])[] = [
+    ["File", formatBytes(bytes), `${bytes.toLocaleString("en")} bytes`],
+    ["Bits per weight", bpw.toFixed(2), "16 in the original, as a rule"],
+    [
+      "Predicted divergence",
+      divergence(predicted),
+      isExact ? "nats, the least possible" : "nats, nearly the least possible",
+    ],
+    ["Longest context", context[0] ?? "", context[1] ?? ""],
+  ];
+  fill(
+    "figures",
+    ...figures.map(([name, value, note]) =>
+      element("div", {}, element("dt", {}, name), element("dd", {}, value, element("small", {}, note))),
+    ),
+  );
+  const { dataset } = document.body;
+  dataset.bytes = String(bytes);
+  dataset.exact = String(isExact);
+}
+
+/** What the loss means, in words and beside what people know. */
+function verdict({ predicted, bytes, memory }: Answer, points: readonly Reference[]): string {
+  const loss =
+    predicted < 0.002
+      ? "As good as the original"
+      : predicted < 0.02
+        ? "Hardly to be told from the original"
+        : predicted < 0.06
+          ? "Close to the original"
+          : predicted < 0.15
+            ? "Noticeably simpler than the original in places"
+            : "Clearly worse than the original; use it only if nothing larger fits";
+  const mixtures = points.filter(({ kind }) => kind === "mixture");
+  const equal = mixtures
+    .filter((point) => point.predicted <= predicted * 1.02)
+    .sort((a, b) => a.bytes - b.bytes)[0];
+  const saved = equal && equal.bytes - bytes;
+  const compared =
+    equal !== undefined && saved !== undefined && saved > 1e8
+      ? ` llama.cpp's usual mixture that loses as little, ${equal.name}, is ${formatBytes(saved)} larger.`
+      : "";
+  const free =
+    memory === undefined
+      ? ""
+      : ` It fits, with ${formatBytes(memory.margin + memory.free)} to spare for everything else.`;
+  return `${loss}.${free}${compared}`;
+}
+
+const parts: readonly (readonly [keyof MemoryUse, string])[] = [
+  ["weights", "weights"],
+  ["cache", "KV cache"],
+  ["compute", "compute buffers"],
+  ["margin", "kept free"],
+  ["free", "left over"],
+];
+
+function showMemory(memory: MemoryUse | undefined): void {
+  if (memory === undefined) {
+    fill("memory");
+    return;
+  }
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 1000 30");
+  svg.setAttribute("preserveAspectRatio", "none");
+  let x = 0;
+  for (const [part] of parts) {
+    const width = (1000 * Math.max(0, memory[part])) / memory.total;
+    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    for (const [name, value] of Object.entries({ x, y: 0, width, height: 30, class: `part-${part}` })) {
+      bar.setAttribute(name, String(value));
+    }
+    svg.append(bar);
+    x += width;
+  }
+  const words = parts.map(([part, label]) => `${label} ${formatBytes(Math.max(0, memory[part]))}`);
+  fill(
+    "memory",
+    element(
+      "div",
+      {
+        class: "bar",
+        role: "img",
+        "aria-label": `Memory of ${formatBytes(memory.total)}: ${words.join(", ")}.`,
+      },
+      svg,
+    ),
+    element(
+      "ul",
+      { class: "legend memory-key" },
+      ...parts.map(([part, label]) =>
+        element(
+          "li",
+          {},
+          element("span", { class: `swatch part-${part}` }),
+          element("span", {}, `${label} `, element("b", {}, formatBytes(Math.max(0, memory[part])))),
+        ),
+      ),
+    ),
+    ...(memory.elsewhere > 0
+      ? [
+          element(
+            "p",
+            { class: "note" },
+            `The table of tokens (${formatBytes(memory.elsewhere)}) stays in the computer's memory, as llama.cpp does it.`,
+          ),
+        ]
+      : []),
+  );
+}
+
+/** The curve; without an answer if nothing fits. */
+export function showCurve(
+  explorer: Explorer,
+  points: readonly Reference[],
+  answer: Answer | undefined,
+): void {
+  draw(byId("curve"), curveChart(explorer, points, answer));
+  fill(
+    "curve-table",
+    table(
+      "Recipes and what they cost",
+      ["recipe", "file", "predicted divergence, nats"],
+      [
+        ...(answer ? [["chosen", formatBytes(answer.bytes), divergence(answer.predicted)]] : []),
+        ...points.map(({ name, bytes, predicted }) => [name, formatBytes(bytes), divergence(predicted)]),
+      ],
+    ),
+    table(
+      "The line",
+      ["file", "predicted divergence, nats"],
+      explorer.curve(24).map(({ bytes, predicted }) => [formatBytes(bytes), divergence(predicted)]),
+    ),
+  );
+}
+
+function showBits(explorer: Explorer, { types }: Answer): void {
+  const tensors = placedTensors(explorer, types);
+  const used = [...new Set(tensors.map(({ type }) => type))].sort(
+    (a, b) => bitsPerWeight(a) - bitsPerWeight(b),
+  );
+  fill(
+    "bits-legend",
+    ...used.map((type) =>
+      element(
+        "li",
+        {},
+        element("span", { class: `swatch blue-${rampStep(type)}` }),
+        `${type}, ${bitsPerWeight(type).toFixed(2)} bits`,
+      ),
+    ),
+  );
+  if (tensors.length > 0) {
+    draw(byId("bits"), bitsChart(tensors));
+  } else {
+    fill("bits", "No tensor in a layer is quantized.");
+  }
+  const roles = rolesInOrder(tensors);
+  const typeAt = new Map<string, TypeName>(
+    tensors.map(({ layer, role, type }) => [`${layer} ${role}`, type]),
+  );
+  const layers = [...new Set(tensors.map(({ layer }) => layer))].sort((a, b) => a - b);
+  fill(
+    "bits-table",
+    table(
+      "Types by layer",
+      ["layer", ...roles],
+      layers.map((layer) => [`${layer}`, ...roles.map((role) => typeAt.get(`${layer} ${role}`) ?? "–")]),
+    ),
+  );
+}
+
+/** What the model is. */
+export function showModel({ model, architecture, parameters }: Explorer): void {
+  const { experts } = architecture;
+  const kind =
+    experts > 0 ? `, ${experts} experts of which ${architecture.expertsUsed} work on each token` : "";
+  fill(
+    "model",
+    element("strong", {}, model.name),
+    `: ${formatCount(parameters)} weights in ${model.tensors.length} tensors, ${formatBytes(model.byteLength)}${kind}.`,
+  );
+}
+
+/** Where the figures come from. */
+export function showBasis(explorer: Explorer, hasCurves: boolean): void {
+  const { sensitivity, need } = explorer;
+  const alphas =
+    sensitivity.name === "defaults"
+      ? "How much each tensor matters: defaults by role and depth. Measure it with “lopsided sensitivity” and drop the file here."
+      : `How much each tensor matters: measured (${sensitivity.name}).`;
+  const errors = hasCurves
+    ? "What each type does to a tensor: measured on this model."
+    : "What each type does to a tensor: typical errors, since the page has no weights.";
+  fill(
+    "basis",
+    `${alphas} ${errors} The size of the file is exact. The KV cache (${formatBytes(need.kvBytes)}) follows llama.cpp's layout; compute buffers are an estimate. The divergence is a prediction: measure the file that you make with “lopsided perplexity”.`,
+  );
+}
