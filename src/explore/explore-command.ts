@@ -25,7 +25,7 @@ export const exploreCommand = defineCommand({
     }),
     port: option({
       value: "<n>",
-      schema: wholeNumber(0),
+      schema: wholeNumber(0, 65_535),
       about: "port of the server; 0 for any that is free",
       default: 0,
     }),
