@@ -128,3 +128,15 @@ test("the same schema gives the same grammar", () => {
   };
   assert.equal(schemaToGrammar(schema), schemaToGrammar(structuredClone(schema)));
 });
+
+test("a few references that ask for a million schemas are refused, not followed", () => {
+  const twice = (name: string) => ({ allOf: [{ $ref: `#/$defs/${name}` }, { $ref: `#/$defs/${name}` }] });
+  const levels = Array.from({ length: 25 }, (_, level) => [
+    `d${level}`,
+    level === 0 ? { type: "string" } : twice(`d${level - 1}`),
+  ]);
+  assert.throws(() => schemaToGrammar({ $defs: Object.fromEntries(levels), $ref: "#/$defs/d24" }), {
+    name: "UsageError",
+    message: "the schema takes more than 100000 steps to read, references followed; use a simpler one.",
+  });
+});

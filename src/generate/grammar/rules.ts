@@ -9,6 +9,8 @@ const maxCharacters = 500_000;
 export class GrammarRules {
   readonly #bodies = new Map<string, string>();
   readonly #names = new Map<string, string>();
+  /** Of each stem of names the last number that was given out. */
+  readonly #numbers = new Map<string, number>();
   #characters = 0;
 
   /** The name of a rule with this body; equal bodies share one. */
@@ -27,8 +29,10 @@ export class GrammarRules {
   reserve(hint: string): string {
     const stem = hint.replace(/[^A-Za-z0-9]+/g, "-").slice(0, 32) || "rule";
     let name = stem;
-    for (let number = 2; this.#bodies.has(name); number++) {
+    // Counting from the last one: rules of one stem may be thousands.
+    for (let number = this.#numbers.get(stem) ?? 2; this.#bodies.has(name); number++) {
       name = `${stem}-${number}`;
+      this.#numbers.set(stem, number);
     }
     this.#bodies.set(name, "");
     if (this.#bodies.size > maxRules) {

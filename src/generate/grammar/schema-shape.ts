@@ -67,6 +67,8 @@ const harmless: Readonly<Record<string, unknown>> = { uniqueItems: false, minPro
 
 const maxDepth = 64;
 const maxNodes = 20_000;
+/** Schemas read, with those they refer to: a few lines of `$ref` can ask for more than there is time for. */
+const maxReads = 100_000;
 /** Lists of alternatives that hold together. */
 const maxChoices = 16;
 /** Characters of one schema after merging. */
@@ -111,6 +113,7 @@ export const everything: SchemaShape = {
 /** Shapes of the schemas within one document. */
 export class SchemaReader {
   readonly #root: Schema;
+  #reads = 0;
 
   constructor(root: Schema) {
     this.#root = root;
@@ -123,6 +126,11 @@ export class SchemaReader {
   shape(schema: Schema, depth = 0): SchemaShape | undefined {
     if (typeof schema === "boolean") {
       return schema ? everything : undefined;
+    }
+    if (++this.#reads > maxReads) {
+      throw new UsageError(
+        `the schema takes more than ${maxReads} steps to read, references followed; use a simpler one.`,
+      );
     }
     if (depth > maxDepth) {
       throw new UsageError("the schema refers to itself in $ref or allOf without end; leave that out.");

@@ -11,6 +11,8 @@ import { readImatrix } from "../../imatrix/file.js";
 import { ggufParts } from "../../imatrix/gguf.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
 import { openHuggingFaceModel } from "../../model/huggingface/open.js";
+import { readSentencePieceModel } from "../../model/huggingface/tokenizer/sentencepiece.js";
+import { tiktokenVocabulary } from "../../model/huggingface/tokenizer/tiktoken.js";
 import { MomentsFile } from "../../moments/file.js";
 import { parseRecipe } from "../../recipe/recipe.js";
 import { readSafetensorsHeader } from "../../safetensors/header.js";
@@ -127,6 +129,14 @@ const modelFiles: Files = {
   "model.safetensors": safetensorsBytes(tinyTensors()),
 };
 
+/** Two pieces with text, score and kind; the trainer's part, which says BPE; the normalizer's. */
+const sentencePieceModel = Uint8Array.of(
+  ...[10, 11, 10, 2, 0xc3, 0xa9, 21, 0, 0, 0x80, 0xbf, 24, 1],
+  ...[10, 10, 10, 1, 97, 21, 0, 0, 0, 0, 24, 6],
+  ...[18, 2, 24, 2],
+  ...[26, 5, 18, 1, 7, 24, 0],
+);
+
 export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map<string, FuzzTarget>([
   [
     "gguf",
@@ -184,6 +194,25 @@ export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map<string, Fuzz
       read: async (source) => void parseRecipe(await readJsonText(source, 1 << 20), source.name),
     },
   ],
+  [
+    "tokenizer.model",
+    {
+      inputs: [mutated(sentencePieceModel)],
+      read: async (source) => void (await readSentencePieceModel(source)),
+    },
+  ],
+  [
+    "tiktoken.model",
+    {
+      inputs: [
+        mutated(Buffer.from("YQ== 0\nYg== 1\nYWI= 2\nYWJh 3\n"), {
+          dictionary: ["YWJhYg== 4\n", "=", " ", "\r"],
+        }),
+      ],
+      read: async (source) =>
+        void tiktokenVocabulary(source.name, await readJsonText(source, 1 << 20), undefined, 16),
+    },
+  ],
   ...Object.entries(modelFiles)
     .filter(([file]) => file.endsWith(".json"))
     .map(([file, content]): [string, FuzzTarget] => [
@@ -201,11 +230,11 @@ function journal(start: string): Uint8Array {
   lengths.writeUInt32LE(json.byteLength, 0);
   lengths.writeUInt32LE(crc32(json), 4);
   const records = [0, 1, 2].map((number) => {
-    const record = Buffer.alloc(48, number);
+    const record = Buffer.alloc(52, number);
     record.writeUInt32LE(crc32(record.subarray(4), number), 0);
     return record;
   });
-  return Buffer.concat([Buffer.from("LOPSIDED JOURNAL 1\n"), lengths, json, ...records]);
+  return Buffer.concat([Buffer.from("LOPSIDED JOURNAL 2\n"), lengths, json, ...records]);
 }
 
 /** A journal without a sound start says nothing: that is how it is refused. */

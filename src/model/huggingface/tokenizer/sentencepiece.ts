@@ -10,6 +10,9 @@ import { MalformedInputError } from "../../../errors.js";
 /** Largest file read. Those of 256 000 pieces have some five megabytes. */
 const maxModelBytes = 67_108_864;
 
+/** Most pieces read; a piece takes two bytes of a file at least, and some hundred of memory. */
+const mostPieces = 2 ** 20;
+
 /** One piece of a vocabulary; its kind is numbered as llama.cpp's token types are. */
 export interface SentencePiece {
   readonly text: string;
@@ -53,6 +56,12 @@ export async function readSentencePieceModel(source: ByteSource): Promise<Senten
   };
   for (const { field, value } of message.fields()) {
     if (field === 1 && value instanceof Uint8Array) {
+      if (pieces.length === mostPieces) {
+        throw new MalformedInputError(
+          `${source.name}: has more than ${mostPieces} pieces, which no tokenizer has; download it again.`,
+          { file: source.name },
+        );
+      }
       pieces.push(readPiece(new Message(source.name, value)));
     } else if (field === 2 && value instanceof Uint8Array) {
       for (const one of new Message(source.name, value).fields()) {

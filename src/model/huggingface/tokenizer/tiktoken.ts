@@ -11,6 +11,12 @@ import { type TokenizerVocabulary, tokenTypes } from "./vocabulary.js";
 /** Ids after the ranks that are kept for special tokens. */
 const specialTokens = 256;
 
+/**
+ * Most pairs of parts looked at to find the merges of all tokens. Kimi's 163 000 tokens need some ten million; without a
+ * bound one line of a million letters would take days, since merging a token takes the square of its length.
+ */
+const mostPairs = 2 ** 27;
+
 /** The vocabulary of a tiktoken file with `size` tokens. */
 export function tiktokenVocabulary(
   name: string,
@@ -19,12 +25,17 @@ export function tiktokenVocabulary(
   size: number,
 ): TokenizerVocabulary {
   const ranks = readRanks(name, text);
+  let pairs = 0;
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
   const types = new Array<number>(size).fill(tokenTypes.unused);
   const merges: string[] = [];
   for (const [bytes, rank] of ranks) {
     if (rank >= size) {
       fail(name, `has the rank ${rank}, but config.json has ${size} tokens`);
+    }
+    pairs += bytes.length ** 2 / 2;
+    if (pairs > mostPairs) {
+      fail(name, `has tokens as long as no tokenizer has, such as one of ${bytes.length} bytes`);
     }
     tokens[rank] = byteCharacters(bytes);
     types[rank] = tokenTypes.normal;

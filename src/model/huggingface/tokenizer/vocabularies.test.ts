@@ -92,6 +92,23 @@ test("a Unigram model keeps its normalizer", async () => {
   assert.deepEqual(found.precompiled_charsmap, [1, 2, 3]);
 });
 
+test("a SentencePiece model of more pieces than any tokenizer has is refused", async () => {
+  const many = new Uint8Array(2 * (2 ** 20 + 1)).fill(0).map((_, index) => (index % 2 === 0 ? 10 : 0));
+  await assert.rejects(read({ "tokenizer.model": many }, 6), {
+    name: "MalformedInputError",
+    message: "m/tokenizer.model: has more than 1048576 pieces, which no tokenizer has; download it again.",
+  });
+});
+
+test("a tiktoken file with a token so long that its merges would take days is refused", async () => {
+  const long = Buffer.from("a".repeat(20_000)).toString("base64");
+  await assert.rejects(read({ "tiktoken.model": `YQ== 0\n${long} 1\n` }, 4), {
+    name: "MalformedInputError",
+    message:
+      "m/tiktoken.model: has tokens as long as no tokenizer has, such as one of 20000 bytes; download it again.",
+  });
+});
+
 test("a SentencePiece model cut off anywhere is read or refused as damaged", async () => {
   let refused = 0;
   for (let length = 0; length < bpe.length; length++) {
