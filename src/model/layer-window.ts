@@ -110,6 +110,12 @@ function windowMetadata(
     const isByLayer = value.type === "array" && layerKeys.has(name);
     window.set(key, changed.get(name) ?? (isByLayer ? cut(value, from, to) : value));
   }
+  const sections = `${prefix}rope.dimension_sections`;
+  if (windowFactsOf(architecture.name)?.takesVectorsWithSections && !window.has(sections)) {
+    // All rotated pairs, half a head at most, are in the first; the second must not be empty.
+    const pairs = (architecture.number("attention.key_length") ?? 256) / 2;
+    window.set(sections, { type: "array", itemType: "int32", value: [pairs, 1, 0, 0] });
+  }
   if (scales) {
     window.set(`${prefix}embedding_scale`, { type: "float32", value: 1 });
   }

@@ -3,7 +3,7 @@
  * llama.cpp v0.5.0 builds (`src/models/`). Each entry was checked to the bit by `scripts/compare-windows.mjs`, which
  * runs a model whole and in windows; an architecture that is not listed is not run in windows. Among those that
  * cannot be: afmoe multiplies whatever enters by a factor that has no exact inverse, kimi-k3 looks back at earlier
- * layers, minimax-01 and smallthinker compute by the number of all layers, glm4moe refuses vectors.
+ * layers, minimax-01 and smallthinker compute by the number of all layers.
  */
 import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "./architecture.js";
@@ -18,6 +18,11 @@ export interface WindowFacts {
   readonly scalesTokens?: boolean;
   /** A factor for whatever enters the first layer, under the key `embedding_scale`: 1 for later windows. */
   readonly scalesInput?: boolean;
+  /**
+   * Vectors are only taken by a model with sections of its rotary embedding, one for each axis of an image. With all
+   * of it in the first section, positions of text turn the same pairs by the same angles.
+   */
+  readonly takesVectorsWithSections?: boolean;
 }
 
 const plain: WindowFacts = {};
@@ -45,6 +50,7 @@ const windowFacts: Readonly<Record<string, WindowFacts>> = {
   "exaone-moe": { period: slidingWindows(4) },
   gemma4: { scalesTokens: true },
   "glm-dsa": plain,
+  glm4moe: { takesVectorsWithSections: true },
   "gpt-oss": { period: 2 },
   granitehybrid: { scalesInput: true },
   granitemoe: { scalesInput: true },
