@@ -36,6 +36,9 @@ export function bitsBudget(bits: number, tensors: readonly { readonly shape: rea
   };
 }
 
+/** Budgets that one number states, by the option of `plan` that asks for them. */
+export const statedBudgets = { size: fileBudget, bpw: bitsBudget } as const;
+
 /** The context that a plan for a machine makes room for, unless the user says otherwise. */
 export const defaultContext = 4096;
 

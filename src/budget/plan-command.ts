@@ -10,20 +10,46 @@ import { machineExamples } from "../memory/machines.js";
 import { effort, imatrix, moments } from "../quantize/quantize-command.js";
 import { backends } from "../quants/types.js";
 
-export const budgetOptions = {
+/** Options that are a budget; a plan needs exactly one of them. */
+const limits = {
   memory: option({
     value: "<amount|machine>",
     schema: text,
     about: `budget: model and context fit into 16GB or a machine: ${machineExamples}`,
   }),
+  size: option({ value: "<size>", schema: size, about: "budget: size of the file, like 11.4GB" }),
+  bpw: option({ value: "<bits>", schema: number(0, 32), about: "budget: bits per weight, like 2.99" }),
+} as const;
+
+export const budgetOptions = {
+  ...limits,
   ctx: { ...ctx, about: "with a budget of memory: tokens of context for each sequence", unset: "4096" },
   cacheTypeK,
   cacheTypeV,
   parallel,
   margin,
-  size: option({ value: "<size>", schema: size, about: "budget: size of the file, like 11.4GB" }),
-  bpw: option({ value: "<bits>", schema: number(0, 32), about: "budget: bits per weight, like 2.99" }),
 } as const;
+
+type LimitName = keyof typeof limits;
+
+/** The options of these that are a budget. */
+export function budgetsGiven(options: { readonly [Name in LimitName]?: unknown }): LimitName[] {
+  return (Object.keys(limits) as LimitName[]).filter((name) => options[name] !== undefined);
+}
+
+/** All budgets there are, as a sentence has them. */
+export function budgetList(): string {
+  const each = Object.entries(limits).map(
+    ([name, { about }]) => `\`${name}\` (${about.replace("budget: ", "")})`,
+  );
+  return new Intl.ListFormat("en", { type: "disjunction" }).format(each);
+}
+
+/** Of a command's options those that `plan` has for its budget. */
+export function budgetOptionsOf<Given extends BudgetOptions>(options: Given): BudgetOptions {
+  const given = Object.entries(options).filter(([name]) => name in budgetOptions);
+  return Object.fromEntries(given) as BudgetOptions;
+}
 
 export const planCommand = defineCommand({
   name: "plan",
@@ -82,6 +108,8 @@ export const planCommand = defineCommand({
     engine,
   },
 });
+
+type BudgetOptions = Pick<ResolvedPlanOptions, keyof typeof budgetOptions>;
 
 export type PlanOptions = OptionsOf<typeof planCommand>;
 

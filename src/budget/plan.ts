@@ -209,7 +209,10 @@ interface ResultContext {
   readonly started: number;
 }
 
-function resultOf({ output, types, allocation }: Solved<PlannedOutput>, context: ResultContext): PlanResult {
+function resultOf(
+  { output, types, allocation, budgetBytes }: Solved<PlannedOutput>,
+  context: ResultContext,
+): PlanResult {
   const { budget, sensitivity, curves, isMeasured } = context;
   return {
     recipe: context.options.output,
@@ -218,7 +221,7 @@ function resultOf({ output, types, allocation }: Solved<PlannedOutput>, context:
     bpw: output.bpw,
     budget: {
       title: budget.title,
-      bytes: budget.bytes,
+      bytes: budgetBytes,
       used: budget.isFile ? output.bytes : allocation.bytes,
     },
     predicted: allocation.cost,

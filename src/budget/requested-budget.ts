@@ -4,21 +4,18 @@ import { UsageError } from "../errors.js";
 import { parseMachine } from "../memory/machines.js";
 import { PlannedModel } from "../memory/planned-memory.js";
 import type { ModelSource } from "../model/source.js";
-import { type Budget, bitsBudget, defaultContext, fileBudget, memoryBudget } from "./budget.js";
-import type { ResolvedPlanOptions } from "./plan-command.js";
+import { type Budget, defaultContext, memoryBudget, statedBudgets } from "./budget.js";
+import { budgetList, budgetsGiven, type ResolvedPlanOptions } from "./plan-command.js";
 
 /** What the options leave for the weights. Throws a UsageError unless exactly one budget is given. */
 export async function budgetFor(source: ModelSource, options: ResolvedPlanOptions): Promise<Budget> {
-  const { memory, size, bpw } = options;
-  if ([memory, size, bpw].filter((value) => value !== undefined).length !== 1) {
-    throw new UsageError(
-      'a plan needs one budget: `memory` (like "16GB GPU"), `size` (of the file, like 11.4GB) or `bpw` (bits per weight).',
-    );
+  const [kind, ...others] = budgetsGiven(options);
+  if (kind === undefined || others.length > 0) {
+    throw new UsageError(`a plan needs one budget: ${budgetList()}.`);
   }
-  if (memory !== undefined) {
-    return await machineBudget(source, memory, options);
-  }
-  return size === undefined ? bitsBudget(bpw ?? 0, source.tensors) : fileBudget(size);
+  return kind === "memory"
+    ? await machineBudget(source, options.memory ?? "", options)
+    : statedBudgets[kind](options[kind] ?? 0, source.tensors);
 }
 
 async function machineBudget(

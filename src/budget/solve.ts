@@ -19,6 +19,8 @@ export interface LaidOut {
 export type Solved<Output extends LaidOut> = Output & {
   readonly types: ReadonlyMap<string, TypeName>;
   readonly allocation: Allocation;
+  /** Bytes that it had to fit in. */
+  readonly budgetBytes: number;
 };
 
 export interface SolveOptions<Output extends LaidOut> {
@@ -47,7 +49,7 @@ export async function solve<Output extends LaidOut>(
   const choices = choicesOf(problem);
   const withTypes = async (allocation: Allocation): Promise<Solved<Output>> => {
     const types = typesOf(items, allocation.choice);
-    return { ...(await layOut(types)), types, allocation };
+    return { ...(await layOut(types)), types, allocation, budgetBytes: budget.bytes };
   };
   const smallest = await withTypes(smallestAllocation(choices));
   const overhead = ({ bytes, allocation }: Solved<Output>) => (budget.isFile ? bytes - allocation.bytes : 0);

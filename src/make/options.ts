@@ -1,6 +1,7 @@
 /** What `make` is asked for. */
 import { realpath, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
+import { budgetsGiven } from "../budget/plan-command.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
 import { parseBaseOption } from "../recipe/presets.js";
@@ -9,8 +10,8 @@ import { checkReadable, checkText } from "../text/text.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 
 /** Whether types are chosen by a budget, not by a recipe. */
-export function hasBudget({ memory, size, bpw }: ResolvedMakeOptions): boolean {
-  return [memory, size, bpw].some((value) => value !== undefined);
+export function hasBudget(options: ResolvedMakeOptions): boolean {
+  return budgetsGiven(options).length > 0;
 }
 
 /** Finds out before the hours of work what can be known to be wrong. */
@@ -18,7 +19,8 @@ export async function checkMakeOptions(options: ResolvedMakeOptions): Promise<vo
   const { recipe, memory, ctx, calibration, evaluate = [], tasks } = options;
   const evaluated = (await namedTexts(evaluate)).map(({ path }) => path);
   if (recipe !== undefined && hasBudget(options)) {
-    throw new UsageError("`recipe` and a budget (`memory`, `size`, `bpw`) both choose the types; use one.");
+    const given = budgetsGiven(options).map((name) => `\`${name}\``);
+    throw new UsageError(`\`recipe\` and a budget (${given.join(", ")}) both choose the types; use one.`);
   }
   if (ctx !== undefined && memory === undefined) {
     throw new UsageError("`ctx` is the context that `memory` makes room for; give `memory` too.");

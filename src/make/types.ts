@@ -1,6 +1,7 @@
 /** The stages that choose the types: `sensitivity` and `plan` for a budget, otherwise `recipe`. */
 
 import { type PlanResult, plan } from "../budget/plan.js";
+import { budgetOptionsOf } from "../budget/plan-command.js";
 import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
 import { canPerturb } from "../budget/sensitivity/noise.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
@@ -55,9 +56,8 @@ async function planTypes(
   const { options, folder, stages, engine } = run;
   const measured = await measureSensitivity(run, facts, source, calibration);
   const recipe = folder.file("recipe.yaml");
-  const { memory, ctx, cacheTypeK, cacheTypeV, parallel, margin, size, bpw } = options;
   const { priorWeight, effort } = options;
-  const budget = { memory, ctx, cacheTypeK, cacheTypeV, parallel, margin, size, bpw };
+  const budget = budgetOptionsOf(options);
   const done = await stages.run({
     name: "plan",
     inputs: {
