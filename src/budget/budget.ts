@@ -8,6 +8,8 @@ export interface Budget {
   /** In the user's terms, for people. */
   readonly title: string;
   readonly bytes: number;
+  /** Nats of predicted divergence that say how many of the bytes are used: as few as keep to it. */
+  readonly targetKld?: number;
   /** Whether header and padding count: the budget is the file's size. */
   readonly isFile: boolean;
   /** Whether it is what a context leaves of a machine's memory. */
@@ -36,8 +38,20 @@ export function bitsBudget(bits: number, tensors: readonly { readonly shape: rea
   };
 }
 
+/** As many bytes as a predicted divergence takes. */
+export function divergenceBudget(targetKld: number): Budget {
+  return {
+    title: `a predicted KL divergence of ${targetKld} nats`,
+    bytes: Infinity,
+    targetKld,
+    isFile: false,
+    isMemory: false,
+    copies: () => 1,
+  };
+}
+
 /** Budgets that one number states, by the option of `plan` that asks for them. */
-export const statedBudgets = { size: fileBudget, bpw: bitsBudget } as const;
+export const statedBudgets = { size: fileBudget, bpw: bitsBudget, targetKld: divergenceBudget } as const;
 
 /** The context that a plan for a machine makes room for, unless the user says otherwise. */
 export const defaultContext = 4096;

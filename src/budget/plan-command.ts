@@ -19,6 +19,11 @@ const limits = {
   }),
   size: option({ value: "<size>", schema: size, about: "budget: size of the file, like 11.4GB" }),
   bpw: option({ value: "<bits>", schema: number(0, 32), about: "budget: bits per weight, like 2.99" }),
+  targetKld: option({
+    value: "<nats>",
+    schema: number(0),
+    about: "budget: as few bytes as keep the predicted KL divergence at or below this, like 0.05",
+  }),
 } as const;
 
 export const budgetOptions = {

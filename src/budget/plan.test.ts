@@ -76,6 +76,22 @@ describe("plan", () => {
     });
   }
 
+  it("finds the smallest model that keeps to a predicted divergence", async () => {
+    const allow = ["routed", "attention", "embedding", "output"].map((role) => `${role}=Q4_0,Q5_0,Q8_0`);
+    const bySize = await plan({ ...common, bpw: 5.5, allow });
+    // The other way round: what so many bytes lose takes no more bytes. The target is kept with a millionth to spare.
+    const targetKld = bySize.predicted * (1 + 1e-6);
+    const planned = await plan({ ...common, targetKld, allow });
+    assert.ok(planned.predicted <= targetKld, `${planned.predicted} of ${targetKld}`);
+    assert.ok(planned.tensorBytes <= bySize.tensorBytes, `${planned.tensorBytes} of ${bySize.tensorBytes}`);
+    assert.equal(planned.budget.used, planned.budget.bytes);
+    assert.equal(planned.gap, 0);
+    await assert.rejects(
+      plan({ ...common, targetKld: 1e-9, atMost: ["routed=Q4_0"] }),
+      /`targetKld` 1e-9: the largest types that these limits allow are predicted to cost/,
+    );
+  });
+
   it("uses what an earlier run measured, also if that run was cut off in the middle of a line", async () => {
     const errors = join(folder, "cut.jsonl");
     await plan({ ...common, bpw: 3, errors });

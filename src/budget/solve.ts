@@ -45,8 +45,11 @@ export async function solve<Output extends LaidOut>(
   problem: Problem,
   { layOut, allocate, onAttempt, remedies }: SolveOptions<Output>,
 ): Promise<Solved<Output>> {
-  const { items, budget } = problem;
+  const { items } = problem;
   const choices = choicesOf(problem);
+  const { targetKld } = problem.budget;
+  const least = targetKld === undefined ? {} : { bytes: await bytesWithin(targetKld, choices, allocate) };
+  const budget = { ...problem.budget, ...least };
   const withTypes = async (allocation: Allocation): Promise<Solved<Output>> => {
     const types = typesOf(items, allocation.choice);
     return { ...(await layOut(types)), types, allocation, budgetBytes: budget.bytes };
@@ -72,6 +75,38 @@ export async function solve<Output extends LaidOut>(
   }
   // Nothing but the smallest is left between a header that grows with the recipe and the budget.
   return smallest;
+}
+
+/** What divergences are counted in, so that the solver's sums are exact: parts of the target. */
+const partsOfTarget = 2 ** 26;
+
+/**
+ * The fewest bytes at which the predicted divergence is at most `target`: the same problem with bytes and divergence
+ * changed over. Divergences are rounded up, so that the sum keeps to the target. Throws a UsageError if even the
+ * largest types cost more.
+ */
+async function bytesWithin(
+  target: number,
+  choices: readonly (readonly AllocationOption[])[],
+  allocate: SolveOptions<LaidOut>["allocate"],
+): Promise<number> {
+  const least = choices.reduce((sum, options) => sum + Math.min(...options.map(({ cost }) => cost)), 0);
+  const unit = target > 0 ? target / partsOfTarget : 1;
+  const tooMany = partsOfTarget + 1;
+  const exchanged = choices.map((options) =>
+    options.map(({ bytes, cost }) => ({
+      bytes: cost > target ? tooMany : Math.ceil(cost / unit),
+      cost: bytes,
+    })),
+  );
+  const allocation = least > target ? undefined : await allocate(exchanged, partsOfTarget);
+  if (allocation === undefined) {
+    throw new UsageError(
+      `\`targetKld\` ${target}: the largest types that these limits allow are predicted to cost ${least.toPrecision(3)} nats; raise the target or allow larger types.`,
+      { target, least },
+    );
+  }
+  return allocation.cost;
 }
 
 /** The smallest option of each item; nothing is known of what is possible besides. */
