@@ -14,6 +14,9 @@ function describe({ model, bytes, tensors, weights, ...result }: VerifyResult): 
     `${model}: ${tensors} tensors, ${formatCount(weights)} weights decoded, all finite`,
     `${formatBytes(bytes)} in ${formatDuration(result.seconds)}, ${formatBytes(result.bytesPerSecond)}/s`,
   ];
+  if (result.runs) {
+    lines.push("llama.cpp decodes with it");
+  }
   if (result.unchecked.length > 0) {
     lines.push(`not looked into, their types being unknown here: ${result.unchecked.join(", ")}`);
   }

@@ -121,6 +121,12 @@ function packageRoot(name: string, resolve: (specifier: string) => string): stri
   return folder;
 }
 
+/** Throws an EnvironmentError if the library is not installed, without loading it. */
+export function checkInstalled(): void {
+  const require = createRequire(import.meta.url);
+  findPackage((specifier) => require.resolve(specifier));
+}
+
 /** Path of `libllama.v0.5.0.so`, `llama.dll`, `libggml.vulkan.v0.5.0.so`, ... in a folder. */
 export function findLibraryFile(folder: string, stem: string): string {
   const pattern = new RegExp(`^(lib)?${stem}(\\.[a-z]+)?(\\.v[0-9.]+)?\\.(so|dylib|dll)$`);

@@ -30,6 +30,8 @@ export interface ModelOptions {
    * map, and no rearranging for faster products.
    */
   readonly plainWeights?: boolean;
+  /** Use weights where the mapped file has them: slower than rearranged ones, and no memory of their own. */
+  readonly asStored?: boolean;
   /** Load only the tokenizer and the metadata. */
   readonly vocabularyOnly?: boolean;
   /**
@@ -111,7 +113,7 @@ export class Model {
         load_mode:
           plain || options.measureOnly || options.memoryMap === false ? C.loadMode.read : C.loadMode.map,
         no_alloc: options.measureOnly === true,
-        use_extra_bufts: !plain,
+        use_extra_bufts: !plain && options.asStored !== true,
         vocab_only: options.vocabularyOnly === true,
         progress_callback: progress.address,
       });

@@ -64,7 +64,13 @@ export async function encode(
       name,
     },
     run: async (stage): Promise<QuantizeResult> =>
-      await quantize({ ...writeOptions(run, stage), ...request, output }),
+      await quantize({
+        ...writeOptions(run, stage),
+        ...request,
+        output,
+        decode: true,
+        engine: run.engine,
+      }),
     files: ({ files = [] }) => files,
   });
   return { result: done.result, sha256: done.sha256.join(" "), variant, name };

@@ -12,6 +12,7 @@ import {
   splitMaxSize,
 } from "../contract/shared-options.js";
 import { choice, list, parsed, text, yesNo } from "../contract/values.js";
+import { engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { efforts } from "../quants/effort.js";
 import { parseTypeName } from "../quants/types.js";
@@ -113,6 +114,11 @@ export const quantizeCommand = defineCommand({
     splitMaxSize,
     resume,
     restart,
+    decode: option({
+      schema: yesNo,
+      about: "have llama.cpp decode some tokens of it before the file gets its name, and warn if it cannot",
+    }),
+    engine,
     dryRun: option({ schema: yesNo, about: "decide and measure everything, write nothing" }),
     effort,
     moments,

@@ -3,6 +3,7 @@
 import { checkOutputs } from "../bytes/overwriting.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { readTextFile } from "../bytes/text-file.js";
+import { checkInstalled } from "../engine/library.js";
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { coverageWarning } from "../imatrix/coverage.js";
@@ -35,6 +36,7 @@ import { type OutputRequest, type OutputTensor, planOutput } from "../write/outp
 import { writeModel } from "../write/write-model.js";
 import { byteOptions } from "./byte-options.js";
 import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
+import { tryWritten } from "./try-written.js";
 
 /** Options with what their texts mean. */
 type Settings = Omit<ResolvedQuantizeOptions, "tensorType" | "overrideKv"> &
@@ -72,6 +74,10 @@ export interface QuantizeResult {
   readonly tensors: readonly QuantizedTensor[];
   /** Tensors of routed experts that the importance matrix knows nothing of; absent without one. */
   readonly routedWithoutImportance?: readonly string[];
+  /** Whether llama.cpp decoded some tokens of it; only with `decode`. */
+  readonly runs?: boolean;
+  /** Why it did not. */
+  readonly runProblem?: string;
   /** Of the output file; absent in a dry run, and for a set, whose `files` have one each. */
   readonly sha256?: string;
   readonly seconds: number;
@@ -90,10 +96,14 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   const read = quantizeCommand.read(given);
   const recipe = await chooseRecipe(read);
   checkEffort(read);
+  if (read.decode) {
+    checkInstalled();
+  }
   await checkOutputs(read.dryRun ? [] : [read.output], readBy(read));
   const options = await settingsOf(read);
   const opened = await openModel(options.model, { signal: options.signal });
   let moments: ModelMoments | undefined;
+  const tried: { runs?: boolean; runProblem?: string } = {};
   try {
     const source = options.padExperts ? withPaddedExperts(opened) : opened;
     const known = await loadImportance(options, opened.tensors);
@@ -119,10 +129,16 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
           step: "quantize",
           inputs: await inputsOf(recipe, options),
           reads: readBy(options),
+          ...(options.decode && {
+            beforeNaming: async (files) => {
+              Object.assign(tried, await tryWritten(files, options));
+            },
+          }),
         });
     return {
       ...resultOf(plan, written ?? plannedOutput(request), written, started),
       ...(imatrix && { routedWithoutImportance: routedWithoutImportance(imatrix, source.tensors) }),
+      ...tried,
     };
   } finally {
     await moments?.close();

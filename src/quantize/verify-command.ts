@@ -2,7 +2,8 @@
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { encoderThreads, onProgress, onWarning, readableModel, signal } from "../contract/shared-options.js";
-import { text } from "../contract/values.js";
+import { text, yesNo } from "../contract/values.js";
+import { engine } from "../engine/engine-options.js";
 
 export const verifyCommand = defineCommand({
   name: "verify",
@@ -10,6 +11,11 @@ export const verifyCommand = defineCommand({
   options: {
     model: readableModel,
     source: option({ value: "<model>", schema: text, about: "what it was made from" }),
+    decode: option({
+      schema: yesNo,
+      about: "have llama.cpp decode some tokens of it, and warn if it cannot",
+    }),
+    engine,
     threads: encoderThreads,
     onProgress,
     onWarning,

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { shownAddress } from "../bytes/address.js";
 import { inOrder } from "../bytes/bounded-pipeline.js";
 import type { ResolvedOptionsOf } from "../contract/command.js";
+import { checkInstalled } from "../engine/library.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { paddedLike } from "../model/padded-experts.js";
@@ -13,6 +14,7 @@ import { addStatistics, gain, noStatistics, relativeError, type Statistics } fro
 import type { Transcoded } from "../quants/transcode.js";
 import { rowBytes, type TypeName, traitsOf } from "../quants/types.js";
 import { labelOf, type SliceRange, sampledSlicesOf, slicesOf } from "../write/slices.js";
+import { tryNamed } from "./try-written.js";
 import { type VerifyOptions, verifyCommand } from "./verify-command.js";
 
 /** Blocks of one matrix in which all weights are zero. */
@@ -51,6 +53,10 @@ export interface VerifyResult {
   readonly zeroBlocks: readonly ZeroBlocks[];
   /** Only with a source. */
   readonly compared?: readonly ComparedTensor[];
+  /** Whether llama.cpp decoded some tokens of it; only with `decode`. */
+  readonly runs?: boolean;
+  /** Why it did not. */
+  readonly runProblem?: string;
   readonly seconds: number;
   readonly bytesPerSecond: number;
 }
@@ -73,6 +79,9 @@ const mostRowError = 1.5;
 export async function verify(given: VerifyOptions): Promise<VerifyResult> {
   const options = verifyCommand.read(given);
   const started = performance.now();
+  if (options.decode) {
+    checkInstalled();
+  }
   const threads = options.threads ?? availableParallelism();
   const model = await openModel(options.model, { signal: options.signal });
   const pool = new EncoderPool(threads);
@@ -84,6 +93,7 @@ export async function verify(given: VerifyOptions): Promise<VerifyResult> {
     const zeroBlocks = await surveyAll(model, context);
     const compared =
       options.source === undefined ? undefined : await compareWith(options.source, model, context);
+    const tried = options.decode ? await tryNamed(options.model, options) : {};
     const seconds = (performance.now() - started) / 1000;
     const checked = model.tensors.filter(({ type }) => traitsOf(type).canDecode);
     return {
@@ -94,6 +104,7 @@ export async function verify(given: VerifyOptions): Promise<VerifyResult> {
       unchecked: model.tensors.filter((tensor) => !checked.includes(tensor)).map(({ name }) => name),
       zeroBlocks,
       ...(compared && { compared }),
+      ...tried,
       seconds,
       bytesPerSecond: model.byteLength / seconds,
     };

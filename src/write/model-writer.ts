@@ -52,6 +52,10 @@ export interface WriteRequest extends OutputRequest {
   readonly resume?: boolean | undefined;
   /** Throw away the unfinished run of the same output, if there is one. */
   readonly restart?: boolean | undefined;
+  /** Called when all is written and checked, before the files get their names: where they are, by those names. */
+  readonly beforeNaming?:
+    | ((files: readonly { path: string; partial: string }[]) => Promise<void>)
+    | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Told about what the user should know but need not act on. */
   readonly onWarning?: ((warning: string) => void) | undefined;
@@ -176,6 +180,9 @@ export class ModelWriter {
       await verifySlices(this.#tasks, this.#unfinished.journal, this.#written, this.#encoders, options);
       const output = await summarizeFiles(this.#unfinished.files, this.#signal);
       await this.#written.close();
+      await this.#request.beforeNaming?.(
+        this.#unfinished.files.map(({ path, partialPath }) => ({ path, partial: partialPath })),
+      );
       await this.#unfinished.commit();
       const relativeErrors = this.#tasks.map((task) => relativeError(this.#sums.get(task) ?? noStatistics));
       return { ...output, relativeErrors, weights: this.#finishedWeights - this.#resumedWeights };
