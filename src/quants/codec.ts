@@ -17,6 +17,7 @@ import * as kScale from "./k-scale-encode.js";
 import * as legacy from "./legacy.js";
 import * as legacyEncode from "./legacy-encode.js";
 import { decodeMXFP4 } from "./mxfp4.js";
+import { encodeMXFP4 } from "./mxfp4-encode.js";
 import { decodeTQ1_0, decodeTQ2_0 } from "./ternary.js";
 import { encodeTQ1_0, encodeTQ2_0 } from "./ternary-encode.js";
 import { rowBytes, type TypeName, traitsOf } from "./types.js";
@@ -72,6 +73,7 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
   IQ4_XS: kScale.encodeIQ4_XS,
   TQ1_0: encodeTQ1_0,
   TQ2_0: encodeTQ2_0,
+  MXFP4: encodeMXFP4,
 };
 
 /**
