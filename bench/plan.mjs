@@ -155,7 +155,8 @@ async function contest(size, all, sensitivityFile) {
   const preset = Number.isNaN(Number(size)) ? await sizeOf(size) : undefined;
   const budget = preset === undefined ? { bpw: Number(size) } : { size: preset.bytes };
   const output = join(folder, `planned-${size}.yaml`);
-  const planned = await plan({ ...common, ...budget, output, sensitivity: sensitivityFile, engine });
+  const { allowRequantize: _, ...forPlan } = common;
+  const planned = await plan({ ...forPlan, ...budget, output, sensitivity: sensitivityFile, engine });
   const ours = await made(output, `plan for ${size}`);
   if (ours.bytes !== planned.bytes) {
     throw new Error(`planned ${planned.bytes} bytes, wrote ${ours.bytes}`);

@@ -44,9 +44,9 @@ try {
     const found = { bpw };
     for (const [method, file] of Object.entries(files)) {
       const [recipe, output] = [join(folder, `${method}.yaml`), join(folder, "planned.gguf")];
-      const common = { model, imatrix, threads: 1, allowRequantize: true };
+      const common = { model, imatrix, threads: 1 };
       await plan({ ...common, bpw, output: recipe, sensitivity: file, engine });
-      const { bytes } = await quantize({ ...common, output, recipe });
+      const { bytes } = await quantize({ ...common, allowRequantize: true, output, recipe });
       const text = fixture("text/eval.txt");
       const chunks = Number(options.chunks);
       const { kld } = await perplexity({ model: output, reference: model, text, chunks, threads: 1, engine });
