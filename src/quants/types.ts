@@ -269,7 +269,7 @@ const table = {
     fallback: "Q4_0",
     typicalError: 0.241,
   },
-  MXFP4: { id: 39, blockSize: 32, blockBytes: 17, quantized: true, codec: "both", typicalError: 0.0117 },
+  MXFP4: { id: 39, blockSize: 32, blockBytes: 17, quantized: true, codec: "both", typicalError: 0.013 },
   NVFP4: { id: 40, blockSize: 64, blockBytes: 36, quantized: true },
   Q1_0: { id: 41, blockSize: 128, blockBytes: 18, quantized: true },
   Q2_0: { id: 42, blockSize: 64, blockBytes: 18, quantized: true, fallback: "Q4_0" },
