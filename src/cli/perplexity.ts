@@ -1,5 +1,6 @@
 /** What `perplexity` prints. */
 import type { PerplexityResult } from "../evaluate/measure.js";
+import type { RoutingOfLayer } from "../evaluate/routing.js";
 import { worstText } from "../evaluate/worst-text.js";
 import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
@@ -16,10 +17,29 @@ function describe(result: PerplexityResult): string {
   if (rows.length > 0) {
     lines.push("", formatTable(["against the reference", "", "±"], rows, [1, 2]));
   }
+  if (result.routing) {
+    lines.push("", routingTable(result.routing));
+  }
   if (result.texts.length > 1) {
     lines.push("", textsTable(result.texts));
   }
   return lines.join("\n");
+}
+
+/** Where routers choose otherwise than the reference's. */
+function routingTable(routing: readonly RoutingOfLayer[]): string {
+  const percent = (fraction: number | undefined) =>
+    fraction === undefined ? "" : `${(100 * fraction).toFixed(2)} %`;
+  return formatTable(
+    ["router of layer", "same experts", "shared experts", "moved probability"],
+    routing.map(({ layer, sameExperts, sharedExperts, movedProbability }) => [
+      String(layer),
+      percent(sameExperts),
+      percent(sharedExperts),
+      percent(movedProbability),
+    ]),
+    [0, 1, 2, 3],
+  );
 }
 
 /** One row for each text; the worst is the one with the largest mean divergence. */

@@ -58,7 +58,7 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
   return result;
 }
 
-function figuresOf({ pooled, texts }: MeasuredTexts, first: MeasuredTexts | undefined) {
+function figuresOf({ pooled, texts, routing }: MeasuredTexts, first: MeasuredTexts | undefined) {
   const worst = worstText(texts);
   const chunksOf = (measured: MeasuredTexts) => measured.texts.map(({ perChunk }) => perChunk);
   const difference =
@@ -66,6 +66,7 @@ function figuresOf({ pooled, texts }: MeasuredTexts, first: MeasuredTexts | unde
   return {
     ...pooled,
     texts,
+    ...(routing && { routing }),
     ...(worst && { worst: { name: worst.name, kld: worst.kld?.mean ?? 0 } }),
     ...(difference && { difference }),
   };

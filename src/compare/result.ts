@@ -1,6 +1,7 @@
 /** What `compare` finds. */
 import type { PairedDifference } from "../evaluate/paired.js";
 import type { Perplexity } from "../evaluate/perplexity.js";
+import type { RoutingOfLayer } from "../evaluate/routing.js";
 import type { Measured, MeasuredText } from "../evaluate/scores.js";
 
 /** A file and its size. */
@@ -16,6 +17,8 @@ export interface FileSummary {
 /** One of the files. */
 export interface ComparedModel extends FileSummary, Measured {
   readonly texts: readonly MeasuredText[];
+  /** How far the routers choose as the source's do, in each layer. */
+  readonly routing?: readonly RoutingOfLayer[];
   /** The text with the largest mean divergence; only if there are several. */
   readonly worst?: { readonly name: string; readonly kld: number };
   /** Mean divergence minus the first file's, paired by chunks; not for the first file itself. */

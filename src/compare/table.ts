@@ -1,5 +1,6 @@
 /** The rows of a comparison, as they are printed and as Markdown has them. */
 import type { PairedDifference } from "../evaluate/paired.js";
+import { meanRouting } from "../evaluate/routing.js";
 import type { ComparedModel, CompareResult } from "./result.js";
 
 /** One row for the source, one for each file: the whole of the comparison in numbers that are posted. */
@@ -9,7 +10,7 @@ export function comparisonRows({ source, models }: CompareResult): {
 } {
   const hasWorst = models.some(({ worst }) => worst !== undefined);
   const head = ["model", "bytes", "bpw", "PPL", "KLD mean", "median", "p99"];
-  head.push(...(hasWorst ? ["worst text"] : []), "top-1", "KLD − first's, 95 %");
+  head.push(...(hasWorst ? ["worst text"] : []), "top-1", "same experts", "KLD − first's, 95 %");
   const sourceRow = [
     source.name,
     String(source.bytes),
@@ -29,7 +30,8 @@ export function comparisonRows({ source, models }: CompareResult): {
         model.kld?.median.toFixed(6) ?? "",
         model.kld?.p99.toFixed(5) ?? "",
         ...(hasWorst ? [worstOf(model)] : []),
-        model.topAgreement === undefined ? "" : `${(100 * model.topAgreement).toFixed(2)} %`,
+        percent(model.topAgreement),
+        percent(meanRouting(model.routing)?.sameExperts),
         model.difference ? interval(model.difference) : "",
       ]),
     ],
@@ -60,7 +62,7 @@ export function textRows({
 /** What the figures are, in one paragraph. */
 export function comparisonNote({ context, chunks, models }: CompareResult): string {
   const positions = models[0]?.positions ?? 0;
-  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: an interval without 0 is a difference.`;
+  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: an interval without 0 is a difference. Same experts: the mean over layers of the share of tokens that are routed to the same experts as in the source.`;
 }
 
 function worstOf({ worst }: ComparedModel): string {
@@ -69,6 +71,10 @@ function worstOf({ worst }: ComparedModel): string {
 
 function interval({ low, high }: PairedDifference): string {
   return `${signed(low)} to ${signed(high)}`;
+}
+
+function percent(fraction: number | undefined): string {
+  return fraction === undefined ? "" : `${(100 * fraction).toFixed(2)} %`;
 }
 
 function signed(value: number): string {

@@ -54,7 +54,8 @@ export function inFlags(sentence: string, ...commands: readonly Options[]): stri
 }
 
 function elementOf(schema: z.ZodType): z.core.$ZodType | undefined {
-  const made = schema instanceof z.ZodPipe ? schema.out : schema;
+  const certain = schema instanceof z.ZodUnion ? schema.options[0] : schema;
+  const made = certain instanceof z.ZodPipe ? certain.out : certain;
   const inner = made instanceof z.ZodReadonly ? made.unwrap() : made;
   return inner instanceof z.ZodArray ? inner.element : undefined;
 }

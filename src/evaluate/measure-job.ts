@@ -10,6 +10,7 @@ import type { WindowReply, WindowRequest } from "../activations/window-messages.
 import { shownName } from "../bytes/address.js";
 import { FileSource } from "../bytes/source.js";
 import { defineJob, type JobHost } from "../engine/job.js";
+import type { Observer } from "../engine/observer.js";
 import { UsageError } from "../errors.js";
 import { type BatchOptions, batchesOf, sequencesTogether, type TextChunks } from "../text/chunks.js";
 import type { TextInput } from "../text/text-input.js";
@@ -17,6 +18,7 @@ import { asOnePart, type EvaluatedTexts, firstScoredIn, readEvaluatedTexts } fro
 import { LogitsBase } from "./logits-base.js";
 import { MeasureCheckpoint, type ScoredPosition } from "./measure-checkpoint.js";
 import { firstScored } from "./perplexity.js";
+import { RoutingComparison, RoutingLog, type RoutingOfLayer } from "./routing.js";
 import { BaseScorer, noNumbers, PlainScorer, ReferenceScorer, type Scorer } from "./scorers.js";
 import { type MeasuredTexts, Scores } from "./scores.js";
 
@@ -117,6 +119,8 @@ class Measurement {
   #seconds = 0;
   /** Windows that are done, of all models. */
   #windowsDone = 0;
+  /** With a reference: what watches the routers of each model, the reference's log being the last. */
+  readonly #routing: readonly (RoutingComparison | RoutingLog)[];
 
   constructor(
     params: MeasureParams,
@@ -132,6 +136,10 @@ class Measurement {
     this.#checkpoint = checkpoint;
     this.#models = sweeps.slice(0, params.models.length);
     this.#reference = sweeps[params.models.length];
+    // What a run that goes on later had seen of routers is not kept, so that it compares none.
+    const isInOneGo = checkpoint === undefined;
+    const log = this.#reference && isInOneGo ? new RoutingLog(this.#reference.facts.layers) : undefined;
+    this.#routing = log ? [...this.#models.map(() => new RoutingComparison(log)), log] : [];
     this.#firstScored = Array.from({ length: texts.chunks }, (_, chunk) => firstScoredIn(texts, chunk));
     const logitsPerChunk = texts.context - Math.min(...this.#firstScored);
     // The models may be of several architectures, and are decoded side by side.
@@ -162,7 +170,7 @@ class Measurement {
       return {
         context: this.#texts.context,
         chunks: this.#texts.chunks,
-        measured: candidates.map(({ scores }) => scores.result()),
+        measured: candidates.map(({ scores }, model) => ({ ...scores.result(), ...this.#routingOf(model) })),
         seconds: this.#seconds,
       };
     } finally {
@@ -187,7 +195,10 @@ class Measurement {
     const first = place?.window ?? 0;
     this.#windowsDone += first;
     for (let window = first; window < sweep.windows - 1; window++) {
-      const opened = sweep.open(window, { threads: this.#params.threads });
+      const opened = sweep.open(window, {
+        threads: this.#params.threads,
+        observers: this.#observersOf(sweep, window),
+      });
       const started = performance.now();
       const from = window === first ? (place?.chunks ?? 0) : 0;
       try {
@@ -220,9 +231,28 @@ class Measurement {
   }
 
   #openLast(sweep: Sweep, opened: OpenWindow[]): OpenWindow {
-    const window = sweep.open(sweep.windows - 1, { threads: this.#params.threads, needsOutput: true });
+    const window = sweep.open(sweep.windows - 1, {
+      threads: this.#params.threads,
+      needsOutput: true,
+      observers: this.#observersOf(sweep, sweep.windows - 1),
+    });
     opened.push(window);
     return window;
+  }
+
+  #observersOf(sweep: Sweep, window: number): Observer[] {
+    const observer = this.#routing[this.#sweeps.indexOf(sweep)];
+    if (observer === undefined) {
+      return [];
+    }
+    observer.firstLayer = sweep.range(window).from;
+    return [observer];
+  }
+
+  #routingOf(model: number): { readonly routing?: readonly RoutingOfLayer[] } {
+    const comparison = this.#routing[model];
+    const routing = comparison instanceof RoutingComparison ? comparison.result() : [];
+    return routing.length > 0 ? { routing } : {};
   }
 
   async #score(candidates: readonly Candidate[], reference: OpenWindow | undefined): Promise<void> {

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { FileSource } from "../bytes/source.js";
 import { Engine } from "../engine/engine.js";
 import { computeLogits, tokenizeText } from "../engine/jobs.js";
+import { readGgufHeader } from "../gguf/reader.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { perplexity } from "./measure.js";
@@ -145,6 +147,31 @@ test("of conversations what the assistant says is scored, as far as the model's 
   assert.equal(overlapping.positions, 2 * first.count + second.count);
   await writeFile(path, '{"messages": "none"}\n');
   await assert.rejects(measure({ text: path }), /talk\.jsonl:1: is not a conversation: messages/);
+});
+
+test("routers of a model whose expert is damaged differ above the damage, and nowhere else", async (t) => {
+  const damaged = join(await temporaryFolder(t), "damaged.gguf");
+  const bytes = await readFile(model);
+  const file = await FileSource.open(model);
+  t.after(() => file.close());
+  const { tensors } = await readGgufHeader(file);
+  const { offset, byteLength } = tensors.find(({ name }) => name === "blk.1.ffn_down_exps.weight")!;
+  // The first of sixteen experts.
+  bytes.fill(0, offset, offset + byteLength / 16);
+  await writeFile(damaged, bytes);
+  for (const layersPerWindow of [undefined, 1]) {
+    const { routing } = await measure({ model: damaged, reference: model, chunks: 2, layersPerWindow });
+    assert.deepEqual(
+      routing!.map(({ layer }) => layer),
+      [0, 1, 2, 3],
+    );
+    for (const { layer, sameExperts, sharedExperts, movedProbability, tokens } of routing!) {
+      // Of the last layer only what is scored is computed.
+      assert.equal(tokens, layer === 3 ? 2 * 64 : 2 * 128);
+      assert.equal(sameExperts === 1 && sharedExperts === 1 && movedProbability === 0, layer < 2, `${layer}`);
+      assert.ok(layer < 2 || (sameExperts < 0.95 && movedProbability! > 0.005), `${layer}: ${sameExperts}`);
+    }
+  }
 });
 
 test("a chunk longer than a batch is measured in pieces", async () => {

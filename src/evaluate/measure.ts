@@ -8,6 +8,7 @@ import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
 import { measureModels } from "./measure-models.js";
 import { type PerplexityOptions, perplexityCommand } from "./perplexity-command.js";
+import type { RoutingOfLayer } from "./routing.js";
 import type { Measured, MeasuredText } from "./scores.js";
 
 type Settings = ResolvedOptionsOf<typeof perplexityCommand>;
@@ -21,6 +22,8 @@ export interface PerplexityResult extends Measured {
   /** Tokens decoded: chunks times their length. About half of them are scored (`positions`). */
   readonly tokens: number;
   readonly texts: readonly MeasuredText[];
+  /** How far the routers choose as the reference's do, in each layer. */
+  readonly routing?: readonly RoutingOfLayer[];
   /** Time spent on chunks, without loading models. */
   readonly seconds: number;
   readonly tokensPerSecond: number;
@@ -61,6 +64,7 @@ export async function perplexity(given: PerplexityOptions): Promise<PerplexityRe
     chunks,
     tokens,
     texts: measured.texts,
+    ...(measured.routing && { routing: measured.routing }),
     seconds,
     tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
   };

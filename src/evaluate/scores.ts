@@ -2,6 +2,7 @@
 import { type Divergence, DivergenceStatistics } from "./divergence.js";
 import { type EvaluatedTexts, scoredIn } from "./evaluated-texts.js";
 import { type Perplexity, perplexityOf } from "./perplexity.js";
+import type { RoutingOfLayer } from "./routing.js";
 import { RunningStatistics } from "./statistics.js";
 
 /** One scored position, by the model alone or by the reference too. */
@@ -43,6 +44,8 @@ export interface MeasuredTexts {
   /** Over all scored positions of all texts. */
   readonly pooled: Measured;
   readonly texts: readonly MeasuredText[];
+  /** Of each layer, with a reference of experts. */
+  readonly routing?: readonly RoutingOfLayer[];
 }
 
 /** Collects the scores of one model. */

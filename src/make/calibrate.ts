@@ -1,5 +1,4 @@
 /** The stage `imatrix`: calibration, and the second moments if they are to be used. */
-import { basename } from "node:path";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
 import { imatrix as computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
@@ -24,7 +23,8 @@ export async function calibrate(
   source: PreparedSource,
 ): Promise<Calibration> {
   const { options, folder, stages } = run;
-  const { calibration: text, ctxCalibration: ctx, chunks, parseSpecial = false } = options;
+  const { ctxCalibration: ctx, chunks } = options;
+  const { name, path: text, parseSpecial } = run.texts.calibration;
   const imatrix = folder.file("imatrix.gguf");
   const dat = folder.file("imatrix.dat");
   const moments = options.effort === "max" ? folder.workFile("moments") : undefined;
@@ -45,7 +45,7 @@ export async function calibrate(
         ...engineOptions(run, stage),
         model: source.runnable,
         text,
-        dataset: basename(text),
+        dataset: name,
         output: imatrix,
         ctx,
         chunks,

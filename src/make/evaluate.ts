@@ -7,7 +7,7 @@ import { openModel } from "../model/open.js";
 import { type ModelSummary, summarize, tensorsWithRoles } from "../model/summary.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
 import type { CheckResult } from "../tasks/check.js";
-import { type NamedText, namedTexts } from "../text/named-text.js";
+import type { NamedText } from "../text/named-text.js";
 import { identityOf } from "../write/fingerprint.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
@@ -47,15 +47,16 @@ export async function evaluate(
   encoded: Encoded,
 ): Promise<Evaluated | undefined> {
   const { options, stages } = run;
-  const text = options.evaluate;
-  if (text === undefined) {
+  const { evaluation, evaluateChunks: chunks } = run.texts;
+  if (evaluation === undefined) {
     return undefined;
   }
   const texts: EvaluatedFile[] = [];
-  for (const named of await namedTexts(text)) {
+  for (const named of evaluation) {
     texts.push({ ...named, sha256: await sha256OfFile(named.path, options.signal) });
   }
-  const { ctxEvaluate: ctx, evaluateChunks: chunks, parseSpecial = false } = options;
+  const { ctxEvaluate: ctx, parseSpecial = false } = options;
+  const text = texts.map(({ name, path }) => `${name}=${path}`);
   const inputs = {
     source: facts.identity,
     "evaluation texts": texts.map(({ name, sha256 }) => [name, sha256]),

@@ -10,7 +10,7 @@ import {
   signal,
   splitMaxSize,
 } from "../contract/shared-options.js";
-import { callback, oneOrMore, text, wholeNumber, yesNo } from "../contract/values.js";
+import { callback, oneOrMore, orNone, text, wholeNumber, yesNo } from "../contract/values.js";
 import { engineThreads, gpuLayers } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
@@ -52,9 +52,9 @@ export const makeCommand = defineCommand({
     output,
     calibration: option({
       value: "<text>",
-      required: true,
       schema: text,
       about: "text for the importance matrix",
+      unset: "a mix of kinds that ships with Lopsided",
     }),
     recipe: { ...quantizeCommand.options.recipe, unset: `${defaultRecipe}, unless there is a budget` },
     ...budgetOptions,
@@ -82,9 +82,11 @@ export const makeCommand = defineCommand({
     },
     evaluate: option({
       value: "<text>",
-      schema: oneOrMore,
+      schema: orNone(oneOrMore),
       about:
-        "text to measure on, other than the one for calibration; repeat it for several, named as in code=a.txt; nothing is measured without it",
+        "text to measure on, other than the one for calibration; repeat it for several, named as in code=a.txt",
+      unset: "six kinds that ship with Lopsided, 40 chunks of each",
+      negated: "measure nothing",
     }),
     evaluateChunks: {
       ...perplexityCommand.options.chunks,

@@ -19,7 +19,11 @@ const evaluation = [
 
 function make(folder: string, args: readonly string[], interruption?: Parameters<typeof lopsided>[1]) {
   const source = fixture("tiny-moe-q8_0.gguf");
-  return lopsided(["make", source, "-o", folder, ...calibration, ...few, ...args, "--json"], interruption);
+  const measured = args.includes("--evaluate") ? args : [...args, "--no-evaluate"];
+  return lopsided(
+    ["make", source, "-o", folder, ...calibration, ...few, ...measured, "--json"],
+    interruption,
+  );
 }
 
 async function madeWith(folder: string, args: readonly string[]): Promise<MakeResult> {

@@ -23,6 +23,7 @@ import { type PreparedSource, prepareSource, readSource, type SourceFacts } from
 import { plannedStages } from "./stage-durations.js";
 import { type StageEvent, Stages, stopped } from "./stages.js";
 import { type Checked, checkTasks } from "./tasks.js";
+import { prepareTexts } from "./texts.js";
 import { chooseRecipeTypes } from "./types.js";
 
 /** What each stage found; stages that were skipped say what they found when they were done. */
@@ -73,7 +74,8 @@ export async function make(given: MakeOptions): Promise<MakeResult> {
     };
     const listener = { onStage, onProgress: progress.update };
     const stages = new Stages(folder, listener, options.signal);
-    const result = await runStages({ options, folder, stages, engine }, facts);
+    const texts = await prepareTexts(options, folder, facts);
+    const result = await runStages({ options, folder, stages, engine, texts }, facts);
     await folder.state.forgetUnderWay();
     await folder.removeUnfinished(facts.name);
     return { ...result, skipped, seconds: (performance.now() - started) / 1000 };

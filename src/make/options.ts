@@ -16,8 +16,8 @@ export function hasBudget(options: ResolvedMakeOptions): boolean {
 
 /** Finds out before the hours of work what can be known to be wrong. */
 export async function checkMakeOptions(options: ResolvedMakeOptions): Promise<void> {
-  const { recipe, memory, ctx, calibration, evaluate = [], tasks } = options;
-  const evaluated = (await namedTexts(evaluate)).map(({ path }) => path);
+  const { recipe, memory, ctx, calibration, evaluate, tasks } = options;
+  const evaluated = (await namedTexts(evaluate || [])).map(({ path }) => path);
   if (recipe !== undefined && hasBudget(options)) {
     const given = budgetsGiven(options).map((name) => `\`${name}\``);
     throw new UsageError(`\`recipe\` and a budget (${given.join(", ")}) both choose the types; use one.`);
@@ -66,7 +66,7 @@ async function checkInputs(folder: string, inputs: readonly (string | undefined)
 
 /** Whether a baseline is built, as far as its name tells. */
 export function buildsBaseline({ evaluate, baseline }: ResolvedMakeOptions): boolean {
-  return evaluate !== undefined && baseline !== "none" && !isPath(baseline);
+  return evaluate !== false && baseline !== "none" && !isPath(baseline);
 }
 
 /** Whether a baseline is meant as a file even if there is none. */
@@ -82,7 +82,7 @@ export type Baseline =
 
 /** Throws a UsageError for a baseline that is neither a file nor a mixture's name. */
 export async function baselineOf({ baseline, evaluate }: ResolvedMakeOptions): Promise<Baseline> {
-  if (evaluate === undefined || baseline === "none") {
+  if (evaluate === false || baseline === "none") {
     return { kind: "none" };
   }
   const found = await stat(baseline).catch(() => undefined);

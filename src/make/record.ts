@@ -61,7 +61,8 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
   const { options } = run;
   const { facts, calibration, types, encoded, evaluated, checked } = findings;
   const { result } = encoded;
-  const { effort = "default", parseSpecial = false, priorWeight, calibration: text } = options;
+  const { effort = "default", parseSpecial = false, priorWeight } = options;
+  const text = run.texts.calibration;
   const { chunks, tokens, coverage } = calibration.result;
   const plan = types.plan;
   return {
@@ -90,12 +91,12 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
       ...(priorWeight !== undefined && { priorWeight }),
     },
     calibration: {
-      name: basename(text),
+      name: text.name,
       sha256: calibration.textSha256,
       chunks,
       context: tokens / chunks,
       tokens,
-      parseSpecial,
+      parseSpecial: text.parseSpecial,
     },
     ...(evaluated && { evaluations: evaluatedTexts(parseSpecial, evaluated) }),
     ...(checked && { tasks: checked.model.taskSet, checks: checked.model.tasks }),

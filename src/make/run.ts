@@ -3,12 +3,14 @@ import type { Engine } from "../engine/engine.js";
 import type { MakeFolder } from "./folder.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 import type { StageContext, Stages } from "./stages.js";
+import type { MakeTexts } from "./texts.js";
 
 export interface MakeRun {
   readonly options: ResolvedMakeOptions;
   readonly folder: MakeFolder;
   readonly stages: Stages;
   readonly engine: Engine;
+  readonly texts: MakeTexts;
 }
 
 /** The options that everything which runs a model takes. */

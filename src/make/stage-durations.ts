@@ -29,11 +29,13 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
   const { parameters, activeParameters, bytes, groups, place } = facts;
   const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
   const encoding = parameters * secondsPer.encodedWeight[effort];
-  const measuring = 2 * decoding(ctxEvaluate * evaluateChunks * (options.evaluate?.length ?? 0));
+  // What ships takes about as long as one text.
+  const textCount = options.evaluate ? options.evaluate.length : 1;
+  const measuring = 2 * decoding(ctxEvaluate * evaluateChunks * textCount);
   const checking = decoding(answerTokens);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
   const sensitivity = tensors * sensitivityLevels * decoding(ctxCalibration * sensitivityChunks);
-  const measures = options.evaluate !== undefined;
+  const measures = options.evaluate !== false;
   const checksTasks = options.check !== false;
   const stages: [string, number, boolean?][] = [
     ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],

@@ -106,8 +106,8 @@ async function measureSensitivity(
     );
     return undefined;
   }
-  const { calibration: text, ctxCalibration: ctx, parseSpecial = false, priorWeight } = options;
-  const { sensitivityChunks } = options;
+  const { ctxCalibration: ctx, sensitivityChunks, priorWeight } = options;
+  const { path: text, parseSpecial } = run.texts.calibration;
   const output = folder.workFile("sensitivity.json");
   const done = await stages.run({
     name: "sensitivity",

@@ -1,0 +1,118 @@
+/** The texts of a run: those that were given, or those that ship with the package, as the model's template writes them. */
+import { basename } from "node:path";
+import { writeTextFile } from "../bytes/atomic-write.js";
+import { UsageError } from "../errors.js";
+import { ChatTemplate, findChatTemplate } from "../generate/chat-template.js";
+import type { ConversationLine } from "../generate/rendered-conversations.js";
+import { isConversations } from "../generate/rendered-conversations.js";
+import type { Metadata } from "../gguf/metadata.js";
+import { type NamedText, namedTexts } from "../text/named-text.js";
+import { readShippedText, shippedCalibration, shippedEvaluationTexts } from "../text/shipped-texts.js";
+import type { MakeFolder } from "./folder.js";
+import type { ResolvedMakeOptions } from "./make-command.js";
+
+export interface MakeTexts {
+  readonly calibration: NamedText & { readonly parseSpecial: boolean };
+  /** Undefined if nothing is measured. */
+  readonly evaluation: readonly NamedText[] | undefined;
+  /** Most chunks of each evaluation text. */
+  readonly evaluateChunks: number;
+}
+
+/** Chunks of each shipped evaluation text at most: six of them take about as long as one text of 200. */
+const mostShippedChunks = 40;
+
+/** A line of the shipped mix. */
+type MixLine = { readonly kind: string } & ({ readonly text: string } | ConversationLine);
+
+/** Writes what ships into the work folder, unless other texts were given. */
+export async function prepareTexts(
+  options: ResolvedMakeOptions,
+  folder: MakeFolder,
+  { metadata, model }: { readonly metadata: Metadata; readonly model: string },
+): Promise<MakeTexts> {
+  const { calibration, evaluate, evaluateChunks, parseSpecial = false } = options;
+  const needsRendering = calibration === undefined || evaluate === undefined;
+  const source = needsRendering ? findChatTemplate(metadata, model) : undefined;
+  const template = source && new ChatTemplate(source);
+  try {
+    return {
+      calibration:
+        calibration === undefined
+          ? { ...(await writeCalibration(folder, template)), parseSpecial: true }
+          : { name: basename(calibration), path: calibration, parseSpecial },
+      evaluation: await evaluationTexts(evaluate, folder, template),
+      evaluateChunks: evaluate === undefined ? Math.min(evaluateChunks, mostShippedChunks) : evaluateChunks,
+    };
+  } finally {
+    template?.close();
+  }
+}
+
+async function evaluationTexts(
+  evaluate: ResolvedMakeOptions["evaluate"],
+  folder: MakeFolder,
+  template: ChatTemplate | undefined,
+): Promise<NamedText[] | undefined> {
+  if (evaluate !== undefined) {
+    return evaluate === false ? undefined : await namedTexts(evaluate);
+  }
+  const texts: NamedText[] = [];
+  for (const file of shippedEvaluationTexts) {
+    const text = await readShippedText(file);
+    const shown = isConversations(file) ? await acceptedLines(text, template) : text;
+    if (shown !== "") {
+      const path = folder.workFile(`evaluation-${file}`);
+      await writeTextFile(path, shown);
+      texts.push({ name: file.replace(/\.\w+$/, ""), path });
+    }
+  }
+  return texts;
+}
+
+/** The mix as one text: conversations as the model's template writes them, or plainly if it has none. */
+async function writeCalibration(folder: MakeFolder, template: ChatTemplate | undefined): Promise<NamedText> {
+  const parts: string[] = [];
+  for (const line of linesOf(await readShippedText(shippedCalibration))) {
+    const mix = JSON.parse(line) as MixLine;
+    const text = "text" in mix ? mix.text : await rendered(mix, template);
+    if (text !== undefined) {
+      parts.push(text);
+    }
+  }
+  const path = folder.workFile("calibration-mix.txt");
+  await writeTextFile(path, `${parts.join("\n\n")}\n`);
+  return { name: "Lopsided's calibration mix", path };
+}
+
+/** The conversations that the template accepts: some know no tools, or no system message. */
+async function acceptedLines(text: string, template: ChatTemplate | undefined): Promise<string> {
+  const lines: string[] = [];
+  for (const line of template ? linesOf(text) : []) {
+    if ((await rendered(JSON.parse(line) as ConversationLine, template)) !== undefined) {
+      lines.push(`${line}\n`);
+    }
+  }
+  return lines.join("");
+}
+
+async function rendered(
+  { messages, tools }: ConversationLine,
+  template: ChatTemplate | undefined,
+): Promise<string | undefined> {
+  if (template === undefined) {
+    return messages.map(({ role, content }) => `${role}: ${String(content)}`).join("\n");
+  }
+  try {
+    return await template.render({ messages, tools, addGenerationPrompt: false });
+  } catch (error) {
+    if (error instanceof UsageError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function linesOf(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
+}
