@@ -59,6 +59,7 @@ export default {
           ["Calibrate", "calibrate"],
           ["Choose types", "choose-types"],
           ["Choose a budget", "choose-a-budget"],
+          ["Memory is a slider", "explore"],
           ["Does it fit?", "does-it-fit"],
           ["Lose less", "lose-less"],
           ["Interrupt and resume", "interrupt-and-resume"],
