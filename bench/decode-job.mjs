@@ -1,7 +1,7 @@
 // A decode loop that does nothing else: what imatrix and perplexity cannot be faster than.
 import { defineJob } from "../dist/engine/job.js";
 import { batchesOf, batchTokens, cutIntoChunks } from "../dist/text/chunks.js";
-import { readText } from "../dist/text/text.js";
+import { readTextFile } from "../dist/text/text.js";
 
 /** Decodes a text's chunks, four sequences of 512 tokens at a time, and returns the seconds that it took. */
 export const decodeOnly = defineJob(
@@ -12,7 +12,7 @@ export const decodeOnly = defineJob(
     host,
   ) => {
     const model = host.model(options);
-    const tokens = model.tokenize(await readText(path), { parseSpecial });
+    const tokens = model.tokenize(await readTextFile(path), { parseSpecial });
     const text = cutIntoChunks(path, tokens, { context: contextLength, chunks });
     const sequences = Math.max(1, Math.floor(batchTokens / contextLength));
     const context = model.createContext({ contextLength, sequences, batchSize: batchTokens, threads });

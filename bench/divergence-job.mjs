@@ -4,7 +4,7 @@ import { firstScored } from "../dist/evaluate/perplexity.js";
 import { decodeChunks } from "../dist/evaluate/scorers.js";
 import { compareRows } from "../dist/evaluate/softmax.js";
 import { batchesOf, batchTokens, cutIntoChunks, sequencesTogether } from "../dist/text/chunks.js";
-import { readText } from "../dist/text/text.js";
+import { readTextFile } from "../dist/text/text.js";
 
 /**
  * Emits `{ path, divergences }` for each model: the KL divergence at every position that llama-perplexity scores.
@@ -12,7 +12,7 @@ import { readText } from "../dist/text/text.js";
  */
 export const compareModels = defineJob(import.meta.url, "compareModels", async (params, host) => {
   const source = host.model({ path: params.reference });
-  const tokens = source.tokenize(await readText(params.text), { parseSpecial: true });
+  const tokens = source.tokenize(await readTextFile(params.text), { parseSpecial: true });
   const text = cutIntoChunks(params.text, tokens, params);
   const kept = [];
   eachRow(source, text, params, (logits) => kept.push(logits.slice()));

@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { parseSize } from "../dist/bytes/size.js";
+import { parseSize } from "../dist/contract/size.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -168,6 +168,7 @@ function main() {
     write(`${kind}.jsonl`, lines.map((line) => JSON.stringify(line)).join("\n"));
   }
   writeFileSync(join(output, "README.md"), describe());
+  execFileSync("npx", ["--no-install", "biome", "format", "--write", join(output, "README.md")]);
   writeFileSync(join(output, "LICENSES.txt"), licences());
 }
 
