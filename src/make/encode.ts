@@ -5,6 +5,7 @@ import { weightCount } from "../model/source.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
 import { type VerifyResult, verify } from "../quantize/verify.js";
 import { loadRecipe } from "../recipe/presets.js";
+import { isLowBit } from "../recipe/type-plan.js";
 import type { Calibration } from "./calibrate.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { mainTypeOf, variantName } from "./names.js";
@@ -43,7 +44,8 @@ export async function encode(
     splitMaxSize,
     allowRequantize: true,
     // A plan has weighed what lowering them costs; a recipe made for other models has not.
-    copyLowBit: !options.allowRequantize && !hasBudget(options),
+    copyLowBit:
+      !options.allowRequantize && !hasBudget(options) && source.groups.some(({ type }) => isLowBit(type)),
   };
   const variant = await variantOf(request);
   const name = `${facts.name}-${variant}`;

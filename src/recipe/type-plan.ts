@@ -100,7 +100,8 @@ const unmeasuredType: TypeName = "Q4_K";
 /** Bits per weight up to which a quantized source counts as trained or made for its type: MXFP4, NVFP4, QAT's Q4_0. */
 const lowBits = 4.5;
 
-function isLowBit(type: TypeName): boolean {
+/** Whether a source of this type counts as one that is low-bit as it was published. */
+export function isLowBit(type: TypeName): boolean {
   return traitsOf(type).quantized && bitsPerWeight(type) <= lowBits;
 }
 
