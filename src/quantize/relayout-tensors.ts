@@ -1,10 +1,8 @@
 /** Which tensors a relayout keeps, and what they are called then. */
 import { UsageError } from "../errors.js";
+import { maxNameBytes } from "../gguf/layout.js";
 import type { SourceTensor } from "../model/source.js";
 import { patternProblem } from "../recipe/pattern.js";
-
-/** Longest tensor name that llama.cpp reads, in bytes (`GGML_MAX_NAME` with its end). */
-const longestName = 63;
 
 /** Parts the tensors by patterns. Throws a UsageError for a pattern that finds none, or if none is left. */
 export function droppedTensors(
@@ -43,9 +41,9 @@ export function renamedTensors(tensors: readonly SourceTensor[], rules: readonly
     if (other !== undefined) {
       throw new UsageError(`\`rename\`: ${other} and ${old} would both be called ${name}.`, { tensor: name });
     }
-    if (Buffer.byteLength(name) > longestName || name === "") {
+    if (Buffer.byteLength(name) > maxNameBytes || name === "") {
       throw new UsageError(
-        `\`rename\`: ${old} would be called "${name}"; llama.cpp reads names of 1 to ${longestName} bytes.`,
+        `\`rename\`: ${old} would be called "${name}"; llama.cpp reads names of 1 to ${maxNameBytes} bytes.`,
         { tensor: old },
       );
     }

@@ -1,6 +1,6 @@
 /**
  * `relayout`: another arrangement of the same weights. llama.cpp's names and keys change; the blocks, which are nearly
- * all of a file, are copied as they are, so it takes as long as a copy.
+ * all of a file, are copied as they are.
  */
 import { inOrder } from "../bytes/bounded-pipeline.js";
 import { OutputFile } from "../bytes/output.js";
@@ -15,8 +15,8 @@ import { type RelayoutOptions, relayoutCommand } from "./relayout-command.js";
 import { changedMetadata } from "./relayout-metadata.js";
 import { droppedTensors, renamedTensors } from "./relayout-tensors.js";
 
-/** Bytes read and written at once. */
-const pieceBytes = 8 * 2 ** 20;
+/** Bytes read and written at once; memory for more comes new from the system each time, which takes longer than reading. */
+const pieceBytes = 2 * 2 ** 20;
 
 /** Pieces on their way between the files. */
 const piecesInFlight = 4;
@@ -93,7 +93,8 @@ async function writeFiles(
   plan: readonly PlannedFile[],
   { onProgress, signal }: Pick<RelayoutOptions, "onProgress" | "signal">,
 ): Promise<void> {
-  const total = plan.reduce((sum, { layout }) => sum + layout.byteLength, 0);
+  const copied = plan.flatMap(({ layout }) => layout.tensors);
+  const total = copied.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let done = 0;
   const opened: OutputFile[] = [];
   try {
