@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Engine } from "../dist/engine/engine.js";
 import { exercise } from "../dist/testing/architectures/exercise.js";
 import { tinyArchitectures } from "../dist/testing/architectures/index.js";
-import { architecturesTable } from "../dist/testing/architectures/table.js";
+import { architecturesTable, figures } from "../dist/testing/architectures/table.js";
 import { writeTinyModel } from "../dist/testing/architectures/write.js";
 
 const page = new URL("../docs/architectures.md", import.meta.url);
@@ -26,11 +26,9 @@ for (const name of names) {
     const outcome = await exercise(model, folder, engine);
     outcomes.set(name, outcome);
     const { asym, mixture, planned, cache } = outcome;
-    const figures = [asym, mixture, planned].map(
-      ({ bpw, divergence }) => `${bpw.toFixed(2)}: ${divergence.toFixed(3)}`,
-    );
+    const made = [asym, mixture, planned].map(figures);
     console.log(
-      `${name}: ${figures.join(", ")}; cache by ${cache.source} ${cache.bytes}, by formula ${cache.formulaBytes}`,
+      `${name}: ${made.join(", ")}; cache by ${cache.source} ${cache.bytes}, by formula ${cache.formulaBytes}`,
     );
     for (const note of [...outcome.other.map((tensor) => `no role: ${tensor}`), ...outcome.warnings]) {
       console.log(`  ${note}`);

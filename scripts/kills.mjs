@@ -26,26 +26,20 @@ const scenarios = [
     part: 0.45,
     outputs: ["imatrix.gguf"],
     command: [
-      "imatrix",
-      model,
-      text,
-      "-o",
-      join(folder, "imatrix.gguf"),
-      "--ctx",
-      "32",
-      "--chunks",
-      "4",
-    ].concat(["--output-frequency", "1", "-t", "1"]),
+      ...["imatrix", model, text, "-o", join(folder, "imatrix.gguf")],
+      ...["--ctx", "32", "--chunks", "4", "--output-frequency", "1", "-t", "1"],
+    ],
   },
   {
     part: 0.1,
     within: "4",
     outputs: ["made/tiny-moe-asym-IQ2_S.gguf", "made/imatrix.gguf", "made/recipe.yaml"],
     remove: "made",
-    command: ["make", model, "-o", join(folder, "made"), "--calibration", text, "--chunks", "2"].concat([
+    command: [
+      ...["make", model, "-o", join(folder, "made"), "--calibration", text, "--chunks", "2"],
       ...["--ctx-calibration", "32", "--no-check", "-t", "1"],
       ...["--evaluate", text, "--evaluate-chunks", "1", "--ctx-evaluate", "32"],
-    ]),
+    ],
   },
 ];
 

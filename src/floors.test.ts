@@ -84,6 +84,23 @@ test("no file imports itself by way of others", () => {
   assert.deepEqual(circles, []);
 });
 
+/** Names that are a pattern: one of each kind in many files. */
+const patternNames: ReadonlySet<string> = new Set(["view", "text", "imatrix", "knownAnswers", "answers"]);
+
+test("an exported name means one thing", () => {
+  const places = new Map<string, string[]>();
+  for (const file of files) {
+    const declared = readFileSync(join(src, file), "utf8").matchAll(
+      /^export (?:async |abstract )?(?:function\*?|const|class|interface|type) (\w+)/gm,
+    );
+    for (const [, name = ""] of declared) {
+      places.set(name, [...(places.get(name) ?? []), file]);
+    }
+  }
+  const shared = [...places].filter(([name, all]) => all.length > 1 && !patternNames.has(name));
+  assert.deepEqual(shared, []);
+});
+
 test("members are hidden by #, not by the keyword, except constructors", () => {
   const hidden = files.flatMap((file) =>
     [

@@ -18,6 +18,11 @@ export function formatBytes(bytes: number): string {
   return scaled(bytes, 1000, decimal);
 }
 
+/** `5.6629 ± 0.2068`: a value and its standard error, NaN if there is none. */
+export function plusMinus(value = Number.NaN, error = Number.NaN, digits = 4): string {
+  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
+}
+
 /** `10.63 GiB`: powers of two. */
 export function formatBinaryBytes(bytes: number): string {
   return scaled(bytes, 1024, binary);

@@ -18,6 +18,17 @@ export interface Allocation {
   readonly gap: number;
 }
 
+/** The smallest option of each item; nothing is known of what is possible besides. */
+export function smallestAllocation(items: readonly (readonly AllocationOption[])[]): Allocation {
+  const choice = items.map(smallestOption);
+  const cost = choice.reduce((sum, at, item) => sum + (items[item]?.[at]?.cost ?? 0), 0);
+  return { choice, bytes: smallestBytes(items), cost, bound: 0, gap: 1 };
+}
+
+function smallestOption(options: readonly AllocationOption[]): number {
+  return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
+}
+
 /** Bytes of the smallest allocation. */
 export function smallestBytes(items: readonly (readonly AllocationOption[])[]): number {
   return items.reduce((sum, options) => sum + Math.min(...options.map(({ bytes }) => bytes)), 0);

@@ -5,7 +5,6 @@ import { basename } from "node:path";
 import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { checkOutputs } from "../bytes/overwriting.js";
-import { FileSource } from "../bytes/source.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError } from "../errors.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
@@ -16,7 +15,7 @@ import { ModelMoments } from "../moments/model-moments.js";
 import { checkEffort, encoderEffort, predictOutput } from "../quantize/quantize.js";
 import { EncoderPool } from "../quants/pool.js";
 import type { TypeName } from "../quants/types.js";
-import { isQuantizable } from "../recipe/quantizable.js";
+import { quantizableNames } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
@@ -29,7 +28,7 @@ import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-
 import { alphaOf, errorOf, type Item, itemsOf, parseRules, plannedRecipe } from "./problem.js";
 import { budgetFor } from "./requested-budget.js";
 import { defaultSensitivity, type Sensitivity } from "./sensitivity/defaults.js";
-import { readSensitivity } from "./sensitivity/file.js";
+import { openSensitivity } from "./sensitivity/open.js";
 import { type LaidOut, type Solved, solve } from "./solve.js";
 import type { ErrorCurve } from "./typical-curves.js";
 
@@ -110,18 +109,10 @@ async function sensitivityFor(
   fingerprint: string,
   { sensitivity }: ResolvedPlanOptions,
 ): Promise<Sensitivity> {
-  const names = source.tensors
-    .filter(({ name, shape }) => isQuantizable(name, shape))
-    .map(({ name }) => name);
-  if (sensitivity === undefined) {
-    return defaultSensitivity(names);
-  }
-  const file = await FileSource.open(sensitivity);
-  try {
-    return await readSensitivity(file, { fingerprint, names });
-  } finally {
-    await file.close();
-  }
+  const names = quantizableNames(source.tensors);
+  return sensitivity === undefined
+    ? defaultSensitivity(names)
+    : await openSensitivity(sensitivity, { fingerprint, names });
 }
 
 async function curvesFor(

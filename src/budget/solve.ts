@@ -4,7 +4,7 @@
  */
 import { UsageError } from "../errors.js";
 import type { TypeName } from "../quants/types.js";
-import { type Allocation, type AllocationOption, smallestBytes } from "./allocation.js";
+import { type Allocation, type AllocationOption, smallestAllocation } from "./allocation.js";
 import type { Budget } from "./budget.js";
 import { choicesOf, type Problem, typesOf } from "./problem.js";
 
@@ -107,17 +107,6 @@ async function bytesWithin(
     );
   }
   return allocation.cost;
-}
-
-/** The smallest option of each item; nothing is known of what is possible besides. */
-function smallestAllocation(choices: readonly (readonly AllocationOption[])[]): Allocation {
-  const choice = choices.map(smallestOption);
-  const cost = choice.reduce((sum, at, item) => sum + (choices[item]?.[at]?.cost ?? 0), 0);
-  return { choice, bytes: smallestBytes(choices), cost, bound: 0, gap: 1 };
-}
-
-function smallestOption(options: readonly AllocationOption[]): number {
-  return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
 }
 
 /** The error for a budget that is below the smallest model. */

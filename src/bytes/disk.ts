@@ -1,6 +1,6 @@
 /** Places on a disk: where a file may go, how much room there is, and what it means when the system refuses. */
 import { constants } from "node:fs";
-import { access, lstat, open, realpath, stat, statfs } from "node:fs/promises";
+import { access, lstat, mkdir, open, realpath, stat, statfs } from "node:fs/promises";
 import { basename, dirname, resolve, sep } from "node:path";
 import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
 
@@ -81,6 +81,19 @@ function noRoom(path: string, neededBytes: number, free: number | undefined, cau
     { file: path, neededBytes, freeBytes: free },
     { cause },
   );
+}
+
+/** Creates a folder and those around it, if they are not there. Throws an EnvironmentError that names it. */
+export async function createFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new EnvironmentError(
+      `${path}: the folder cannot be created (${systemErrorCode(cause) ?? cause}); name another.`,
+      { folder: path },
+      { cause },
+    );
+  }
 }
 
 /** The error to raise when the system refuses to create or write a file; `neededBytes` are still to be written. */

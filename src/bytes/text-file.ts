@@ -6,7 +6,7 @@ import { FileSource } from "./source.js";
  * Reads a file as text. Throws an EnvironmentError if it cannot be read or is no regular file, a MalformedInputError
  * if it has more than `maxBytes` or is not UTF-8.
  */
-export async function readTextFile(path: string, maxBytes: number): Promise<string> {
+export async function readWholeText(path: string, maxBytes: number): Promise<string> {
   const source = await FileSource.open(path);
   try {
     return await readJsonText(source, maxBytes);

@@ -4,6 +4,8 @@ import { pairedDifference } from "../evaluate/paired.js";
 import { worstText } from "../evaluate/worst-text.js";
 import type { Compared, Evaluated } from "../make/evaluate.js";
 import type { PreparedSource } from "../make/source.js";
+import { percent } from "../report/facts.js";
+import { plusMinus } from "../units.js";
 import { formatTable } from "./table.js";
 
 /** Source, baseline and model with size, perplexity and distance from the source. */
@@ -49,12 +51,4 @@ function textsTable(model: Compared, baseline: Compared | undefined): string {
   });
   const compared = baseline ? [baseline.name, "difference, 95 %"] : [];
   return formatTable(["KLD by text", "tokens", model.name, ...compared], rows, [1, 2, 3, 4]);
-}
-
-function plusMinus(value = Number.NaN, error = Number.NaN, digits = 4): string {
-  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
-}
-
-function percent(fraction: number): string {
-  return `${(100 * fraction).toFixed(2)} %`;
 }

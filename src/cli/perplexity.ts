@@ -2,6 +2,7 @@
 import type { PerplexityResult } from "../evaluate/measure.js";
 import type { RoutingOfLayer } from "../evaluate/routing.js";
 import { worstText } from "../evaluate/worst-text.js";
+import { percent } from "../report/facts.js";
 import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
@@ -28,15 +29,13 @@ function describe(result: PerplexityResult): string {
 
 /** Where routers choose otherwise than the reference's. */
 function routingTable(routing: readonly RoutingOfLayer[]): string {
-  const percent = (fraction: number | undefined) =>
-    fraction === undefined ? "" : `${(100 * fraction).toFixed(2)} %`;
   return formatTable(
     ["router of layer", "same experts", "shared experts", "moved probability"],
     routing.map(({ layer, sameExperts, sharedExperts, movedProbability }) => [
       String(layer),
       percent(sameExperts),
       percent(sharedExperts),
-      percent(movedProbability),
+      movedProbability === undefined ? "" : percent(movedProbability),
     ]),
     [0, 1, 2, 3],
   );
@@ -55,7 +54,7 @@ function textsTable(texts: PerplexityResult["texts"]): string {
       text.pplRatio?.toFixed(5) ?? "",
       text.kld?.mean.toFixed(6) ?? "",
       text.kld?.meanError.toFixed(6) ?? "",
-      text.topAgreement === undefined ? "" : `${(100 * text.topAgreement).toFixed(2)} %`,
+      text.topAgreement === undefined ? "" : percent(text.topAgreement),
       text === worst ? "worst" : "",
     ]),
     [1, 2, 3, 4, 5, 6, 7],
@@ -74,7 +73,7 @@ function comparison({
   if (reference === undefined || kld === undefined || deltaP === undefined) {
     return [];
   }
-  const percent = (fraction = Number.NaN) => `${(100 * fraction).toFixed(3)} %`;
+  const thousandths = (fraction = Number.NaN) => percent(fraction, 3);
   const nats = (value: number) => value.toFixed(6);
   return [
     ["perplexity of the reference", reference.ppl.toFixed(4), reference.pplError.toFixed(4)],
@@ -85,10 +84,10 @@ function comparison({
     ["KLD, 99th percentile", nats(kld.p99), ""],
     ["KLD, 99.9th percentile", nats(kld.p999), ""],
     ["KLD, maximum", nats(kld.max), ""],
-    ["top-1 agreement", percent(topAgreement), percent(topAgreementError)],
-    ["delta p, mean", percent(deltaP.mean), percent(deltaP.meanError)],
-    ["delta p, RMS", percent(deltaP.rms), percent(deltaP.rmsError)],
-    ["delta p, 5th percentile", percent(deltaP.p5), ""],
-    ["delta p, 95th percentile", percent(deltaP.p95), ""],
+    ["top-1 agreement", thousandths(topAgreement), thousandths(topAgreementError)],
+    ["delta p, mean", thousandths(deltaP.mean), thousandths(deltaP.meanError)],
+    ["delta p, RMS", thousandths(deltaP.rms), thousandths(deltaP.rmsError)],
+    ["delta p, 5th percentile", thousandths(deltaP.p5), ""],
+    ["delta p, 95th percentile", thousandths(deltaP.p95), ""],
   ];
 }

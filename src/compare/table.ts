@@ -1,6 +1,9 @@
 /** The rows of a comparison, as they are printed and as Markdown has them. */
 import type { PairedDifference } from "../evaluate/paired.js";
 import { meanRouting } from "../evaluate/routing.js";
+import { percent } from "../report/facts.js";
+import { signed } from "../report/texts.js";
+import { plusMinus } from "../units.js";
 import type { ComparedModel, CompareResult } from "./result.js";
 
 /** One row for the source, one for each file: the whole of the comparison in numbers that are posted. */
@@ -30,8 +33,8 @@ export function comparisonRows({ source, models }: CompareResult): {
         model.kld?.median.toFixed(6) ?? "",
         model.kld?.p99.toFixed(5) ?? "",
         ...(hasWorst ? [worstOf(model)] : []),
-        percent(model.topAgreement),
-        percent(meanRouting(model.routing)?.sameExperts),
+        shareOf(model.topAgreement),
+        shareOf(meanRouting(model.routing)?.sameExperts),
         model.difference ? interval(model.difference) : "",
       ]),
     ],
@@ -73,14 +76,6 @@ function interval({ low, high }: PairedDifference): string {
   return `${signed(low)} to ${signed(high)}`;
 }
 
-function percent(fraction: number | undefined): string {
-  return fraction === undefined ? "" : `${(100 * fraction).toFixed(2)} %`;
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(6)}`;
-}
-
-function plusMinus(value: number, error: number, digits: number): string {
-  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
+function shareOf(fraction: number | undefined): string {
+  return fraction === undefined ? "" : percent(fraction);
 }

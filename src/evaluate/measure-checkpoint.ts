@@ -5,7 +5,8 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
-import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import { checkpointProblem } from "../activations/checkpoint-problem.js";
+import { UsageError } from "../errors.js";
 import type { PositionScore } from "./scores.js";
 
 const format = "lopsided-measurement-1";
@@ -176,16 +177,6 @@ async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {
-    const code = systemErrorCode(cause);
-    if (code === undefined) {
-      throw cause;
-    }
-    const reason =
-      code === "ENOSPC" || code === "EDQUOT" ? "the disk is full" : `it cannot be written (${code})`;
-    throw new EnvironmentError(
-      `${path}: unfinished work is kept there, and ${reason}. Make room, or name another file.`,
-      { file: path },
-      { cause },
-    );
+    throw checkpointProblem(path, cause);
   }
 }

@@ -1,10 +1,10 @@
 /** What to type to make and run what the explorer found. */
 import { serverCommand, shellWord } from "../memory/server-command.js";
 import { calibrationFile, imatrixFile } from "./explorable-model.js";
-import type { Answer, Explorer } from "./explorer.js";
+import type { BudgetAnswer, Explorer } from "./explorer.js";
 
 /** Name of the file that the commands write. */
-function outputName({ model }: Explorer, { bpw }: Answer): string {
+function outputName({ model }: Explorer, { bpw }: BudgetAnswer): string {
   const [last = "model"] = model.name
     .replace(/[?#].*$/, "")
     .split(/[\\/]/)
@@ -14,7 +14,7 @@ function outputName({ model }: Explorer, { bpw }: Answer): string {
 }
 
 /** The commands, one a line: calibrate, quantize, run. */
-export function commands(explorer: Explorer, answer: Answer): string {
+export function shellCommands(explorer: Explorer, answer: BudgetAnswer): string {
   const { model, settings } = explorer;
   const { context, sequences, keyType, valueType, hasImportance } = settings;
   const source = shellWord(model.name);

@@ -10,7 +10,7 @@ import { Architecture } from "../model/architecture.js";
 import { layerOf, nextnLayersOf } from "../model/roles.js";
 import { byteOptions } from "../quantize/byte-options.js";
 import type { TypeName } from "../quants/types.js";
-import { type NamedImatrix, outputMetadata } from "../write/output-metadata.js";
+import { type NamedImatrix, outputMetadata, unknownSha256 } from "../write/output-metadata.js";
 
 export interface ExplorableTensor {
   readonly name: string;
@@ -96,8 +96,6 @@ export function explorableModel(
     alignment: recordedAlignment(metadata),
   };
 }
-
-const unknownSha256 = "0".repeat(64);
 
 function withoutLongValues(metadata: Metadata): Metadata {
   const isShort = (key: string, value: MetadataValue) =>

@@ -1,17 +1,15 @@
 /** `explore`: the page for a model, served on this computer or written for a web host. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { modelFingerprint } from "../budget/model-fingerprint.js";
 import type { Sensitivity } from "../budget/sensitivity/defaults.js";
-import { readSensitivity } from "../budget/sensitivity/file.js";
+import { openSensitivity } from "../budget/sensitivity/open.js";
 import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
+import { createFolder } from "../bytes/disk.js";
 import { checkOutputs } from "../bytes/overwriting.js";
-import { FileSource } from "../bytes/source.js";
-import { EnvironmentError, systemErrorCode } from "../errors.js";
 import { openModel } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
-import { isQuantizable } from "../recipe/quantizable.js";
+import { quantizableNames } from "../recipe/quantizable.js";
 import { version } from "../version.js";
 import { explorableModel } from "./explorable-model.js";
 import { type ExploreOptions, exploreCommand } from "./explore-command.js";
@@ -47,35 +45,20 @@ export async function explore(given: ExploreOptions): Promise<ExploreResult> {
   if (output === undefined || page === undefined) {
     return { bytes, server: await servePage(html, options.port) };
   }
-  try {
-    await mkdir(output, { recursive: true });
-  } catch (cause) {
-    throw new EnvironmentError(
-      `${output}: the folder cannot be created (${systemErrorCode(cause) ?? cause}); name another.`,
-      { folder: output },
-      { cause },
-    );
-  }
+  await createFolder(output);
   await writeTextFile(page, html);
   return { output: page, bytes };
 }
 
 /** The page for an open model, as HTML. */
-export async function explorerPage(source: ModelSource, sensitivity?: Sensitivity): Promise<string> {
+async function explorerPage(source: ModelSource, sensitivity?: Sensitivity): Promise<string> {
   const { name, metadata, tensors, byteLength, files } = source;
   const opened = { name: shownName(name), metadata, tensors, byteLength, files: files.length };
   return await renderExplorer(explorableModel(opened, version), { sensitivity });
 }
 
 async function sensitivityOf(source: ModelSource, path: string): Promise<Sensitivity> {
-  const names = source.tensors
-    .filter(({ name, shape }) => isQuantizable(name, shape))
-    .map(({ name }) => name);
-  const file = await FileSource.open(path);
-  try {
-    const { alphas } = await readSensitivity(file, { fingerprint: await modelFingerprint(source), names });
-    return { name: shownName(path), alphas };
-  } finally {
-    await file.close();
-  }
+  const fingerprint = await modelFingerprint(source);
+  const { alphas } = await openSensitivity(path, { fingerprint, names: quantizableNames(source.tensors) });
+  return { name: shownName(path), alphas };
 }

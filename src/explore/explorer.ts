@@ -1,12 +1,11 @@
 /** What the explorer answers: for a model and settings, every budget's types, sizes, memory and predicted divergence. */
-import type { Allocation, AllocationOption } from "../budget/allocation.js";
+import { type Allocation, type AllocationOption, smallestAllocation } from "../budget/allocation.js";
 import { type Budget, fileBudget, memoryBudget } from "../budget/budget.js";
 import { parseRoleLimit } from "../budget/candidates.js";
 import { Frontier } from "../budget/frontier.js";
 import {
   alphaOf,
   choicesOf,
-  errorOf,
   type Item,
   itemsOf,
   type Problem,
@@ -25,7 +24,7 @@ import { longestContext, weightsOn } from "../memory/placement.js";
 import { Architecture } from "../model/architecture.js";
 import { weightCount } from "../model/source.js";
 import { parseTypeName, type TypeName } from "../quants/types.js";
-import { isQuantizable } from "../recipe/quantizable.js";
+import { quantizableNames } from "../recipe/quantizable.js";
 import { renderRecipe } from "../recipe/render.js";
 import { type ExplorableModel, expectedImportance, outputBytes } from "./explorable-model.js";
 import { memoryText, type Settings } from "./settings.js";
@@ -39,7 +38,7 @@ export interface Knowledge {
 }
 
 /** What memory holds, in bytes. */
-export interface MemoryUse {
+export interface MemoryShares {
   /** Weights in this memory, and those that stay in the computer's. */
   readonly weights: number;
   readonly elsewhere: number;
@@ -53,7 +52,7 @@ export interface MemoryUse {
 }
 
 /** One budget's answer. */
-export interface Answer extends LaidOut {
+export interface BudgetAnswer extends LaidOut {
   readonly types: ReadonlyMap<string, TypeName>;
   /** Recipe as YAML. */
   readonly recipe: string;
@@ -63,7 +62,7 @@ export interface Answer extends LaidOut {
   readonly isExact: boolean;
   readonly budget: Budget;
   /** Undefined if the budget is the file's size. */
-  readonly memory: MemoryUse | undefined;
+  readonly memory: MemoryShares | undefined;
   /** Longest context that fits; undefined without a machine. */
   readonly longestContext: number | undefined;
 }
@@ -98,8 +97,7 @@ export class Explorer {
       backend: settings.backend,
       hasImportance: settings.hasImportance ? expectedImportance(names) : undefined,
     });
-    const quantizable = model.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
-    this.sensitivity = knowledge.sensitivity ?? defaultSensitivity(quantizable.map(({ name }) => name));
+    this.sensitivity = knowledge.sensitivity ?? defaultSensitivity(quantizableNames(model.tensors));
     this.curves = completeCurves(this.#items, knowledge.curves);
     this.need = this.#needOf(settings.context);
     this.#parameters = model.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
@@ -128,7 +126,7 @@ export class Explorer {
    * The frontier's answer, at once; for a file of a given size the room for the header is that of its recipe. Throws
    * a UsageError if nothing fits.
    */
-  async approximate(gigabytes: number): Promise<Answer> {
+  async approximate(gigabytes: number): Promise<BudgetAnswer> {
     const budget = this.budget(gigabytes);
     const { choices, frontier } = this.#prepared(budget);
     let room = budget.bytes - (budget.isFile ? this.model.headerBytes.withImatrix : 0);
@@ -145,13 +143,13 @@ export class Explorer {
       }
       room -= excess;
     }
-    const choice = choices.map(smallestOption);
+    const { choice, bytes: allocated } = smallestAllocation(choices);
     const smallest = this.#layOut(budget, typesOf(this.#items, choice));
-    throw tooSmall(budget, { ...smallest, allocated: frontier.points[0]?.bytes ?? 0 }, this.#remedies);
+    throw tooSmall(budget, { ...smallest, allocated }, this.#remedies);
   }
 
   /** The solver's answer. Throws a UsageError if nothing fits. */
-  async exact(gigabytes: number, allocate: SolveOptions<LaidOut>["allocate"]): Promise<Answer> {
+  async exact(gigabytes: number, allocate: SolveOptions<LaidOut>["allocate"]): Promise<BudgetAnswer> {
     const budget = this.budget(gigabytes);
     const solved = await solve(this.#problem(budget), {
       layOut: (types) => this.#layOut(budget, types),
@@ -199,11 +197,6 @@ export class Explorer {
       const error = this.curves.get(name)?.get(to) ?? typicalCurve([to], type).get(to) ?? 0;
       return sum + alphaOf(name, this.sensitivity) * error;
     }, 0);
-  }
-
-  /** Relative error of a tensor as a type. */
-  errorOf(name: string, type: TypeName): number {
-    return errorOf(name, type, this.curves);
   }
 
   /** The fewest tenths of a gigabyte that leave so many bytes for the weights. */
@@ -269,7 +262,7 @@ export class Explorer {
     allocation: Pick<Allocation, "choice" | "cost">,
     gigabytes: number,
     isExact: boolean,
-  ): Promise<Answer> {
+  ): Promise<BudgetAnswer> {
     const types = typesOf(this.#items, allocation.choice);
     return {
       ...this.#layOut(budget, types),
@@ -284,7 +277,7 @@ export class Explorer {
   async #memory(
     types: ReadonlyMap<string, TypeName>,
     gigabytes: number,
-  ): Promise<Pick<Answer, "memory" | "longestContext">> {
+  ): Promise<Pick<BudgetAnswer, "memory" | "longestContext">> {
     const machine = this.machine(gigabytes);
     if (machine === undefined) {
       return { memory: undefined, longestContext: undefined };
@@ -321,8 +314,4 @@ function completeCurves(
       ]),
     ),
   );
-}
-
-function smallestOption(options: readonly AllocationOption[]): number {
-  return options.reduce((best, { bytes }, at) => (bytes < (options[best]?.bytes ?? 0) ? at : best), 0);
 }

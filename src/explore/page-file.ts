@@ -3,17 +3,17 @@
  * that it works from any web host and from a folder. Its policy allows its own script and style, by their hashes, a
  * worker made of the page's text, and reading models; nothing else is loaded.
  */
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { EnvironmentError } from "../errors.js";
 import { presetTexts } from "../recipe/presets.js";
 import { escapeHtml } from "../report/html.js";
+import { policyHash } from "../report/policy-hash.js";
 import { version } from "../version.js";
 import type { ExplorableModel } from "./explorable-model.js";
 import type { Knowledge } from "./explorer.js";
 import { type PageData, packModel } from "./page-data.js";
 import { markup } from "./page-markup.js";
-import { style } from "./page-style.js";
+import { explorerStyle } from "./page-style.js";
 
 /** The page for a model. The same model gives the same bytes. */
 export async function renderExplorer(model: ExplorableModel, knowledge: Knowledge): Promise<string> {
@@ -25,8 +25,8 @@ export async function renderExplorer(model: ExplorableModel, knowledge: Knowledg
   const code = (script ?? Buffer.alloc(0)).toString("utf8");
   const policy = [
     "default-src 'none'",
-    `script-src '${hashOf(code)}' 'wasm-unsafe-eval'`,
-    `style-src '${hashOf(style)}'`,
+    `script-src '${policyHash(code)}' 'wasm-unsafe-eval'`,
+    `style-src '${policyHash(explorerStyle)}'`,
     "worker-src blob:",
     "connect-src 'self' blob: https: http://127.0.0.1:* http://localhost:*",
     "img-src data:",
@@ -42,7 +42,7 @@ export async function renderExplorer(model: ExplorableModel, knowledge: Knowledg
 <meta name="referrer" content="no-referrer">
 <title>${escapeHtml(`${model.name}: Lopsided explorer`)}</title>
 <link rel="icon" href="data:,">
-<style>${style}</style>
+<style>${explorerStyle}</style>
 </head>
 <body>
 ${markup}
@@ -66,8 +66,4 @@ async function readBundled(name: string): Promise<Buffer> {
       { cause },
     );
   }
-}
-
-function hashOf(text: string): string {
-  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }

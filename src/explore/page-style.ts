@@ -1,7 +1,7 @@
 /** The explorer's style: the report's, and what the report does not have. */
-import { style as reportStyle } from "../report/style.js";
+import { style } from "../report/style.js";
 
-export const style = `${reportStyle}
+export const explorerStyle = `${style}
 .brand { margin: 0 0 6px; color: var(--muted); font-size: 0.86rem; font-weight: 600; }
 .chart { width: auto; max-width: 100%; }
 button, select, input { font: inherit; color: inherit; }

@@ -1,12 +1,21 @@
 /** Conversations in a file, a JSON object in each line with `messages` and perhaps `tools`, as a model's template writes them. */
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
+import { readWholeText } from "../bytes/text-file.js";
 import { parseJsonAs } from "../bytes/typed-json.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import type { RenderedConversation } from "../text/text-input.js";
 import { type ChatMessage, templateMessages } from "./chat-messages.js";
 import { ChatTemplate, type ChatToRender, chatTemplateOf } from "./chat-template.js";
+
+/** In bytes; a text of a thousand chunks has some two million. */
+const largestFile = 2 ** 28;
+
+/** What a line is called in messages. */
+const lineKind = {
+  kind: "a conversation",
+  advice: 'write {"messages": [{"role": "user", "content": "..."}, ...]}',
+};
 
 /** What a line of the file has; what else is in a message may be what a template looks at. */
 const conversationSchema = z.looseObject({
@@ -28,19 +37,15 @@ export function isConversations(path: string): boolean {
  * Reads conversations, `limit` of them at most. Throws an EnvironmentError or MalformedInputError that names the line.
  */
 export async function readConversations(path: string, limit = Infinity): Promise<ConversationLine[]> {
-  const lines = (await readFile(path, "utf8")).split("\n");
+  const lines = (await readWholeText(path, largestFile)).split("\n");
   const conversations: ConversationLine[] = [];
   for (const [number, line] of lines.entries()) {
     if (conversations.length >= limit) {
       break;
     }
     if (line.trim() !== "") {
-      const kind = {
-        kind: "a conversation",
-        advice: 'write {"messages": [{"role": "user", "content": "..."}, ...]}',
-      };
       conversations.push(
-        parseJsonAs(conversationSchema, line, `${path}:${number + 1}`, kind) as ConversationLine,
+        parseJsonAs(conversationSchema, line, `${path}:${number + 1}`, lineKind) as ConversationLine,
       );
     }
   }

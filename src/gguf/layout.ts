@@ -49,7 +49,7 @@ export interface GgufLayout {
 }
 
 /** Longest tensor name that llama.cpp loads, in bytes (`GGML_MAX_NAME` less its final zero). */
-const maxNameBytes = 63;
+export const maxNameBytes = 63;
 
 /**
  * Lays out a GGUF version 3 file. Metadata that came from a file unchanged is written byte for byte as it was.

@@ -4,7 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
-import { EnvironmentError, LopsidedError, systemErrorCode } from "../errors.js";
+import { checkpointProblem } from "../activations/checkpoint-problem.js";
+import { LopsidedError } from "../errors.js";
 import { readImatrixFile } from "./file.js";
 import { ggufParts } from "./gguf.js";
 import type { Imatrix } from "./imatrix.js";
@@ -50,17 +51,10 @@ export async function writeCheckpoint(path: string, imatrix: Imatrix): Promise<v
     }
     await rename(temporary, path);
   } catch (cause) {
-    const code = systemErrorCode(cause);
-    if (code === undefined) {
-      throw cause;
+    const problem = checkpointProblem(path, cause);
+    if (problem !== cause) {
+      await rm(temporary, { force: true }).catch(() => {});
     }
-    await rm(temporary, { force: true }).catch(() => {});
-    const reason =
-      code === "ENOSPC" || code === "EDQUOT" ? "the disk is full" : `it cannot be written (${code})`;
-    throw new EnvironmentError(
-      `${path}: ${reason}. Make room or write elsewhere, and run the same command again: it goes on from the last state saved.`,
-      { file: path },
-      { cause },
-    );
+    throw problem;
   }
 }

@@ -1,8 +1,8 @@
 /** Copies a remote model's files to a folder; goes on where a run was stopped. */
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { inOrder } from "../bytes/bounded-pipeline.js";
-import { checkRoom, syncFolder, writeProblem } from "../bytes/disk.js";
+import { checkRoom, createFolder, syncFolder, writeProblem } from "../bytes/disk.js";
 import { partialPathOf, writeFully } from "../bytes/output.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import type { ByteSource } from "../bytes/source.js";
@@ -36,7 +36,7 @@ export async function downloadModel(
     if (!options.continues) {
       await rm(folder, { recursive: true, force: true });
     }
-    await mkdir(folder, { recursive: true });
+    await createFolder(folder);
     const places = source.files.map((file) => ({ file, path: join(folder, basename(file.name)) }));
     let there = 0;
     for (const { path } of places) {

@@ -1,8 +1,8 @@
 /** The folder that `make` fills: what can be published at the top, work under way in `.lopsided/`. */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { createFolder } from "../bytes/disk.js";
 import { FileLock } from "../bytes/lock.js";
-import { EnvironmentError, systemErrorCode } from "../errors.js";
 import { MakeState } from "./state.js";
 
 /** Names of files that were being written under a random name when a run was killed: see `OutputFile.create`. */
@@ -28,15 +28,8 @@ export class MakeFolder {
    */
   static async open(path: string): Promise<MakeFolder> {
     const work = join(path, ".lopsided");
-    try {
-      await mkdir(work, { recursive: true });
-    } catch (cause) {
-      throw new EnvironmentError(
-        `${path}: the folder cannot be created (${systemErrorCode(cause) ?? cause}); name another with -o.`,
-        { folder: path },
-        { cause },
-      );
-    }
+    await createFolder(path);
+    await createFolder(work);
     const statePath = join(work, "state.json");
     const lock = await FileLock.acquire(statePath);
     await Promise.all([path, work].map(removeLeftovers));

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { OutputFile } from "../bytes/output.js";
-import { readTextFile } from "../bytes/text-file.js";
+import { readWholeText } from "../bytes/text-file.js";
 import { parseJsonAs } from "../bytes/typed-json.js";
 
 const fingerprintSchema = z.record(z.string(), z.string());
@@ -44,7 +44,7 @@ export class MakeState {
 
   /** Reads the state; one that is missing or damaged is that of a new folder: everything is then done again. */
   static async open(path: string): Promise<MakeState> {
-    const text = await readTextFile(path, largestState).catch(() => "");
+    const text = await readWholeText(path, largestState).catch(() => "");
     return new MakeState(path, parseState(text) ?? { format: "lopsided make 1", stages: {}, underWay: {} });
   }
 

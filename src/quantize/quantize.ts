@@ -2,7 +2,7 @@
 
 import { checkOutputs } from "../bytes/overwriting.js";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { readTextFile } from "../bytes/text-file.js";
+import { readWholeText } from "../bytes/text-file.js";
 import { checkInstalled } from "../engine/library.js";
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
@@ -162,7 +162,7 @@ async function settingsOf(options: ResolvedQuantizeOptions): Promise<Settings> {
 const longestTypeFile = 2 ** 22;
 
 async function readTensorTypeFile(path: string): Promise<TensorTypeOverride[]> {
-  return parseTensorTypeFile(await readTextFile(path, longestTypeFile), path);
+  return parseTensorTypeFile(await readWholeText(path, longestTypeFile), path);
 }
 
 /** What an opened source becomes: the types, and all that the writer needs. */

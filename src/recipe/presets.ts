@@ -1,7 +1,7 @@
 /** Finding a recipe by what the user wrote: a file, a preset shipped with the package, or a mixture's name. */
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { readTextFile } from "../bytes/text-file.js";
+import { readWholeText } from "../bytes/text-file.js";
 import { suggestion } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
 import { type Base, baseNames, parseBase } from "./ftypes.js";
@@ -24,7 +24,7 @@ export async function presetNames(): Promise<string[]> {
 /** The text of a preset, and what messages call its file. */
 async function presetText(name: string): Promise<{ text: string; file: string }> {
   const url = new URL(`${name}.yaml`, presetFolder);
-  return { text: await readTextFile(fileURLToPath(url), largestRecipe), file: `recipes/${name}.yaml` };
+  return { text: await readWholeText(fileURLToPath(url), largestRecipe), file: `recipes/${name}.yaml` };
 }
 
 /** The texts of all presets, by name. */
@@ -42,7 +42,7 @@ export async function presetTexts(): Promise<Map<string, string>> {
  */
 export async function loadRecipe(nameOrFile: string): Promise<Recipe> {
   if (/[\\/]|\.ya?ml$/i.test(nameOrFile)) {
-    return parseRecipe(await readTextFile(nameOrFile, largestRecipe), nameOrFile);
+    return parseRecipe(await readWholeText(nameOrFile, largestRecipe), nameOrFile);
   }
   const presets = await presetNames();
   const preset = presets.find((name) => name === nameOrFile.toLowerCase());

@@ -66,3 +66,10 @@ export function isQuantizable(name: string, shape: readonly number[]): boolean {
     !keptParts.some((part) => name.includes(part))
   );
 }
+
+/** Names of the tensors that may be quantized. */
+export function quantizableNames(
+  tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
+): string[] {
+  return tensors.filter(({ name, shape }) => isQuantizable(name, shape)).map(({ name }) => name);
+}

@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { z } from "zod";
-import { readTextFile } from "../bytes/text-file.js";
+import { readWholeText } from "../bytes/text-file.js";
 import { describeIssue, parseJsonAs } from "../bytes/typed-json.js";
 import { EnvironmentError, InternalError } from "../errors.js";
 import { type MemoryTable, memoryTableSchema } from "../memory/memory-table-schema.js";
@@ -249,7 +249,7 @@ export async function readEvaluation(path: string): Promise<Evaluation> {
     const problem = "there is no such file; `lopsided make` writes it when a model is finished.";
     throw new EnvironmentError(`${path}: ${problem}`, { file: path });
   }
-  const text = await readTextFile(path, largestFile);
+  const text = await readWholeText(path, largestFile);
   const kind = { kind: "an evaluation of this version of Lopsided", advice: "run make again" };
   return parseJsonAs(evaluationSchema, text, path, kind);
 }

@@ -2,7 +2,6 @@
  * The report: one HTML file that needs nothing else, from `evaluation.json` alone. The same evaluation gives the same
  * bytes. Its policy allows the file's own style and script, by their hashes, and nothing from elsewhere.
  */
-import { createHash } from "node:crypto";
 import { bitsSection } from "./charts/bits.js";
 import { coverageSection } from "./charts/coverage.js";
 import { errorsSection } from "./charts/errors.js";
@@ -14,6 +13,7 @@ import type { Evaluation } from "./evaluation.js";
 import { renderHeader } from "./header.js";
 import { escapeHtml } from "./html.js";
 import { originSection } from "./origin-section.js";
+import { policyHash } from "./policy-hash.js";
 import { script } from "./script.js";
 import type { Section } from "./section.js";
 import { style } from "./style.js";
@@ -30,7 +30,7 @@ export function renderReport(evaluation: Evaluation): string {
     tasksSection(evaluation),
     originSection(evaluation),
   ].filter((section) => section !== undefined);
-  const policy = `default-src 'none'; style-src '${hashOf(style)}'; script-src '${hashOf(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
+  const policy = `default-src 'none'; style-src '${policyHash(style)}'; script-src '${policyHash(script)}'; img-src data:; base-uri 'none'; form-action 'none'`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -60,8 +60,4 @@ function render({ id, title, lead, body }: Section): string {
 <p class="lead">${escapeHtml(lead)}</p>
 ${body}
 </section>`;
-}
-
-function hashOf(text: string): string {
-  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }

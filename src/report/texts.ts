@@ -50,7 +50,7 @@ export const textsMethod =
   "KLD is the mean KL divergence from the source in nats, ± one standard error. Differences are paired by chunks, which both models were given: an interval that does not hold 0 is a difference, even where the standard errors of the two means overlap.";
 
 /** The mean divergence of one variant minus another's, over the chunks of some texts. */
-export function differenceOn(
+function differenceOn(
   names: readonly string[],
   first: Variant | undefined,
   second: Variant | undefined,
@@ -81,6 +81,7 @@ function differenceLine(difference: PairedDifference | undefined): string {
     : `${signed(difference.difference)} (${signed(difference.low)} to ${signed(difference.high)})`;
 }
 
-function signed(value: number): string {
+/** `+0.001234`, `−0.001234`. */
+export function signed(value: number): string {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(6)}`;
 }

@@ -10,6 +10,9 @@ const quantizationVersion = 2;
 /** llama.cpp stores override strings in fields of this many bytes, and cuts what is longer. */
 const longestOverrideBytes = 127;
 
+/** Stands for a checksum that is not known yet. */
+export const unknownSha256 = "0".repeat(64);
+
 /** Where a quantized file came from. */
 export interface Provenance {
   /** Of Lopsided. */

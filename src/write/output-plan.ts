@@ -5,6 +5,7 @@ import type { Metadata } from "../gguf/metadata.js";
 import { splitMetadata, splitPath } from "../gguf/splits.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
+import { unknownSha256 } from "./output-metadata.js";
 import type { TensorTask } from "./slice-tasks.js";
 
 /** A tensor of the source and what becomes of it. */
@@ -46,9 +47,6 @@ export interface PlannedFile {
 
 /** `split.count` is a 16-bit number. */
 const mostFiles = 2 ** 16 - 1;
-
-/** Stands for a checksum that is not known yet. */
-const unknownSha256 = "0".repeat(64);
 
 /** Lays out the output. Throws a UsageError if llama.cpp could not load it, or it cannot be split as asked. */
 export function planOutput(request: OutputRequest): PlannedFile[] {

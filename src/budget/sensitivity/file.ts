@@ -2,7 +2,7 @@
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, readJson } from "../../bytes/json.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { MalformedInputError, UsageError } from "../../errors.js";
-import { type Role, roles } from "../../model/roles.js";
+import type { Role } from "../../model/roles.js";
 import type { Sensitivity } from "./defaults.js";
 
 export interface TensorSensitivity {
@@ -10,6 +10,14 @@ export interface TensorSensitivity {
   readonly role: Role;
   /** Nats of KL divergence for each unit of relative error. */
   readonly alpha: number;
+}
+
+/** The model that a file must be of. */
+export interface MeasuredModel {
+  /** Undefined if it is not known. */
+  readonly fingerprint: string | undefined;
+  /** Tensors that must be in the file. */
+  readonly names: readonly string[];
 }
 
 /** What a sensitivity file begins with. */
@@ -20,12 +28,9 @@ const largestFile = 64 * 2 ** 20;
 
 /**
  * Reads what `lopsided sensitivity` wrote. Throws a MalformedInputError if it is not such a file, a UsageError if it
- * is of another model: if it lacks a tensor of `names`, or its fingerprint is not the model's (undefined: it is not known).
+ * is of another model: if it lacks a tensor of `names`, or its fingerprint is not the model's.
  */
-export async function readSensitivity(
-  source: ByteSource,
-  model: { readonly fingerprint: string | undefined; readonly names: readonly string[] },
-): Promise<Sensitivity> {
+export async function readSensitivity(source: ByteSource, model: MeasuredModel): Promise<Sensitivity> {
   const path = source.name;
   const file = await readJson(source, largestFile);
   const malformed = (what: string) =>
@@ -67,9 +72,4 @@ function readAlphas(file: JsonObject, malformed: (what: string) => Error): Map<s
 
 function isAlpha(value: JsonValue | undefined): value is number {
   return typeof value === "number" && value >= 0 && Number.isFinite(value);
-}
-
-/** Whether a word is one of the roles. */
-export function isRole(word: string): word is Role {
-  return (roles as readonly string[]).includes(word);
 }

@@ -275,6 +275,6 @@ function knownResult(name: string, known: ErrorCache, run: string): MeasuredTens
 function resultOf(name: string, size: number, growth: Estimate): MeasuredTensor {
   const error = size || noise.added;
   const alphaError = growth.error / error;
-  const alpha = Math.max(Math.max(0, growth.mean) / error, alphaError / 2);
+  const alpha = Math.max(growth.mean / error, alphaError / 2);
   return { name, role: roleOf(name), alpha, alphaError };
 }

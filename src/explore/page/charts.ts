@@ -5,7 +5,7 @@ import { bitsPerWeight, type TypeName } from "../../quants/types.js";
 import type { Chart } from "../../report/chart.js";
 import { type LayerCell, layerMap, rampSteps } from "../../report/charts/layer-map.js";
 import { formatBytes } from "../../units.js";
-import type { Answer, Explorer } from "../explorer.js";
+import type { BudgetAnswer, Explorer } from "../explorer.js";
 import type { Reference } from "../references.js";
 
 /** Draws a chart into an element, as wide as it is. */
@@ -46,7 +46,7 @@ const leastShown = 1e-4;
 export function curveChart(
   explorer: Explorer,
   points: readonly Reference[],
-  answer: Answer | undefined,
+  answer: BudgetAnswer | undefined,
 ): Chart {
   const curve = explorer.curve().map(({ bytes, predicted }) => ({
     gigabytes: bytes / 1e9,

@@ -3,7 +3,7 @@ import { cacheTypes, parseCacheType } from "../../engine/cache-types.js";
 import { machineSizes } from "../../memory/machines.js";
 import { roleOf } from "../../model/roles.js";
 import { backends } from "../../quants/types.js";
-import { isQuantizable } from "../../recipe/quantizable.js";
+import { quantizableNames } from "../../recipe/quantizable.js";
 import type { Explorer } from "../explorer.js";
 import { type MemoryKind, memoryKinds, type Settings } from "../settings.js";
 import { byId, element, fill } from "./elements.js";
@@ -79,8 +79,7 @@ function options(id: string, entries: readonly (readonly [string, string])[]): v
 
 /** Makes the fields for pinned types: one for each role that is quantized. */
 export function showPins({ model, settings }: Explorer, onChange: OnChange): void {
-  const quantizable = model.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
-  const roles = [...new Set(quantizable.map(({ name }) => roleOf(name)))].sort();
+  const roles = [...new Set(quantizableNames(model.tensors).map(roleOf))].sort();
   const pinned = new Map(
     settings.pins.map((pin): [string, string] => [pin.replace(/=.*$/s, ""), pin.replace(/^[^=]*=/, "")]),
   );

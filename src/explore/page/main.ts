@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { readSensitivity } from "../../budget/sensitivity/file.js";
 import { LopsidedError, UsageError } from "../../errors.js";
-import { isQuantizable } from "../../recipe/quantizable.js";
+import { quantizableNames } from "../../recipe/quantizable.js";
 import { explorableModel, type OpenedModel } from "../explorable-model.js";
 import { Explorer } from "../explorer.js";
 import { type Reference, references } from "../references.js";
@@ -183,9 +183,7 @@ async function takeFile(file: File): Promise<void> {
     if (opened === undefined) {
       throw new UsageError(`${file.name}: open the model first that it was measured on.`);
     }
-    const names = opened.model.tensors
-      .filter(({ name, shape }) => isQuantizable(name, shape))
-      .map(({ name }) => name);
+    const names = quantizableNames(opened.model.tensors);
     const sensitivity = await readSensitivity(new BlobSource(file), { fingerprint: undefined, names });
     opened = { ...opened, knowledge: { ...opened.knowledge, sensitivity } };
     await explore();

@@ -2,24 +2,24 @@
 import { bitsPerWeight, type TypeName } from "../../quants/types.js";
 import { rolesInOrder } from "../../report/charts/layer-map.js";
 import { formatBytes, formatCount } from "../../units.js";
-import { commands } from "../commands.js";
-import type { Answer, Explorer, MemoryUse } from "../explorer.js";
+import { shellCommands } from "../commands.js";
+import type { BudgetAnswer, Explorer, MemoryShares } from "../explorer.js";
 import type { Reference } from "../references.js";
 import { bitsChart, curveChart, divergence, draw, placedTensors, rampStep } from "./charts.js";
 import { byId, element, fill, table } from "./elements.js";
 
 /** All that depends on the answer. */
-export function showAnswer(explorer: Explorer, points: readonly Reference[], answer: Answer): void {
+export function showAnswer(explorer: Explorer, points: readonly Reference[], answer: BudgetAnswer): void {
   showFigures(explorer, answer);
   fill("verdict", verdict(answer, points));
   showMemory(answer.memory);
   showCurve(explorer, points, answer);
   showBits(explorer, answer);
   byId("recipe").textContent = answer.recipe;
-  byId("commands").textContent = commands(explorer, answer);
+  byId("commands").textContent = shellCommands(explorer, answer);
 }
 
-function showFigures({ architecture }: Explorer, answer: Answer): void {
+function showFigures({ architecture }: Explorer, answer: BudgetAnswer): void {
   const { bytes, bpw, predicted, longestContext, isExact } = answer;
   const context =
     longestContext === undefined
@@ -52,7 +52,7 @@ function showFigures({ architecture }: Explorer, answer: Answer): void {
 }
 
 /** What the loss means, in words and beside what people know. */
-function verdict({ predicted, bytes, memory }: Answer, points: readonly Reference[]): string {
+function verdict({ predicted, bytes, memory }: BudgetAnswer, points: readonly Reference[]): string {
   const loss =
     predicted < 0.002
       ? "As good as the original"
@@ -79,7 +79,7 @@ function verdict({ predicted, bytes, memory }: Answer, points: readonly Referenc
   return `${loss}.${free}${compared}`;
 }
 
-const parts: readonly (readonly [keyof MemoryUse, string])[] = [
+const parts: readonly (readonly [keyof MemoryShares, string])[] = [
   ["weights", "weights"],
   ["cache", "KV cache"],
   ["compute", "compute buffers"],
@@ -87,7 +87,7 @@ const parts: readonly (readonly [keyof MemoryUse, string])[] = [
   ["free", "left over"],
 ];
 
-function showMemory(memory: MemoryUse | undefined): void {
+function showMemory(memory: MemoryShares | undefined): void {
   if (memory === undefined) {
     fill("memory");
     return;
@@ -145,7 +145,7 @@ function showMemory(memory: MemoryUse | undefined): void {
 export function showCurve(
   explorer: Explorer,
   points: readonly Reference[],
-  answer: Answer | undefined,
+  answer: BudgetAnswer | undefined,
 ): void {
   draw(byId("curve"), curveChart(explorer, points, answer));
   fill(
@@ -166,7 +166,7 @@ export function showCurve(
   );
 }
 
-function showBits(explorer: Explorer, { types }: Answer): void {
+function showBits(explorer: Explorer, { types }: BudgetAnswer): void {
   const tensors = placedTensors(explorer, types);
   const used = [...new Set(tensors.map(({ type }) => type))].sort(
     (a, b) => bitsPerWeight(a) - bitsPerWeight(b),

@@ -20,68 +20,85 @@ import {
 } from "./values.js";
 
 /** The value of an expression. Throws a TemplateError where Python would raise an error. */
-export function evaluate(node: Expression, scope: Scope): Value {
+export function evaluateExpression(node: Expression, scope: Scope): Value {
   switch (node.type) {
     case "constant":
       return node.value;
     case "name":
       return scope.get(node.name);
     case "list":
-      return node.items.map((item) => evaluate(item, scope));
+      return node.items.map((item) => evaluateExpression(item, scope));
     case "tuple":
-      return Tuple.from(node.items.map((item) => evaluate(item, scope)));
+      return Tuple.from(node.items.map((item) => evaluateExpression(item, scope)));
     case "dict":
       return new Map(
-        node.entries.map(([key, value]): [Value, Value] => [evaluate(key, scope), evaluate(value, scope)]),
+        node.entries.map(([key, value]): [Value, Value] => [
+          evaluateExpression(key, scope),
+          evaluateExpression(value, scope),
+        ]),
       );
     case "attribute":
-      return attributeOf(evaluate(node.object, scope), node.name);
+      return attributeOf(evaluateExpression(node.object, scope), node.name);
     case "element":
-      return elementOf(evaluate(node.object, scope), evaluate(node.key, scope));
+      return elementOf(evaluateExpression(node.object, scope), evaluateExpression(node.key, scope));
     case "slice": {
-      const bound = (side: Expression | undefined) => (side === undefined ? null : evaluate(side, scope));
-      return sliceOf(evaluate(node.object, scope), bound(node.start), bound(node.stop), bound(node.step));
+      const bound = (side: Expression | undefined) =>
+        side === undefined ? null : evaluateExpression(side, scope);
+      return sliceOf(
+        evaluateExpression(node.object, scope),
+        bound(node.start),
+        bound(node.stop),
+        bound(node.step),
+      );
     }
     case "call":
-      return callValue(evaluate(node.callee, scope), argumentsOf(node.arguments, scope));
+      return callValue(evaluateExpression(node.callee, scope), argumentsOf(node.arguments, scope));
     case "filter":
-      return filtered(evaluate(node.operand, scope), node.filter, scope);
+      return filtered(evaluateExpression(node.operand, scope), node.filter, scope);
     case "test":
       return applyTest(
         node.test.name,
-        evaluate(node.operand, scope),
+        evaluateExpression(node.operand, scope),
         argumentsOf(node.test.arguments, scope),
       );
     case "not":
-      return !isTrue(evaluate(node.operand, scope));
+      return !isTrue(evaluateExpression(node.operand, scope));
     case "+":
     case "-":
-      return operate("*", node.type === "-" ? -1 : 1, numericOperand(evaluate(node.operand, scope)));
+      return operate(
+        "*",
+        node.type === "-" ? -1 : 1,
+        numericOperand(evaluateExpression(node.operand, scope)),
+      );
     case "and":
     case "or": {
-      const left = evaluate(node.left, scope);
-      return isTrue(left) === (node.type === "and") ? evaluate(node.right, scope) : left;
+      const left = evaluateExpression(node.left, scope);
+      return isTrue(left) === (node.type === "and") ? evaluateExpression(node.right, scope) : left;
     }
     case "binary":
-      return operate(node.operator, evaluate(node.left, scope), evaluate(node.right, scope));
+      return operate(
+        node.operator,
+        evaluateExpression(node.left, scope),
+        evaluateExpression(node.right, scope),
+      );
     case "comparison":
       return compared(node.first, node.rest, scope);
     case "conditional":
-      if (isTrue(evaluate(node.condition, scope))) {
-        return evaluate(node.value, scope);
+      if (isTrue(evaluateExpression(node.condition, scope))) {
+        return evaluateExpression(node.value, scope);
       }
       return node.otherwise
-        ? evaluate(node.otherwise, scope)
+        ? evaluateExpression(node.otherwise, scope)
         : new Undefined("the inline if-expression evaluated to false");
   }
 }
 
 /** A chain holds if each of its comparisons does; what follows one that does not is not looked at. */
 function compared(first: Expression, rest: readonly Comparison[], scope: Scope): Value {
-  let left = evaluate(first, scope);
+  let left = evaluateExpression(first, scope);
   let holds: Value = true;
   for (const { operator, operand } of rest) {
-    const right = evaluate(operand, scope);
+    const right = evaluateExpression(operand, scope);
     holds = operate(operator, left, right);
     if (!isTrue(holds)) {
       break;
@@ -104,7 +121,7 @@ export function filtered(value: Value, filter: Named, scope: Scope): Value {
 
 export function argumentsOf({ positional, named }: CallArguments, scope: Scope): Arguments {
   const entries = named.flatMap(({ name, value: expression }): (readonly [string, Value])[] => {
-    const value = evaluate(expression, scope);
+    const value = evaluateExpression(expression, scope);
     if (name !== undefined) {
       return [[name, value]];
     }
@@ -114,7 +131,9 @@ export function argumentsOf({ positional, named }: CallArguments, scope: Scope):
   });
   return {
     positional: positional.flatMap((given): readonly Value[] =>
-      given.type === "spread" ? iterate(evaluate(given.value, scope)) : [evaluate(given, scope)],
+      given.type === "spread"
+        ? iterate(evaluateExpression(given.value, scope))
+        : [evaluateExpression(given, scope)],
     ),
     named: new Map(entries),
   };

@@ -13,7 +13,7 @@ import {
 } from "./text-filters.js";
 import {
   type Arguments,
-  compare,
+  compareValues,
   escapeMarkup,
   Float,
   fail,
@@ -294,7 +294,7 @@ function sorted(
 ): Value[] {
   const keyed = items.map((item) => ({ item, key: fold(key(item), isExact) }));
   const sign = isTrue(reverse ?? false) ? -1 : 1;
-  return keyed.sort((a, b) => sign * compare(a.key, b.key)).map(({ item }) => item);
+  return keyed.sort((a, b) => sign * compareValues(a.key, b.key)).map(({ item }) => item);
 }
 
 /** Filters compare texts without regard to case unless told otherwise. */
@@ -317,7 +317,10 @@ function extreme(
   if (first === undefined) {
     return new Undefined("No aggregated item, sequence was empty.");
   }
-  return items.reduce((best, item) => (sign * compare(keyOf(item), keyOf(best)) > 0 ? item : best), first);
+  return items.reduce(
+    (best, item) => (sign * compareValues(keyOf(item), keyOf(best)) > 0 ? item : best),
+    first,
+  );
 }
 
 function chunks(items: readonly Value[], size: number, fill: Value | undefined): Value[][] {

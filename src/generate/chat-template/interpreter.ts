@@ -1,6 +1,6 @@
 /** Renders the syntax tree of a chat template as Python's jinja2 does with transformers' settings. */
 import type { Body, Expression, Loop, Named, Parameter, Statement, Target } from "./ast.js";
-import { argumentsOf, callValue, evaluate, filtered } from "./expressions.js";
+import { argumentsOf, callValue, evaluateExpression, filtered } from "./expressions.js";
 import { globalValues } from "./globals.js";
 import { LoopRound } from "./loop.js";
 import { Scope } from "./scope.js";
@@ -61,18 +61,22 @@ function renderStatement(node: Statement, scope: Scope, write: Write): Ending {
       write(node.text);
       return "end";
     case "print":
-      write(text(evaluate(node.value, scope)));
+      write(text(evaluateExpression(node.value, scope)));
       return "end";
     case "if":
-      return render(isTrue(evaluate(node.condition, scope)) ? node.body : node.otherwise, scope, write);
+      return render(
+        isTrue(evaluateExpression(node.condition, scope)) ? node.body : node.otherwise,
+        scope,
+        write,
+      );
     case "for":
-      renderLoop(node, evaluate(node.iterable, scope), scope, write, 1);
+      renderLoop(node, evaluateExpression(node.iterable, scope), scope, write, 1);
       return "end";
     case "break":
     case "continue":
       return node.type;
     case "set":
-      assign(node.target, evaluate(node.value, scope), scope);
+      assign(node.target, evaluateExpression(node.value, scope), scope);
       return "end";
     case "set block": {
       const whole = rendered(node.body, new Scope(scope));
@@ -86,7 +90,7 @@ function renderStatement(node: Statement, scope: Scope, write: Write): Ending {
       const { positional, named } = argumentsOf(node.arguments, scope);
       const caller = macro("caller", node.parameters, node.body, scope);
       const given = { positional, named: new Map<string, Value>([...named, ["caller", caller]]) };
-      write(text(callValue(evaluate(node.callee, scope), given)));
+      write(text(callValue(evaluateExpression(node.callee, scope), given)));
       return "end";
     }
     case "filter block": {
@@ -97,7 +101,7 @@ function renderStatement(node: Statement, scope: Scope, write: Write): Ending {
     case "with": {
       const inner = new Scope(scope);
       for (const [target, value] of node.bindings) {
-        assign(target, evaluate(value, scope), inner);
+        assign(target, evaluateExpression(value, scope), inner);
       }
       return render(node.body, inner, write);
     }
@@ -168,7 +172,7 @@ function passes({ target, condition }: Loop, item: Value, scope: Scope): boolean
   }
   const inner = new Scope(scope);
   assign(target, item, inner);
-  return isTrue(evaluate(condition, inner));
+  return isTrue(evaluateExpression(condition, inner));
 }
 
 function macro(name: string, parameters: readonly Parameter[], body: Body, scope: Scope): Callable {
@@ -193,7 +197,9 @@ function macro(name: string, parameters: readonly Parameter[], body: Body, scope
 }
 
 function missing({ name, otherwise }: Parameter, scope: Scope): Value {
-  return otherwise ? evaluate(otherwise, scope) : new Undefined(`parameter '${name}' was not provided`);
+  return otherwise
+    ? evaluateExpression(otherwise, scope)
+    : new Undefined(`parameter '${name}' was not provided`);
 }
 
 /** Whether a macro's body uses `varargs` or `kwargs`, without which it takes no further arguments. */

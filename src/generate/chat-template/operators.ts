@@ -2,7 +2,7 @@
 import { contains } from "./tests.js";
 import { percentFormat } from "./text-filters.js";
 import {
-  compare,
+  compareValues,
   escapeMarkup,
   Float,
   fail,
@@ -24,13 +24,13 @@ export function operate(operator: string, left: Value, right: Value): Value {
     case "!=":
       return !isEqualValue(left, right);
     case "<":
-      return compare(left, right) < 0;
+      return compareValues(left, right) < 0;
     case "<=":
-      return compare(left, right) <= 0;
+      return compareValues(left, right) <= 0;
     case ">":
-      return compare(left, right) > 0;
+      return compareValues(left, right) > 0;
     case ">=":
-      return compare(left, right) >= 0;
+      return compareValues(left, right) >= 0;
     case "in":
       return contains(right, left);
     case "not in":

@@ -30,7 +30,7 @@ export function unescapeText(text: string): string {
 }
 
 /** Python's `repr` of a text. */
-export function quoted(text: string): string {
+export function pythonQuoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const names: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" };
   const escaped = text.replace(/[\p{C}\p{Z}\\'"]/gu, (character) => {

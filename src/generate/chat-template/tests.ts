@@ -1,7 +1,7 @@
 /** Jinja's tests. */
 import {
   Callable,
-  compare,
+  compareValues,
   Float,
   fail,
   isEqualValue,
@@ -20,10 +20,10 @@ const isNumber = (value: Value) =>
   typeof value === "boolean" || typeof value === "number" || value instanceof Float;
 const equals: Test = (value, other) => isEqualValue(value, other);
 const differs: Test = (value, other) => !isEqualValue(value, other);
-const less: Test = (value, other) => compare(value, other) < 0;
-const lessOrEqual: Test = (value, other) => compare(value, other) <= 0;
-const greater: Test = (value, other) => compare(value, other) > 0;
-const greaterOrEqual: Test = (value, other) => compare(value, other) >= 0;
+const less: Test = (value, other) => compareValues(value, other) < 0;
+const lessOrEqual: Test = (value, other) => compareValues(value, other) <= 0;
+const greater: Test = (value, other) => compareValues(value, other) > 0;
+const greaterOrEqual: Test = (value, other) => compareValues(value, other) >= 0;
 const isSequence = (value: Value) =>
   typeof value === "string" || Array.isArray(value) || value instanceof Map;
 

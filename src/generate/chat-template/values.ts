@@ -1,5 +1,5 @@
 /** Python's values as chat templates see them: truth, equality, order, texts. */
-import { quoted } from "./python-text.js";
+import { pythonQuoted } from "./python-text.js";
 
 /** A value that is not there; it may be printed and tested, but has no attributes. */
 export class Undefined {
@@ -165,7 +165,7 @@ export function isEqualValue(a: Value, b: Value): boolean {
 }
 
 /** Less than zero if `a` comes first. */
-export function compare(a: Value, b: Value): number {
+export function compareValues(a: Value, b: Value): number {
   const [x, y] = [numeric(a), numeric(b)];
   if (x !== undefined && y !== undefined) {
     return x - y;
@@ -179,7 +179,7 @@ export function compare(a: Value, b: Value): number {
       ? a.length - b.length
       : index >= b.length
         ? 1
-        : compare(a[index] ?? null, b[index] ?? null);
+        : compareValues(a[index] ?? null, b[index] ?? null);
   }
   return fail(`'<' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`);
 }
@@ -254,7 +254,7 @@ export function represent(value: Value): string {
     return value ? "True" : "False";
   }
   if (typeof value === "string" || value instanceof Markup) {
-    return typeof value === "string" ? quoted(value) : `Markup(${quoted(value.value)})`;
+    return typeof value === "string" ? pythonQuoted(value) : `Markup(${pythonQuoted(value.value)})`;
   }
   if (value instanceof Float) {
     return floatText(value.value);
@@ -310,7 +310,7 @@ export function toJson(value: Value, style: JsonStyle, margin = "\n"): string {
   const inner = step === undefined ? "" : margin + step;
   const [comma, colon] = style.separators ?? [step === undefined ? ", " : ",", ": "];
   const entries = value instanceof Map ? [...value] : [];
-  const sorted = style.sortKeys ? entries.sort(([a], [b]) => compare(a, b)) : entries;
+  const sorted = style.sortKeys ? entries.sort(([a], [b]) => compareValues(a, b)) : entries;
   const parts = Array.isArray(value)
     ? value.map((item) => toJson(item, style, inner))
     : sorted.map(([key, item]) => `${jsonText(keyText(key), style)}${colon}${toJson(item, style, inner)}`);

@@ -12,6 +12,39 @@ import {
   type TinyArchitecture,
 } from "./parts.js";
 
+const gptOssKeys = {
+  "attention.sliding_window": 128,
+  "rope.scaling.type": "yarn",
+  "rope.scaling.factor": float(32),
+  "rope.scaling.original_context_length": 4096,
+};
+
+const gemma4Keys = {
+  "attention.sliding_window": 64,
+  "attention.sliding_window_pattern": flags(true, true, true, true, true, false),
+  "attention.key_length": 128,
+  "attention.value_length": 128,
+  "attention.key_length_swa": 64,
+  "attention.value_length_swa": 64,
+  "rope.freq_base_swa": float(1e4),
+  "rope.dimension_count": 128,
+  "rope.dimension_count_swa": 64,
+  "attention.head_count_kv": [2, 2, 2, 2, 2, 1],
+  embedding_length_per_layer_input: 0,
+  "attention.shared_kv_layers": 0,
+  final_logit_softcapping: float(30),
+};
+
+const gemma4Tensors = {
+  tied: true,
+  optional: [
+    "attn_v.weight@0,1,2,3,4",
+    "layer_output_scale.weight",
+    "ffn_gate_inp.weight",
+    "ffn_gate_up_exps.weight",
+  ],
+};
+
 export const mixturesOfExperts: Readonly<Record<string, TinyArchitecture>> = {
   qwen3moe: model("qwen3moe", 2, moe),
   qwen2moe: model(
@@ -51,10 +84,7 @@ export const mixturesOfExperts: Readonly<Record<string, TinyArchitecture>> = {
     2,
     {
       ...moe,
-      "attention.sliding_window": 128,
-      "rope.scaling.type": "yarn",
-      "rope.scaling.factor": float(32),
-      "rope.scaling.original_context_length": 4096,
+      ...gptOssKeys,
     },
     { experts: "MXFP4", optional: [...attentionBiases] },
   ),
@@ -65,10 +95,7 @@ export const mixturesOfExperts: Readonly<Record<string, TinyArchitecture>> = {
       ...moe,
       embedding_length: 320,
       expert_feed_forward_length: 320,
-      "attention.sliding_window": 128,
-      "rope.scaling.type": "yarn",
-      "rope.scaling.factor": float(32),
-      "rope.scaling.original_context_length": 4096,
+      ...gptOssKeys,
     },
     { experts: "MXFP4", optional: [...attentionBiases] },
   ),
@@ -92,29 +119,9 @@ export const mixturesOfExperts: Readonly<Record<string, TinyArchitecture>> = {
       ...moe,
       feed_forward_length: 544,
       expert_feed_forward_length: 352,
-      "attention.sliding_window": 64,
-      "attention.sliding_window_pattern": flags(true, true, true, true, true, false),
-      "attention.key_length": 128,
-      "attention.value_length": 128,
-      "attention.key_length_swa": 64,
-      "attention.value_length_swa": 64,
-      "rope.freq_base_swa": float(1e4),
-      "rope.dimension_count": 128,
-      "rope.dimension_count_swa": 64,
-      "attention.head_count_kv": [2, 2, 2, 2, 2, 1],
-      embedding_length_per_layer_input: 0,
-      "attention.shared_kv_layers": 0,
-      final_logit_softcapping: float(30),
+      ...gemma4Keys,
     },
-    {
-      tied: true,
-      optional: [
-        "attn_v.weight@0,1,2,3,4",
-        "layer_output_scale.weight",
-        "ffn_gate_inp.weight",
-        "ffn_gate_up_exps.weight",
-      ],
-    },
+    gemma4Tensors,
   ),
   "minimax-m2": model("minimax-m2", 2, {
     ...moe,
@@ -128,29 +135,9 @@ export const mixturesOfExperts: Readonly<Record<string, TinyArchitecture>> = {
     6,
     {
       ...moe,
-      "attention.sliding_window": 64,
-      "attention.sliding_window_pattern": flags(true, true, true, true, true, false),
-      "attention.key_length": 128,
-      "attention.value_length": 128,
-      "attention.key_length_swa": 64,
-      "attention.value_length_swa": 64,
-      "rope.freq_base_swa": float(1e4),
-      "rope.dimension_count": 128,
-      "rope.dimension_count_swa": 64,
-      "attention.head_count_kv": [2, 2, 2, 2, 2, 1],
-      embedding_length_per_layer_input: 0,
-      "attention.shared_kv_layers": 0,
-      final_logit_softcapping: float(30),
+      ...gemma4Keys,
     },
-    {
-      tied: true,
-      optional: [
-        "attn_v.weight@0,1,2,3,4",
-        "layer_output_scale.weight",
-        "ffn_gate_inp.weight",
-        "ffn_gate_up_exps.weight",
-      ],
-    },
+    gemma4Tensors,
   ),
   "gemma4-e2b": model(
     "gemma4",

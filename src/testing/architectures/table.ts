@@ -32,6 +32,7 @@ function row(values: readonly string[]): string {
   return `| ${values.join(" | ")} |`;
 }
 
-function figures({ bpw, divergence }: Quantized): string {
+/** Bits per weight and divergence, as the table has them. */
+export function figures({ bpw, divergence }: Quantized): string {
   return `${bpw.toFixed(2)}: ${divergence.toFixed(3)}`;
 }

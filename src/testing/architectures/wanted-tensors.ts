@@ -58,7 +58,8 @@ export const findWantedTensors = defineJob(
 
 /** Loads a file that has a header and no contents; what llama.cpp logged if it does not take it. */
 function tryLoad(path: string, metadata: Metadata, guesses: readonly Guess[], host: JobHost) {
-  const { native, log } = host.library;
+  const { library } = host;
+  const { native, log } = library;
   const tensors = guesses.map(({ name, shape }) => ({ name, shape, type: "F32" as const }));
   const layout = planGguf({ metadata, tensors });
   const file = openSync(path, "w");
