@@ -10,7 +10,7 @@ import { worstText } from "../evaluate/worst-text.js";
 import { openModel } from "../model/open.js";
 import { summarize, tensorsWithRoles } from "../model/summary.js";
 import { namedTexts } from "../text/named-text.js";
-import { checkText } from "../text/text.js";
+import { checkReadable, checkText } from "../text/text.js";
 import { renderComparisonChart } from "./chart.js";
 import { type CompareOptions, compareCommand } from "./compare-command.js";
 import { renderComparison } from "./markdown.js";
@@ -26,9 +26,12 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
   for (const { path } of texts) {
     await checkText(path, options.onWarning);
   }
+  if (options.imatrix !== undefined) {
+    await checkReadable(options.imatrix);
+  }
   const paths = texts.map(({ path }) => path);
   const outputs = [options.markdown, options.chart].filter((path) => path !== undefined);
-  await checkOutputs(outputs, [options.source, ...options.models, ...paths]);
+  await checkOutputs(outputs, [options.source, ...options.models, options.imatrix, ...paths]);
   const source = await summaryOf(options.source);
   const files: FileSummary[] = [];
   for (const model of options.models) {

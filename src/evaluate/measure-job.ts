@@ -14,6 +14,7 @@ import type { Observer } from "../engine/observer.js";
 import { UsageError } from "../errors.js";
 import { type BatchOptions, batchesOf, sequencesTogether, type TextChunks } from "../text/chunks.js";
 import type { TextInput } from "../text/text-input.js";
+import { shareInSketch, type TextSketch } from "../text/text-sketch.js";
 import { asOnePart, type EvaluatedTexts, firstScoredIn, readEvaluatedTexts } from "./evaluated-texts.js";
 import { LogitsBase } from "./logits-base.js";
 import { MeasureCheckpoint, type ScoredPosition } from "./measure-checkpoint.js";
@@ -32,6 +33,8 @@ export interface MeasureParams {
   /** Path of a base file to write. */
   readonly save: string | undefined;
   readonly texts: readonly TextInput[];
+  /** What each model was calibrated on, as far as it is known. */
+  readonly calibrations: readonly (TextSketch | undefined)[];
   /** Tokens in a chunk. */
   readonly context: number;
   /** Most chunks of each text; all of it if undefined. */
@@ -170,7 +173,10 @@ class Measurement {
       return {
         context: this.#texts.context,
         chunks: this.#texts.chunks,
-        measured: candidates.map(({ scores }, model) => ({ ...scores.result(), ...this.#routingOf(model) })),
+        measured: candidates.map(({ scores }, model) => ({
+          ...this.#withCalibration(scores.result(), model),
+          ...this.#routingOf(model),
+        })),
         seconds: this.#seconds,
       };
     } finally {
@@ -253,6 +259,21 @@ class Measurement {
     const comparison = this.#routing[model];
     const routing = comparison instanceof RoutingComparison ? comparison.result() : [];
     return routing.length > 0 ? { routing } : {};
+  }
+
+  /** Says of each text how much of it the model was calibrated on. */
+  #withCalibration(measured: MeasuredTexts, model: number): MeasuredTexts {
+    const sketch = this.#params.calibrations[model];
+    if (sketch === undefined) {
+      return measured;
+    }
+    const { scored, parts } = this.#texts;
+    const texts = measured.texts.map((text, at) => {
+      const range = parts[at] ?? { first: 0, end: 0 };
+      const calibratedOn = shareInSketch(sketch, this.#texts, scored, range);
+      return { ...text, ...(calibratedOn !== undefined && { calibratedOn }) };
+    });
+    return { ...measured, texts };
   }
 
   async #score(candidates: readonly Candidate[], reference: OpenWindow | undefined): Promise<void> {

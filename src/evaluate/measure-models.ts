@@ -2,6 +2,7 @@
 import { sourceIdentity } from "../activations/source-identity.js";
 import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
+import { shownName } from "../bytes/address.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError } from "../errors.js";
 import {
@@ -12,16 +13,20 @@ import {
 import { openModel } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
+import { calibrationSketchOf } from "../text/calibration-sketch.js";
 import type { NamedText } from "../text/named-text.js";
 import type { TextInput } from "../text/text-input.js";
+import { mostCalibratedOn } from "../text/text-sketch.js";
 import { type MeasureResult, measure } from "./measure-job.js";
-import type { MeasuredTexts } from "./scores.js";
+import type { MeasuredText, MeasuredTexts } from "./scores.js";
 
 export interface MeasureModelsOptions {
   /** Paths; at least one. */
   readonly models: readonly string[];
   readonly reference?: string | undefined;
   readonly texts: readonly NamedText[];
+  /** Importance matrix that the models were made with; each one's own by default, if it lies beside the model. */
+  readonly imatrix?: string | undefined;
   readonly parseSpecial?: boolean | undefined;
   /** Tokens in a chunk. */
   readonly ctx: number;
@@ -38,6 +43,7 @@ export interface MeasureModelsOptions {
   readonly layersPerWindow?: number | undefined;
   readonly ignoreMemoryLimit?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
+  readonly onWarning?: ((warning: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly engine?: Engine | undefined;
 }
@@ -57,6 +63,7 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
     for (const path of paths) {
       sources.push(await openModel(path, { signal: options.signal }));
     }
+    const calibrations = await calibrationsOf(options, sources);
     const swept = plansOf(options, paths, sources);
     const params = {
       models: swept.slice(0, models.length),
@@ -64,6 +71,7 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       base,
       save,
       texts: await textInputs(texts, sources.at(-1), options),
+      calibrations: calibrations.map((calibration) => calibration?.sketch),
       context: ctx,
       chunks,
       threads,
@@ -79,6 +87,9 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       sources,
       listenersOf(options),
     );
+    for (const [at, { texts: ofModel }] of measured.entries()) {
+      warnOfCalibration(ofModel, models[at] ?? "", calibrations[at]?.name ?? "", options);
+    }
     const [first, ...others] = measured;
     if (first === undefined) {
       throw new InternalError("no model was measured.");
@@ -88,6 +99,31 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
     await Promise.all(sources.map((source) => source.close()));
     if (options.engine === undefined) {
       await engine.close();
+    }
+  }
+}
+
+/** What each model was calibrated on. */
+async function calibrationsOf({ models, imatrix }: MeasureModelsOptions, sources: readonly ModelSource[]) {
+  return await Promise.all(
+    models.map(async (path, at) => {
+      const metadata = sources[at]?.metadata;
+      return metadata && (await calibrationSketchOf(path, metadata, imatrix));
+    }),
+  );
+}
+
+function warnOfCalibration(
+  texts: readonly MeasuredText[],
+  model: string,
+  imatrix: string,
+  { onWarning }: MeasureModelsOptions,
+): void {
+  for (const { name, calibratedOn = 0 } of texts) {
+    if (calibratedOn >= mostCalibratedOn) {
+      onWarning?.(
+        `${name}: ${Math.round(100 * calibratedOn)} % of it is text that ${shownName(model)} was calibrated on (${imatrix}), so that it looks better there than elsewhere. Measure on another text.`,
+      );
     }
   }
 }

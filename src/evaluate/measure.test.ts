@@ -6,6 +6,8 @@ import { FileSource } from "../bytes/source.js";
 import { Engine } from "../engine/engine.js";
 import { computeLogits, tokenizeText } from "../engine/jobs.js";
 import { readGgufHeader } from "../gguf/reader.js";
+import { imatrix } from "../imatrix/compute.js";
+import { quantize } from "../quantize/quantize.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { perplexity } from "./measure.js";
@@ -172,6 +174,39 @@ test("routers of a model whose expert is damaged differ above the damage, and no
       assert.ok(layer < 2 || (sameExperts < 0.95 && movedProbability! > 0.005), `${layer}: ${sameExperts}`);
     }
   }
+});
+
+test("a text that the model was calibrated on is known by what it says", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [matrix, made, renamed] = ["im.gguf", "q4.gguf", "other.txt"].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const calibration = fixture("text/calibration.txt");
+  await imatrix({
+    model,
+    text: calibration,
+    output: matrix,
+    ctx: 256,
+    parseSpecial: true,
+    threads: 1,
+    engine,
+  });
+  await quantize({ model, output: made, recipe: "Q4_0", imatrix: matrix, allowRequantize: true });
+  const words = (await readFile(calibration, "utf8")).slice(3001);
+  await writeFile(renamed, words);
+  const warnings: string[] = [];
+  const onWarning = (warning: string) => warnings.push(warning);
+  const own = await measure({ model: made, text: [`seen=${renamed}`, `new=${text}`], onWarning });
+  assert.ok(own.texts[0]!.calibratedOn! > 0.9 && own.texts[1]!.calibratedOn! < 0.2);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0]!, /^seen: \d+ % of it is text that q4\.gguf was calibrated on \(im\.gguf\)/);
+  // Another file of that name is not its matrix, unless one says so.
+  const elsewhere = await measure({ text: renamed });
+  assert.equal(elsewhere.texts[0]!.calibratedOn, undefined);
+  const told = await measure({ text: renamed, imatrix: matrix });
+  assert.ok(told.texts[0]!.calibratedOn! > 0.9);
 });
 
 test("a chunk longer than a batch is measured in pieces", async () => {

@@ -94,7 +94,10 @@ async function checkPaths(options: Settings, texts: readonly string[]): Promise<
   } else {
     await checkReadable(base);
   }
-  await checkOutputs([saveAllLogits, checkpoint], [model, reference, ...texts, base]);
+  if (options.imatrix !== undefined) {
+    await checkReadable(options.imatrix);
+  }
+  await checkOutputs([saveAllLogits, checkpoint], [model, reference, ...texts, base, options.imatrix]);
   if (saveAllLogits === undefined) {
     return;
   }

@@ -15,6 +15,14 @@ import {
 /** What texts to measure on may be. */
 export const evaluatedText = "text to predict; several are reported one by one, named as in code=a.txt";
 
+/** By its importance matrix it is known what a model was calibrated on. */
+export const imatrix = option({
+  value: "<file>",
+  schema: text,
+  about: "importance matrix that the model was made with: texts that it was calibrated on are warned of",
+  unset: "the one that the model names, if it lies beside it",
+});
+
 export const perplexityCommand = defineCommand({
   name: "perplexity",
   summary: "How well a model predicts a text, and how far its predictions are from a reference's.",
@@ -41,6 +49,7 @@ export const perplexityCommand = defineCommand({
       unset: "the whole text",
     }),
     parseSpecial,
+    imatrix,
     reference: option({
       value: "<model>",
       schema: text,

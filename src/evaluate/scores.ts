@@ -37,6 +37,8 @@ export interface Measured extends Perplexity, Partial<Omit<Divergence, keyof Per
 export interface MeasuredText extends Measured {
   readonly name: string;
   readonly chunks: number;
+  /** Share of what is scored that the model was calibrated on; undefined if that is not known. */
+  readonly calibratedOn?: number;
   readonly perChunk: readonly ChunkScore[];
 }
 

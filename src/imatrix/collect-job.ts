@@ -11,6 +11,7 @@ import {
 import { Savings } from "../activations/savings.js";
 import { defineJob } from "../engine/job.js";
 import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
+import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
 import type { Imatrix } from "./imatrix.js";
@@ -61,12 +62,14 @@ async function collect(
   const earlier = await readCheckpoint(params.checkpoint, run);
   const from = earlier && placeToGoOn(earlier, opened, params);
   const collector = new ImatrixCollector(params, from && earlier?.entries);
+  const sketch = sketchOf(text.tokens);
   const savings = new Savings(sweep.windows > 1 ? savingShare : 1);
   const save = async ({ window, chunks }: RunPlace) => {
     collector.checkFinite(params.model.whole.path);
     sweep.sync();
     await writeCheckpoint(params.checkpoint, {
       ...emptyImatrix(params),
+      sketch,
       entries: collector.entries,
       chunkCount: chunks,
       window,

@@ -2,8 +2,9 @@
  * The imatrix as GGUF. Layout, as `save_imatrix` in llama.cpp `tools/imatrix/imatrix.cpp` writes it: for every
  * weight two F32 tensors, "<weight>.in_sum2" [columns, matrices] with the sums of squares and "<weight>.counts"
  * [1, matrices]; metadata `general.type` = "imatrix", `imatrix.datasets`, `imatrix.chunk_count` and
- * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.prior_weight` if a prior was asked for, and
- * `lopsided.imatrix.run` and `lopsided.imatrix.window` in checkpoints.
+ * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.sketch`, by which the calibration text is recognized,
+ * `lopsided.imatrix.prior_weight` if a prior was asked for, and `lopsided.imatrix.run` and `lopsided.imatrix.window` in
+ * checkpoints.
  */
 
 import { bytesOf, floatsOf } from "../bytes/floats.js";
@@ -12,6 +13,7 @@ import { MalformedInputError } from "../errors.js";
 import { planGguf } from "../gguf/layout.js";
 import { type Metadata, type MetadataValue, metadataNumber, metadataString } from "../gguf/metadata.js";
 import { type GgufTensor, readGgufHeader } from "../gguf/reader.js";
+import { sketchIn, sketchKey } from "../text/calibration-sketch.js";
 import { checkSums, entryError } from "./checks.js";
 import { type Imatrix, type ImatrixEntry, sortedNames } from "./imatrix.js";
 
@@ -71,7 +73,7 @@ export function* ggufParts(imatrix: Imatrix): Generator<Uint8Array> {
 function factsOf(
   file: string,
   metadata: Metadata,
-): Pick<Imatrix, "datasets" | "chunkCount" | "chunkSize" | "priorWeight" | "run" | "window"> {
+): Pick<Imatrix, "datasets" | "chunkCount" | "chunkSize" | "priorWeight" | "sketch" | "run" | "window"> {
   const type = metadataString(metadata, "general.type");
   const datasets = metadata.get("imatrix.datasets");
   const chunkCount = metadataNumber(metadata, "imatrix.chunk_count");
@@ -102,6 +104,7 @@ function factsOf(
     chunkCount,
     chunkSize,
     priorWeight,
+    sketch: sketchIn(metadata),
     run: metadataString(metadata, runKey),
     window: metadataNumber(metadata, windowKey),
   };
@@ -174,6 +177,9 @@ function metadataOf(imatrix: Imatrix): Metadata {
   ]);
   if (imatrix.priorWeight !== undefined) {
     metadata.set(priorKey, { type: "float32", value: imatrix.priorWeight });
+  }
+  if (imatrix.sketch !== undefined) {
+    metadata.set(sketchKey, { type: "array", itemType: "uint32", value: [...imatrix.sketch] });
   }
   if (imatrix.window !== undefined) {
     metadata.set(windowKey, { type: "uint32", value: imatrix.window });

@@ -2,6 +2,7 @@
  * The importance matrix: how large the inputs of each weight tensor were on a calibration text, per column and
  * per expert. What llama-imatrix collects and llama-quantize consumes.
  */
+import type { TextSketch } from "../text/text-sketch.js";
 
 /** File formats: GGUF has counts per expert, the older `.dat` only one number of calls per tensor. */
 export type ImatrixFormat = "gguf" | "dat";
@@ -34,6 +35,8 @@ export interface Imatrix {
   readonly chunkSize: number;
   /** The shrinkage prior asked for when it was made, in tokens; undefined if the file does not say. */
   readonly priorWeight: number | undefined;
+  /** By which the calibration text is recognized; undefined if the file has none (llama-imatrix, `.dat`). */
+  readonly sketch?: TextSketch | undefined;
   /** In the checkpoint of an unfinished run: which run, so that only the same one continues it. */
   readonly run?: string | undefined;
   /** Likewise, of a run in windows of layers: windows that are complete; `chunkCount` is of the next one. */

@@ -1,6 +1,7 @@
 /** Adding statistics up: those of several files, and those of a file to a new run. */
 import { shownName } from "../bytes/address.js";
 import { UsageError } from "../errors.js";
+import { mergeSketches } from "../text/text-sketch.js";
 import { type Imatrix, type ImatrixEntry, mostTokens } from "./imatrix.js";
 
 /**
@@ -23,6 +24,7 @@ export function mergeImatrices(parts: readonly Imatrix[], chunkSize = chunkSizeO
     }
   }
   const tokens = [...entries.values()].reduce((most, entry) => Math.max(most, mostTokens(entry)), 0);
+  const sketches = parts.flatMap(({ sketch }) => (sketch === undefined ? [] : [sketch]));
   return {
     name: parts.map((part) => part.name).join(" + "),
     format: "gguf",
@@ -31,6 +33,7 @@ export function mergeImatrices(parts: readonly Imatrix[], chunkSize = chunkSizeO
     chunkCount: Math.floor(tokens / chunkSize),
     chunkSize,
     priorWeight: parts.find((part) => part.priorWeight !== undefined)?.priorWeight,
+    ...(sketches.length > 0 && { sketch: mergeSketches(sketches) }),
   };
 }
 

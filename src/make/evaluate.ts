@@ -61,12 +61,15 @@ export async function evaluate(
     source: facts.identity,
     "evaluation texts": texts.map(({ name, sha256 }) => [name, sha256]),
     "evaluation chunks": [ctx, chunks, parseSpecial],
+    // Texts are told from it.
+    "importance matrix": calibration.imatrixSha256,
     "llama.cpp": mirroredVersion,
   };
-  const measure = async (stage: StageContext, model: string) =>
+  const measure = async (stage: StageContext, model: string, imatrix?: string) =>
     await perplexity({
       ...engineOptions(run, stage),
       model,
+      imatrix,
       reference: source.runnable,
       text,
       ctx,
@@ -79,7 +82,7 @@ export async function evaluate(
     run: async (stage): Promise<Compared> => ({
       name: encoded.variant,
       ...(await summaryOf(encoded.result.output)),
-      evaluation: await measure(stage, encoded.result.output),
+      evaluation: await measure(stage, encoded.result.output, calibration.imatrix),
     }),
   });
   const baseline = await evaluateBaseline(run, source, calibration, inputs, measure);
@@ -91,7 +94,7 @@ async function evaluateBaseline(
   source: PreparedSource,
   calibration: Calibration,
   common: Readonly<Record<string, unknown>>,
-  measure: (stage: StageContext, model: string) => Promise<PerplexityResult>,
+  measure: (stage: StageContext, model: string, imatrix?: string) => Promise<PerplexityResult>,
 ): Promise<Evaluated["baseline"]> {
   const { options, folder, stages } = run;
   const baseline = await baselineOf(options);
@@ -119,7 +122,7 @@ async function evaluateBaseline(
     run: async (stage): Promise<Compared> => ({
       name,
       ...(await summaryOf(path)),
-      evaluation: await measure(stage, path),
+      evaluation: await measure(stage, path, isBuilt ? calibration.imatrix : undefined),
     }),
   });
   const tasks = await checked?.run();

@@ -142,6 +142,8 @@ const measuredSchema = z.object({
 const textMeasurementSchema = measuredSchema.extend({
   name: z.string(),
   chunks: count,
+  /** Share of what is scored that the model was calibrated on. */
+  calibratedOn: fraction.optional(),
   /** In the order of the text, so that others can pair theirs. */
   perChunk: z.array(chunkScoreSchema).readonly(),
 });

@@ -1,4 +1,5 @@
 /** What the card and the report both say, in plain text: figures as people read them and how they came about. */
+import { mostCalibratedOn } from "../text/text-sketch.js";
 import { formatBinaryBytes, formatBytes } from "../units.js";
 import type { EvaluatedText, Evaluation, MemoryTable, RecordedPassRate, Variant } from "./evaluation.js";
 
@@ -66,7 +67,16 @@ export function measurementMethod({ tools, evaluations = [], variants }: Evaluat
     positions === undefined
       ? ""
       : `: ${positions} scored tokens, those in the second half of each chunk, of conversations what the assistant says`;
-  return `Measured by Lopsided ${tools.lopsided} with the library of llama.cpp ${tools.llamaCpp ?? "(release unknown)"}${text}${scored}. ± is one standard error. KL divergence is of the model's next-token distribution from the source's, per token.`;
+  return `Measured by Lopsided ${tools.lopsided} with the library of llama.cpp ${tools.llamaCpp ?? "(release unknown)"}${text}${scored}. ± is one standard error. KL divergence is of the model's next-token distribution from the source's, per token.${calibratedTexts(variants)}`;
+}
+
+/** Texts that are no test of the model, in a sentence. */
+function calibratedTexts(variants: readonly Variant[]): string {
+  const texts = variants.find(({ id }) => id === "quantized")?.measurement?.texts ?? [];
+  const known = texts.filter(({ calibratedOn = 0 }) => calibratedOn >= mostCalibratedOn);
+  return known.length === 0
+    ? ""
+    : ` Warning: the model was calibrated on ${known.map(({ name, calibratedOn = 0 }) => `${percent(calibratedOn, 0)} of ${name}`).join(", ")}, so that it looks better there than on other texts.`;
 }
 
 /** `eval.txt (200 chunks of 512 tokens, control tokens read as such)`. */
