@@ -13,6 +13,7 @@ import { perplexity } from "../dist/evaluate/measure.js";
 import { imatrix } from "../dist/imatrix/compute.js";
 import { readImatrixFile } from "../dist/imatrix/file.js";
 import { openModel } from "../dist/model/open.js";
+import { planPrediction } from "../dist/model/prediction-facts.js";
 import { windowStarts } from "../dist/model/window-facts.js";
 
 const text = fileURLToPath(new URL("../fixtures/text/calibration.txt", import.meta.url));
@@ -26,9 +27,10 @@ if (folder === undefined) {
 async function figures(engine, model, output, options) {
   // Longer chunks than the attention windows of tiny models.
   const run = { model, text, ctx: 256, chunks: 3, threads: 1, engine, ...options };
-  await imatrix({ ...run, output, processOutput: true });
+  const { mtp, ...others } = run;
+  await imatrix({ ...others, mtp, output, processOutput: true });
   const { entries } = await readImatrixFile(output);
-  return { entries, ppl: (await perplexity(run)).ppl };
+  return { entries, ppl: (await perplexity(others)).ppl };
 }
 
 function firstDifference(a, b) {
@@ -44,14 +46,18 @@ function firstDifference(a, b) {
 async function compare(model, temporary) {
   const source = await openModel(model);
   const starts = windowStarts(source.metadata);
+  const mtp = planPrediction(source)?.inWindows !== false;
   await source.close();
   if (starts === undefined || starts.length < 2) {
     return starts === undefined ? "runs whole" : "has too few layers to be cut";
   }
   const engine = new Engine();
   try {
-    const whole = await figures(engine, model, join(temporary, "whole.gguf"), {});
-    const windows = await figures(engine, model, join(temporary, "windows.gguf"), { layersPerWindow: 1 });
+    const whole = await figures(engine, model, join(temporary, "whole.gguf"), { mtp });
+    const windows = await figures(engine, model, join(temporary, "windows.gguf"), {
+      mtp,
+      layersPerWindow: 1,
+    });
     const difference = firstDifference(whole, windows);
     return `windows from ${starts.join(", ")}: ${difference === undefined ? "equal" : `DIFFERS in ${difference}`}`;
   } catch (error) {

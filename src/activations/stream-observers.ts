@@ -37,14 +37,26 @@ interface MicroBatch {
 export class StreamCapture implements Observer {
   readonly #node: string;
   readonly #write: (firstToken: number, vectors: Float32Array) => void;
+  readonly #width: number | undefined;
+  readonly #stops: boolean;
   #expected: MicroBatch[] = [];
   #chunks: number[] = [];
   #context = 0;
 
-  /** `write` gets vectors of consecutive tokens of the text. */
-  constructor(node: string, write: (firstToken: number, vectors: Float32Array) => void) {
+  /**
+   * `write` gets vectors of consecutive tokens of the text.
+   * @param options.width length of a vector; the node's rows are the vectors by default
+   * @param options.stops nothing is computed after the node; true by default
+   */
+  constructor(
+    node: string,
+    write: (firstToken: number, vectors: Float32Array) => void,
+    { width, stops = true }: { readonly width?: number; readonly stops?: boolean } = {},
+  ) {
     this.#node = node;
     this.#write = write;
+    this.#width = width;
+    this.#stops = stops;
   }
 
   /**
@@ -68,10 +80,11 @@ export class StreamCapture implements Observer {
     return node.name === this.#node;
   }
 
-  observe(node: NativeTensor): "stop" {
+  // biome-ignore lint/suspicious/noConfusingVoidType: as in the interface
+  observe(node: NativeTensor): "stop" | void {
     const microBatch = this.#expected.shift();
-    const [width, ...outer] = node.shape;
-    const rows = outer.reduce((product, size) => product * size, 1);
+    const width = this.#width ?? node.shape[0];
+    const rows = node.shape.reduce((product, size) => product * size, 1) / width;
     if (microBatch === undefined || rows !== microBatch.count * this.#chunks.length) {
       throw new InternalError(
         `"${node.name}" has ${rows} vectors, where ${(microBatch?.count ?? 0) * this.#chunks.length} were expected.`,
@@ -85,7 +98,9 @@ export class StreamCapture implements Observer {
         values.subarray(at, at + microBatch.count * width),
       );
     }
-    return "stop";
+    if (this.#stops) {
+      return "stop";
+    }
   }
 
   /** After a decode. Throws an InternalError if something has not been seen. */

@@ -11,8 +11,10 @@ import type { Model, ModelOptions } from "../engine/model.js";
 import type { Observer } from "../engine/observer.js";
 import { InternalError } from "../errors.js";
 import type { WindowRange } from "../model/layer-window.js";
+import type { PredictionPlan } from "../model/prediction-facts.js";
 import { windowFactsOf } from "../model/window-facts.js";
 import { batchTokens, type ChunkBatch, type TextChunks } from "../text/chunks.js";
+import { Prediction } from "./prediction.js";
 import { ResidualStream } from "./residual-stream.js";
 import { leavingNode, StopAfter, StreamCapture } from "./stream-observers.js";
 import type { WindowClient, WindowHost } from "./window-client.js";
@@ -23,6 +25,8 @@ export interface SweptModel {
   readonly whole: ModelOptions;
   /** Undefined: in one piece. */
   readonly windows?: WindowPlan | undefined;
+  /** The layers that predict further tokens are run too, after the last layer. */
+  readonly prediction?: PredictionPlan | undefined;
 }
 
 export interface WindowPlan {
@@ -128,18 +132,27 @@ export class Sweep {
           this.#stream?.write((window + 1) % 2, first, vectors),
         );
     const knowsEnd = windows !== undefined || windowFactsOf(this.facts.architecture) !== undefined;
-    const stop =
-      isLast && options.needsOutput !== true && knowsEnd ? [new StopAfter(leavingNode(range))] : [];
+    const prediction = isLast ? this.#swept.prediction : undefined;
+    const { observers = [], needsOutput = false } = options;
+    const stop = isLast && !needsOutput && knowsEnd && !prediction ? [new StopAfter(leavingNode(range))] : [];
+    const predicts =
+      prediction &&
+      new Prediction(model, prediction, range.to - range.from, {
+        ...text,
+        observers,
+        threads: options.threads,
+        stopsTrunk: !needsOutput,
+      });
     const context = model.createContext({
       contextLength: text.text.context,
       sequences: text.sequences,
       batchSize: batchTokens,
       vectorInput: windows !== undefined,
-      observers: [...(options.observers ?? []), ...(capture ? [capture] : []), ...stop],
+      observers: [...observers, ...[capture, predicts?.capture].filter((one) => one !== undefined), ...stop],
       ...(options.threads === undefined ? {} : { threads: options.threads }),
     });
     const input = this.#stream && { stream: this.#stream, side: window % 2 };
-    return new OpenWindow(model, context, text.text, capture, input, windows !== undefined);
+    return new OpenWindow(model, context, text.text, { capture, predicts, input }, windows !== undefined);
   }
 
   /** Vectors that enter a window, of consecutive tokens of the text. */
@@ -201,7 +214,12 @@ export class Sweep {
       this.#client.wait(file.request);
       const { path, name = path, ...options } = this.#swept.whole;
       const layers = `layers ${range.from} to ${range.to - 1} of ${name}`;
-      const model = this.#host.model({ ...options, path: file.path, name: layers });
+      const model = this.#host.model({
+        ...options,
+        path: file.path,
+        name: layers,
+        predictionLayers: range.prediction !== undefined,
+      });
       const next = plan.ranges[window + 1];
       if (next && plan.loadsAhead) {
         this.#ahead.set(window + 1, this.#request(window + 1, next));
@@ -237,29 +255,30 @@ export class Sweep {
   }
 }
 
+/** What goes in and out of a window. */
+interface Streams {
+  /** Takes what leaves it, unless it is the last one. */
+  readonly capture: StreamCapture | undefined;
+  /** Takes what leaves the last one, if further layers are run. */
+  readonly predicts: Prediction | undefined;
+  /** What enters it; tokens do if there is none. */
+  readonly input: { readonly stream: ResidualStream; readonly side: number } | undefined;
+}
+
 /** A window ready to decode. */
 export class OpenWindow {
   readonly model: Model;
   readonly context: ModelContext;
   readonly #text: TextChunks;
-  readonly #capture: StreamCapture | undefined;
-  readonly #input: { readonly stream: ResidualStream; readonly side: number } | undefined;
+  readonly #streams: Streams;
   readonly #ownsModel: boolean;
 
   /** Use `Sweep.open`. */
-  constructor(
-    model: Model,
-    context: ModelContext,
-    text: TextChunks,
-    capture: StreamCapture | undefined,
-    input: { readonly stream: ResidualStream; readonly side: number } | undefined,
-    ownsModel: boolean,
-  ) {
+  constructor(model: Model, context: ModelContext, text: TextChunks, streams: Streams, ownsModel: boolean) {
     this.model = model;
     this.context = context;
     this.#text = text;
-    this.#capture = capture;
-    this.#input = input;
+    this.#streams = streams;
     this.#ownsModel = ownsModel;
   }
 
@@ -268,16 +287,20 @@ export class OpenWindow {
     if (batch.begins) {
       this.context.clear();
     }
-    this.#capture?.begin(batch, this.#text.context, this.context.microBatchSize);
+    const { capture, predicts } = this.#streams;
+    capture?.begin(batch, this.#text.context, this.context.microBatchSize);
+    predicts?.begin(batch, this.context.microBatchSize);
     this.context.decode(batch.sequences.map((sequence) => this.#inputOf(sequence, batch)));
-    if (this.#capture) {
+    if (capture || predicts) {
       this.context.synchronize();
-      this.#capture.end();
+      capture?.end();
+      predicts?.decode(batch);
     }
   }
 
   /** Releases the window's memory; a model that is run in one piece stays loaded. */
   close(): void {
+    this.#streams.predicts?.close();
     this.context.close();
     if (this.#ownsModel) {
       this.model.close();
@@ -287,11 +310,12 @@ export class OpenWindow {
   #inputOf(sequence: ChunkBatch["sequences"][number], batch: ChunkBatch) {
     const { tokens, position } = sequence;
     // What leaves the window is wanted of every token.
-    const wanted = this.#capture ? { ...sequence, logitsFrom: 0 } : sequence;
-    if (this.#input === undefined) {
+    const { capture, predicts, input } = this.#streams;
+    const wanted = capture || predicts ? { ...sequence, logitsFrom: 0 } : sequence;
+    if (input === undefined) {
       return wanted;
     }
-    const { stream, side } = this.#input;
+    const { stream, side } = input;
     const first = (batch.first + sequence.sequence) * this.#text.context + position;
     return { ...wanted, vectors: stream.read(side, first, tokens.length) };
   }

@@ -5,6 +5,7 @@ import type { ModelOptions } from "../engine/model.js";
 import { UsageError } from "../errors.js";
 import { Architecture } from "../model/architecture.js";
 import type { WindowRange } from "../model/layer-window.js";
+import type { PredictionPlan } from "../model/prediction-facts.js";
 import { isTied, layerOf } from "../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
 import { runLayers, windowStarts } from "../model/window-facts.js";
@@ -26,6 +27,8 @@ export interface SweepOptions {
   readonly statisticsBytes?: (layer: number) => number;
   readonly gpuLayers?: number | undefined;
   readonly ignoreMemoryLimit?: boolean | undefined;
+  /** Layers that predict further tokens are run too. */
+  readonly prediction?: PredictionPlan | undefined;
 }
 
 /** Part of the memory that is there that a run takes. */
@@ -39,18 +42,28 @@ const reservedBytes = 7e8;
  * would not need one.
  */
 export function planSweep(source: ModelSource, path: string, options: SweepOptions): SweptModel {
+  const planned = planParts(source, path, options);
+  const { prediction, ...others } = options;
+  // Without those layers, if they cannot be run in windows.
+  return planned.windows && prediction?.inWindows === false ? planParts(source, path, others) : planned;
+}
+
+function planParts(source: ModelSource, path: string, options: SweepOptions): SweptModel {
   const whole: ModelOptions = {
     path,
     name: shownName(path),
     ...(options.gpuLayers === undefined ? {} : { gpuLayers: options.gpuLayers }),
     ...(options.ignoreMemoryLimit && { ignoreMemoryLimit: true }),
+    ...(options.prediction && { predictionLayers: true }),
   };
+  const prediction = options.prediction && { prediction: options.prediction };
+  const architecture = new Architecture(source.metadata);
   const isFile = isLocalGguf(source, path);
   const budget = budgetOf(options);
   const layers = statisticsOf(source, options);
   const fits = totalOf(source, layers) + (options.otherBytes ?? 0) <= budget;
   if (isFile && options.layersPerWindow === undefined && fits) {
-    return { whole };
+    return { whole, ...prediction };
   }
   const starts = startsOf(source);
   if (starts === undefined) {
@@ -60,19 +73,23 @@ export function planSweep(source: ModelSource, path: string, options: SweepOptio
         { model: path },
       );
     }
-    return { whole };
+    return { whole, ...prediction };
   }
-  const parts = starts.map((from, i) => ({ from, to: starts[i + 1] ?? layers.length }));
-  const sizes = parts.map(({ from, to }) => layers.slice(from, to).reduce((sum, bytes) => sum + bytes, 0));
+  const parts = starts.map((from, i) => ({ from, to: starts[i + 1] ?? runLayers(architecture) }));
+  // What predicts further tokens is in the last window.
+  const sizes = parts.map(({ from, to }, i) =>
+    layers.slice(from, i === parts.length - 1 ? layers.length : to).reduce((sum, bytes) => sum + bytes, 0),
+  );
   const { modelsTogether = 1 } = options;
   const room = budget - outputBytes(source, options) * modelsTogether;
   const isRoomForTwo = 2 * Math.max(...sizes) <= room;
   const together = Math.max(modelsTogether, isRoomForTwo ? 2 : 1);
   return {
     whole,
+    ...prediction,
     windows: {
       ranges: cutIntoWindows(parts, sizes, room / together, options),
-      width: new Architecture(source.metadata).embeddingLength,
+      width: architecture.embeddingLength,
       loadsAhead: isRoomForTwo || options.layersPerWindow !== undefined,
       needsVocabulary: !isFile,
     },
@@ -99,9 +116,12 @@ function bytesOf({ type, shape }: SourceTensor): number {
   return rowCount(shape) * rowBytes(type, shape[0] ?? 0);
 }
 
-/** Bytes of each layer's weights and statistics. */
-function statisticsOf(source: ModelSource, { statisticsBytes = () => 0 }: SweepOptions): number[] {
-  const count = runLayers(new Architecture(source.metadata));
+/** Bytes of the weights and statistics of each layer that is run. */
+function statisticsOf(
+  source: ModelSource,
+  { statisticsBytes = () => 0, prediction }: SweepOptions,
+): number[] {
+  const count = runLayers(new Architecture(source.metadata)) + (prediction?.count ?? 0);
   const layers = Array.from({ length: count }, (_, layer) => statisticsBytes(layer));
   for (const tensor of source.tensors) {
     const layer = layerOf(tensor.name) ?? count;
@@ -117,14 +137,17 @@ function totalOf(source: ModelSource, layers: readonly number[]): number {
   return [...layers, ...outside.map(bytesOf)].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-/** Of the last window: the output matrix, and a batch's logits. */
-function outputBytes(source: ModelSource, { needsOutput }: SweepOptions): number {
-  if (!needsOutput) {
-    return 0;
-  }
+/** Of the last window: the output matrix and a batch's logits; the embeddings of what predicts further tokens. */
+function outputBytes(source: ModelSource, { needsOutput, prediction }: SweepOptions): number {
+  const bytesNamed = (name: string) => {
+    const tensor = source.tensors.find((one) => one.name === name);
+    return tensor ? bytesOf(tensor) : 0;
+  };
   const tied = isTied(source.tensors.map(({ name }) => name));
-  const output = source.tensors.find(({ name }) => name === (tied ? "token_embd.weight" : "output.weight"));
-  return (output ? bytesOf(output) : 0) + 1.3 * 2 ** 30;
+  const logits = needsOutput || prediction?.hasHeads ? 1.3 * 2 ** 30 : 0;
+  const output = needsOutput ? bytesNamed(tied ? "token_embd.weight" : "output.weight") : 0;
+  const embedding = prediction && !(needsOutput && tied) ? bytesNamed("token_embd.weight") : 0;
+  return logits + output + embedding;
 }
 
 /** As few windows of consecutive parts as the room allows; one part at least. */
@@ -132,7 +155,7 @@ function cutIntoWindows(
   parts: readonly { readonly from: number; readonly to: number }[],
   sizes: readonly number[],
   room: number,
-  { layersPerWindow = Infinity, needsOutput }: SweepOptions,
+  { layersPerWindow = Infinity, needsOutput, prediction }: SweepOptions,
 ): WindowRange[] {
   const ranges: { from: number; to: number }[] = [];
   let free = 0;
@@ -147,5 +170,12 @@ function cutIntoWindows(
       free -= bytes;
     }
   }
-  return ranges.map((range, i) => ({ ...range, hasOutput: needsOutput && i === ranges.length - 1 }));
+  return ranges.map((range, i) => {
+    const isLast = i === ranges.length - 1;
+    return {
+      ...range,
+      hasOutput: needsOutput && isLast,
+      ...(prediction && isLast && { prediction: prediction.count }),
+    };
+  });
 }

@@ -11,7 +11,7 @@ export interface SequenceTokens {
   readonly tokens: ArrayLike<number>;
   /** Index in `tokens` from which on logits are wanted; only the last token's by default, none if its length. */
   readonly logitsFrom?: number;
-  /** What enters the first layer in the tokens' place, one vector after the other (see `ContextOptions.vectorInput`). */
+  /** One vector for each token, in its place or beside it (see `ContextOptions.vectorInput` and `prediction`). */
   readonly vectors?: Float32Array;
 }
 
@@ -21,6 +21,8 @@ export interface VectorBatch {
   readonly width: number;
   /** Numbers that say a vector's position: more than one for multimodal rotary embeddings. */
   readonly positions: number;
+  /** The tokens are given too. */
+  readonly besideTokens?: boolean;
 }
 
 /** A `llama_batch` of our own in native memory, filled anew for each decode. */
@@ -38,17 +40,18 @@ export class BatchBuffers {
   /** For at most `capacity` tokens, or as many vectors. */
   constructor(allocate: (byteLength: number) => NativeBlock, capacity: number, vectorBatch?: VectorBatch) {
     const block = (bytesPerToken: number) => allocate(bytesPerToken * capacity);
-    const tokens = block(4 * (vectorBatch?.width ?? 1));
+    const tokens = block(4);
+    const vectors = block(4 * (vectorBatch?.width ?? 1));
     const positions = block(4 * (vectorBatch?.positions ?? 1));
     const counts = block(4);
     const sequences = block(4);
     const sequencePointers = block(8);
     const logits = block(1);
     this.#capacity = capacity;
-    this.#blocks = [tokens, positions, counts, sequences, sequencePointers, logits];
+    this.#blocks = [tokens, vectors, positions, counts, sequences, sequencePointers, logits];
     this.#vectorBatch = vectorBatch;
     this.#tokens = new Int32Array(tokens.buffer);
-    this.#vectors = new Float32Array(tokens.buffer);
+    this.#vectors = new Float32Array(vectors.buffer);
     this.#positions = new Int32Array(positions.buffer);
     this.#sequences = new Int32Array(sequences.buffer);
     this.#logits = new Int8Array(logits.buffer);
@@ -59,8 +62,8 @@ export class BatchBuffers {
     });
     this.struct = {
       n_tokens: 0,
-      token: vectorBatch ? 0 : tokens.address,
-      embd: vectorBatch ? tokens.address : 0,
+      token: vectorBatch && !vectorBatch.besideTokens ? 0 : tokens.address,
+      embd: vectorBatch ? vectors.address : 0,
       pos: positions.address,
       n_seq_id: counts.address,
       seq_id: sequencePointers.address,
@@ -80,9 +83,8 @@ export class BatchBuffers {
       const end = at + tokens.length;
       if (this.#vectorBatch) {
         this.#setVectors(this.#vectorBatch, tokens.length, vectors, at);
-      } else {
-        this.#tokens.set(tokens, at);
       }
+      this.#tokens.set(tokens, at);
       this.#sequences.fill(sequence, at, end);
       this.#logits.fill(0, at, at + logitsFrom).fill(1, at + logitsFrom, end);
       for (let index = 0; index < tokens.length; index++) {

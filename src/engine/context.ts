@@ -1,7 +1,7 @@
 /** A context: the KV cache of some sequences, and decoding in it. */
 import { CancelledError, EnvironmentError, InternalError, UsageError } from "../errors.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
-import { BatchBuffers, type SequenceTokens } from "./batch.js";
+import { BatchBuffers, type SequenceTokens, type VectorBatch } from "./batch.js";
 import { DecodeThreads } from "./decode-threads.js";
 import { contextFailure, explain } from "./failures.js";
 import type { LoadedModel } from "./loaded-model.js";
@@ -42,6 +42,11 @@ export interface ContextOptions {
   readonly sharedCache?: boolean;
   /** What enters the first layer is given as vectors rather than looked up for tokens; false by default. */
   readonly vectorInput?: boolean;
+  /**
+   * Computes the layers that predict further tokens (MTP): each token is given with the vector of the one before, as
+   * the model or these layers put it out. Needs `predictionLayers` of the model; false by default.
+   */
+  readonly prediction?: boolean;
   /** Rows of logits at most in one decode; as many as tokens by default. */
   readonly outputs?: number;
   /**
@@ -90,6 +95,7 @@ export class ModelContext {
       n_seq_max: sequences,
       n_threads: threads,
       n_threads_batch: threads,
+      ctx_type: options.prediction ? C.contextType.prediction : C.contextType.trunk,
       type_k: traitsOf(options.keyCacheType ?? "F16").id,
       type_v: traitsOf(options.valueCacheType ?? "F16").id,
       swa_full: options.windowedCache !== true,
@@ -133,9 +139,7 @@ export class ModelContext {
     this.#batch = new BatchBuffers(
       memory.allocate.bind(memory),
       this.batchSize,
-      options.vectorInput
-        ? { width: model.facts.embeddingLength, positions: model.facts.positionsPerToken }
-        : undefined,
+      vectorBatchOf(model, options),
     );
   }
 
@@ -202,6 +206,16 @@ export class ModelContext {
   clear(): void {
     const { native } = this.model.library;
     native.llama_memory_clear(native.llama_get_memory(this.#address), true);
+  }
+
+  /**
+   * Which of several layers that predict further tokens the next decodes compute, the first by default. Returns
+   * whether the library can choose.
+   */
+  choosePredictionLayer(index: number): boolean {
+    const choose = this.model.library.native.llama_set_nextn_layer_offset;
+    choose?.(this.#address, index);
+    return choose !== undefined;
   }
 
   /** Forgets a sequence's tokens from a position on. */
@@ -278,6 +292,16 @@ export class ModelContext {
   #mustStop(): boolean {
     return this.#observers?.failure !== undefined || this.model.isCancelled();
   }
+}
+
+function vectorBatchOf(
+  { facts }: LoadedModel,
+  { vectorInput, prediction }: ContextOptions,
+): VectorBatch | undefined {
+  if (prediction) {
+    return { width: facts.outputLength, positions: 1, besideTokens: true };
+  }
+  return vectorInput ? { width: facts.embeddingLength, positions: facts.positionsPerToken } : undefined;
 }
 
 function checkContextLength(

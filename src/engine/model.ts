@@ -32,6 +32,8 @@ export interface ModelOptions {
   readonly plainWeights?: boolean;
   /** Use weights where the mapped file has them: slower than rearranged ones, and no memory of their own. */
   readonly asStored?: boolean;
+  /** Load the layers that predict further tokens (MTP) too; llama.cpp leaves them on the disk by default. */
+  readonly predictionLayers?: boolean;
   /** Load only the tokenizer and the metadata. */
   readonly vocabularyOnly?: boolean;
   /**
@@ -115,6 +117,7 @@ export class Model {
         no_alloc: options.measureOnly === true,
         use_extra_bufts: !plain && options.asStored !== true,
         vocab_only: options.vocabularyOnly === true,
+        load_mtp: options.predictionLayers === true,
         progress_callback: progress.address,
       });
       const lines = log.since(mark);

@@ -21,6 +21,7 @@ export const C = {
   maxSourcesPerTensor: 10,
   maxNameBytes: 64,
   decode: { done: 0, noRoom: 1, aborted: 2 },
+  contextType: { trunk: 0, prediction: 1 },
   pooling: { unspecified: -1, none: 0, mean: 1, cls: 2, last: 3, rank: 4 },
   bufferUsage: { weights: 1 },
   tokenAttributes: { unknown: 1, control: 8, userDefined: 16, stripsLeft: 128, stripsRight: 256 },
@@ -540,6 +541,16 @@ export function bindFunctions(
       context: Address,
       batch: NativeBatch,
     ) => number,
+    // C++ in v0.5.0 (`src/llama-ext.h`): its name is mangled, and a compiler may mangle it in another way.
+    llama_set_nextn_layer_offset: optional(() =>
+      llama.func(
+        process.platform === "win32"
+          ? "?llama_set_nextn_layer_offset@@YAXPEAUllama_context@@H@Z"
+          : "_Z28llama_set_nextn_layer_offsetP13llama_contexti",
+        "void",
+        ["uintptr_t", "int32_t"],
+      ),
+    ) as ((context: Address, offset: number) => void) | undefined,
     llama_set_n_threads: llama.func(
       "void llama_set_n_threads(uintptr_t context, int32_t single, int32_t batch)",
     ) as (context: Address, single: number, batch: number) => void,
@@ -589,6 +600,15 @@ export function bindFunctions(
       "void ggml_backend_tensor_set(uintptr_t tensor, const void *data, size_t offset, size_t bytes)",
     ) as (tensor: Address, data: Uint8Array, offset: number, bytes: number) => void,
   };
+}
+
+/** What `bind` gives, or undefined if the library has no such function. */
+function optional<T>(bind: () => T): T | undefined {
+  try {
+    return bind();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The bound functions. */

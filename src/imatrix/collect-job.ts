@@ -158,5 +158,8 @@ function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
 
 /** Everything that the statistics depend on, and the stream between windows. */
 function describeRun({ identity, processOutput, context, model }: CollectParams, { text }: OpenText): string {
-  return runName({ identity, processOutput, context, windows: model.windows?.ranges }, text.tokens);
+  return runName(
+    { identity, processOutput, context, windows: model.windows?.ranges, prediction: model.prediction },
+    text.tokens,
+  );
 }

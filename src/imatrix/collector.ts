@@ -40,10 +40,12 @@ export class ImatrixCollector implements Observer {
       return true;
     }
     const input = operandOf(node, 1);
-    if (input.shape[1] < fewestRows || input.type !== "F32") {
+    const name = weightName(operandOf(node, 0));
+    // DeepSeek V4's has a few streams for each of many tokens.
+    const rows = name.endsWith(".nextn.eh_proj.weight") ? input.shape[1] * input.shape[2] : input.shape[1];
+    if (rows < fewestRows || input.type !== "F32") {
       return false;
     }
-    const name = weightName(operandOf(node, 0));
     return name.startsWith("blk.") || (this.#options.processOutput && name === "output.weight");
   }
 

@@ -14,6 +14,7 @@ import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
+import { planPrediction, runTensors } from "../model/prediction-facts.js";
 import { layerOf } from "../model/roles.js";
 import type { ModelSource } from "../model/source.js";
 import type { MomentsPass } from "../moments/collect-job.js";
@@ -208,7 +209,7 @@ function momentsPasses(
     parseSpecial,
     memory: maxMemory,
   };
-  return planPasses(source.tensors, run, params.model.windows?.ranges);
+  return planPasses(runTensors(source, params.model.prediction), run, params.model.windows?.ranges);
 }
 
 function runOptions({ onProgress, signal }: Settings, passes: number) {
@@ -236,10 +237,12 @@ function wantedMoments({ momentsOf, momentsPerExpert }: Settings): MomentsOption
 
 async function collectParams(options: Settings, source: ModelSource, checkpoint: string) {
   const { processOutput = false, moments } = options;
-  const inputs = moments ? planInputs(source.tensors, wantedMoments(options)) : [];
+  const prediction = options.mtp ? planPrediction(source) : undefined;
+  const inputs = moments ? planInputs(runTensors(source, prediction), wantedMoments(options)) : [];
   return {
     model: planSweep(source, options.model, {
       ...options,
+      prediction,
       needsOutput: processOutput,
       statisticsBytes: (layer) =>
         inputs

@@ -53,6 +53,11 @@ export const imatrixCommand = defineCommand({
       unset: "dat for an output of that name, otherwise gguf",
     }),
     processOutput: option({ schema: yesNo, about: "also collect statistics of the output matrix" }),
+    mtp: option({
+      schema: yesNo,
+      about: "leave out the layers that predict further tokens (MTP), which are run too where llama.cpp can",
+      default: true,
+    }),
     parseSpecial,
     priorWeight: option({
       value: "<tokens>",

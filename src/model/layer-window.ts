@@ -18,6 +18,8 @@ export interface WindowRange {
   readonly to: number;
   /** Whether the model's output, which makes logits of the stream, comes after them. */
   readonly hasOutput: boolean;
+  /** Layers that predict further tokens, which come after the last one and are in the window too; none by default. */
+  readonly prediction?: number;
 }
 
 /** A GGUF file that is made of parts of a source. */
@@ -38,7 +40,7 @@ export function vocabularyModel(source: ModelSource): PartialModel {
 /** The file of a window. */
 export function windowModel(source: ModelSource, range: WindowRange): PartialModel {
   const architecture = new Architecture(source.metadata);
-  const vocabulary = range.hasOutput ? architecture.vocabularySize : smallVocabulary;
+  const vocabulary = range.hasOutput || range.prediction ? architecture.vocabularySize : smallVocabulary;
   const contents = source.tensors.flatMap((tensor) => contentOf(tensor, source, range, vocabulary));
   return {
     layout: planGguf({
@@ -57,18 +59,23 @@ interface Content {
 function contentOf(
   tensor: SourceTensor,
   { tensors }: ModelSource,
-  { from, to, hasOutput }: WindowRange,
+  { from, to, hasOutput, prediction = 0 }: WindowRange,
   vocabulary: number,
 ): Content[] {
   const { name, shape, type } = tensor;
   const layer = layerOf(name);
   if (layer !== undefined) {
     const renamed = name.replace(/^blk\.\d+\./, `blk.${layer - from}.`);
-    return layer >= from && layer < to ? [{ planned: { name: renamed, shape, type }, source: tensor }] : [];
+    return layer >= from && layer < to + prediction
+      ? [{ planned: { name: renamed, shape, type }, source: tensor }]
+      : [];
   }
   const isEmbedding = name === "token_embd.weight";
   const isHead = name === "output.weight" || name === "output.bias";
-  const isUsed = isEmbedding ? hasOutput && !tensors.some((one) => one.name === "output.weight") : hasOutput;
+  // What predicts further tokens begins with the tokens.
+  const isUsed = isEmbedding
+    ? prediction > 0 || (hasOutput && !tensors.some((one) => one.name === "output.weight"))
+    : hasOutput;
   if (isUsed || !(isEmbedding || isHead)) {
     return [{ planned: { name, shape, type }, source: tensor }];
   }
@@ -87,14 +94,14 @@ function smallestType([columns = 0, rows]: readonly number[]): TypeName {
 function windowMetadata(
   metadata: Metadata,
   architecture: Architecture,
-  { from, to }: WindowRange,
+  { from, to, prediction = 0 }: WindowRange,
   vocabulary: number,
 ): Metadata {
   const prefix = `${architecture.name}.`;
   const uint32 = (value: number): MetadataValue => ({ type: "uint32", value });
   const changed = new Map<string, MetadataValue>([
-    ["block_count", uint32(to - from)],
-    ["nextn_predict_layers", uint32(0)],
+    ["block_count", uint32(to - from + prediction)],
+    ["nextn_predict_layers", uint32(prediction)],
     ["leading_dense_block_count", uint32(Math.max(0, Math.min(to, architecture.leadingDenseLayers) - from))],
   ]);
   const scales = from > 0 && windowFactsOf(architecture.name)?.scalesInput === true;
@@ -108,7 +115,7 @@ function windowMetadata(
       continue;
     }
     const isByLayer = value.type === "array" && layerKeys.has(name);
-    window.set(key, changed.get(name) ?? (isByLayer ? cut(value, from, to) : value));
+    window.set(key, changed.get(name) ?? (isByLayer ? cut(value, from, to + prediction) : value));
   }
   const sections = `${prefix}rope.dimension_sections`;
   if (windowFactsOf(architecture.name)?.takesVectorsWithSections && !window.has(sections)) {

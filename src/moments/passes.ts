@@ -41,7 +41,8 @@ export function planPasses(
       file: run.model,
     });
   }
-  const isIn = ({ from, to }: WindowRange, layer = -1) => layer >= from && layer < to;
+  const isIn = ({ from, to, prediction = 0 }: WindowRange, layer = -1) =>
+    layer >= from && layer < to + prediction;
   const groups = windows
     ? windows.map((range) => inputs.filter(({ weight }) => isIn(range, layerOf(weight))))
     : cutIntoPasses(inputs, run.memory);

@@ -6,6 +6,7 @@ import { denseModels } from "./dense.js";
 import { latentAttention } from "./latent.js";
 import type { TinyArchitecture } from "./parts.js";
 import { mixturesOfExperts } from "./plain.js";
+import { furtherTokens } from "./prediction.js";
 import { recurrentLayers } from "./recurrent.js";
 
 export { denseModels } from "./dense.js";
@@ -16,5 +17,6 @@ export const tinyArchitectures: Readonly<Record<string, TinyArchitecture>> = {
   ...mixturesOfExperts,
   ...latentAttention,
   ...recurrentLayers,
+  ...furtherTokens,
   ...denseModels,
 };

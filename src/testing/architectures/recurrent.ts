@@ -39,18 +39,6 @@ export const recurrentLayers: Readonly<Record<string, TinyArchitecture>> = {
     { ...moe, ...delta, expert_shared_feed_forward_length: 256, "rope.dimension_sections": [4, 2, 2, 0] },
     { optional: ["attn_qkv.weight@0,1,2", "attn_gate.weight@0,1,2", "ffn_gate_up_exps.weight"] },
   ),
-  "qwen35moe-mtp": model(
-    "qwen35moe",
-    5,
-    {
-      ...moe,
-      ...delta,
-      expert_shared_feed_forward_length: 256,
-      "rope.dimension_sections": [4, 2, 2, 0],
-      nextn_predict_layers: 1,
-    },
-    { optional: ["attn_qkv.weight@0,1,2", "attn_gate.weight@0,1,2", "nextn.shared_head_norm.weight@4"] },
-  ),
   "kimi-linear": model(
     "kimi-linear",
     4,

@@ -101,10 +101,14 @@ function optionalTensors({ architecture: _, ...tiny }: TinyArchitecture) {
     return numbers.map((layer) => ({ name: `blk.${layer}.${name}`, ...shape }));
   });
   // What llama.cpp looks for to know whether the file has the trunk and the layers after it.
+  const { nextn_predict_layers: count } = tiny.keys;
   const nextn =
-    tiny.keys.nextn_predict_layers === undefined
+    typeof count !== "number"
       ? []
-      : [{ name: "blk.0.attn_norm.weight" }, { name: `blk.${tiny.layers - 1}.nextn.eh_proj.weight` }];
+      : [
+          { name: "blk.0.attn_norm.weight" },
+          ...layers.slice(-count).map((layer) => ({ name: `blk.${layer}.nextn.eh_proj.weight` })),
+        ];
   return [...nextn, ...(tiny.tied ? [] : [{ name: "output.weight" }]), ...named];
 }
 

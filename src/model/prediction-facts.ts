@@ -1,0 +1,96 @@
+/**
+ * Which architectures' layers of multi-token prediction (MTP, NextN) llama.cpp v0.5.0 computes: those with a `graph_mtp`
+ * in its `src/models/`. Those of others are loaded by nobody, or not computed.
+ */
+import { Architecture } from "./architecture.js";
+import { layerOf, nextnLayersOf } from "./roles.js";
+import type { ModelSource, SourceTensor } from "./source.js";
+
+interface PredictionFacts {
+  /**
+   * Name of the node whose vectors these layers take, with the last layer's number where `#` stands: what the output
+   * matrix takes (`result_norm`) by default.
+   */
+  readonly node?: string;
+  /** Several such layers can be computed, each for a token further ahead; one by default. */
+  readonly several?: boolean;
+  /** They abort where rotary embeddings have sections, as those of images and of windows have (`window-facts.ts`). */
+  readonly breaksOnSections?: boolean;
+  /** What llama.cpp aborts without, in each of these layers. */
+  readonly needs?: readonly string[];
+}
+
+const plain: PredictionFacts = {};
+
+/** By the architecture's name in GGUF. */
+const predictionFacts: Readonly<Record<string, PredictionFacts>> = {
+  bailingmoe3: { needs: ["layer_output_norm"] },
+  cohere2moe: plain,
+  deepseek2: plain,
+  deepseek32: plain,
+  deepseek4: { node: "l_last-#" },
+  "glm-dsa": plain,
+  glm4moe: { breaksOnSections: true },
+  hy_v3: { several: true },
+  mimo2: { node: "l_out-#", several: true, needs: ["attn_qkv"] },
+  nemotron_h_moe: { needs: ["nextn.shared_head_norm"] },
+  qwen35: plain,
+  qwen35moe: plain,
+  qwen3next: plain,
+  step35: { node: "h_nextn", several: true },
+};
+
+/** Layers that predict further tokens, as a run computes them. */
+export interface PredictionPlan {
+  /** Number of the first one; they are the model's last layers. */
+  readonly first: number;
+  readonly count: number;
+  /** Name of the node that they take, with the number of the last layer in front of them where `#` stands. */
+  readonly node: string;
+  /** They have output matrices of their own. */
+  readonly hasHeads: boolean;
+  /** They can be run in the last of several windows too. */
+  readonly inWindows: boolean;
+}
+
+/** How llama.cpp computes the model's layers of multi-token prediction; undefined if there are none or it does not. */
+export function planPrediction({ metadata, tensors }: ModelSource): PredictionPlan | undefined {
+  const architecture = new Architecture(metadata);
+  const facts = predictionFacts[architecture.name];
+  const count = architecture.nextnLayers;
+  if (facts === undefined || count === 0 || (count > 1 && facts.several !== true)) {
+    return undefined;
+  }
+  if (facts.breaksOnSections && metadata.has(`${architecture.name}.rope.dimension_sections`)) {
+    return undefined;
+  }
+  const names = new Set(tensors.map(({ name }) => name));
+  const first = architecture.layers - count;
+  const needed = ["nextn.eh_proj", "nextn.enorm", "nextn.hnorm", ...(facts.needs ?? [])];
+  for (let layer = first; layer < architecture.layers; layer++) {
+    if (needed.some((stem) => !names.has(`blk.${layer}.${stem}.weight`))) {
+      return undefined;
+    }
+  }
+  return {
+    first,
+    count,
+    inWindows: facts.breaksOnSections !== true,
+    node: facts.node ?? "result_norm",
+    hasHeads: [...nextnLayersOf(names)].some((layer) =>
+      names.has(`blk.${layer}.nextn.shared_head_head.weight`),
+    ),
+  };
+}
+
+/** The tensors of a model that take part when it runs: without layers that predict further tokens, unless they do. */
+export function runTensors(
+  { tensors }: Pick<ModelSource, "tensors">,
+  prediction: PredictionPlan | undefined,
+): readonly SourceTensor[] {
+  if (prediction) {
+    return tensors;
+  }
+  const left = nextnLayersOf(tensors.map(({ name }) => name));
+  return tensors.filter(({ name }) => !left.has(layerOf(name) ?? -1));
+}
