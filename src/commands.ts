@@ -14,6 +14,7 @@ import { publishCommand } from "./make/publish-command.js";
 import { fitCommand } from "./memory/fit-command.js";
 import { inspectCommand } from "./model/inspect-command.js";
 import { convertCommand } from "./quantize/convert-command.js";
+import { pruneCommand } from "./quantize/prune-command.js";
 import { quantizeCommand } from "./quantize/quantize-command.js";
 import { relayoutCommand } from "./quantize/relayout-command.js";
 import { verifyCommand } from "./quantize/verify-command.js";
@@ -33,6 +34,7 @@ export const commands: readonly RunnableCommand[] = [
   runnable(inspectCommand, async () => (await import("./model/inspect.js")).inspect),
   runnable(convertCommand, async () => (await import("./quantize/convert.js")).convert),
   runnable(imatrixCommand, async () => (await import("./imatrix/compute.js")).imatrix),
+  runnable(pruneCommand, async () => (await import("./quantize/prune.js")).prune),
   runnable(quantizeCommand, async () => (await import("./quantize/quantize.js")).quantize),
   runnable(relayoutCommand, async () => (await import("./quantize/relayout.js")).relayout),
   runnable(verifyCommand, async () => (await import("./quantize/verify.js")).verify),

@@ -61,6 +61,8 @@ export { type ModelSummary, summarize, type TensorGroup, tensorsWithRoles } from
 export type { OnProgress, Progress } from "./progress.js";
 export { type ConvertResult, convert } from "./quantize/convert.js";
 export type { ConvertOptions } from "./quantize/convert-command.js";
+export { type PruneResult, prune } from "./quantize/prune.js";
+export type { PruneOptions } from "./quantize/prune-command.js";
 export {
   type QuantizedTensor,
   type QuantizeResult,

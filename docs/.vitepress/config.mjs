@@ -62,6 +62,7 @@ export default {
           ["Memory is a slider", "explore"],
           ["Does it fit?", "does-it-fit"],
           ["Lose less", "lose-less"],
+          ["Prune experts", "prune"],
           ["Interrupt and resume", "interrupt-and-resume"],
           ["Verify", "verify"],
           ["Measure", "measure"],

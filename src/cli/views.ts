@@ -6,6 +6,7 @@ export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
   inspect: async () => (await import("./inspect.js")).view,
   imatrix: async () => (await import("./imatrix.js")).view,
   convert: async () => (await import("./convert.js")).view,
+  prune: async () => (await import("./prune.js")).view,
   relayout: async () => (await import("./relayout.js")).view,
   verify: async () => (await import("./verify.js")).view,
   perplexity: async () => (await import("./perplexity.js")).view,

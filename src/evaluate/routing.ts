@@ -2,7 +2,8 @@
  * What routers do: which experts a model chooses, and with what probabilities, beside a reference's choices for the
  * same tokens. Divergence says that something is lost, routing shows in which layer.
  *
- * Both models compute the same batches, so that what is seen of a layer comes in the same order.
+ * Both models compute the same batches, so that what is seen of a layer comes in the same order. Of a pruned model
+ * nothing is compared: its experts have other numbers.
  */
 import { operandOf, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
@@ -33,6 +34,12 @@ const probabilitiesNode = /^ffn_moe_probs-(\d+)$/;
 /** Every layer of experts has one such product. */
 const downProduct = /^blk\.(\d+)\.ffn_down_exps\.weight$/;
 
+/** How many experts a token takes of how many. */
+interface Choice {
+  readonly slots: number;
+  readonly experts: number;
+}
+
 /** Sees the chosen experts, sorted for each token, and the probabilities, of each layer. */
 abstract class RoutingObserver implements Observer {
   readonly operations = ["MUL_MAT_ID", "SOFT_MAX", "UNARY"];
@@ -47,16 +54,17 @@ abstract class RoutingObserver implements Observer {
 
   observe(node: NativeTensor): void {
     if (node.operation === "MUL_MAT_ID") {
-      const layer = downProduct.exec(weightName(operandOf(node, 0)))?.[1];
+      const weight = operandOf(node, 0);
+      const layer = this.firstLayer + Number(downProduct.exec(weightName(weight))?.[1]);
       const choice = operandOf(node, 2);
-      this.noteChoice(this.firstLayer + Number(layer), chosenExperts(choice), choice.shape[0]);
+      this.noteChoice(layer, chosenExperts(choice), { slots: choice.shape[0], experts: weight.shape[2] });
     } else {
       const layer = probabilitiesNode.exec(node.name)?.[1];
       this.noteProbabilities(this.firstLayer + Number(layer), node.float32(), node.shape[0]);
     }
   }
 
-  abstract noteChoice(layer: number, chosen: Int32Array, slots: number): void;
+  abstract noteChoice(layer: number, chosen: Int32Array, of: Choice): void;
   abstract noteProbabilities(layer: number, values: Float32Array, experts: number): void;
 }
 
@@ -78,6 +86,7 @@ function chosenExperts(choice: NativeTensor): Int32Array {
 interface Kept {
   readonly chosen: Int32Array[];
   readonly probabilities: Float32Array[];
+  experts: number;
   bytes: number;
 }
 
@@ -100,8 +109,17 @@ export class RoutingLog extends RoutingObserver {
     return this.#layers.get(layer)?.probabilities[at];
   }
 
-  override noteChoice(layer: number, chosen: Int32Array): void {
-    this.#keep(layer, chosen.byteLength)?.chosen.push(chosen);
+  /** Experts that a layer chooses from. */
+  experts(layer: number): number | undefined {
+    return this.#layers.get(layer)?.experts;
+  }
+
+  override noteChoice(layer: number, chosen: Int32Array, { experts }: Choice): void {
+    const kept = this.#keep(layer, chosen.byteLength);
+    if (kept) {
+      kept.experts = experts;
+      kept.chosen.push(chosen);
+    }
   }
 
   override noteProbabilities(layer: number, values: Float32Array): void {
@@ -109,7 +127,7 @@ export class RoutingLog extends RoutingObserver {
   }
 
   #keep(layer: number, bytes: number): Kept | undefined {
-    const kept = this.#layers.get(layer) ?? { chosen: [], probabilities: [], bytes: 0 };
+    const kept = this.#layers.get(layer) ?? { chosen: [], probabilities: [], experts: 0, bytes: 0 };
     this.#layers.set(layer, kept);
     kept.bytes += bytes;
     return kept.bytes <= this.#bytesOfLayer ? kept : undefined;
@@ -151,10 +169,10 @@ export class RoutingComparison extends RoutingObserver {
       }));
   }
 
-  override noteChoice(layer: number, chosen: Int32Array, slots: number): void {
+  override noteChoice(layer: number, chosen: Int32Array, { slots, experts }: Choice): void {
     const sums = this.#sums(layer);
     const expected = this.#log.chosen(layer, sums.choices++);
-    if (expected?.length !== chosen.length) {
+    if (expected?.length !== chosen.length || this.#log.experts(layer) !== experts) {
       return;
     }
     for (let start = 0; start < chosen.length; start += slots) {

@@ -14,13 +14,16 @@ import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
-import type { Imatrix } from "./imatrix.js";
+import { ExpertOutputs } from "./expert-outputs.js";
+import type { Imatrix, ImatrixEntry } from "./imatrix.js";
 
 export interface CollectParams extends CollectorOptions, RunTextParams {
   /** Files of the model, or what else stands for it. */
   readonly identity: string;
   /** Where the statistics are saved, under way and at the end. */
   readonly checkpoint: string;
+  /** Whether what routed experts add to their layers is collected too. */
+  readonly expertOutputs: boolean;
   /** Chunks between two savings. */
   readonly saveEvery: number;
   /** Moments to collect along with the importance matrix, for each window. */
@@ -61,7 +64,9 @@ async function collect(
   const { sweep, text } = opened;
   const earlier = await readCheckpoint(params.checkpoint, run);
   const from = earlier && placeToGoOn(earlier, opened, params);
-  const collector = new ImatrixCollector(params, from && earlier?.entries);
+  const before = from && earlier?.entries;
+  const collector = new ImatrixCollector(params, before);
+  const outputs = params.expertOutputs ? new ExpertOutputs(outputsIn(before)) : undefined;
   const sketch = sketchOf(text.tokens);
   const savings = new Savings(sweep.windows > 1 ? savingShare : 1);
   const save = async ({ window, chunks }: RunPlace) => {
@@ -70,7 +75,7 @@ async function collect(
     await writeCheckpoint(params.checkpoint, {
       ...emptyImatrix(params),
       sketch,
-      entries: collector.entries,
+      entries: withOutputs(collector.entries, outputs?.take()),
       chunkCount: chunks,
       window,
       run,
@@ -85,7 +90,10 @@ async function collect(
       ...(from && { from }),
       async observersOf(range, window) {
         collector.firstLayer = range.from;
-        return [collector, ...(await momentsOf.begin(range, window))];
+        if (outputs) {
+          outputs.firstLayer = range.from;
+        }
+        return [collector, ...(outputs ? [outputs] : []), ...(await momentsOf.begin(range, window))];
       },
       async onDone(place) {
         if (sweep.windows > 1 && params.moments?.[place.window] !== undefined) {
@@ -110,6 +118,21 @@ async function collect(
   } finally {
     await momentsOf.close();
   }
+}
+
+function outputsIn(entries: ReadonlyMap<string, ImatrixEntry> = new Map()): Map<string, Float32Array> {
+  return new Map([...entries].flatMap(([name, { outputs }]) => (outputs ? [[name, outputs]] : [])));
+}
+
+function withOutputs(
+  entries: ReadonlyMap<string, ImatrixEntry>,
+  outputs: ReadonlyMap<string, Float32Array> = new Map(),
+): ReadonlyMap<string, ImatrixEntry> {
+  const added = [...outputs].flatMap(([name, values]): [string, ImatrixEntry][] => {
+    const entry = entries.get(name);
+    return entry ? [[name, { ...entry, outputs: values }]] : [];
+  });
+  return new Map([...entries, ...added]);
 }
 
 /** Where the run with the checkpoint at `path` keeps the residual stream. */
@@ -157,9 +180,11 @@ function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
 }
 
 /** Everything that the statistics depend on, and the stream between windows. */
-function describeRun({ identity, processOutput, context, model }: CollectParams, { text }: OpenText): string {
-  return runName(
-    { identity, processOutput, context, windows: model.windows?.ranges, prediction: model.prediction },
-    text.tokens,
-  );
+function describeRun(
+  { identity, processOutput, expertOutputs, context, model }: CollectParams,
+  { text }: OpenText,
+): string {
+  const { windows, prediction } = model;
+  const facts = { identity, processOutput, context, windows: windows?.ranges, prediction };
+  return runName(expertOutputs ? { ...facts, expertOutputs } : facts, text.tokens);
 }

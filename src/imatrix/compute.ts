@@ -254,6 +254,7 @@ async function collectParams(options: Settings, source: ModelSource, checkpoint:
     context: options.ctx,
     chunks: options.chunks,
     processOutput,
+    expertOutputs: options.expertOutputs ?? false,
     parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
     checkpoint,

@@ -2,9 +2,10 @@
  * The imatrix as GGUF. Layout, as `save_imatrix` in llama.cpp `tools/imatrix/imatrix.cpp` writes it: for every
  * weight two F32 tensors, "<weight>.in_sum2" [columns, matrices] with the sums of squares and "<weight>.counts"
  * [1, matrices]; metadata `general.type` = "imatrix", `imatrix.datasets`, `imatrix.chunk_count` and
- * `imatrix.chunk_size`. Ours adds `lopsided.imatrix.sketch`, by which the calibration text is recognized,
- * `lopsided.imatrix.prior_weight` if a prior was asked for, and `lopsided.imatrix.run` and `lopsided.imatrix.window` in
- * checkpoints.
+ * `imatrix.chunk_size`. Ours adds "<weight>.out_norm" [matrices] for what routed experts add to their layer, if it was
+ * asked for (llama.cpp passes over tensors whose names end otherwise), `lopsided.imatrix.sketch`, by which the
+ * calibration text is recognized, `lopsided.imatrix.prior_weight` if a prior was asked for, and `lopsided.imatrix.run`
+ * and `lopsided.imatrix.window` in checkpoints.
  */
 
 import { bytesOf, floatsOf } from "../bytes/floats.js";
@@ -22,6 +23,7 @@ const runKey = "lopsided.imatrix.run";
 const windowKey = "lopsided.imatrix.window";
 const sumsSuffix = ".in_sum2";
 const countsSuffix = ".counts";
+const outputsSuffix = ".out_norm";
 
 /** Reads an imatrix in GGUF. Throws a MalformedInputError that names the file and the entry. */
 export async function readImatrixGguf(source: ByteSource): Promise<Imatrix> {
@@ -29,6 +31,7 @@ export async function readImatrixGguf(source: ByteSource): Promise<Imatrix> {
   const facts = factsOf(source.name, metadata);
   const sums = bySuffix(tensors, sumsSuffix);
   const counts = bySuffix(tensors, countsSuffix);
+  const outputs = bySuffix(tensors, outputsSuffix);
   for (const name of counts.keys()) {
     if (!sums.has(name)) {
       throw entryError(source.name, name, "has counts but no sums.");
@@ -40,7 +43,9 @@ export async function readImatrixGguf(source: ByteSource): Promise<Imatrix> {
     if (countsTensor === undefined) {
       throw entryError(source.name, name, "has sums but no counts.");
     }
-    entries.set(name, await readEntry(source, name, sumsTensor, countsTensor));
+    const entry = await readEntry(source, name, sumsTensor, countsTensor);
+    const outputsTensor = outputs.get(name);
+    entries.set(name, outputsTensor ? await withOutputs(source, name, entry, outputsTensor) : entry);
   }
   if (entries.size === 0) {
     throw new MalformedInputError(
@@ -141,6 +146,23 @@ async function readEntry(
   return { sums, counts: Float64Array.from(counts, (count) => wholeCount(source.name, name, count)) };
 }
 
+async function withOutputs(
+  source: ByteSource,
+  name: string,
+  entry: ImatrixEntry,
+  tensor: GgufTensor,
+): Promise<ImatrixEntry> {
+  const matrices = entry.counts.length;
+  if (tensor.type !== "F32" || tensor.byteLength !== 4 * matrices) {
+    throw entryError(source.name, name, `has outputs of another shape than [${matrices}] of F32.`);
+  }
+  const outputs = floatsOf(await source.read(tensor.offset, tensor.byteLength));
+  if (!outputs.every((value) => value >= 0 && value < Infinity)) {
+    throw entryError(source.name, name, "has outputs that are no finite numbers from 0 up.");
+  }
+  return { ...entry, outputs };
+}
+
 function wholeCount(file: string, name: string, count: number): number {
   if (count >= 0 && count <= Number.MAX_SAFE_INTEGER) {
     return Math.round(count);
@@ -160,6 +182,7 @@ function tensorsOf(name: string, entry: ImatrixEntry | undefined) {
       values: entry.sums,
     },
     { name: name + countsSuffix, shape: matrixShape(1, matrices), values: Float32Array.from(entry.counts) },
+    ...(entry.outputs ? [{ name: name + outputsSuffix, shape: [matrices], values: entry.outputs }] : []),
   ];
 }
 

@@ -58,6 +58,10 @@ export const imatrixCommand = defineCommand({
       about: "leave out the layers that predict further tokens (MTP), which are run too where llama.cpp can",
       default: true,
     }),
+    expertOutputs: option({
+      schema: yesNo,
+      about: "also collect how much each routed expert adds to its layer, for prune",
+    }),
     parseSpecial,
     priorWeight: option({
       value: "<tokens>",
@@ -75,7 +79,7 @@ export const imatrixCommand = defineCommand({
     momentsOf: option({
       value: "<kinds...>",
       schema: list(choice(inputKinds)),
-      about: `whose inputs: ${inputKinds.join(", ")}`,
+      about: `whose inputs: $inputKinds.join(", ")`,
       unset: "routed",
     }),
     momentsPerExpert: option({

@@ -19,6 +19,11 @@ export interface ImatrixEntry {
    * In an imatrix read from `.dat`: the number of calls, always a single one.
    */
   readonly counts: Float64Array;
+  /**
+   * Of down matrices of routed experts, if it was asked for: the sum over each expert's tokens of what it added to its
+   * layer, as the length of its output times the router's weight.
+   */
+  readonly outputs?: Float32Array | undefined;
 }
 
 export interface Imatrix {

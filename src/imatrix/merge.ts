@@ -17,7 +17,7 @@ export function mergeImatrices(parts: readonly Imatrix[], chunkSize = chunkSizeO
     for (const [name, entry] of countedByTokens(part, chunkSize).entries) {
       const known = entries.get(name);
       if (known === undefined) {
-        entries.set(name, { sums: entry.sums.slice(), counts: entry.counts.slice() });
+        entries.set(name, { ...entry, sums: entry.sums.slice(), counts: entry.counts.slice() });
       } else {
         entries.set(name, added(part.name, name, known, entry));
       }
@@ -76,6 +76,9 @@ function added(file: string, name: string, known: ImatrixEntry, more: ImatrixEnt
   return {
     sums: known.sums.map((sum, i) => sum + (more.sums[i] ?? 0)),
     counts: Float64Array.from({ length: matrices }, (_, i) => countAt(known, i) + countAt(more, i)),
+    // Of some of the tokens alone they would mislead.
+    ...(known.outputs &&
+      more.outputs && { outputs: known.outputs.map((sum, i) => sum + (more.outputs?.[i] ?? 0)) }),
   };
 }
 
