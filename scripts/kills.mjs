@@ -37,7 +37,7 @@ const scenarios = [
     remove: "made",
     command: [
       ...["make", model, "-o", join(folder, "made"), "--calibration", text, "--chunks", "2"],
-      ...["--ctx-calibration", "32", "--no-check", "-t", "1"],
+      ...["--ctx-calibration", "32", "--no-check", "--no-explorer", "-t", "1"],
       ...["--evaluate", text, "--evaluate-chunks", "1", "--ctx-evaluate", "32"],
     ],
   },

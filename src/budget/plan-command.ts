@@ -104,6 +104,11 @@ export const planCommand = defineCommand({
       about: "where measured errors are kept",
       unset: "in the user's cache folder",
     }),
+    curves: option({
+      value: "<file>",
+      schema: text,
+      about: "write the measured errors of every type there, for explore",
+    }),
     effort: { ...effort, about: "effort that quantize will be given" },
     moments: { ...moments, about: "with effort max: second moments of the inputs that quantize will use" },
     threads: encoderThreads,

@@ -36,7 +36,8 @@ const common = {
 
 describe("plan", () => {
   it("predicts the size that quantize writes, to the byte, within the budget", async () => {
-    const planned = await plan({ ...common, size: 5_300_000 });
+    const curvesPath = join(folder, "curves.json");
+    const planned = await plan({ ...common, size: 5_300_000, curves: curvesPath });
     assert.ok(planned.bytes <= 5_300_000 && planned.bytes > 5_250_000, `${planned.bytes}`);
     assert.equal(planned.gap, 0);
     const output = join(folder, "planned.gguf");
@@ -50,7 +51,12 @@ describe("plan", () => {
     assert.equal(written.bytes, planned.bytes);
     assert.equal((await stat(output)).size, planned.bytes);
     assert.equal(written.bpw, planned.bpw);
+    const curves = JSON.parse(await readFile(curvesPath, "utf8")) as {
+      tensors: { name: string; errors: Record<string, number> }[];
+    };
+    const errors = new Map(curves.tensors.map((tensor) => [tensor.name, tensor.errors]));
     for (const [i, { name, type, bytes, error }] of planned.tensors.entries()) {
+      assert.equal(errors.get(name)?.[type] ?? 0, error);
       const tensor = written.tensors[i]!;
       assert.deepEqual([name, type, bytes], [tensor.name, tensor.to, tensor.bytes]);
       // The sample's error is the whole tensor's, but for what its experts' shares of the tokens weigh.

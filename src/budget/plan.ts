@@ -1,6 +1,5 @@
 /** `plan`: the recipe that loses least within a budget. */
 
-import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
@@ -8,12 +7,10 @@ import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError } from "../errors.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
-import { importanceFor, loadImportance } from "../imatrix/load-importance.js";
+import { loadImportance } from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
-import type { ModelSource, SourceTensor } from "../model/source.js";
-import { ModelMoments } from "../moments/model-moments.js";
-import { checkEffort, encoderEffort, predictOutput } from "../quantize/quantize.js";
-import { EncoderPool } from "../quants/pool.js";
+import type { ModelSource } from "../model/source.js";
+import { checkEffort, predictOutput } from "../quantize/quantize.js";
 import type { TypeName } from "../quants/types.js";
 import { quantizableNames } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
@@ -21,11 +18,10 @@ import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
 import { allocate } from "./allocate.js";
 import type { Budget } from "./budget.js";
-import { measureCurves } from "./error-curves.js";
-import { defaultCachePath, ErrorCache } from "./measurement-cache.js";
+import { curvesOf, withImportance, writeCurves } from "./model-curves.js";
 import { modelFingerprint } from "./model-fingerprint.js";
 import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-command.js";
-import { alphaOf, errorOf, type Item, itemsOf, parseRules, plannedRecipe } from "./problem.js";
+import { alphaOf, errorOf, itemsOf, parseRules, plannedRecipe } from "./problem.js";
 import { budgetFor } from "./requested-budget.js";
 import { defaultSensitivity, type Sensitivity } from "./sensitivity/defaults.js";
 import { openSensitivity } from "./sensitivity/open.js";
@@ -72,8 +68,8 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
   const options = planCommand.read(given);
   const rules = parseRules(options);
   checkEffort(options);
-  const { model, output, errors, imatrix: imatrixPath, sensitivity: sensitivityPath, moments } = options;
-  await checkOutputs([output, errors], [model, imatrixPath, sensitivityPath, moments]);
+  const { model, output, curves: curvesPath, errors, imatrix: imatrixPath, moments } = options;
+  await checkOutputs([output, curvesPath, errors], [model, imatrixPath, options.sensitivity, moments]);
   const source = await openModel(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
@@ -81,9 +77,13 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     const budget = await budgetFor(source, { ...options, engine });
     const fingerprint = await modelFingerprint(source);
     const sensitivity = await sensitivityFor(source, fingerprint, options);
-    const hasImportance = importanceOf(source, imatrix, options);
+    const hasImportance = imatrix && withImportance(source, imatrix, options);
     const items = itemsOf(source.tensors, { ...rules, backend: options.backend, hasImportance });
-    const { curves, isMeasured } = await curvesFor(source, items, imatrix, fingerprint, options);
+    const measured = await curvesOf(source, items, imatrix, fingerprint, options);
+    const { curves, isMeasured } = measured;
+    if (curvesPath !== undefined) {
+      await writeCurves(curvesPath, { ...measured, source, imatrix, fingerprint }, options);
+    }
     const solved = await solve(
       { budget, sensitivity, items, curves },
       {
@@ -113,49 +113,6 @@ async function sensitivityFor(
   return sensitivity === undefined
     ? defaultSensitivity(names)
     : await openSensitivity(sensitivity, { fingerprint, names });
-}
-
-async function curvesFor(
-  source: ModelSource,
-  items: readonly Item<SourceTensor>[],
-  imatrix: Imatrix | undefined,
-  fingerprint: string,
-  options: ResolvedPlanOptions,
-): Promise<Awaited<ReturnType<typeof measureCurves>>> {
-  const tasks = items.flatMap(({ tensors, types }) => tensors.map((tensor) => ({ tensor, types })));
-  const open = tasks.filter(({ types }) => types.length > 1);
-  const moments =
-    options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
-  const cache = await ErrorCache.open(options.errors ?? defaultCachePath(fingerprint));
-  const pool = new EncoderPool(options.threads ?? availableParallelism());
-  if (pool.warning) {
-    options.onWarning?.(pool.warning);
-  }
-  try {
-    return await measureCurves(open, imatrix, pool, cache, {
-      ...options,
-      effort: encoderEffort(options),
-      moments,
-    });
-  } finally {
-    await moments?.close();
-    await pool.close();
-    await cache.close();
-  }
-}
-
-/** Names of the tensors that the importance matrix knows. */
-function importanceOf(
-  source: ModelSource,
-  imatrix: Imatrix | undefined,
-  options: ResolvedPlanOptions,
-): ((name: string) => boolean) | undefined {
-  if (imatrix === undefined) {
-    return undefined;
-  }
-  const known = source.tensors.filter((tensor) => importanceFor(imatrix, tensor, options));
-  const names = new Set(known.map(({ name }) => name));
-  return (name) => names.has(name);
 }
 
 interface PlannedOutput extends LaidOut {

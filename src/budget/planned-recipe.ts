@@ -30,8 +30,9 @@ export function recipeOf(name: string, description: string, tensors: readonly Ty
 }
 
 function familiesOf(tensors: readonly TypedTensor[]): Family[] {
+  const byRole = groupBy(tensors, ({ name }) => roleOf(name));
   return roles.flatMap((role): Family[] => {
-    const members = tensors.filter(({ name }) => roleOf(name) === role);
+    const members = byRole.get(role) ?? [];
     const inLayers = members.filter(({ name }) => layerOf(name) !== undefined);
     if (members.length === 0) {
       return [];

@@ -2,6 +2,7 @@
  * A model as the explorer needs it: what its header says, without the vocabulary, and how long the header of a
  * quantized file becomes.
  */
+import { shownName } from "../bytes/address.js";
 import { utf8Length } from "../bytes/utf8.js";
 import { padTo } from "../gguf/format.js";
 import { headerLength, planGguf, recordedAlignment, tensorBytes } from "../gguf/layout.js";
@@ -35,6 +36,15 @@ export interface ExplorableModel {
   readonly byteLength: number;
   readonly headerBytes: HeaderBytes;
   readonly alignment: number;
+  /** The importance matrix that there is; undefined: one that will be computed. */
+  readonly imatrix?: KnownImatrix | undefined;
+}
+
+/** An importance matrix, and the tensors that it knows. */
+export interface KnownImatrix {
+  /** Name of its file. */
+  readonly name: string;
+  readonly tensors: readonly string[];
 }
 
 /** A model that was opened: whole metadata. */
@@ -47,8 +57,8 @@ export interface OpenedModel {
   readonly files: number;
 }
 
-/** What the commands call the importance matrix and its text: their names are in the output's header. */
-export const imatrixFile = "imatrix.gguf";
+/** What the commands call an importance matrix that is yet to be, and its text: their names are in the output's header. */
+const imatrixFile = "imatrix.gguf";
 export const calibrationFile = "calibration.txt";
 
 const expectedImatrix: NamedImatrix = {
@@ -62,27 +72,28 @@ const expectedImatrix: NamedImatrix = {
 const longestKept = 1 << 13;
 
 /**
- * What is needed of a model. `version` is that of the Lopsided that will quantize it; `imatrix` the importance matrix
- * that it will be given, if that is known. Throws a MalformedInputError if the metadata lack the architecture.
+ * What is needed of a model. `version` is that of the Lopsided that will quantize it; `given` the importance matrix
+ * that it will be given, if there is one. Throws a MalformedInputError if the metadata lack the architecture.
  */
 export function explorableModel(
   { name, metadata, tensors, byteLength, files }: OpenedModel,
   version: string,
-  imatrix: NamedImatrix = expectedImatrix,
+  given?: { readonly imatrix: NamedImatrix; readonly tensors: readonly string[] },
 ): ExplorableModel {
-  const headerBytes = (given: NamedImatrix | undefined) =>
+  const imatrix = given?.imatrix ?? expectedImatrix;
+  const headerBytes = (used: NamedImatrix | undefined) =>
     headerLength({
       metadata: outputMetadata({
         source: metadata,
         fileType: 0,
-        imatrix: given,
+        imatrix: used,
         overrides: new Map(),
         provenance: {
           version,
           recipe: "",
           options: byteOptions({ effort: "default" }),
           sourceSha256: Array.from({ length: files }, () => unknownSha256),
-          imatrixSha256: given && unknownSha256,
+          imatrixSha256: used && unknownSha256,
         },
       }),
       tensors,
@@ -94,6 +105,7 @@ export function explorableModel(
     byteLength,
     headerBytes: { plain: headerBytes(undefined), withImatrix: headerBytes(imatrix) },
     alignment: recordedAlignment(metadata),
+    ...(given && { imatrix: { name: shownName(imatrix.name), tensors: given.tensors } }),
   };
 }
 
@@ -112,6 +124,11 @@ function withoutLongValues(metadata: Metadata): Metadata {
   return kept;
 }
 
+/** What the commands call the importance matrix. */
+export function imatrixName({ imatrix }: ExplorableModel): string {
+  return imatrix?.name ?? imatrixFile;
+}
+
 /** Size of the file that `quantize` writes, in which the recipe's text is part of the header. */
 export function outputBytes(
   { tensors, headerBytes, alignment }: ExplorableModel,
@@ -127,9 +144,16 @@ export function outputBytes(
   );
 }
 
-/** Whether an importance matrix has an entry for a tensor: `imatrix` watches the matrices of the trunk's layers. */
-export function expectedImportance(names: readonly string[]): (name: string) => boolean {
-  const nextn = nextnLayersOf(names);
+/**
+ * Whether the importance matrix has an entry for a tensor. Of one that is yet to be it is known that `imatrix` watches
+ * the matrices of the trunk's layers.
+ */
+export function hasImportance({ imatrix, tensors }: ExplorableModel): (name: string) => boolean {
+  if (imatrix !== undefined) {
+    const known = new Set(imatrix.tensors);
+    return (name) => known.has(name);
+  }
+  const nextn = nextnLayersOf(tensors.map(({ name }) => name));
   return (name) => {
     const layer = layerOf(name);
     return layer !== undefined && !nextn.has(layer);

@@ -3,6 +3,7 @@ import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { readableModel, signal } from "../contract/shared-options.js";
 import { text, wholeNumber } from "../contract/values.js";
+import { imatrix } from "../quantize/quantize-command.js";
 
 export const exploreCommand = defineCommand({
   name: "explore",
@@ -23,6 +24,17 @@ export const exploreCommand = defineCommand({
       about: "what lopsided sensitivity measured",
       unset: "by role and depth",
     }),
+    curves: option({
+      value: "<file>",
+      schema: text,
+      about: "errors of every type, measured by lopsided plan --curves",
+      unset: "typical ones",
+    }),
+    imatrix: {
+      ...imatrix,
+      about: "importance matrix that quantize will be given",
+      unset: "the commands compute one",
+    },
     port: option({
       value: "<n>",
       schema: wholeNumber(0, 65_535),

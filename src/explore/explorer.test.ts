@@ -11,7 +11,7 @@ import { explorableGeometries } from "../testing/explorable-geometries.js";
 import { writeGeometry } from "../testing/model-geometries.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { version } from "../version.js";
-import { explorableModel, imatrixFile } from "./explorable-model.js";
+import { explorableModel, imatrixName } from "./explorable-model.js";
 import { Explorer } from "./explorer.js";
 import { packModel, unpackModel } from "./page-data.js";
 import { references } from "./references.js";
@@ -58,7 +58,7 @@ test("the solver's answer for a file of a given size is the recipe of plan", asy
   assert.ok(geometry);
   const model = await writeGeometry(join(folder, "model.gguf"), geometry);
   const explorer = await explorerOf(model, { ...withoutImatrix, kind: "file" });
-  const gigabytes = Number(((explorer.range().least + explorer.range().most) / 2).toFixed(1));
+  const gigabytes = Number(((explorer.range().least + explorer.range().most) / 2).toFixed(4));
   const { recipe, bytes } = await explorer.exact(gigabytes, allocate);
   const output = join(folder, "plan.yaml");
   const planned = await plan({ model, output, size: `${gigabytes}GB`, threads: 0 });
@@ -73,7 +73,7 @@ test("with an importance matrix its names and checksum are in the size", async (
   const { bytes, recipe: text } = await explorer.approximate(0.01);
   const recipe = join(folder, "recipe.yaml");
   await writeFile(recipe, text);
-  assert.equal(imatrixFile, "imatrix.gguf");
+  assert.equal(imatrixName(explorer.model), "imatrix.gguf");
   const imatrix = fixture("reference/imatrix.gguf");
   const written = await quantize({
     model,

@@ -26,7 +26,7 @@ import { weightCount } from "../model/source.js";
 import { parseTypeName, type TypeName } from "../quants/types.js";
 import { quantizableNames } from "../recipe/quantizable.js";
 import { renderRecipe } from "../recipe/render.js";
-import { type ExplorableModel, expectedImportance, outputBytes } from "./explorable-model.js";
+import { type ExplorableModel, hasImportance, outputBytes } from "./explorable-model.js";
 import { memoryText, type Settings } from "./settings.js";
 
 /** What is known of a model besides its header. */
@@ -35,6 +35,17 @@ export interface Knowledge {
   readonly sensitivity?: Sensitivity | undefined;
   /** Measured errors by tensor; undefined: typical ones. */
   readonly curves?: ReadonlyMap<string, ErrorCurve> | undefined;
+  /** A file that was made of the model. */
+  readonly made?: MadeModel | undefined;
+}
+
+/** A quantized model, and how far from its source it was found to be. */
+export interface MadeModel {
+  readonly name: string;
+  readonly bytes: number;
+  readonly types: ReadonlyMap<string, TypeName>;
+  /** Measured mean KL divergence, in nats. */
+  readonly measured: number | undefined;
 }
 
 /** What memory holds, in bytes. */
@@ -58,8 +69,8 @@ export interface BudgetAnswer extends LaidOut {
   readonly recipe: string;
   /** Predicted KL divergence from the source, in nats. */
   readonly predicted: number;
-  /** Whether the solver proved it, or it is the frontier's. */
-  readonly isExact: boolean;
+  /** The solver's proof: no choice costs less than this part below; undefined if the choice is the frontier's. */
+  readonly gap: number | undefined;
   readonly budget: Budget;
   /** Undefined if the budget is the file's size. */
   readonly memory: MemoryShares | undefined;
@@ -90,15 +101,15 @@ export class Explorer {
     this.model = model;
     this.settings = settings;
     this.architecture = new Architecture(model.metadata);
-    const names = model.tensors.map(({ name }) => name);
     this.#items = itemsOf(model.tensors, {
       limits: settings.pins.map((pin) => parseRoleLimit(pin, "allowed", parseTypeName)),
       tied: [],
       backend: settings.backend,
-      hasImportance: settings.hasImportance ? expectedImportance(names) : undefined,
+      hasImportance: settings.hasImportance ? hasImportance(model) : undefined,
     });
-    this.sensitivity = knowledge.sensitivity ?? defaultSensitivity(quantizableNames(model.tensors));
     this.curves = completeCurves(this.#items, knowledge.curves);
+    const sensitivity = knowledge.sensitivity ?? defaultSensitivity(quantizableNames(model.tensors));
+    this.sensitivity = scaledTo(knowledge.made, sensitivity, model, this.curves);
     this.need = this.#needOf(settings.context);
     this.#parameters = model.tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
   }
@@ -135,8 +146,7 @@ export class Explorer {
       if (point === undefined) {
         break;
       }
-      const allocation = { ...point, bound: 0, gap: 1 };
-      const answer = await this.#answer(budget, allocation, gigabytes, false);
+      const answer = await this.#answer(budget, point, gigabytes);
       const excess = budget.isFile ? answer.bytes - budget.bytes : 0;
       if (excess <= 0) {
         return answer;
@@ -156,7 +166,7 @@ export class Explorer {
       allocate,
       remedies: this.#remedies,
     });
-    return await this.#answer(budget, solved.allocation, gigabytes, true);
+    return await this.#answer(budget, solved.allocation, gigabytes);
   }
 
   /** Sizes of files and predicted divergences of the frontier, `count` at most. */
@@ -176,37 +186,37 @@ export class Explorer {
     return kept;
   }
 
-  /** Gigabytes between which the slider moves: from what is too small for anything to where nothing is lost. */
-  range(): { least: number; most: number } {
+  /** Gigabytes between which the slider moves, and its steps: from what is too small for anything to where nothing is lost. */
+  range(): { least: number; most: number; step: number } {
     const machine = this.machine(mostGigabytes);
     const budget =
       machine === undefined
         ? fileBudget(1)
         : memoryBudget({ ...machine, bytes: Infinity }, this.settings.context, this.need, this.model.tensors);
     const { points } = this.#prepared(budget).frontier;
-    return {
-      least: this.#gigabytesFor(points[0]?.bytes ?? 0),
-      most: this.#gigabytesFor(points.at(-1)?.bytes ?? 0),
-    };
+    const [least, most] = [points[0]?.bytes ?? 0, points.at(-1)?.bytes ?? 0];
+    if (machine !== undefined) {
+      const range = { least: this.#gigabytesFor(least), most: this.#gigabytesFor(most) };
+      return { ...range, step: range.most > 400 ? 1 : 0.1 };
+    }
+    const decimals = decimalsFor((most - least) / 1e9);
+    const header = this.model.headerBytes.withImatrix;
+    const up = (bytes: number) =>
+      Number((Math.ceil((bytes / 1e9) * 10 ** decimals) / 10 ** decimals).toFixed(decimals));
+    return { least: up(least + header), most: up(most + header), step: 10 ** -decimals };
   }
 
   /** Predicted divergence of a choice of types. */
   predictedOf(types: ReadonlyMap<string, TypeName>): number {
-    return this.model.tensors.reduce((sum, { name, type }) => {
-      const to = types.get(name) ?? type;
-      const error = this.curves.get(name)?.get(to) ?? typicalCurve([to], type).get(to) ?? 0;
-      return sum + alphaOf(name, this.sensitivity) * error;
-    }, 0);
+    return predicted(this.model, types, this.sensitivity, this.curves);
   }
 
-  /** The fewest tenths of a gigabyte that leave so many bytes for the weights. */
+  /** The fewest tenths of a gigabyte of which a machine leaves so many bytes for the weights. */
   #gigabytesFor(bytes: number): number {
     const { kvBytes, computeBytes } = this.need;
     const leaves = (tenths: number) => {
       const machine = this.machine(tenths / 10);
-      return machine === undefined
-        ? 1e8 * tenths - this.model.headerBytes.withImatrix
-        : machine.bytes - machine.marginBytes - kvBytes - computeBytes;
+      return machine === undefined ? Infinity : machine.bytes - machine.marginBytes - kvBytes - computeBytes;
     };
     let [tooFew, enough] = [0, 10 * mostGigabytes];
     while (enough - tooFew > 1) {
@@ -259,16 +269,15 @@ export class Explorer {
 
   async #answer(
     budget: Budget,
-    allocation: Pick<Allocation, "choice" | "cost">,
+    allocation: Pick<Allocation, "choice" | "cost"> & Partial<Allocation>,
     gigabytes: number,
-    isExact: boolean,
   ): Promise<BudgetAnswer> {
     const types = typesOf(this.#items, allocation.choice);
     return {
       ...this.#layOut(budget, types),
       types,
       predicted: allocation.cost,
-      isExact,
+      gap: allocation.gap,
       budget,
       ...(await this.#memory(types, gigabytes)),
     };
@@ -299,6 +308,42 @@ export class Explorer {
       ),
     };
   }
+}
+
+/** Decimals of a gigabyte with which a hundred steps or more lie in a span. */
+function decimalsFor(gigabytes: number): number {
+  return Math.min(5, Math.max(0, Math.ceil(-Math.log10(gigabytes / 100))));
+}
+
+function predicted(
+  { tensors }: ExplorableModel,
+  types: ReadonlyMap<string, TypeName>,
+  sensitivity: Sensitivity,
+  curves: ReadonlyMap<string, ErrorCurve>,
+): number {
+  return tensors.reduce((sum, { name, type }) => {
+    const to = types.get(name) ?? type;
+    const error = curves.get(name)?.get(to) ?? typicalCurve([to], type).get(to) ?? 0;
+    return sum + alphaOf(name, sensitivity) * error;
+  }, 0);
+}
+
+/**
+ * Sensitivities scaled by one number, so that what is predicted for the file that was made is what was measured of it.
+ * How much tensors matter beside each other stays as it is.
+ */
+function scaledTo(
+  made: MadeModel | undefined,
+  sensitivity: Sensitivity,
+  model: ExplorableModel,
+  curves: ReadonlyMap<string, ErrorCurve>,
+): Sensitivity {
+  const scale = (made?.measured ?? 0) / (made ? predicted(model, made.types, sensitivity, curves) : 1);
+  if (!Number.isFinite(scale) || scale <= 0) {
+    return sensitivity;
+  }
+  const alphas = new Map([...sensitivity.alphas].map(([name, alpha]) => [name, scale * alpha]));
+  return { name: sensitivity.name, alphas };
 }
 
 /** Measured errors where there are any, typical ones otherwise. */

@@ -5,8 +5,8 @@ import type { ByteSource } from "../bytes/source.js";
 import { checkRange } from "../bytes/source-range.js";
 import { readGgufHeader } from "../gguf/reader.js";
 import type { TypeName } from "../quants/types.js";
-import { type ExplorableModel, type HeaderBytes, headerFile } from "./explorable-model.js";
-import type { Knowledge } from "./explorer.js";
+import { type ExplorableModel, type HeaderBytes, headerFile, type KnownImatrix } from "./explorable-model.js";
+import type { Knowledge, MadeModel } from "./explorer.js";
 
 export interface PageData {
   /** Version of Lopsided. */
@@ -14,6 +14,8 @@ export interface PageData {
   /** Texts of the presets' recipe files, by name. */
   readonly presets: readonly (readonly [string, string])[];
   readonly model?: PackedModel | undefined;
+  /** What the address would say: shown at first. */
+  readonly start?: string | undefined;
 }
 
 interface PackedModel {
@@ -27,11 +29,15 @@ interface PackedModel {
   /** What it is called and what it says. */
   readonly sensitivity?: readonly [string, readonly (readonly [string, number])[]] | undefined;
   readonly curves?: readonly (readonly [string, readonly (readonly [TypeName, number])[]])[] | undefined;
+  readonly imatrix?: KnownImatrix | undefined;
+  readonly made?: PackedMade | undefined;
 }
 
+type PackedMade = Omit<MadeModel, "types"> & { readonly types: readonly (readonly [string, TypeName])[] };
+
 /** A model with what is known of it, for the page. */
-export function packModel(model: ExplorableModel, { sensitivity, curves }: Knowledge): PackedModel {
-  const { name, byteLength, headerBytes, alignment } = model;
+export function packModel(model: ExplorableModel, { sensitivity, curves, made }: Knowledge): PackedModel {
+  const { name, byteLength, headerBytes, alignment, imatrix } = model;
   const file = headerFile(model);
   return {
     name,
@@ -42,6 +48,8 @@ export function packModel(model: ExplorableModel, { sensitivity, curves }: Knowl
     headerFileBytes: file.byteLength,
     ...(sensitivity && { sensitivity: [sensitivity.name, [...sensitivity.alphas]] as const }),
     ...(curves && { curves: [...curves].map(([tensor, curve]) => [tensor, [...curve]] as const) }),
+    ...(imatrix && { imatrix }),
+    ...(made && { made: { ...made, types: [...made.types] } }),
   };
 }
 
@@ -49,11 +57,15 @@ export function packModel(model: ExplorableModel, { sensitivity, curves }: Knowl
 export async function unpackModel(
   packed: PackedModel,
 ): Promise<{ model: ExplorableModel; knowledge: Knowledge }> {
-  const { name, byteLength, headerBytes, alignment, header, headerFileBytes } = packed;
+  const { name, byteLength, headerBytes, alignment, imatrix, header, headerFileBytes, made } = packed;
   const { metadata, tensors } = await readGgufHeader(headerSource(name, fromBase64(header), headerFileBytes));
   return {
-    model: { name, metadata, tensors, byteLength, headerBytes, alignment },
-    knowledge: { sensitivity: unpackSensitivity(packed), curves: unpackCurves(packed) },
+    model: { name, metadata, tensors, byteLength, headerBytes, alignment, imatrix },
+    knowledge: {
+      sensitivity: unpackSensitivity(packed),
+      curves: unpackCurves(packed),
+      made: made && { ...made, types: new Map(made.types) },
+    },
   };
 }
 

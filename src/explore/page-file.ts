@@ -14,14 +14,17 @@ import type { Knowledge } from "./explorer.js";
 import { type PageData, packModel } from "./page-data.js";
 import { markup } from "./page-markup.js";
 import { explorerStyle } from "./page-style.js";
+import { defaultSettings, writeSettings } from "./settings.js";
 
 /** The page for a model. The same model gives the same bytes. */
 export async function renderExplorer(model: ExplorableModel, knowledge: Knowledge): Promise<string> {
+  const { made } = knowledge;
   const [script, solver, wasm] = await Promise.all(
     ["main.js", "solver.js", "highs.wasm.gz"].map(async (name) => readBundled(name)),
   );
   const presets = [...(await presetTexts())];
-  const data: PageData = { version, presets, model: packModel(model, knowledge) };
+  const start = made && `${writeSettings({ ...defaultSettings, kind: "file", gigabytes: made.bytes / 1e9 })}`;
+  const data: PageData = { version, presets, model: packModel(model, knowledge), start };
   const code = (script ?? Buffer.alloc(0)).toString("utf8");
   const policy = [
     "default-src 'none'",

@@ -27,7 +27,7 @@ export const markup = `
 <div id="memory"></div>
 </section>
 <section aria-labelledby="curve-title"><h2 id="curve-title">Every size, and what it costs</h2>
-<p class="lead">Divergence says how differently the small model chooses its words: 0 is the original; below 0.01 hardly anybody notices, above 0.2 it shows. The line is the best that Lopsided finds for each size; triangles are llama.cpp's usual mixtures, diamonds Lopsided's presets.</p>
+<p class="lead">Divergence says how differently the small model chooses its words: 0 is the original; below 0.01 hardly anybody notices, above 0.2 it shows. The line is the best that Lopsided finds for each size; triangles are llama.cpp's usual mixtures, diamonds Lopsided's presets. <span id="made" hidden></span></p>
 <figure><div id="curve"></div><details><summary>Values</summary><div id="curve-table"></div></details></figure></section>
 <section aria-labelledby="bits-title"><h2 id="bits-title">Where the bits go</h2>
 <p class="lead">Each square is one tensor of one layer; darker means more bits for each weight.</p>

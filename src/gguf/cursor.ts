@@ -124,6 +124,7 @@ export class HeaderCursor {
       const exact = this.#view.getBigUint64(at, true);
       this.fail(
         `${this.subject} claims ${exact} ${things}, but only ${this.remaining} bytes follow. The file is truncated or damaged; download or write it again.`,
+        { isCutOff: true },
       );
     }
     if (count > most) {
@@ -154,7 +155,7 @@ export class HeaderCursor {
     this.position -= length;
   }
 
-  /** Throws a MalformedInputError about this file. */
+  /** Throws a MalformedInputError about this file; `isCutOff` among the details says that it may be whole elsewhere. */
   fail(problem: string, details: ErrorDetails = {}): never {
     throw new MalformedInputError(`${this.#source.name}: ${problem}`, {
       file: this.#source.name,
@@ -171,6 +172,7 @@ export class HeaderCursor {
       if (end > this.#source.byteLength) {
         this.fail(
           `ends inside ${this.subject}: ${length} bytes are needed at offset ${start} but the file has only ${this.#source.byteLength}. The file is truncated; download or write it again.`,
+          { isCutOff: true },
         );
       }
       throw new WindowTooSmall(end);

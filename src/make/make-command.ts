@@ -108,6 +108,11 @@ export const makeCommand = defineCommand({
     }),
     tasks: checkCommand.options.tasks,
     check: option({ schema: yesNo, about: "skip the task eval", default: true }),
+    explorer: option({
+      schema: yesNo,
+      about: "make no explorer.html, the page of all sizes that the model could have",
+      default: true,
+    }),
     effort: { ...effort, about: "how long to search; max also collects second moments and uses them" },
     priorWeight,
     allowRequantize: {

@@ -13,6 +13,7 @@ import { type Described, describe } from "./describe.js";
 import { checkRoomFor } from "./disk-space.js";
 import { checkTypes, encode, verifyEncoded } from "./encode.js";
 import { type Evaluated, evaluate } from "./evaluate.js";
+import { exploreSource } from "./explorer.js";
 import { MakeFolder } from "./folder.js";
 import { type MakeOptions, makeCommand, type ResolvedMakeOptions } from "./make-command.js";
 import { checkMakeOptions } from "./options.js";
@@ -40,6 +41,8 @@ export interface MakeResult extends Described {
   readonly verify: VerifyResult;
   readonly evaluate?: Evaluated;
   readonly check?: Checked;
+  /** The page of all sizes that the model could have. */
+  readonly explorer?: { readonly output: string };
   /** Path of `evaluation.json`. */
   readonly record: { readonly output: string };
   /** Stages of which nothing had changed. */
@@ -97,6 +100,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
   const verified = await verifyEncoded(run, facts, source, encoded);
   const evaluated = await evaluate(run, facts, source, calibration, encoded);
   const checked = await checkTasks(run, facts, source, encoded);
+  const explored = await exploreSource(run, { facts, source, calibration, types, encoded, evaluated });
   const recorded = await record(run, { facts, calibration, types, encoded, evaluated, checked });
   const described = await describe(run, recorded);
   return {
@@ -110,6 +114,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
     verify: verified,
     ...(evaluated && { evaluate: evaluated }),
     ...(checked && { check: checked }),
+    ...(explored && { explorer: explored }),
     record: { output: recorded.path },
     ...described,
   };

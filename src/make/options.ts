@@ -5,6 +5,7 @@ import { budgetsGiven } from "../budget/plan-command.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
 import { parseBaseOption } from "../recipe/presets.js";
+import { explorerFileName } from "../report/evaluation.js";
 import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
@@ -44,6 +45,7 @@ const written = [
   "README.md",
   "README.edited.md",
   "report.html",
+  explorerFileName,
 ];
 
 /** Throws a UsageError if what is read would be overwritten or lies where unfinished work is thrown away. */

@@ -21,7 +21,7 @@ export interface PublishResult {
 
 /** What of a folder is for others; nothing else in it is uploaded. */
 const publishable =
-  /^(?:[^.].*\.gguf|imatrix\.dat|recipe\.yaml|evaluation\.json|README\.md|report\.html|LICENSE(?:\.\w+)?)$/;
+  /^(?:[^.].*\.gguf|imatrix\.dat|recipe\.yaml|evaluation\.json|README\.md|report\.html|explorer\.html|LICENSE(?:\.\w+)?)$/;
 
 /**
  * Uploads the folder's files in one commit. Throws a UsageError if the folder is not finished or has no model or card,

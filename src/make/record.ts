@@ -101,7 +101,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     ...(evaluated && { evaluations: evaluatedTexts(parseSpecial, evaluated) }),
     ...(checked && { tasks: checked.model.taskSet, checks: checked.model.tasks }),
     output: result,
-    files: filesOf(run, ["quantize", "imatrix", plan === undefined ? "recipe" : "plan"]),
+    files: filesOf(run, ["quantize", "imatrix", plan === undefined ? "recipe" : "plan", "explorer"]),
     groups: summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to }))).groups,
     tensors: result.tensors.map(withFiniteError),
     coverage,

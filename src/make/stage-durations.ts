@@ -22,6 +22,10 @@ const answerTokens = 10_000;
 /** Measurements for each tensor. */
 const sensitivityLevels = 2;
 
+/** Weights of each tensor, and types, of which errors are measured. */
+const sampledWeights = 2 ** 18;
+const sampledTypes = 18;
+
 /** The stages of a run in their order. */
 export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts): PlannedStage[] {
   const { effort, ctxCalibration, chunks, ctxEvaluate, evaluateChunks, baseline, sensitivityChunks } =
@@ -35,6 +39,10 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
   const checking = decoding(answerTokens);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
   const sensitivity = tensors * sensitivityLevels * decoding(ctxCalibration * sensitivityChunks);
+  // A plan has measured most of them.
+  const curves = hasBudget(options)
+    ? 0
+    : Math.min(parameters, tensors * sampledWeights) * sampledTypes * secondsPer.encodedWeight.default;
   const measures = options.evaluate !== false;
   const checksTasks = options.check !== false;
   const stages: [string, number, boolean?][] = [
@@ -51,6 +59,8 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
     ["check baseline", checking, checksTasks && measures && baseline !== "none"],
     ["check", checking, checksTasks],
     ["check source", checking, checksTasks && bytes <= memoryLimitBytes()],
+    ["error curves", curves, options.explorer],
+    ["explorer", secondsPer.report, options.explorer],
     ["memory", secondsPer.memoryTable],
     ["record", 0],
     ["card", 0],

@@ -20,6 +20,7 @@ export interface ChosenTypes {
   readonly recipe: string;
   readonly recipeSha256: string;
   readonly sensitivity?: SensitivityResult | undefined;
+  readonly sensitivitySha256?: string | undefined;
   readonly plan?: PlanResult | undefined;
 }
 
@@ -85,7 +86,13 @@ async function planTypes(
       }),
     files: () => [{ path: recipe }],
   });
-  return { recipe, recipeSha256: done.sha256[0] ?? "", sensitivity: measured?.result, plan: done.result };
+  return {
+    recipe,
+    recipeSha256: done.sha256[0] ?? "",
+    sensitivity: measured?.result,
+    sensitivitySha256: measured?.sha256,
+    plan: done.result,
+  };
 }
 
 /** Measures sensitivities unless the user does without, or the source is of a type that cannot be written back. */

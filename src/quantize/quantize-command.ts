@@ -129,6 +129,9 @@ export const quantizeCommand = defineCommand({
   },
 });
 
+/** How long to search: an encoder's effort, or with second moments. */
+export type RequestedEffort = ResolvedQuantizeOptions["effort"];
+
 export type QuantizeOptions = OptionsOf<typeof quantizeCommand>;
 
 export type ResolvedQuantizeOptions = ResolvedOptionsOf<typeof quantizeCommand>;

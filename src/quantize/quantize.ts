@@ -35,7 +35,12 @@ import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-
 import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
 import { writeModel } from "../write/write-model.js";
 import { byteOptions } from "./byte-options.js";
-import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
+import {
+  type QuantizeOptions,
+  quantizeCommand,
+  type RequestedEffort,
+  type ResolvedQuantizeOptions,
+} from "./quantize-command.js";
 import { tryWritten } from "./try-written.js";
 
 /** Options with what their texts mean. */
@@ -217,7 +222,7 @@ export function checkEffort({
 }
 
 /** With moments the encoder's search is but a start; where there are none, it decides. */
-export function encoderEffort({ effort = "default" }: { effort?: Settings["effort"] | undefined }): Effort {
+export function encoderEffort({ effort = "default" }: { effort?: RequestedEffort | undefined }): Effort {
   return effort === "max" ? "fine" : effort;
 }
 

@@ -1,11 +1,12 @@
 /** The model card: README.md of a repository on the Hugging Face Hub, from `evaluation.json` alone. */
 import { bitsPerWeight } from "../quants/types.js";
 import { formatBytes, formatCount } from "../units.js";
-import type { Evaluation, MemoryTable } from "./evaluation.js";
+import { type Evaluation, explorerFileName, type MemoryTable } from "./evaluation.js";
 import {
   bits,
   bothSizes,
   coverageLine,
+  hasExplorer,
   machineFits,
   measurementMethod,
   measures,
@@ -39,7 +40,8 @@ export function renderCard(
   return `${renderFrontMatter(evaluation, quantizedBy)}\n${text}\n`;
 }
 
-function introduction({ name, source, recipe, output, tools }: Evaluation): string {
+function introduction(evaluation: Evaluation): string {
+  const { name, source, recipe, output, tools } = evaluation;
   const { repository } = source;
   const title = escapeMarkdown(source.name ?? repository ?? source.given);
   const isOnHub = repository !== undefined && isRepository(repository);
@@ -49,7 +51,7 @@ function introduction({ name, source, recipe, output, tools }: Evaluation): stri
     "",
     `${origin}, quantized for llama.cpp by Lopsided ${escapeMarkdown(tools.lopsided)} with the recipe ${code(recipe.name)}: **${bothSizes(output.bytes)}, ${output.bpw.toFixed(2)} bits per weight**, ${formatCount(output.parameters)} weights.`,
     "",
-    `Every figure on this page is taken from ${code("evaluation.json")}, which lies beside it; ${code("report.html")} has the charts.`,
+    `Every figure on this page is taken from ${code("evaluation.json")}, which lies beside it; ${code("report.html")} has the charts${hasExplorer(evaluation) ? `, ${code(explorerFileName)} shows what other sizes would cost` : ""}.`,
   ].join("\n");
 }
 

@@ -18,6 +18,9 @@ export const evaluationFormat = "lopsided-evaluation-1";
 /** The file's name in the folder that `make` fills. */
 export const evaluationFileName = "evaluation.json";
 
+/** The page of all sizes that the model could have, in the same folder. */
+export const explorerFileName = "explorer.html";
+
 const count = z.int().nonnegative();
 const positive = z.number().positive();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

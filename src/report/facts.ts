@@ -1,7 +1,14 @@
 /** What the card and the report both say, in plain text: figures as people read them and how they came about. */
 import { mostCalibratedOn } from "../text/text-sketch.js";
 import { formatBinaryBytes, formatBytes } from "../units.js";
-import type { EvaluatedText, Evaluation, MemoryTable, RecordedPassRate, Variant } from "./evaluation.js";
+import {
+  type EvaluatedText,
+  type Evaluation,
+  explorerFileName,
+  type MemoryTable,
+  type RecordedPassRate,
+  type Variant,
+} from "./evaluation.js";
 
 /** `11.41 GB (10.63 GiB)`. */
 export function bothSizes(bytes: number): string {
@@ -28,6 +35,11 @@ export function percent(fraction: number, digits = 2): string {
 /** `98.90 ± 0.10 %`. */
 export function percentWithError(fraction: number, error: number | undefined): string {
   return `${withError(100 * fraction, error && 100 * error, 2)} %`;
+}
+
+/** Whether the page of all other sizes lies beside the evaluation. */
+export function hasExplorer({ files }: Evaluation): boolean {
+  return files.some(({ name }) => name === explorerFileName);
 }
 
 /** Figures of a measurement against the source: how each is called, and how it is written. */

@@ -1,7 +1,7 @@
 /** The beginning of the report: the model's name and what matters most about it. */
 import { formatBinaryBytes, formatBytes, formatCount } from "../units.js";
-import type { Evaluation, Measurement, Variant } from "./evaluation.js";
-import { percent } from "./facts.js";
+import { type Evaluation, explorerFileName, type Measurement, type Variant } from "./evaluation.js";
+import { hasExplorer, percent } from "./facts.js";
 import { escapeHtml } from "./html.js";
 
 /** One figure. */
@@ -27,7 +27,7 @@ export function renderHeader(evaluation: Evaluation): string {
 <h1>${escapeHtml(name)}</h1>
 <p class="lead">${escapeHtml(source.name ?? source.given)} (${escapeHtml(source.architecture)}), quantized by Lopsided ${escapeHtml(tools.lopsided)} with the recipe ${escapeHtml(recipe.name)}.</p>
 <dl class="key columns-${columns}">${tiles.join("\n")}</dl>
-</header>`;
+${hasExplorer(evaluation) ? `<p>What other sizes of this model would cost: <a href="${explorerFileName}">${explorerFileName}</a>.</p>\n` : ""}</header>`;
 }
 
 function small(text: string | undefined): string {

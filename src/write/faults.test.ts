@@ -57,7 +57,13 @@ async function making(): Promise<Scenario> {
     outputs: ["tiny-moe-asym-IQ2_S.gguf", "imatrix.gguf", "imatrix.dat", "recipe.yaml"],
     run: (folder) =>
       make({
-        ...{ model: fixture("tiny-moe-q8_0.gguf"), output: folder, check: false, threads: 1 },
+        ...{
+          model: fixture("tiny-moe-q8_0.gguf"),
+          output: folder,
+          check: false,
+          explorer: false,
+          threads: 1,
+        },
         ...{ calibration: text, chunks: 1, ctxCalibration: 32 },
         ...{ evaluate: text, evaluateChunks: 1, ctxEvaluate: 32, baseline: "none" },
       }),

@@ -4,6 +4,7 @@ import { machineSizes } from "../../memory/machines.js";
 import { roleOf } from "../../model/roles.js";
 import { backends } from "../../quants/types.js";
 import { quantizableNames } from "../../recipe/quantizable.js";
+import { formatBytes } from "../../units.js";
 import type { Explorer } from "../explorer.js";
 import { type MemoryKind, memoryKinds, type Settings } from "../settings.js";
 import { byId, element, fill } from "./elements.js";
@@ -113,7 +114,7 @@ export function showSettings(settings: Settings, explorer: Explorer, onChange: O
   );
   press("sizes", "size", `${gigabytes}`);
   showRange(explorer, gigabytes);
-  showAmount(settings);
+  showAmount(settings, explorer);
   options(
     "context",
     contexts(explorer, context).map((tokens) => [`${tokens}`, tokens.toLocaleString("en")]),
@@ -126,22 +127,25 @@ export function showSettings(settings: Settings, explorer: Explorer, onChange: O
   byId<HTMLInputElement>("importance").checked = hasImportance;
 }
 
-/** Shows the amount of memory, while the slider moves. */
-export function showAmount({ kind, gigabytes }: Settings): void {
+/** Shows the amount of memory, while the slider moves or when a button chose it. */
+export function showAmount({ kind, gigabytes }: Settings, explorer: Explorer): void {
+  if (Number(byId<HTMLInputElement>("amount").value) !== gigabytes) {
+    showRange(explorer, gigabytes);
+  }
   byId("amount-label").textContent = kind === "file" ? "Size of the file" : "Memory";
-  const text = kind === "file" ? `${gigabytes} GB` : `${gigabytes} GB ${kind}`;
+  const text = kind === "file" ? formatBytes(1e9 * gigabytes) : `${gigabytes} GB ${kind}`;
   byId("amount-text").textContent = text;
   byId("amount").setAttribute("aria-valuetext", text);
   press("sizes", "size", `${gigabytes}`);
 }
 
 function showRange(explorer: Explorer, gigabytes: number): void {
-  const { least, most } = explorer.range();
+  const { least, most, step } = explorer.range();
   const slider = byId<HTMLInputElement>("amount");
-  const step = most > 400 ? 1 : 0.1;
+  const decimals = Math.max(0, Math.round(-Math.log10(step)));
   slider.step = `${step}`;
-  slider.min = `${Math.max(step, Math.floor(Math.min(0.8 * least, gigabytes) / step) * step).toFixed(1)}`;
-  slider.max = `${Math.ceil(Math.max(most, gigabytes))}`;
+  slider.min = Math.max(step, Math.floor(Math.min(0.8 * least, gigabytes) / step) * step).toFixed(decimals);
+  slider.max = (Math.ceil(Math.max(most, gigabytes) / step) * step).toFixed(decimals);
   slider.value = `${gigabytes}`;
 }
 

@@ -18,6 +18,18 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/** Makes an element of a drawing. */
+export function svgElement<Name extends keyof SVGElementTagNameMap>(
+  name: Name,
+  attributes: Readonly<Record<string, string | number>>,
+): SVGElementTagNameMap[Name] {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [attribute, value] of Object.entries(attributes)) {
+    made.setAttribute(attribute, String(value));
+  }
+  return made;
+}
+
 /** The element of the page with this id, which is there. */
 export function byId<Kind extends HTMLElement = HTMLElement>(id: string): Kind {
   const found = document.getElementById(id);
@@ -30,6 +42,20 @@ export function byId<Kind extends HTMLElement = HTMLElement>(id: string): Kind {
 /** Replaces what is in an element. */
 export function fill(id: string, ...children: readonly (Node | string)[]): void {
   byId(id).replaceChildren(...children);
+}
+
+/** Replaces what is in an element that can be folded away, as soon as somebody sees it. */
+export function fillWhenOpen(id: string, make: () => readonly Node[]): void {
+  const details = byId(id).closest("details");
+  const show = () => {
+    if (details?.open) {
+      fill(id, ...make());
+    }
+  };
+  if (details !== null) {
+    details.ontoggle = show;
+  }
+  show();
 }
 
 /** A table of texts; the first column names the rows. */

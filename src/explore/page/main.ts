@@ -1,17 +1,18 @@
 /** The explorer's page: opens a model, answers while the slider moves, and keeps in the address what was asked. */
 import * as z from "zod";
-import { readSensitivity } from "../../budget/sensitivity/file.js";
 import { LopsidedError, UsageError } from "../../errors.js";
-import { quantizableNames } from "../../recipe/quantizable.js";
-import { explorableModel, type OpenedModel } from "../explorable-model.js";
+import { Architecture } from "../../model/architecture.js";
+import { type ExplorableModel, explorableModel, type OpenedModel } from "../explorable-model.js";
 import { Explorer } from "../explorer.js";
 import { type Reference, references } from "../references.js";
 import { defaultSettings, type Settings } from "../settings.js";
 import { startButtons } from "./buttons.js";
 import { showAmount, showPins, showSettings, startControls } from "./controls.js";
+import { forgetWidths } from "./draw.js";
 import { byId } from "./elements.js";
+import { readMeasurement } from "./measurements.js";
 import { SolverClient, Superseded } from "./solver-client.js";
-import { BlobSource, isHubAddress, openAddress, openFile } from "./sources.js";
+import { isHubAddress, openAddress, openFile, urlOf } from "./sources.js";
 import {
   addressParameters,
   addressSettings,
@@ -59,7 +60,7 @@ function change(changed: Partial<Settings>): void {
   const isAmount = Object.keys(changed).every((name) => name === "gigabytes");
   settings = next;
   if (isAmount && explorer !== undefined) {
-    showAmount(settings);
+    showAmount(settings, explorer);
     void answer();
   } else {
     void explore();
@@ -72,18 +73,26 @@ async function explore(): Promise<void> {
     return;
   }
   try {
+    settings = withinModel(settings, opened.model);
     explorer = new Explorer(opened.model, settings, opened.knowledge);
-    points = references(explorer, presets);
+    points = references(explorer, presets, opened.knowledge.made);
     byId("answers").hidden = false;
     showModel(explorer);
     showRemark(explorer);
     showSettings(settings, explorer, change);
     showPins(explorer, change);
-    showBasis(explorer, opened.knowledge.curves !== undefined);
+    showBasis(explorer, opened.knowledge);
     await answer();
   } catch (error) {
     showProblem(error);
   }
+}
+
+/** The usual context may be longer than what the model was made for; one that was asked for stays. */
+function withinModel(asked: Settings, { metadata }: ExplorableModel): Settings {
+  const { contextLength } = new Architecture(metadata);
+  const isUsual = asked.context === defaultSettings.context;
+  return isUsual && contextLength < asked.context ? { ...asked, context: contextLength } : asked;
 }
 
 function showRemark({ architecture }: Explorer): void {
@@ -102,7 +111,13 @@ async function answer(): Promise<void> {
   const mine = ++asked;
   clearTimeout(rest);
   const started = performance.now();
-  writeAddress(settings, opened?.address);
+  const atRest = (then: () => void) => {
+    rest = setTimeout(() => {
+      // Browsers allow only so many changes of the address in a time.
+      writeAddress(settings, opened?.address);
+      then();
+    }, restMs);
+  };
   try {
     const found = await current.approximate(settings.gigabytes);
     if (mine !== asked) {
@@ -114,10 +129,11 @@ async function answer(): Promise<void> {
     showAnswer(current, points, found);
     document.body.dataset.gigabytes = String(settings.gigabytes);
     document.body.dataset.milliseconds = (performance.now() - started).toFixed(1);
-    rest = setTimeout(() => void solve(current, mine), restMs);
+    atRest(() => void solve(current, mine));
   } catch (error) {
     if (mine === asked) {
       showTooSmall(current, error);
+      atRest(() => {});
     }
   }
 }
@@ -183,9 +199,8 @@ async function takeFile(file: File): Promise<void> {
     if (opened === undefined) {
       throw new UsageError(`${file.name}: open the model first that it was measured on.`);
     }
-    const names = quantizableNames(opened.model.tensors);
-    const sensitivity = await readSensitivity(new BlobSource(file), { fingerprint: undefined, names });
-    opened = { ...opened, knowledge: { ...opened.knowledge, sensitivity } };
+    const measured = await readMeasurement(file, opened.model);
+    opened = { ...opened, knowledge: { ...opened.knowledge, ...measured } };
     await explore();
   } catch (error) {
     showProblem(error);
@@ -222,24 +237,38 @@ function startOpening(): void {
 
 /** Shows what the address says. */
 async function start(): Promise<void> {
+  let problem: LopsidedError | undefined;
   try {
-    settings = addressSettings();
+    settings = addressSettings(data);
   } catch (error) {
     if (!(error instanceof LopsidedError)) {
       throw error;
     }
-    showProblem(error);
+    settings = defaultSettings;
+    problem = error;
   }
   const address = addressParameters().get("model");
   if (address === null) {
     opened = await ownModel(data);
     await explore();
-    return;
+  } else {
+    await openLinked(address);
   }
+  if (problem !== undefined) {
+    showProblem(problem);
+  }
+}
+
+/** Opens the model that a link names if it is the Hub's; whom else to ask is the user's decision. */
+async function openLinked(address: string): Promise<void> {
   byId<HTMLInputElement>("address").value = address;
   try {
     if (isHubAddress(address)) {
       await open(() => openAddress(address), address);
+    } else {
+      throw new UsageError(
+        `The link names ${new URL(urlOf(address)).host}, which is asked for nothing before you agree: press Open to read its header.`,
+      );
     }
   } catch (error) {
     showProblem(error);
@@ -254,6 +283,7 @@ let width = innerWidth;
 addEventListener("resize", () => {
   if (width !== innerWidth) {
     width = innerWidth;
+    forgetWidths();
     void answer();
   }
 });

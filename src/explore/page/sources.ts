@@ -26,9 +26,7 @@ export class BlobSource implements ByteSource {
     if (bytes.byteLength === length) {
       return bytes;
     }
-    throw new MalformedInputError(
-      `${this.name}: ends before its header does; drop the whole file, or more of its beginning.`,
-    );
+    throw new MalformedInputError(`${this.name}: changed while it was read; drop it again.`);
   }
 
   async close(): Promise<void> {}
@@ -141,7 +139,7 @@ export async function openAddress(address: string): Promise<OpenedModel> {
 
 /** Opens a file, whole or its beginning. */
 export async function openFile(file: File): Promise<OpenedModel> {
-  const header = await readGgufHeader(new BlobSource(file), { isHeaderOnly: true });
+  const header = await headerIn(file);
   const count = metadataNumber(header.metadata, "split.count") ?? 1;
   if (count > 1) {
     throw new UsageError(
@@ -150,6 +148,19 @@ export async function openFile(file: File): Promise<OpenedModel> {
   }
   const end = header.tensors.reduce((last, { offset, byteLength }) => Math.max(last, offset + byteLength), 0);
   return openedModel(file.name, [header], Math.max(file.size, end));
+}
+
+async function headerIn(file: File): Promise<GgufHeader> {
+  try {
+    return await readGgufHeader(new BlobSource(file), { isHeaderOnly: true });
+  } catch (error) {
+    if (error instanceof MalformedInputError && error.details.isCutOff === true) {
+      throw new MalformedInputError(
+        `${file.name}: its ${file.size} bytes end before the header does; drop more of the file's beginning, or the whole file.`,
+      );
+    }
+    throw error;
+  }
 }
 
 function openedModel(name: string, headers: readonly GgufHeader[], byteLength: number): OpenedModel {

@@ -29,9 +29,10 @@ export function addressParameters(): URLSearchParams {
   return new URLSearchParams(location.hash.slice(1));
 }
 
-/** Settings of the address. Throws a UsageError for what cannot be meant. */
-export function addressSettings(): Settings {
-  return readSettings(addressParameters());
+/** Settings of the address, or those to begin with. Throws a UsageError for what cannot be meant. */
+export function addressSettings({ start = "" }: PageData): Settings {
+  const parameters = addressParameters();
+  return readSettings(parameters.size > 0 ? parameters : new URLSearchParams(start));
 }
 
 /** Writes what is asked into the address. */

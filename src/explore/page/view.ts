@@ -1,12 +1,14 @@
 /** What the page shows of an answer. */
-import { bitsPerWeight, type TypeName } from "../../quants/types.js";
+import { bitsPerWeight } from "../../quants/types.js";
 import { rolesInOrder } from "../../report/charts/layer-map.js";
 import { formatBytes, formatCount } from "../../units.js";
 import { shellCommands } from "../commands.js";
-import type { BudgetAnswer, Explorer, MemoryShares } from "../explorer.js";
+import type { BudgetAnswer, Explorer, Knowledge, MemoryShares } from "../explorer.js";
 import type { Reference } from "../references.js";
-import { bitsChart, curveChart, divergence, draw, placedTensors, rampStep } from "./charts.js";
-import { byId, element, fill, table } from "./elements.js";
+import { type PlacedTensor, placedTensors, rampStep, showBitsChart } from "./bits-chart.js";
+import { curveChart } from "./curve-chart.js";
+import { divergence } from "./draw.js";
+import { byId, element, fill, fillWhenOpen, svgElement, table } from "./elements.js";
 
 /** All that depends on the answer. */
 export function showAnswer(explorer: Explorer, points: readonly Reference[], answer: BudgetAnswer): void {
@@ -20,7 +22,7 @@ export function showAnswer(explorer: Explorer, points: readonly Reference[], ans
 }
 
 function showFigures({ architecture }: Explorer, answer: BudgetAnswer): void {
-  const { bytes, bpw, predicted, longestContext, isExact } = answer;
+  const { bytes, bpw, predicted, longestContext, gap } = answer;
   const context =
     longestContext === undefined
       ? ["–", "choose a machine to see it"]
@@ -36,7 +38,7 @@ function showFigures({ architecture }: Explorer, answer: BudgetAnswer): void {
     [
       "Predicted divergence",
       divergence(predicted),
-      isExact ? "nats, the least possible" : "nats, nearly the least possible",
+      `nats, ${gap === undefined ? "nearly" : gap === 0 ? "to 0.05 %" : `to ${(100 * gap).toFixed(2)} %`} the least possible`,
     ],
     ["Longest context", context[0] ?? "", context[1] ?? ""],
   ];
@@ -48,7 +50,7 @@ function showFigures({ architecture }: Explorer, answer: BudgetAnswer): void {
   );
   const { dataset } = document.body;
   dataset.bytes = String(bytes);
-  dataset.exact = String(isExact);
+  dataset.exact = String(gap !== undefined);
 }
 
 /** What the loss means, in words and beside what people know. */
@@ -92,17 +94,11 @@ function showMemory(memory: MemoryShares | undefined): void {
     fill("memory");
     return;
   }
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 1000 30");
-  svg.setAttribute("preserveAspectRatio", "none");
+  const svg = svgElement("svg", { viewBox: "0 0 1000 30", preserveAspectRatio: "none" });
   let x = 0;
   for (const [part] of parts) {
     const width = (1000 * Math.max(0, memory[part])) / memory.total;
-    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    for (const [name, value] of Object.entries({ x, y: 0, width, height: 30, class: `part-${part}` })) {
-      bar.setAttribute(name, String(value));
-    }
-    svg.append(bar);
+    svg.append(svgElement("rect", { x, y: 0, width, height: 30, class: `part-${part}` }));
     x += width;
   }
   const words = parts.map(([part, label]) => `${label} ${formatBytes(Math.max(0, memory[part]))}`);
@@ -147,15 +143,24 @@ export function showCurve(
   points: readonly Reference[],
   answer: BudgetAnswer | undefined,
 ): void {
-  draw(byId("curve"), curveChart(explorer, points, answer));
-  fill(
-    "curve-table",
+  curveChart(byId("curve"), explorer, points).choose(answer);
+  const hasMeasured = points.some(({ measured }) => measured !== undefined);
+  const measuredCell = (measured: number | undefined) =>
+    hasMeasured ? [measured === undefined ? "–" : divergence(measured)] : [];
+  fillWhenOpen("curve-table", () => [
     table(
       "Recipes and what they cost",
-      ["recipe", "file", "predicted divergence, nats"],
+      ["recipe", "file", "predicted divergence, nats", ...(hasMeasured ? ["measured"] : [])],
       [
-        ...(answer ? [["chosen", formatBytes(answer.bytes), divergence(answer.predicted)]] : []),
-        ...points.map(({ name, bytes, predicted }) => [name, formatBytes(bytes), divergence(predicted)]),
+        ...(answer
+          ? [["chosen", formatBytes(answer.bytes), divergence(answer.predicted), ...measuredCell(undefined)]]
+          : []),
+        ...points.map(({ name, bytes, predicted, measured }) => [
+          name,
+          formatBytes(bytes),
+          divergence(predicted),
+          ...measuredCell(measured),
+        ]),
       ],
     ),
     table(
@@ -163,7 +168,7 @@ export function showCurve(
       ["file", "predicted divergence, nats"],
       explorer.curve(24).map(({ bytes, predicted }) => [formatBytes(bytes), divergence(predicted)]),
     ),
-  );
+  ]);
 }
 
 function showBits(explorer: Explorer, { types }: BudgetAnswer): void {
@@ -183,22 +188,21 @@ function showBits(explorer: Explorer, { types }: BudgetAnswer): void {
     ),
   );
   if (tensors.length > 0) {
-    draw(byId("bits"), bitsChart(tensors));
+    showBitsChart(byId("bits"), tensors);
   } else {
     fill("bits", "No tensor in a layer is quantized.");
   }
+  fillWhenOpen("bits-table", () => [typesTable(tensors)]);
+}
+
+function typesTable(tensors: readonly PlacedTensor[]): HTMLElement {
   const roles = rolesInOrder(tensors);
-  const typeAt = new Map<string, TypeName>(
-    tensors.map(({ layer, role, type }) => [`${layer} ${role}`, type]),
-  );
+  const typeAt = new Map(tensors.map(({ layer, role, type }) => [`${layer} ${role}`, type]));
   const layers = [...new Set(tensors.map(({ layer }) => layer))].sort((a, b) => a - b);
-  fill(
-    "bits-table",
-    table(
-      "Types by layer",
-      ["layer", ...roles],
-      layers.map((layer) => [`${layer}`, ...roles.map((role) => typeAt.get(`${layer} ${role}`) ?? "–")]),
-    ),
+  return table(
+    "Types by layer",
+    ["layer", ...roles],
+    layers.map((layer) => [`${layer}`, ...roles.map((role) => typeAt.get(`${layer} ${role}`) ?? "–")]),
   );
 }
 
@@ -215,17 +219,27 @@ export function showModel({ model, architecture, parameters }: Explorer): void {
 }
 
 /** Where the figures come from. */
-export function showBasis(explorer: Explorer, hasCurves: boolean): void {
-  const { sensitivity, need } = explorer;
+export function showBasis({ need }: Explorer, { sensitivity, curves, made }: Knowledge): void {
   const alphas =
-    sensitivity.name === "defaults"
+    sensitivity === undefined
       ? "How much each tensor matters: defaults by role and depth. Measure it with “lopsided sensitivity” and drop the file here."
       : `How much each tensor matters: measured (${sensitivity.name}).`;
-  const errors = hasCurves
-    ? "What each type does to a tensor: measured on this model."
-    : "What each type does to a tensor: typical errors, since the page has no weights.";
+  const errors =
+    curves === undefined
+      ? "What each type does to a tensor: typical errors, since the page has no weights. Measure them with “lopsided plan --curves” and drop the file here."
+      : "What each type does to a tensor: measured on this model.";
+  const scale =
+    made?.measured === undefined
+      ? ""
+      : `Both are scaled by one number, so that ${made.name} has the divergence that was measured of it. `;
   fill(
     "basis",
-    `${alphas} ${errors} The size of the file is exact. The KV cache (${formatBytes(need.kvBytes)}) follows llama.cpp's layout; compute buffers are an estimate. The divergence is a prediction: measure the file that you make with “lopsided perplexity”.`,
+    `${alphas} ${errors} ${scale}The size of the file is exact. The KV cache (${formatBytes(need.kvBytes)}) follows llama.cpp's layout; compute buffers are an estimate. The divergence is a prediction: measure the file that you make with “lopsided perplexity”.`,
   );
+  byId("made").hidden = made === undefined;
+  if (made !== undefined) {
+    const measured =
+      made.measured === undefined ? "" : `, measured at ${divergence(made.measured)} nats of divergence`;
+    fill("made", `The star is ${made.name} (${formatBytes(made.bytes)}${measured}).`);
+  }
 }
