@@ -33,7 +33,7 @@ export interface CandidateTensor {
 }
 
 /** Ternary types lose more than this of weights that were not trained for them; a rule or limit may still name them. */
-const mostTypicalError = 0.1;
+const mostTypicalError = 0.2;
 
 /** Types that are worth trying: all that can be encoded with scales, and lose little enough. */
 export const quantizedTypes: readonly TypeName[] = [...types.values()]

@@ -5,7 +5,9 @@ import { InternalError, MalformedInputError, UsageError } from "../errors.js";
 import type { Decoder, RowEncoder } from "./block.js";
 import type { Effort } from "./effort.js";
 import * as float from "./float.js";
+import { encodeMXFP4, encodeNVFP4 } from "./four-bit-float-encode.js";
 import * as iq1 from "./iq1.js";
+import { encodeIQ1_M, encodeIQ1_S } from "./iq1-encode.js";
 import * as iq2 from "./iq2.js";
 import { encodeIQ2_S, encodeIQ2_XS, encodeIQ2_XXS } from "./iq2-encode.js";
 import * as iq3 from "./iq3.js";
@@ -17,7 +19,7 @@ import * as kScale from "./k-scale-encode.js";
 import * as legacy from "./legacy.js";
 import * as legacyEncode from "./legacy-encode.js";
 import { decodeMXFP4 } from "./mxfp4.js";
-import { encodeMXFP4 } from "./mxfp4-encode.js";
+import { decodeNVFP4 } from "./nvfp4.js";
 import { decodeTQ1_0, decodeTQ2_0 } from "./ternary.js";
 import { encodeTQ1_0, encodeTQ2_0 } from "./ternary-encode.js";
 import { rowBytes, type TypeName, traitsOf } from "./types.js";
@@ -48,12 +50,15 @@ const decoders: Partial<Record<TypeName, Decoder>> = {
   TQ1_0: decodeTQ1_0,
   TQ2_0: decodeTQ2_0,
   MXFP4: decodeMXFP4,
+  NVFP4: decodeNVFP4,
 };
 
 const encoders: Partial<Record<TypeName, RowEncoder>> = {
   F32: float.encodeF32,
   F16: float.encodeF16,
   BF16: float.encodeBf16,
+  IQ1_S: encodeIQ1_S,
+  IQ1_M: encodeIQ1_M,
   IQ2_XXS: encodeIQ2_XXS,
   IQ2_XS: encodeIQ2_XS,
   IQ2_S: encodeIQ2_S,
@@ -74,6 +79,7 @@ const encoders: Partial<Record<TypeName, RowEncoder>> = {
   TQ1_0: encodeTQ1_0,
   TQ2_0: encodeTQ2_0,
   MXFP4: encodeMXFP4,
+  NVFP4: encodeNVFP4,
 };
 
 /**

@@ -30,6 +30,14 @@ export function writeUnbiasedScales(
   stride: number,
   offset: number,
 ): void {
+  for (const [k, bits] of unbiasedScales(scales, products, square).entries()) {
+    writeU16(out, k * stride + offset, bits);
+  }
+}
+
+/** F16 bits of a row's superblock scales, scaled to unit gain; parameters as above. */
+export function unbiasedScales(scales: Float64Array, products: Float64Array, square: number): Uint16Array {
+  const halves = new Uint16Array(scales.length);
   let product = 0;
   for (let k = 0; k < scales.length; k++) {
     product += scales[k]! * products[k]!;
@@ -44,8 +52,9 @@ export function writeUnbiasedScales(
     const excessAbove = excess + (f16ToF32(above) - scale) * product;
     const roundDown = Math.abs(excessBelow) <= Math.abs(excessAbove);
     excess = roundDown ? excessBelow : excessAbove;
-    writeU16(out, k * stride + offset, roundDown ? below : above);
+    halves[k] = roundDown ? below : above;
   }
+  return halves;
 }
 
 /**

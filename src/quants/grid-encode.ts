@@ -18,6 +18,7 @@ import type { Effort } from "./effort.js";
 import { writeUnbiasedScales } from "./gain.js";
 import { buildGrid, findNearest, type Grid, type Nearest, nearestLevel } from "./grid-search.js";
 import type { GridName } from "./grid-shapes.js";
+import { SubscalePool } from "./subscale-pool.js";
 
 /** What distinguishes the formats. */
 export interface GridFormat {
@@ -100,11 +101,7 @@ class GridEncoder {
   readonly #codes: Codes;
   /** Best scale of each block as far as known. */
   readonly #blockScales: Float64Array;
-  /** Pool: points, and the cost q2 scale^2 - 2 qx scale (plus a constant of the block), of each entry. */
-  readonly #poolSizes: Uint8Array;
-  readonly #poolPoints: Uint16Array;
-  readonly #poolQx: Float64Array;
-  readonly #poolQ2: Float64Array;
+  readonly #pool: SubscalePool;
   readonly #bounds = new Float64Array(rankedCandidates);
   readonly #nearest: Nearest = { point: 0, cost: 0, least: 0 };
 
@@ -121,10 +118,7 @@ class GridEncoder {
       subscales: new Uint8Array(this.#blocks),
     };
     this.#blockScales = new Float64Array(this.#blocks);
-    this.#poolSizes = new Uint8Array(this.#blocks);
-    this.#poolPoints = new Uint16Array(this.#blocks * poolSize * this.#groupsPerBlock);
-    this.#poolQx = new Float64Array(this.#blocks * poolSize);
-    this.#poolQ2 = new Float64Array(this.#blocks * poolSize);
+    this.#pool = new SubscalePool(this.#blocks, this.#groupsPerBlock, poolSize, maxSubscale);
   }
 
   encodeRow(row: Float32Array, importance: Float32Array | undefined, effort: Effort, out: Uint8Array): void {
@@ -207,7 +201,7 @@ class GridEncoder {
 
   /** Finds points and sub-scales; returns the superblock's scale. */
   #encodeSuperblock(effort: Effort): number {
-    this.#poolSizes.fill(0);
+    this.#pool.clear();
     let scale = this.#firstScales();
     if (scale === 0) {
       this.#codes.points.fill(0);
@@ -218,7 +212,10 @@ class GridEncoder {
       for (let block = 0; block < this.#blocks; block++) {
         this.#searchBlock(block, scale, round);
       }
-      scale = this.#bestScale(scale, round.scales);
+      scale = this.#pool.bestScale(scale, round.scales);
+      for (let block = 0; block < this.#blocks; block++) {
+        this.#blockScales[block] = this.#pool.ratio(this.#pool.bestEntry(block, scale));
+      }
     }
     this.#choosePoints(scale);
     return scale;
@@ -271,8 +268,7 @@ class GridEncoder {
       bounds[i] = this.#costWithoutGrid(block, scale * (2 * (low + i) + 1));
     }
     const energy = this.#energy(block);
-    let limit =
-      this.#poolSizes[block]! > 0 ? this.#entryCost(this.#bestEntry(block, scale), scale) : Infinity;
+    let limit = this.#pool.leastCost(block, scale);
     for (let search = 0; search < searches; search++) {
       let next = 0;
       for (let i = 1; i < rankedCandidates; i++) {
@@ -321,13 +317,13 @@ class GridEncoder {
     const grid = this.#grid;
     const groupsPerBlock = this.#groupsPerBlock;
     const nearest = this.#nearest;
-    const entry = block * poolSize + this.#poolSizes[block]!;
+    const points = this.#pool.nextPoints(block);
     let cost = this.#costWithoutGrid(block, scale);
     let qx = 0;
     let q2 = 0;
     for (let group = 0, at = block * this.#format.block; group < groupsPerBlock; group++, at += grid.group) {
       findNearest(grid, x, weights, at, scale, nearest);
-      this.#poolPoints[entry * groupsPerBlock + group] = nearest.point;
+      points[group] = nearest.point;
       for (let i = 0; i < grid.group; i++) {
         const q = grid.magnitudes[nearest.point * grid.group + i]!;
         qx += weights[at + i]! * q * x[at + i]!;
@@ -338,70 +334,17 @@ class GridEncoder {
         return Infinity;
       }
     }
-    this.#poolQx[entry] = qx;
-    this.#poolQ2[entry] = q2;
-    this.#poolSizes[block]!++;
+    this.#pool.add(block, qx, q2);
     return cost;
-  }
-
-  /** The best superblock scale for the pool, near the given one. */
-  #bestScale(start: number, scales: number): number {
-    let scale = start;
-    let least = Infinity;
-    for (let k = 0; k < scales; k++) {
-      const candidate = start * (1 + 0.02 * (k - (scales - 1) / 2));
-      let cost = 0;
-      for (let block = 0; block < this.#blocks; block++) {
-        cost += this.#entryCost(this.#bestEntry(block, candidate), candidate);
-      }
-      if (cost < least) {
-        least = cost;
-        scale = candidate;
-      }
-    }
-    let qx = 0;
-    let q2 = 0;
-    for (let block = 0; block < this.#blocks; block++) {
-      const entry = this.#bestEntry(block, scale);
-      const factor = 2 * this.#entrySubscale(entry, scale) + 1;
-      qx += factor * this.#poolQx[entry]!;
-      q2 += factor * factor * this.#poolQ2[entry]!;
-      this.#blockScales[block] = this.#poolQx[entry]! / this.#poolQ2[entry]!;
-    }
-    return qx > 0 ? qx / q2 : scale;
-  }
-
-  /** The pool entry of a block that costs least with a superblock scale. */
-  #bestEntry(block: number, scale: number): number {
-    let best = block * poolSize;
-    let least = Infinity;
-    for (let entry = block * poolSize; entry < block * poolSize + this.#poolSizes[block]!; entry++) {
-      const cost = this.#entryCost(entry, scale);
-      if (cost < least) {
-        least = cost;
-        best = entry;
-      }
-    }
-    return best;
-  }
-
-  #entrySubscale(entry: number, scale: number): number {
-    return nearestSubscale(this.#poolQx[entry]! / this.#poolQ2[entry]! / scale);
-  }
-
-  #entryCost(entry: number, scale: number): number {
-    const blockScale = scale * (2 * this.#entrySubscale(entry, scale) + 1);
-    return blockScale * (blockScale * this.#poolQ2[entry]! - 2 * this.#poolQx[entry]!);
   }
 
   #choosePoints(scale: number): void {
     const codes = this.#codes;
     const groupsPerBlock = this.#groupsPerBlock;
     for (let block = 0; block < this.#blocks; block++) {
-      const entry = this.#bestEntry(block, scale);
-      codes.subscales[block] = this.#entrySubscale(entry, scale);
-      const points = this.#poolPoints.subarray(entry * groupsPerBlock, (entry + 1) * groupsPerBlock);
-      codes.points.set(points, block * groupsPerBlock);
+      const entry = this.#pool.bestEntry(block, scale);
+      codes.subscales[block] = this.#pool.subscale(entry, scale);
+      codes.points.set(this.#pool.points(entry), block * groupsPerBlock);
     }
   }
 
@@ -420,11 +363,6 @@ class GridEncoder {
     }
     return product;
   }
-}
-
-/** Sub-scale s whose 2 s + 1 is nearest to a ratio of scales. */
-function nearestSubscale(ratio: number): number {
-  return Math.min(maxSubscale, Math.max(0, Math.floor(ratio / 2)));
 }
 
 /**

@@ -29,12 +29,23 @@ export interface Grid {
   readonly points: Uint16Array;
 }
 
-/** Builds the tables of a grid. A half pattern is its level numbers as digits, the first weight's the highest. */
+/** Builds the tables of a grid, its magnitudes in units of the smallest. */
 export function buildGrid(name: GridName): Grid {
+  const { levels } = gridShapes[name];
+  return gridWithLevels(
+    name,
+    levels.map((level) => level / levels[0]),
+  );
+}
+
+/**
+ * The tables of a grid whose level numbers stand for these levels, ascending. A half pattern is its level numbers as
+ * digits, the first weight's the highest.
+ */
+export function gridWithLevels(name: GridName, values: readonly number[]): Grid {
   const shape = gridShapes[name];
   const numbers = gridLevelNumbers(name);
-  const unit = shape.levels[0];
-  const levels = Float64Array.from(shape.levels, (level) => level / unit);
+  const levels = Float64Array.from(values);
   const half = shape.group / 2;
   const patterns = levels.length ** half;
   const pointOf = new Int16Array(patterns * patterns).fill(-1);

@@ -12,7 +12,8 @@ import { blockDecoder } from "./block.js";
 import { iq1Grid } from "./grids.js";
 import { f16ToF32, readF16, readU16 } from "./half.js";
 
-const iq1Shift = 0.125;
+/** What the levels of a group or block are shifted by, up or down. */
+export const iq1Shift = 0.125;
 
 function decodeGroup(point: number, shift: number, scale: number, out: Float32Array, to: number): void {
   for (let i = 0; i < 8; i++) {

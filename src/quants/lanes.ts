@@ -64,3 +64,8 @@ export function sum(a: Float32Array, at: number, count: number): number {
   }
   return fround(fround(s0 + s2) + fround(s1 + s3));
 }
+
+/** Sum of four lanes. */
+export function sum4(lanes: Float32Array): number {
+  return fround(fround(lanes[0]! + lanes[2]!) + fround(lanes[1]! + lanes[3]!));
+}

@@ -9,7 +9,7 @@
 import { blockDecoder } from "./block.js";
 
 /** Twice the E2M1 values, hence integers; code 8 is minus zero, which llama.cpp decodes as plus zero. */
-const twiceE2m1 = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+export const twiceE2m1 = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
 
 export const decodeMXFP4 = blockDecoder(32, 17, (bytes, at, out, to) => {
   const scale = 2 ** (bytes[at]! - 128);

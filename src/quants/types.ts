@@ -49,6 +49,8 @@ interface Row {
 const everywhere: readonly Backend[] = backends;
 const onGpus: readonly Backend[] = ["cuda", "metal", "vulkan"];
 const onCudaAndMetal: readonly Backend[] = ["cuda", "metal"];
+const onCuda: readonly Backend[] = ["cuda"];
+const onMetal: readonly Backend[] = ["metal"];
 const onCudaMetalAndCpu: readonly Backend[] = ["cuda", "metal", "cpu"];
 
 const table = {
@@ -192,9 +194,11 @@ const table = {
     blockSize: 256,
     blockBytes: 50,
     quantized: true,
-    codec: "decode",
+    codec: "both",
     importance: "needed",
     fallback: "IQ4_NL",
+    fast: onCudaAndMetal,
+    typicalError: 0.186,
   },
   IQ4_NL: {
     id: 20,
@@ -246,9 +250,11 @@ const table = {
     blockSize: 256,
     blockBytes: 56,
     quantized: true,
-    codec: "decode",
+    codec: "both",
     importance: "needed in layers",
     fallback: "IQ4_NL",
+    fast: onMetal,
+    typicalError: 0.143,
   },
   BF16: { id: 30, blockSize: 1, blockBytes: 2, codec: "both", fast: everywhere, typicalError: 2.8e-6 },
   TQ1_0: {
@@ -269,8 +275,24 @@ const table = {
     fallback: "Q4_0",
     typicalError: 0.241,
   },
-  MXFP4: { id: 39, blockSize: 32, blockBytes: 17, quantized: true, codec: "both", typicalError: 0.013 },
-  NVFP4: { id: 40, blockSize: 64, blockBytes: 36, quantized: true },
+  MXFP4: {
+    id: 39,
+    blockSize: 32,
+    blockBytes: 17,
+    quantized: true,
+    codec: "both",
+    fast: onCudaAndMetal,
+    typicalError: 0.013,
+  },
+  NVFP4: {
+    id: 40,
+    blockSize: 64,
+    blockBytes: 36,
+    quantized: true,
+    codec: "both",
+    fast: onCuda,
+    typicalError: 0.006,
+  },
   Q1_0: { id: 41, blockSize: 128, blockBytes: 18, quantized: true },
   Q2_0: { id: 42, blockSize: 64, blockBytes: 18, quantized: true, fallback: "Q4_0" },
 } as const satisfies Record<string, Row>;

@@ -2,7 +2,7 @@
 import { type Metadata, metadataNumber } from "../gguf/metadata.js";
 import { weightCount } from "../model/source.js";
 import type { TypeName } from "../quants/types.js";
-import { ftypeNumber, ftypeOfType, isFtype } from "./ftypes.js";
+import { fileTypeNumberOf, ftypeNumber, isFtype } from "./ftypes.js";
 import type { Recipe } from "./recipe.js";
 
 /** A tensor of the output. */
@@ -31,6 +31,6 @@ export function fileTypeOf(recipe: Recipe, tensors: readonly TypedTensor[], meta
     weights.set(to, (weights.get(to) ?? 0) + weightCount(shape));
   }
   const [most] = [...weights].sort((a, b) => b[1] - a[1]);
-  const ftype = most === undefined ? undefined : ftypeOfType(most[0]);
-  return ftypeNumber(ftype ?? (isFtype(base) ? base : "F32"));
+  const number = most === undefined ? undefined : fileTypeNumberOf(most[0]);
+  return number ?? ftypeNumber(isFtype(base) ? base : "F32");
 }

@@ -60,6 +60,9 @@ export function ftypeBaseType(ftype: Ftype): TypeName {
   return table[ftype][1];
 }
 
+/** Numbers that llama.cpp has for files of one type, for which llama-quantize has no mixture. */
+const numbersOfTypes: ReadonlyMap<TypeName, number> = new Map([["NVFP4", 39]]);
+
 /** What no rule decides: a mixture, one type for all ("MXFP4" has no mixture of its name), or the source's types. */
 export type Base = Ftype | TypeName | "COPY";
 
@@ -95,13 +98,10 @@ export function isFtype(base: Base): base is Ftype {
 }
 
 /**
- * The mixture that a file is said to be when most of its weights have this type, as llama.cpp's loader names
- * files without `general.file_type` (`src/llama-model-loader.cpp`).
+ * Number of the file type that a file is said to be when most of its weights have this type, as llama.cpp's loader
+ * names files without `general.file_type` (`src/llama-model-loader.cpp`); undefined if it has none.
  */
-export function ftypeOfType(type: TypeName): Ftype | undefined {
-  if (type === "MXFP4") {
-    return "MXFP4_MOE";
-  }
-  const base = parseBase(type);
-  return base !== undefined && isFtype(base) ? base : undefined;
+export function fileTypeNumberOf(type: TypeName): number | undefined {
+  const base = type === "MXFP4" ? "MXFP4_MOE" : parseBase(type);
+  return base !== undefined && isFtype(base) ? ftypeNumber(base) : numbersOfTypes.get(type);
 }

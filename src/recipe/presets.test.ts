@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { EnvironmentError, UsageError } from "../errors.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { baseNames, ftypeBaseType, ftypeNumber, ftypeOfType, ftypes, parseBase } from "./ftypes.js";
+import { baseNames, fileTypeNumberOf, ftypeBaseType, ftypeNumber, ftypes, parseBase } from "./ftypes.js";
 import { loadRecipe, parseBaseOption, presetNames } from "./presets.js";
 
 test("the shipped presets are sound and bear their files' names", async () => {
@@ -50,10 +50,11 @@ test("every word offered as base is one, and every mixture's type leads back to 
     assert.notEqual(parseBase(name), undefined, name);
   }
   for (const ftype of ftypes) {
-    assert.notEqual(ftypeOfType(ftypeBaseType(ftype)), undefined, ftype);
+    assert.notEqual(fileTypeNumberOf(ftypeBaseType(ftype)), undefined, ftype);
   }
   assert.equal(ftypeNumber("IQ3_S"), 26);
-  assert.equal(ftypeOfType("IQ2_S"), "IQ2_S");
-  assert.equal(ftypeOfType("Q4_K"), "Q4_K_M");
-  assert.equal(ftypeOfType("I32"), undefined);
+  assert.equal(fileTypeNumberOf("IQ2_S"), ftypeNumber("IQ2_S"));
+  assert.equal(fileTypeNumberOf("Q4_K"), ftypeNumber("Q4_K_M"));
+  assert.equal(fileTypeNumberOf("NVFP4"), 39);
+  assert.equal(fileTypeNumberOf("I32"), undefined);
 });

@@ -4,7 +4,7 @@ import { ggmlDecode } from "../../testing/ggml.js";
 import { fill, gaussian, laplacian, uniform } from "../../testing/random.js";
 import { decodeRows, encodeRows } from "../codec.js";
 import { measureRows } from "../measure.js";
-import { rowBytes, type TypeName, types } from "../types.js";
+import { rowBytes, type TypeName, traitsOf, types } from "../types.js";
 import { Workspace } from "../workspace.js";
 import { Kernels } from "./kernels.js";
 import { loadKernels } from "./load.js";
@@ -88,10 +88,10 @@ describe("the kernels", () => {
     }
   });
 
-  const sameBytes: TypeName[] = ["F32", "F16", "BF16", "Q8_0"];
+  const sameBytes: TypeName[] = ["F32", "F16", "BF16", "Q8_0", "MXFP4", "NVFP4", "TQ1_0", "TQ2_0"];
   for (const type of sameBytes) {
     it(`encode ${type} to the reference's bytes`, () => {
-      const columns = type === "Q8_0" ? 4096 : 4099;
+      const columns = traitsOf(type).quantized ? 4096 : 4099;
       for (const weights of [awkward(columns), fill(columns, laplacian(5)), halves(columns)]) {
         const size = rowBytes(type, columns);
         workspace.arrange(columns, 1, 0, size);

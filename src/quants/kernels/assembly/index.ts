@@ -15,7 +15,10 @@ export * from "./encode/scaled";
 export * from "./encode/legacy";
 export * from "./encode/k-scale";
 export * from "./encode/k-range";
+export * from "./encode/four-bit-float";
+export * from "./encode/ternary";
 export * from "./encode/grid";
+export { encode_iq1_m, encode_iq1_s } from "./encode/iq1";
 
 /** First byte behind the tables of all files; from here on memory belongs to the host. */
 export function heap_base(): usize {

@@ -32,3 +32,8 @@ export const kScales: usize = memory.data(2 * 16, 16);
 export const q2kCandidates: usize = memory.data(8 * 32, 16);
 export const fourBitRanges: usize = memory.data(8 * 32, 16);
 export const fiveBitRanges: usize = memory.data(8 * 32, 16);
+/** f32[256]: what twice the values of E2M1 are multiplied by, by scale byte; i32: see src/quants/four-bit-float-encode.ts. */
+export const mxfp4Scales: usize = memory.data(256 * 4, 16);
+export const nvfp4Scales: usize = memory.data(256 * 4, 16);
+export const mxfp4Candidates: usize = memory.data(4 * 4, 16);
+export const nvfp4Candidates: usize = memory.data(16 * 4, 16);

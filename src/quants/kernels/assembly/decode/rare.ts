@@ -1,4 +1,4 @@
-// Formats that are only ever a source: TQ1_0, TQ2_0, MXFP4. Layouts and reference: src/quants/ternary.ts, mxfp4.ts.
+// TQ1_0, TQ2_0, MXFP4 and NVFP4. Layouts and reference: src/quants/ternary.ts, mxfp4.ts, nvfp4.ts.
 import { load_f16 } from "../half";
 import { store_scaled } from "../lanes";
 
@@ -50,6 +50,30 @@ export function decode_mxfp4(source: usize, out: usize, count: i32): void {
       const pair = <u32>load<u8>(source + 1 + j);
       store<f32>(out + (j << 2), scale * twice_e2m1(pair & 15));
       store<f32>(out + (j << 2), scale * twice_e2m1(pair >> 4), 64);
+    }
+  }
+}
+
+/** Half the value of a UE4M3 scale: byte 127 is zero. */
+function half_ue4m3(byte: u32): f32 {
+  const exponent = (byte >> 3) & 15;
+  const mantissa = byte & 7;
+  if (byte == 127) return 0;
+  // 2^-10 is the least; a normal number's exponent is 11 less.
+  if (exponent == 0) return <f32>mantissa * reinterpret<f32>(117 << 23);
+  const digits = 8 + mantissa;
+  return <f32>digits * reinterpret<f32>((exponent + 116) << 23);
+}
+
+export function decode_nvfp4(source: usize, out: usize, count: i32): void {
+  for (const end = out + (<usize>count << 2); out < end; source += 36) {
+    for (let i: usize = 0; i < 4; i++, out += 64) {
+      const scale = half_ue4m3(load<u8>(source + i));
+      for (let j: usize = 0; j < 8; j++) {
+        const pair = <u32>load<u8>(source + 4 + 8 * i + j);
+        store<f32>(out + (j << 2), scale * twice_e2m1(pair & 15));
+        store<f32>(out + (j << 2), scale * twice_e2m1(pair >> 4), 32);
+      }
     }
   }
 }

@@ -12,8 +12,12 @@ import {
   SUBSCALE,
 } from "./grid-memory";
 
-/** Empties the pool. Entries that are not there cost more than any other. */
-export function empty_pool(): void {
+/** Largest sub-scale of the format in use. */
+let most: i32 = 15;
+
+/** Empties the pool, for a format with sub-scales up to `largest`. Entries that are not there cost more than any other. */
+export function empty_pool(largest: i32): void {
+  most = largest;
   memory.fill(POOL_SIZE, 0, 64);
   memory.fill(POOL_QX, 0, 64 * POOL);
   memory.fill(POOL_RATIO, 0, 64 * POOL);
@@ -25,7 +29,7 @@ export function empty_pool(): void {
 @inline
 export function nearest_subscale(ratio: f32): i32 {
   const s = <i32>(ratio * <f32>0.5);
-  return s < 0 ? 0 : s > 15 ? 15 : s;
+  return s < 0 ? 0 : s > most ? most : s;
 }
 
 /**
@@ -36,7 +40,7 @@ export function nearest_subscale(ratio: f32): i32 {
 @inline
 function entry_costs(offset: usize, scale: f32, half: v128): v128 {
   const ratio = f32x4.floor(f32x4.mul(v128.load(offset, POOL_RATIO), half));
-  const subscale = f32x4.pmax(f32x4.splat(0), f32x4.pmin(f32x4.splat(15), ratio));
+  const subscale = f32x4.pmax(f32x4.splat(0), f32x4.pmin(f32x4.splat(<f32>most), ratio));
   const s = f32x4.mul(f32x4.splat(scale), f32x4.add(f32x4.add(subscale, subscale), f32x4.splat(1)));
   const qx = v128.load(offset, POOL_QX);
   return f32x4.mul(s, f32x4.sub(f32x4.mul(s, v128.load(offset, POOL_Q2)), f32x4.add(qx, qx)));
@@ -121,7 +125,7 @@ export function best_scale(blocks: i32, start: f32, quads: i32): f32 {
 function pool_costs(blocks: i32, scales: v128): v128 {
   const half = f32x4.div(f32x4.splat(0.5), scales);
   const zero = f32x4.splat(0);
-  const most = f32x4.splat(15);
+  const largest = f32x4.splat(<f32>most);
   const one = f32x4.splat(1);
   let total = zero;
   for (let block: i32 = 0; block < blocks; block++) {
@@ -132,7 +136,7 @@ function pool_costs(blocks: i32, scales: v128): v128 {
       const qx = v128.load32_splat(offset, POOL_QX);
       const q2 = v128.load32_splat(offset, POOL_Q2);
       const ratio = f32x4.floor(f32x4.mul(v128.load32_splat(offset, POOL_RATIO), half));
-      const subscale = f32x4.pmax(zero, f32x4.pmin(most, ratio));
+      const subscale = f32x4.pmax(zero, f32x4.pmin(largest, ratio));
       const s = f32x4.mul(scales, f32x4.add(f32x4.add(subscale, subscale), one));
       const cost = f32x4.mul(s, f32x4.sub(f32x4.mul(s, q2), f32x4.add(qx, qx)));
       least = f32x4.pmin(least, cost);

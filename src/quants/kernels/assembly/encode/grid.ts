@@ -5,8 +5,6 @@
 //     IQ2_S    f16 d; u8[32] points, low bits; u8[32] signs; u8[8] upper two bits of 4 points; u8[8] sub-scales
 //     IQ3_XXS  f16 d; u8[64] points; u32[8]: 4 times 7 sign bits and the sub-scale
 //     IQ3_S    f16 d; u8[64] points, low bits; u8[8] ninth bits of 8 points; u8[32] signs; u8[4]: two sub-scales each
-import { load_f16 } from "../half";
-import { f32_to_f16 } from "../half";
 import { iq2SGrid, iq2XsGrid, iq2XxsGrid, iq3SGrid, iq3XxsGrid } from "../tables";
 import { load_superblock, loadedEnergy, normalizer } from "./grid-load";
 import {
@@ -23,6 +21,7 @@ import {
   SUPERBLOCK,
 } from "./grid-memory";
 import { best_scale, choose, empty_pool, pool_cost } from "./grid-pool";
+import { mean_importance, representable_scale, unbiased_scales } from "./grid-row";
 import * as iq2 from "./iq2-search";
 import * as iq3 from "./iq3-search";
 
@@ -81,7 +80,7 @@ function encode(
   const superblocks = columns / SUPERBLOCK;
   const scales = scratch + (<usize>columns << 2);
   const products = scales + (<usize>superblocks << 3);
-  normalize_importance(importance, columns, scratch);
+  mean_importance(importance, columns, scratch);
   for (let row: i32 = 0; row < rows; row++) {
     let square: f64 = 0;
     for (let k: i32 = 0; k < superblocks; k++) {
@@ -105,31 +104,20 @@ function encode(
       store<f64>(scales + (<usize>k << 3), scale);
       store<f64>(products + (<usize>k << 3), product);
     }
-    write_unbiased_scales(scales, products, superblocks, square, out, bytes);
+    unbiased_scales(scales, products, superblocks, square);
+    for (let k: i32 = 0; k < superblocks; k++) {
+      store<u16>(out + <usize>(k * bytes), load<u16>(scales + (<usize>k << 3)));
+    }
     source += <usize>columns << 2;
     out += <usize>(superblocks * bytes);
   }
 }
 
-/** Importance with mean 1, and never less than a millionth of the mean; 1 if there is none. */
-function normalize_importance(importance: usize, columns: i32, out: usize): void {
-  let sum: f64 = 0;
-  const end = <usize>columns << 2;
-  if (importance != 0) {
-    for (let at: usize = 0; at < end; at += 4) sum += <f64>load<f32>(importance + at);
-  }
-  const factor = sum > 0 ? <f64>columns / sum : 0;
-  for (let at: usize = 0; at < end; at += 4) {
-    const value: f32 = factor > 0 ? <f32>max<f64>(<f64>load<f32>(importance + at) * factor, 1e-6) : 1;
-    store<f32>(out + at, value);
-  }
-}
-
 /** Finds points and sub-scales of the superblock that is loaded; returns its scale. */
 function encode_superblock(effort: i32, factor: f32): f32 {
-  empty_pool();
+  empty_pool(15);
   const largest = format < IQ3_XXS ? iq2.first_scales(blockWeights) : iq3.first_scales();
-  let scale = representable_scale(largest, factor);
+  let scale = representable_scale(largest, factor, 31, 7);
   if (effort == 0) {
     scale = round(scale, 2, 0, 3);
   } else if (effort == 1) {
@@ -170,17 +158,6 @@ function round(scale: f32, searches: i32, margin: f32, quads: i32): f32 {
   return best_scale(blocks, scale, quads);
 }
 
-/**
- * The superblock scale that gives the largest block scale the largest sub-scale. Below 2^-18 an F16 has less than
- * seven bits: then it is better to leave the upper sub-scales unused. `factor` is what weights were multiplied by.
- */
-function representable_scale(largest: f32, factor: f32): f32 {
-  const scale: f64 = <f64>largest / 31.0;
-  const unit = <f64>factor;
-  if (scale >= unit / 262144.0) return <f32>scale;
-  return <f32>max<f64>(min<f64>(unit / 262144.0, <f64>largest / 7.0), unit / 16777216.0);
-}
-
 /** <W, Q> of the superblock for scale 1, weighted by importance. */
 function superblock_product(): f32 {
   let product: f32 = 0;
@@ -193,40 +170,6 @@ function superblock_product(): f32 {
   return product;
 }
 
-/**
- * Writes the scales of a row, multiplied such that <W, Q> = <W, W>. The reference, with the reasons, is
- * src/quants/gain.ts.
- */
-function write_unbiased_scales(scales: usize, products: usize, count: i32, square: f64, out: usize, bytes: i32): void {
-  let product: f64 = 0;
-  for (let k: i32 = 0; k < count; k++) {
-    const at = <usize>k << 3;
-    product += load<f64>(scales + at) * load<f64>(products + at);
-  }
-  const gain: f64 = product > 0 && square > 0 ? square / product : 1;
-  let excess: f64 = 0;
-  for (let k: i32 = 0; k < count; k++) {
-    const at = <usize>k << 3;
-    const scale = gain * load<f64>(scales + at);
-    const weight = load<f64>(products + at);
-    const place = out + <usize>(k * bytes);
-    const nearest = f32_to_f16(<f32>min<f64>(scale, 65504));
-    store<u16>(place, nearest);
-    const value = <f64>load_f16(place);
-    const below = value > scale ? nearest - 1 : nearest;
-    const above = value < scale && scale < 65504 ? nearest + 1 : nearest;
-    store<u16>(place, below);
-    const excessBelow = excess + (<f64>load_f16(place) - scale) * weight;
-    store<u16>(place, above);
-    const excessAbove = excess + (<f64>load_f16(place) - scale) * weight;
-    if (abs(excessBelow) <= abs(excessAbove)) {
-      store<u16>(place, below);
-      excess = excessBelow;
-    } else {
-      excess = excessAbove;
-    }
-  }
-}
 
 /** Point of a group of the chosen entries. */
 // @ts-ignore: decorator
