@@ -28,7 +28,7 @@ const model = join(folder, "bf16.gguf");
 const threads = Number(options.threads);
 
 function quantizeBy(who, recipe) {
-  const output = join(folder, `${who}-${basename(recipe)}.gguf`);
+  const output = join(folder, `${who}-${recipe}.gguf`);
   const { effort } = options;
   const request = { model, output, imatrix: fixture("reference/imatrix.gguf"), recipe, effort, threads };
   const script = fileURLToPath(new URL("quantize-once.mjs", import.meta.url));

@@ -40,7 +40,10 @@ const moments = join(folder, `${options.moments}.moments.gguf`);
 const experts = {
   asym: ["IQ2_S", "IQ3_S"],
   IQ3_S: ["IQ3_S", "IQ3_S"],
+  IQ1_S: ["IQ1_S", "IQ1_S"],
+  IQ1_M: ["IQ1_M", "IQ1_M"],
   IQ2_XXS: ["IQ2_XXS", "IQ2_XXS"],
+  NVFP4: ["NVFP4", "NVFP4"],
   Q2_K: ["Q2_K", "Q2_K"],
 };
 

@@ -168,13 +168,13 @@ describe("plan", () => {
   });
 
   it("says what the smallest possible model is when the budget is below it", async () => {
-    await assert.rejects(plan({ ...common, size: 3_000_000 }), (error: UsageError) => {
+    await assert.rejects(plan({ ...common, size: 2_000_000 }), (error: UsageError) => {
       assert.ok(error instanceof UsageError);
       const least = Number(error.details.smallest);
       assert.match(error.message, new RegExp(`the smallest that these limits allow takes ${least} bytes`));
       return true;
     });
-    const smallest = await plan({ ...common, size: 3_000_000 }).catch((error) => error.details.smallest);
+    const smallest = await plan({ ...common, size: 2_000_000 }).catch((error) => error.details.smallest);
     const planned = await plan({ ...common, size: smallest });
     assert.equal(planned.bytes, smallest);
     await assert.rejects(plan({ ...common, size: smallest - 1 }), UsageError);

@@ -32,7 +32,7 @@ const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
 /** Twice the value of E2M1 nearest to a number that is not negative, ties to even mantissas. */
-function nearestLevel(twice: number): number {
+export function nearestLevel(twice: number): number {
   float[0] = min(twice, largestLevel);
   bits[0]! &= 0x7f800000;
   // Two levels for each power of two, but whole numbers below 2.
@@ -41,7 +41,7 @@ function nearestLevel(twice: number): number {
 }
 
 /** Codes of twice the values of E2M1. */
-const codeOf: ReadonlyMap<number, number> = new Map(
+export const e2m1Codes: ReadonlyMap<number, number> = new Map(
   [0, 1, 2, 3, 4, 6, 8, 12].map((level, code) => [level, code]),
 );
 
@@ -145,7 +145,7 @@ function floatEncoder(format: FloatFormat): RowEncoder {
     }
     const factor = unbiasedFactor(square, (tried) => productOf(x, w, bytes, tried, format));
     const code = (i: number, scale: number) => {
-      const found = codeOf.get(levelOf(x[i]!, factor, scale))!;
+      const found = e2m1Codes.get(levelOf(x[i]!, factor, scale))!;
       return x[i]! < 0 && found > 0 ? found | 8 : found;
     };
     for (let from = 0, at = 0; from < x.length; from += together) {

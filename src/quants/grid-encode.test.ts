@@ -122,7 +122,7 @@ for (const { encoder, type } of cases) {
         columns: 256,
         importance: undefined,
       };
-      assert.deepEqual(decode(encoder, type, zeros), new Float32Array(256));
+      assert.ok(decode(encoder, type, zeros).every((value) => value === 0));
       const denormal = { ...zeros, weights: fill(256, gaussian(1)).map((value) => value * 1e-40) };
       const decoded = decode(encoder, type, denormal);
       assert.ok(decoded.every((value) => Math.abs(value) < 1e-5));

@@ -10,12 +10,12 @@ import type { RowEncoder } from "./block.js";
 import type { Effort } from "./effort.js";
 import { unbiasedScales } from "./gain.js";
 import { findNearest, type Grid, gridWithLevels, type Nearest, nearestLevel } from "./grid-search.js";
-import { writeU16 } from "./half.js";
-import { iq1Shift } from "./iq1.js";
+import { readU16, writeU16 } from "./half.js";
+import { iq1mScale, iq1mSubscale, iq1Shift } from "./iq1.js";
 import { SubscalePool } from "./subscale-pool.js";
 
 /** What distinguishes the two formats. */
-interface Iq1Format {
+export interface Iq1Format {
   /** Weights that share a sub-scale. */
   readonly block: 16 | 32;
   /** Whether every group of eight has a shift of its own, not every block. */
@@ -26,6 +26,10 @@ interface Iq1Format {
   readonly pack: (points: Uint16Array, subscales: Uint8Array, out: Uint8Array, at: number) => void;
   /** Writes the F16 bits of d. */
   readonly writeScale: (bits: number, out: Uint8Array, at: number) => void;
+  /** Reads the F16 bits of d. */
+  readonly readScale: (bytes: Uint8Array, at: number) => number;
+  /** Reads a block's sub-scale. */
+  readonly readSubscale: (bytes: Uint8Array, at: number, block: number) => number;
 }
 
 /** Set in the number of a point of the grid if its shift is down. */
@@ -49,13 +53,13 @@ const rounds: Readonly<Record<Effort, readonly Round[]>> = {
 
 const superblockWeights = 256;
 const groupWeights = 8;
-const mostSubscale = 7;
+export const mostSubscale = 7;
 const poolCapacity = 12;
 /** First guesses of a block's scale: its largest magnitude divided by these. */
 const starts = [1, 1.3, 1.7, 2.3] as const;
 
 /** The grid with either shift: up, down. */
-const grids: readonly [Grid, Grid] = [
+export const iq1Grids: readonly [Grid, Grid] = [
   gridWithLevels("IQ1_S", [-1 + iq1Shift, iq1Shift, 1 + iq1Shift]),
   gridWithLevels("IQ1_S", [-1 - iq1Shift, -iq1Shift, 1 - iq1Shift]),
 ];
@@ -167,7 +171,7 @@ class Iq1Encoder {
     let best = 0;
     let blockScale = 0;
     for (const start of maximum > 0 ? starts : []) {
-      for (const { levels, bounds } of grids) {
+      for (const { levels, bounds } of iq1Grids) {
         let qx = 0;
         let q2 = 0;
         for (let i = from; i < to; i++) {
@@ -228,7 +232,7 @@ class Iq1Encoder {
   #costWithoutGrid(from: number, count: number, scale: number, shift: number): number {
     const x = this.#x;
     const weights = this.#weights;
-    const { levels, bounds } = grids[shift]!;
+    const { levels, bounds } = iq1Grids[shift]!;
     let cost = 0;
     for (let i = from; i < from + count; i++) {
       const q = scale * levels[nearestLevel(bounds, x[i]! / scale)]!;
@@ -269,14 +273,14 @@ class Iq1Encoder {
       let best = { point: 0, shift: 0, cost: Infinity };
       let least = Infinity;
       for (const tried of shift === undefined ? [0, 1] : [shift]) {
-        findNearest(grids[tried]!, x, weights, at, scale, nearest);
+        findNearest(iq1Grids[tried]!, x, weights, at, scale, nearest);
         least = Math.min(least, nearest.least);
         if (nearest.cost < best.cost) {
           best = { point: nearest.point, shift: tried, cost: nearest.cost };
         }
       }
       points[group] = best.point | (best.shift === 1 ? downBit : 0);
-      const { magnitudes } = grids[best.shift]!;
+      const { magnitudes } = iq1Grids[best.shift]!;
       for (let i = 0; i < groupWeights; i++) {
         const q = magnitudes[best.point * groupWeights + i]!;
         qx += weights[at + i]! * q * x[at + i]!;
@@ -296,7 +300,7 @@ class Iq1Encoder {
     let product = 0;
     for (let i = 0; i < superblockWeights; i++) {
       const point = this.#points[i >> 3]!;
-      const { magnitudes } = grids[point & downBit ? 1 : 0]!;
+      const { magnitudes } = iq1Grids[point & downBit ? 1 : 0]!;
       const q = magnitudes[(point & (downBit - 1)) * groupWeights + (i & 7)]!;
       const factor = 2 * this.#subscales[Math.floor(i / this.#format.block)]! + 1;
       product += this.#importance[i]! * this.#x[i]! * q * factor;
@@ -313,7 +317,7 @@ function iq1Encoder(format: Iq1Format): RowEncoder {
   };
 }
 
-export const encodeIQ1_S = iq1Encoder({
+export const formatIQ1_S: Iq1Format = {
   block: 32,
   groupShifts: false,
   bytes: 50,
@@ -329,9 +333,11 @@ export const encodeIQ1_S = iq1Encoder({
     }
   },
   writeScale: (bits, out, at) => writeU16(out, at, bits),
-});
+  readScale: (bytes, at) => readU16(bytes, at),
+  readSubscale: (bytes, at, block) => (readU16(bytes, at + 34 + 2 * block) >> 12) & 7,
+};
 
-export const encodeIQ1_M = iq1Encoder({
+export const formatIQ1_M: Iq1Format = {
   block: 16,
   groupShifts: true,
   bytes: 56,
@@ -356,4 +362,9 @@ export const encodeIQ1_M = iq1Encoder({
       out[place] = (out[place]! & 15) | (((bits >> (4 * quarter)) & 15) << 4);
     }
   },
-});
+  readScale: (bytes, at) => iq1mScale(bytes, at),
+  readSubscale: (bytes, at, block) => iq1mSubscale(bytes, at, block),
+};
+
+export const encodeIQ1_S = iq1Encoder(formatIQ1_S);
+export const encodeIQ1_M = iq1Encoder(formatIQ1_M);

@@ -34,17 +34,27 @@ export const decodeIQ1_S = blockDecoder(256, 50, (bytes, at, out, to) => {
   }
 });
 
-export const decodeIQ1_M = blockDecoder(256, 56, (bytes, at, out, to) => {
-  let dBits = 0;
+/** F16 bits of an IQ1_M superblock's d. */
+export function iq1mScale(bytes: Uint8Array, at: number): number {
+  let bits = 0;
   for (let i = 0; i < 4; i++) {
-    dBits |= (readU16(bytes, at + 48 + 2 * i) >> 12) << (4 * i);
+    bits |= (readU16(bytes, at + 48 + 2 * i) >> 12) << (4 * i);
   }
-  const d = f16ToF32(dBits);
+  return bits;
+}
+
+/** Sub-scale of a block of 16. */
+export function iq1mSubscale(bytes: Uint8Array, at: number, block: number): number {
+  return (readU16(bytes, at + 48 + 2 * (block >> 2)) >> (3 * (block & 3))) & 7;
+}
+
+export const decodeIQ1_M = blockDecoder(256, 56, (bytes, at, out, to) => {
+  const d = f16ToF32(iq1mScale(bytes, at));
   for (let group = 0; group < 32; group++) {
     const nibble = (bytes[at + 32 + (group >> 1)]! >> (4 * (group & 1))) & 15;
     const point = bytes[at + group]! | ((nibble & 7) << 8);
     const shift = nibble & 8 ? -iq1Shift : iq1Shift;
-    const s = (readU16(bytes, at + 48 + 2 * (group >> 3)) >> (3 * ((group >> 1) & 3))) & 7;
+    const s = iq1mSubscale(bytes, at, group >> 1);
     decodeGroup(point, shift, d * (2 * s + 1), out, to + 8 * group);
   }
 });

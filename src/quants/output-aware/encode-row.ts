@@ -158,7 +158,7 @@ export class OutputAwareEncoder {
       let least = Infinity;
       let best = [scales.scales[at]!, scales.minima[at]!] as const;
       for (const [s, m] of this.#candidates(best)) {
-        const cost = this.#tryForward(from, scales.d * format.multiple(s), scales.dmin * m);
+        const cost = this.#tryForward(from, scales.d * format.multiple(s), scales.dmin * m, m);
         if (cost >= least) {
           continue;
         }
@@ -192,7 +192,7 @@ export class OutputAwareEncoder {
   }
 
   /** Encodes a block with a scale, unit after unit; returns its conditional cost. */
-  #tryForward(from: number, scale: number, offset: number): number {
+  #tryForward(from: number, scale: number, offset: number, minimum: number): number {
     const format = this.#format;
     const n = this.#n;
     const fed = this.#fed;
@@ -211,7 +211,7 @@ export class OutputAwareEncoder {
       for (let i = 0; i < unit; i++) {
         weights[i] = factor.conditional[(from + at + i) * unit + i]!;
       }
-      format.choose(trialTarget, weights, at, scale, trial);
+      format.choose(trialTarget, weights, at, scale, trial, minimum);
       for (let i = at; i < at + unit; i++) {
         let row = 0;
         for (let j = at; j < at + unit; j++) {
@@ -245,7 +245,7 @@ export class OutputAwareEncoder {
       let least = Infinity;
       for (const [s, m] of this.#candidates(chosen)) {
         const same = s === chosen[0] && m === chosen[1];
-        const cost = this.#tryAgain(from, scales.d * format.multiple(s), scales.dmin * m, same);
+        const cost = this.#tryAgain(from, scales.d * format.multiple(s), scales.dmin * m, m, same);
         if (cost >= least) {
           continue;
         }
@@ -279,7 +279,7 @@ export class OutputAwareEncoder {
    * Chooses the units of a block again with a scale, each given all others as they are now; a unit that would
    * become worse stays if it can (`sameScale`). Returns the block's part of the cost.
    */
-  #tryAgain(from: number, scale: number, offset: number, sameScale: boolean): number {
+  #tryAgain(from: number, scale: number, offset: number, minimum: number, sameScale: boolean): number {
     const format = this.#format;
     const n = this.#n;
     const target = this.#target;
@@ -320,7 +320,7 @@ export class OutputAwareEncoder {
         trialTarget[at + i] = target[from + at + i]! + offset + step;
         weights[i] = moments[(from + at + i) * n + from + at + i]!;
       }
-      format.choose(trialTarget, weights, at, scale, trial);
+      format.choose(trialTarget, weights, at, scale, trial, minimum);
       for (let i = at; i < at + unit; i++) {
         trialError[i] = target[from + i]! + offset - scale * trial[i]!;
       }
@@ -391,6 +391,9 @@ export class OutputAwareEncoder {
   #fitScales(from: number, scales: Scales): void {
     const format = this.#format;
     const values = this.#values;
+    if (format.isScaleFixed) {
+      return;
+    }
     const step = new Float64Array(superblockWeights);
     const block = (i: number) => Math.floor(i / format.block);
     for (let i = 0; i < superblockWeights; i++) {

@@ -13,7 +13,16 @@ export interface Scales {
 /** How values are chosen, for code that does it itself. */
 export type Choice =
   | { readonly kind: "integers"; readonly low: number; readonly high: number }
-  | { readonly kind: "grid"; readonly grid: Grid; readonly evenSigns: boolean };
+  | { readonly kind: "grid"; readonly grid: Grid; readonly evenSigns: boolean }
+  /** Points of IQ1's grid, shifted: by the block's "minimum" (0 up, 1 down), or each group as is better. */
+  | {
+      readonly kind: "shifted grid";
+      readonly grid: Grid;
+      readonly shift: number;
+      readonly blockShifts: boolean;
+    }
+  /** Twice the values of E2M1. */
+  | { readonly kind: "four-bit floats" };
 
 export interface BlockFormat {
   readonly choice: Choice;
@@ -28,6 +37,8 @@ export interface BlockFormat {
   readonly highest: number;
   /** Largest integer minimum; 0 if the format has none. */
   readonly highestMinimum: number;
+  /** Whether d is 1 and cannot be changed. */
+  readonly isScaleFixed?: boolean;
   /** What d is multiplied by for the integer scale s. */
   multiple(s: number): number;
   /** Reads the scales of an encoded superblock. */
@@ -37,8 +48,16 @@ export interface BlockFormat {
    * @param targets what scale x value should come near, from index `at` on
    * @param weights how much the square of each difference matters, from index 0 on
    * @param values where the values go, from index `at` on
+   * @param minimum the block's integer minimum
    */
-  choose(targets: Float64Array, weights: Float64Array, at: number, scale: number, values: Float64Array): void;
+  choose(
+    targets: Float64Array,
+    weights: Float64Array,
+    at: number,
+    scale: number,
+    values: Float64Array,
+    minimum: number,
+  ): void;
   /** Writes a superblock; `values` from index `from` on. */
   write(scales: Scales, values: Float32Array | Float64Array, from: number, out: Uint8Array, at: number): void;
 }

@@ -1,4 +1,5 @@
 /** The types that have an output-aware encoder. */
+import { formatIQ1_M, formatIQ1_S } from "../iq1-encode.js";
 import { formatIQ2_S, formatIQ2_XS, formatIQ2_XXS } from "../iq2-encode.js";
 import { formatIQ3_S, formatIQ3_XXS } from "../iq3-encode.js";
 import { k4Min, k4Scale, q3kScale } from "../k-quants.js";
@@ -6,10 +7,14 @@ import { packQ2_K, packQ4_K } from "../k-range-encode.js";
 import { packQ3_K } from "../k-scale-encode.js";
 import type { TypeName } from "../types.js";
 import type { BlockFormat } from "./format.js";
+import { formatNVFP4 } from "./four-bit-float-format.js";
 import { gridFormat, nibbleAt, topNibbleAt } from "./grid-format.js";
 import { integerFormat } from "./integer-format.js";
+import { shiftedFormat } from "./shifted-format.js";
 
 export const formats: Partial<Record<TypeName, BlockFormat>> = {
+  IQ1_S: shiftedFormat(formatIQ1_S),
+  IQ1_M: shiftedFormat(formatIQ1_M),
   IQ2_XXS: gridFormat(formatIQ2_XXS, topNibbleAt(6, 8)),
   IQ2_XS: gridFormat(formatIQ2_XS, nibbleAt(66)),
   IQ2_S: gridFormat(formatIQ2_S, nibbleAt(74)),
@@ -53,4 +58,5 @@ export const formats: Partial<Record<TypeName, BlockFormat>> = {
     minimum: (bytes, at, block) => k4Min(bytes, at + 4, block),
     pack: packQ4_K,
   }),
+  NVFP4: formatNVFP4,
 };

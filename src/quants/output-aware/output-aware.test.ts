@@ -120,7 +120,7 @@ describe("the grid's choice", () => {
         const targets = Float64Array.from({ length: grid.group }, () => 3 * next());
         const weights = Float64Array.from({ length: grid.group }, () => Math.exp(next()));
         const chosen = new Float64Array(grid.group);
-        format.choose(targets, weights, 0, 0.9, chosen);
+        format.choose(targets, weights, 0, 0.9, chosen, 0);
         const cost = (value: (i: number) => number) =>
           weights.reduce((sum, weight, i) => sum + weight * (targets[i]! - 0.9 * value(i)) ** 2, 0);
         let least = Infinity;

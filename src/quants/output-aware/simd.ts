@@ -129,20 +129,19 @@ export class OutputAwareKernels {
 
   #setFormat(format: BlockFormat): void {
     const { block, unit, lowest, highest, highestMinimum } = format;
-    this.#exports.set_format?.(
-      block,
-      unit,
-      lowest,
-      highest,
-      highestMinimum,
-      format.multiple(1) === 3 ? 1 : 0,
-    );
+    const multiples = Array.from({ length: highest - lowest + 1 }, (_, i) => format.multiple(lowest + i));
+    this.#table("MULTIPLES", Float32Array.from(multiples));
+    this.#exports.set_format?.(block, unit, lowest, highest, highestMinimum, format.isScaleFixed ? 1 : 0);
     const { choice } = format;
     if (choice.kind === "integers") {
       this.#exports.use_integers?.(choice.low, choice.high);
       return;
     }
-    const { grid, evenSigns } = choice;
+    if (choice.kind === "four-bit floats") {
+      this.#exports.use_floats?.();
+      return;
+    }
+    const { grid } = choice;
     this.#table("MAGNITUDES", Float32Array.from(grid.levels));
     this.#table("STARTS", grid.starts);
     this.#table("SECONDS", grid.seconds);
@@ -150,7 +149,11 @@ export class OutputAwareKernels {
       "IS_POINT",
       Uint8Array.from(grid.pointOf, (point) => (point >= 0 ? 1 : 0)),
     );
+    const evenSigns = choice.kind === "grid" && choice.evenSigns;
     this.#exports.use_grid?.(grid.levels.length, grid.group, evenSigns ? 1 : 0);
+    if (choice.kind === "shifted grid") {
+      this.#exports.use_shifts?.(choice.shift, choice.blockShifts ? 1 : 0);
+    }
   }
 
   #table(name: string, values: Float32Array | Uint16Array | Uint8Array): void {

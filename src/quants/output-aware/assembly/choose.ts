@@ -1,19 +1,30 @@
-// Choosing the values of a unit: whole numbers, or points of a grid with signs. The references are choose() of
-// ../integer-format.ts and ../grid-format.ts, and ../../grid-search.ts.
+// Choosing the values of a unit: whole numbers, four-bit floats, or points of a grid with signs or shifts. The references
+// are choose() of ../integer-format.ts, ../four-bit-float-format.ts, ../grid-format.ts and ../shifted-format.ts, and
+// ../../grid-search.ts.
 
-/** 0: whole numbers from `low` to `high`; otherwise levels of a grid, 3 (groups of 8) or 8 (groups of 4). */
+import { sum_f32x4 } from "../../kernels/assembly/lanes";
+
+/** 0: whole numbers from `low` to `high`; -1: four-bit floats; otherwise levels of a grid, 3 (groups of 8) or 8 (groups of
+ *  4). */
 let levels: i32 = 0;
 let low: f32 = 0;
 let high: f32 = 0;
 /** Weights in a unit. */
 let unit: i32 = 1;
 let even_signs: bool = false;
+/** What all levels of a group are shifted by, up or down; 0: magnitudes have signs instead. */
+let shift: f32 = 0;
+/** Whether the block's minimum, not each group, decides: 0 up, 1 down. */
+let block_shifts: bool = false;
+let minimum: i32 = 0;
+/** Cost of what the last search found. */
+let found_cost: f32 = 0;
 
 /** f32[8]: magnitudes of the levels. */
 export const MAGNITUDES: usize = memory.data(32, 16);
-/** Points by the pattern of their first half: u16[82], and u8[1024] the patterns of the second halves. */
+/** Points by the pattern of their first half: u16[82], and u8[2048] the patterns of the second halves. */
 export const STARTS: usize = memory.data(176, 16);
-export const SECONDS: usize = memory.data(1024, 16);
+export const SECONDS: usize = memory.data(2048, 16);
 /** u8[6561]: whether two half patterns make a point. */
 export const IS_POINT: usize = memory.data(6576, 16);
 
@@ -24,6 +35,8 @@ const DIGITS: usize = memory.data<u8>([
 /** f32[4][81]: magnitudes of a half's pattern for groups of 8. */
 const PATTERNS: usize = memory.data(1296, 16);
 
+/** f32[8]: values with the other shift. */
+const OTHER: usize = memory.data(32, 16);
 /** f32[8]: magnitudes of the targets; negative where the sign will be wrong. */
 const X: usize = memory.data(32, 16);
 /** f32[8][4]: costs of the levels: (level, weight) in groups of 8, (weight, level) in groups of 4. */
@@ -39,9 +52,26 @@ export function use_integers(lowest: f32, highest: f32): void {
   high = highest;
 }
 
+export function use_floats(): void {
+  levels = -1;
+  unit = 1;
+}
+
+/** The grid's levels are shifted. */
+export function use_shifts(by: f32, blockShifts: i32): void {
+  shift = by;
+  block_shifts = blockShifts != 0;
+}
+
+/** The integer minimum of the block whose values are chosen next. */
+export function set_minimum(m: i32): void {
+  minimum = m;
+}
+
 /** The host has filled the tables. */
 export function use_grid(levelCount: i32, groupWeights: i32, evenSigns: i32): void {
   levels = levelCount;
+  shift = 0;
   even_signs = evenSigns != 0;
   unit = even_signs ? 8 : groupWeights;
   if (levels == 8) return;
@@ -61,9 +91,35 @@ export function choose(targets: usize, weights: usize, scale: f32, values: usize
   if (levels == 0) {
     const ratio = scale == 0 ? <f32>0 : load<f32>(targets) / scale;
     store<f32>(values, max<f32>(low, min<f32>(high, nearest<f32>(ratio))));
+  } else if (levels < 0) {
+    store<f32>(values, scale == 0 ? 0 : nearest_float(load<f32>(targets) / scale));
+  } else if (shift != 0) {
+    choose_shifted(targets, weights, scale, values);
   } else {
     choose_points(targets, weights, scale, values);
   }
+}
+
+/** Twice the value of E2M1 nearest to a number, ties to even mantissas. */
+function nearest_float(twice: f32): f32 {
+  const size = min<f32>(abs(twice), 12);
+  const power = reinterpret<f32>(reinterpret<u32>(size) & 0x7f800000);
+  const step = max<f32>(power * <f32>0.5, 1);
+  return copysign<f32>(step * nearest<f32>(size / step), twice);
+}
+
+/** The better of both shifts, or the block's. */
+function choose_shifted(targets: usize, weights: usize, scale: f32, values: usize): void {
+  v128.store(X, v128.load(targets));
+  v128.store(X, v128.load(targets, 16), 16);
+  if (block_shifts) {
+    search_eight(weights, scale, minimum != 0 ? -shift : shift, values);
+    return;
+  }
+  search_eight(weights, scale, shift, values);
+  const cost = found_cost;
+  search_eight(weights, scale, -shift, OTHER);
+  if (found_cost < cost) memory.copy(values, OTHER, 32);
 }
 
 function choose_points(targets: usize, weights: usize, scale: f32, values: usize): void {
@@ -75,7 +131,7 @@ function choose_points(targets: usize, weights: usize, scale: f32, values: usize
     if (wrong >= 0) store<f32>(X + (<usize>wrong << 2), -load<f32>(X + (<usize>wrong << 2)));
   }
   if (levels == 3) {
-    search_eight(weights, scale, values);
+    search_eight(weights, scale, 0, values);
   } else {
     search_four(X, weights, scale, values);
     if (unit == 8) search_four(X + 16, weights + 16, scale, values + 16);
@@ -114,13 +170,14 @@ function level_cost(x2: v128, weights: v128, q: v128): v128 {
   return f32x4.mul(f32x4.mul(weights, q), f32x4.sub(q, x2));
 }
 
-/** Writes the magnitudes of the point of three levels nearest to the eight values of X. */
-function search_eight(weights: usize, scale: f32, out: usize): void {
-  const q0 = f32x4.splat(scale * load<f32>(MAGNITUDES));
-  const q1 = f32x4.splat(scale * load<f32>(MAGNITUDES, 4));
-  const q2 = f32x4.splat(scale * load<f32>(MAGNITUDES, 8));
+/** Writes the levels, all shifted by `by`, of the point of three levels nearest to the eight values of X. */
+function search_eight(weights: usize, scale: f32, by: f32, out: usize): void {
+  const q0 = f32x4.splat(scale * (load<f32>(MAGNITUDES) + by));
+  const q1 = f32x4.splat(scale * (load<f32>(MAGNITUDES, 4) + by));
+  const q2 = f32x4.splat(scale * (load<f32>(MAGNITUDES, 8) + by));
   let first: i32 = 0;
   let second: i32 = 0;
+  let least = f32x4.splat(0);
   for (let half: usize = 0; half < 32; half += 16) {
     const x = v128.load(X + half);
     const x2 = f32x4.add(x, x);
@@ -128,6 +185,7 @@ function search_eight(weights: usize, scale: f32, out: usize): void {
     const c0 = level_cost(x2, w, q0);
     const c1 = level_cost(x2, w, q1);
     const c2 = level_cost(x2, w, q2);
+    least = f32x4.add(least, f32x4.pmin(c0, f32x4.pmin(c1, c2)));
     const isSecond = f32x4.lt(c1, c0);
     const isThird = f32x4.lt(c2, f32x4.pmin(c0, c1));
     const thirds = i32x4.bitmask(isThird);
@@ -139,15 +197,18 @@ function search_eight(weights: usize, scale: f32, out: usize): void {
     v128.store(COSTS + half, c1, 32);
     v128.store(COSTS + half, c2, 64);
   }
-  if (load<u8>(IS_POINT + <usize>(first * 81 + second)) == 0) {
+  if (load<u8>(IS_POINT + <usize>(first * 81 + second)) != 0) {
+    found_cost = sum_f32x4(least);
+  } else {
     costs_of_eighty_one(COSTS, FIRST);
     costs_of_eighty_one(COSTS + 16, SECOND);
     const point = search_halves(84, first, second);
     first = point >> 8;
     second = point & 255;
   }
-  v128.store(out, v128.load(PATTERNS + (<usize>first << 4)));
-  v128.store(out, v128.load(PATTERNS + (<usize>second << 4)), 16);
+  const all = f32x4.splat(by);
+  v128.store(out, f32x4.add(v128.load(PATTERNS + (<usize>first << 4)), all));
+  v128.store(out, f32x4.add(v128.load(PATTERNS + (<usize>second << 4)), all), 16);
 }
 
 /** Costs of all patterns of four weights with three levels; costs lie 32 bytes apart for one level and the next. */
@@ -254,5 +315,6 @@ function search_halves(count: i32, first: i32, second: i32): i32 {
       }
     }
   }
+  found_cost = best;
   return point;
 }

@@ -2,7 +2,7 @@
 // what all other columns contribute is one product for all rows, the rest happens within the panel. The reference
 // is ../encode-row.ts.
 import { f16_to_f32, f32_to_f16 } from "../../kernels/assembly/half";
-import { choose } from "./choose";
+import { choose, set_minimum } from "./choose";
 import { add_product, pack_rows } from "./product";
 import { add_rows, add_scaled, copy, dot, subtract_from } from "./vectors";
 
@@ -15,7 +15,9 @@ let unit: i32 = 0;
 let lowest: i32 = 0;
 let highest: i32 = 0;
 let highest_minimum: i32 = 0;
-let odd_multiples: bool = false;
+let fixed_scale: bool = false;
+/** f32[128]: what d is multiplied by, for integer scales from `lowest` on. */
+export const MULTIPLES: usize = memory.data(512, 16);
 
 /** U and H in tiles; their diagonal panels row after row (panel, row, column). */
 let feedback: usize = 0;
@@ -63,14 +65,14 @@ export function set_format(
   lowest_: i32,
   highest_: i32,
   highestMinimum: i32,
-  oddMultiples: i32,
+  fixedScale: i32,
 ): void {
   block = block_;
   unit = unit_;
   lowest = lowest_;
   highest = highest_;
   highest_minimum = highestMinimum;
-  odd_multiples = oddMultiples != 0;
+  fixed_scale = fixedScale != 0;
 }
 
 export function set_factor(
@@ -136,7 +138,7 @@ export function descend(rows: i32): void {
   for (let panel: i32 = 0; panel < columns; panel += PANEL) {
     memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
     add_errors(rows, columns, tiles_of(moments, panel), panel);
-    fit_scales(rows, panel);
+    if (!fixed_scale) fit_scales(rows, panel);
     for (let row: i32 = 0; row < rows; row++) descend_panel(row, panel);
     pack_errors(rows, panel);
   }
@@ -188,8 +190,7 @@ function integers_at(row: i32, column: i32): usize {
 // @ts-ignore: decorator
 @inline
 function scale_of(d: f32, s: i32): f32 {
-  const multiple = odd_multiples ? 2 * s + 1 : s;
-  return d * <f32>multiple;
+  return d * load<f32>(MULTIPLES + (<usize>(s - lowest) << 2));
 }
 
 /** Candidate k of five: the same, scale - 1, + 1, minimum - 1, + 1. False if the format has no such. */
@@ -226,6 +227,7 @@ function feed_panel(row: i32, panel: i32): void {
       const tryS = s + scale_step(k);
       const tryM = m + minimum_step(k);
       if (!is_candidate(tryS, tryM)) continue;
+      set_minimum(tryM);
       const cost = try_forward(row, panel, from, scale_of(d, tryS), dmin * <f32>tryM, least);
       if (cost >= least) continue;
       least = cost;
@@ -316,6 +318,7 @@ function descend_panel(row: i32, panel: i32): void {
       const tryS = s + scale_step(k);
       const tryM = m + minimum_step(k);
       if (!is_candidate(tryS, tryM)) continue;
+      set_minimum(tryM);
       copy(TRIAL, value, block);
       copy(TRIAL_ERROR, error, block);
       copy(TRIAL_GRADIENT, own, block);
