@@ -27,6 +27,8 @@ export interface SweptModel {
   readonly windows?: WindowPlan | undefined;
   /** The layers that predict further tokens are run too, after the last layer. */
   readonly prediction?: PredictionPlan | undefined;
+  /** What the user should know of it, a sentence. */
+  readonly note?: string;
 }
 
 export interface WindowPlan {

@@ -18,7 +18,14 @@ export const gpuLayers = option({
   value: "<n>",
   schema: wholeNumber(0),
   about: "layers to offload to the GPU, also -ngl",
-  unset: "all",
+  unset: "all; of a model too large for it as many as fit, or some at a time",
+});
+
+export const gpuMemory = option({
+  value: "<size>",
+  schema: size,
+  about: "graphics memory to use for weights, 12GB for example",
+  unset: "what is free, less 1 GiB per GPU",
 });
 
 export const cacheTypeK = option({

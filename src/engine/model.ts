@@ -1,6 +1,7 @@
 /** A model loaded by llama.cpp in this process: its facts, its tokenizer, its weights. */
 import { CancelledError, InternalError } from "../errors.js";
 import { type ContextOptions, ModelContext } from "./context.js";
+import { keepExpertsOnHost } from "./expert-buffers.js";
 import { type ModelFacts, readFacts } from "./facts.js";
 import { loadFailure } from "./failures.js";
 import { Grammar, TokenTable } from "./grammar.js";
@@ -23,6 +24,8 @@ export interface ModelOptions {
   readonly name?: string;
   /** Layers to put on graphics processors, if there are any; all by default. */
   readonly gpuLayers?: number;
+  /** The weights of routed experts of so many of the first layers stay in the machine's memory; 0 by default. */
+  readonly hostExpertLayers?: number;
   /** Map the file into memory instead of reading it; true by default. */
   readonly memoryMap?: boolean;
   /**
@@ -107,11 +110,15 @@ export class Model {
     });
     const mark = log.mark;
     log.step(`loading ${name}`);
+    const overrides = options.hostExpertLayers
+      ? keepExpertsOnHost(library, options.hostExpertLayers)
+      : undefined;
     try {
       const plain = options.plainWeights === true;
       const address = native.llama_model_load_from_file(options.path, {
         ...native.llama_model_default_params(),
         n_gpu_layers: options.gpuLayers ?? -1,
+        tensor_buft_overrides: overrides?.address ?? 0,
         load_mode:
           plain || options.measureOnly || options.memoryMap === false ? C.loadMode.read : C.loadMode.map,
         no_alloc: options.measureOnly === true,
@@ -131,6 +138,7 @@ export class Model {
       throw loadFailure(name, files.byteLength, lines);
     } finally {
       progress.release();
+      overrides?.free();
     }
   }
 

@@ -56,6 +56,9 @@ export const tokenDataLayout = {
   array: { tokens: 0, count: 8, chosen: 16, isSorted: 24 },
 } as const;
 
+/** `struct llama_model_tensor_buft_override`: a pattern of names, and where such tensors lie; an empty one ends the list. */
+export const bufferOverrideLayout = { byteLength: 16, pattern: 0, bufferType: 8 } as const;
+
 /** Bytes of `struct ggml_object`, which precedes every tensor in `ggml_tensor_overhead`. */
 const ggmlObjectBytes = 32;
 
@@ -384,6 +387,7 @@ export function bindFunctions(
     ggml_backend_dev_type: base.func("int ggml_backend_dev_type(uintptr_t device)") as (
       device: Address,
     ) => number,
+    ggml_backend_cpu_buffer_type: base.func("uintptr_t ggml_backend_cpu_buffer_type()") as () => Address,
     ggml_backend_dev_memory: base.func(
       "void ggml_backend_dev_memory(uintptr_t device, _Out_ size_t *free, _Out_ size_t *total)",
     ) as (device: Address, free: [number], total: [number]) => void,

@@ -4,6 +4,7 @@ import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { shownName } from "../bytes/address.js";
 import { Engine } from "../engine/engine.js";
+import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
 import { InternalError } from "../errors.js";
 import {
   isConversations,
@@ -39,11 +40,12 @@ export interface MeasureModelsOptions {
   readonly checkpoint?: string | undefined;
   readonly threads?: number | undefined;
   readonly gpuLayers?: number | undefined;
+  readonly gpuMemory?: number | undefined;
   readonly maxMemory?: number | undefined;
   readonly layersPerWindow?: number | undefined;
   readonly ignoreMemoryLimit?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
-  readonly onWarning?: ((warning: string) => void) | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly engine?: Engine | undefined;
 }
@@ -64,7 +66,12 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       sources.push(await openModel(path, { signal: options.signal }));
     }
     const calibrations = await calibrationsOf(options, sources);
-    const swept = plansOf(options, paths, sources);
+    const swept = plansOf(options, paths, sources, await graphicsFor(engine, options));
+    for (const { note } of swept) {
+      if (note !== undefined) {
+        options.onWarning?.(note);
+      }
+    }
     const params = {
       models: swept.slice(0, models.length),
       reference: swept[models.length],
@@ -153,7 +160,12 @@ async function textInputs(
   return inputs;
 }
 
-function plansOf(options: MeasureModelsOptions, paths: readonly string[], sources: readonly ModelSource[]) {
+function plansOf(
+  options: MeasureModelsOptions,
+  paths: readonly string[],
+  sources: readonly ModelSource[],
+  graphics: GraphicsMemory | undefined,
+) {
   const { maxMemory, layersPerWindow, gpuLayers, ignoreMemoryLimit } = options;
   const total = sources.reduce((sum, { byteLength }) => sum + byteLength, 0);
   return sources.map((source, model) =>
@@ -161,6 +173,7 @@ function plansOf(options: MeasureModelsOptions, paths: readonly string[], source
       maxMemory,
       layersPerWindow,
       gpuLayers,
+      graphics,
       ignoreMemoryLimit,
       needsOutput: true,
       modelsTogether: sources.length,

@@ -3,9 +3,9 @@ import type { ModelContext } from "../engine/context.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import { CancelledError } from "../errors.js";
-import type { TypeName } from "../quants/types.js";
 import { serializeError } from "../serialized-error.js";
 import { Answer } from "./answer.js";
+import { type ContextShape, contextOptions } from "./context-shape.js";
 import { Embedder, type Pooling } from "./embedder.js";
 import { Constraint, type GrammarModel } from "./grammar/constraint.js";
 import { Outbox } from "./outbox.js";
@@ -14,16 +14,8 @@ import type { GenerateEvent, GenerateMessage, TokenizedRequest } from "./protoco
 import { Scheduler } from "./scheduler.js";
 import { grammarModelOf, type Vocabulary, vocabularyOf } from "./vocabulary.js";
 
-export interface GenerateParams {
+export interface GenerateParams extends ContextShape {
   readonly model: ModelOptions;
-  /** Answers written at once. */
-  readonly slots: number;
-  /** Tokens that each may have with its prompt. */
-  readonly contextLength: number;
-  readonly batchSize: number;
-  readonly threads?: number | undefined;
-  readonly keyCacheType?: TypeName | undefined;
-  readonly valueCacheType?: TypeName | undefined;
   readonly pooling?: Pooling | undefined;
 }
 
@@ -35,7 +27,7 @@ export const generateJob = defineJob(
   "generateJob",
   (params: GenerateParams, host: Host): void => {
     const model = host.model(params.model);
-    const context = openContext(model, params);
+    const context = model.createContext(contextOptions(params));
     const writer = new Writer(model, context, params, host);
     try {
       host.emit({ type: "ready", contextLength: params.contextLength });
@@ -46,23 +38,6 @@ export const generateJob = defineJob(
     }
   },
 );
-
-function openContext(model: Model, params: GenerateParams): ModelContext {
-  const { slots, contextLength, batchSize, threads, keyCacheType, valueCacheType } = params;
-  return model.createContext({
-    contextLength,
-    sequences: slots,
-    sharedCache: true,
-    windowedCache: true,
-    batchSize,
-    microBatchSize: batchSize,
-    outputs: slots,
-    interruptible: false, // requests are cancelled between batches
-    ...(threads === undefined ? {} : { threads }),
-    ...(keyCacheType === undefined ? {} : { keyCacheType }),
-    ...(valueCacheType === undefined ? {} : { valueCacheType }),
-  });
-}
 
 class Writer {
   readonly #model: Model;

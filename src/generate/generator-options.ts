@@ -3,7 +3,7 @@ import { option } from "../contract/option.js";
 import { onProgress, onWarning, signal } from "../contract/shared-options.js";
 import { number, text, wholeNumber } from "../contract/values.js";
 import type { CacheType } from "../engine/cache-types.js";
-import { cacheTypeK, cacheTypeV, engineThreads, gpuLayers } from "../engine/engine-options.js";
+import { cacheTypeK, cacheTypeV, engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js";
 import { UsageError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import type { GeneratorOptions } from "./generator.js";
@@ -26,6 +26,7 @@ export const generatorOptions = {
     default: 0,
   }),
   gpuLayers,
+  gpuMemory,
   cacheTypeK,
   cacheTypeV,
   threads: engineThreads,
@@ -72,11 +73,13 @@ interface Settings {
   readonly model: string;
   readonly ctxSize: number;
   readonly gpuLayers?: number | undefined;
+  readonly gpuMemory?: number | undefined;
   readonly cacheTypeK: CacheType;
   readonly cacheTypeV: CacheType;
   readonly threads?: number | undefined;
   readonly mmap?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /**
@@ -84,7 +87,8 @@ interface Settings {
  * @param slots concurrent requests; the context is divided among them
  */
 export function generatorFor(settings: Settings, slots: number): GeneratorOptions {
-  const { model: path, gpuLayers, mmap, threads, cacheTypeK, cacheTypeV, ctxSize, onProgress } = settings;
+  const { model: path, gpuLayers, mmap, threads, cacheTypeK, cacheTypeV, ctxSize } = settings;
+  const { gpuMemory, onProgress, onWarning } = settings;
   if (ctxSize > 0 && ctxSize < slots) {
     throw new UsageError(
       `\`ctxSize\` of ${ctxSize} tokens cannot be divided among ${slots} slots (\`parallel\`).`,
@@ -101,6 +105,8 @@ export function generatorFor(settings: Settings, slots: number): GeneratorOption
     threads,
     keyCacheType: cacheTypeK,
     valueCacheType: cacheTypeV,
+    gpuMemory,
+    onNote: onWarning,
     onLoad: (done) => onProgress?.({ step: "load", done: Math.round(100 * done), total: 100, unit: "%" }),
   };
 }

@@ -6,12 +6,14 @@ import { Engine, type RunningJob } from "../engine/engine.js";
 import type { ModelFacts } from "../engine/facts.js";
 import { describeModel } from "../engine/jobs.js";
 import type { ModelOptions } from "../engine/model.js";
-import { CancelledError, UsageError } from "../errors.js";
+import { CancelledError } from "../errors.js";
 import type { TypeName } from "../quants/types.js";
 import { deserializeError } from "../serialized-error.js";
+import { type ContextShape, contextOptions } from "./context-shape.js";
 import type { Pooling } from "./embedder.js";
 import { generateJob } from "./generate-job.js";
 import { unpackPieces } from "./packed-pieces.js";
+import { placeModel } from "./placed-model.js";
 import { isTokens, type Prompt } from "./prompt.js";
 import { PromptTokenizer } from "./prompt-tokenizer.js";
 import type { GenerateEvent, GenerateMessage } from "./protocol.js";
@@ -41,10 +43,14 @@ export interface GeneratorOptions {
   readonly valueCacheType?: TypeName | undefined;
   /** How embeddings are made; as the model's file says by default. */
   readonly pooling?: Pooling | undefined;
+  /** Bytes of graphics memory to use; what is free by default. */
+  readonly gpuMemory?: number | undefined;
   /** Runs the model; one of its own by default. Other jobs of the same engine wait until the generator closes. */
   readonly engine?: Engine | undefined;
   /** Hears how far the loading of the model is, from 0 to 1. */
   readonly onLoad?: ((fraction: number) => void) | undefined;
+  /** Hears what the user should know of how the model is run, a sentence. */
+  readonly onNote?: ((note: string) => void) | undefined;
   /** Hears that the model's process has died. */
   readonly onCrash?: ((error: Error) => void) | undefined;
 }
@@ -81,6 +87,7 @@ export class Generator {
   readonly #engine: Engine;
   readonly #tokenizer: PromptTokenizer;
   readonly #calls = new Map<number, Call>();
+  #model: Promise<ModelOptions> | undefined;
   #facts: Promise<ModelFacts> | undefined;
   #job: RunningJob<void, GenerateMessage> | undefined;
   #starting: Promise<void> | undefined;
@@ -117,8 +124,8 @@ export class Generator {
 
   /** What is known of the model; loads it. */
   facts(): Promise<ModelFacts> {
-    this.#facts ??= this.#engine
-      .run(describeModel, { model: this.#options.model }, this.#loadHooks())
+    this.#facts ??= this.#place()
+      .then((model) => this.#engine.run(describeModel, { model }, this.#loadHooks()))
       .catch((error: unknown) => {
         this.#facts = undefined; // the next call tries again
         throw error;
@@ -129,8 +136,50 @@ export class Generator {
   /** Tokens that each answer may have with its prompt. */
   async contextLength(): Promise<number> {
     const { trainedContextLength } = await this.facts();
+    return this.#contextFor(trainedContextLength);
+  }
+
+  #contextFor(trainedContextLength: number): number {
     const trained = trainedContextLength > 0 ? trainedContextLength : defaultContext;
     return this.#options.contextLength ?? Math.min(trained, defaultContext);
+  }
+
+  /** The model with its place on graphics processors. */
+  #place(): Promise<ModelOptions> {
+    this.#model ??= this.#findPlace().catch((error: unknown) => {
+      this.#model = undefined; // the next call tries again
+      throw error;
+    });
+    return this.#model;
+  }
+
+  async #findPlace(): Promise<ModelOptions> {
+    const { model, gpuMemory, onNote } = this.#options;
+    const { signal } = this.#loading;
+    const placed = await placeModel(
+      this.#engine,
+      model,
+      (trained) => contextOptions(this.#shape(this.#contextFor(trained))),
+      { gpuMemory, signal },
+    );
+    if (placed.note !== undefined) {
+      onNote?.(placed.note);
+    }
+    return placed.model;
+  }
+
+  /** What the job's context is made of. */
+  #shape(contextLength: number): ContextShape {
+    const { slots } = this;
+    const { threads, keyCacheType, valueCacheType, batchSize = defaultBatch } = this.#options;
+    return {
+      slots,
+      contextLength,
+      batchSize: Math.max(slots, Math.min(batchSize, contextLength)),
+      threads,
+      keyCacheType,
+      valueCacheType,
+    };
   }
 
   /**
@@ -316,13 +365,11 @@ export class Generator {
     if (this.#isClosed) {
       throw new CancelledError("the generator was closed.");
     }
-    const { model, threads, keyCacheType, valueCacheType, pooling } = this.#options;
-    const { slots } = this;
-    if (slots < 1) {
-      throw new UsageError(`${slots} slots cannot answer; use at least 1.`);
-    }
-    const batchSize = Math.max(slots, Math.min(this.#options.batchSize ?? defaultBatch, contextLength));
-    const params = { model, slots, contextLength, batchSize, threads, keyCacheType, valueCacheType, pooling };
+    const params = {
+      model: await this.#place(),
+      ...this.#shape(contextLength),
+      pooling: this.#options.pooling,
+    };
     const job = await new Promise<RunningJob<void, GenerateMessage>>((resolve, reject) => {
       const starting = this.#engine.start(generateJob, params, {
         ...this.#loadHooks(),

@@ -11,6 +11,7 @@ import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import type { ResolvedOptionsOf } from "../contract/command.js";
 import { Engine } from "../engine/engine.js";
+import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
@@ -86,7 +87,10 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
   const source = await openModel(options.model, { signal: options.signal });
   try {
     const merged = await readMerged(options, source);
-    const params = await collectParams(options, source, checkpoint);
+    const params = await collectParams(options, source, checkpoint, await graphicsFor(engine, options));
+    if (params.model.note !== undefined) {
+      options.onWarning?.(params.model.note);
+    }
     const passes = momentsPasses(options, params, source);
     const inWindows = params.model.windows !== undefined;
     const missing = await Promise.all(
@@ -235,7 +239,12 @@ function wantedMoments({ momentsOf, momentsPerExpert }: Settings): MomentsOption
   return { kinds: momentsOf, perExpert: momentsPerExpert };
 }
 
-async function collectParams(options: Settings, source: ModelSource, checkpoint: string) {
+async function collectParams(
+  options: Settings,
+  source: ModelSource,
+  checkpoint: string,
+  graphics: GraphicsMemory | undefined,
+) {
   const { processOutput = false, moments } = options;
   const prediction = options.mtp ? planPrediction(source) : undefined;
   const inputs = moments ? planInputs(runTensors(source, prediction), wantedMoments(options)) : [];
@@ -243,6 +252,7 @@ async function collectParams(options: Settings, source: ModelSource, checkpoint:
     model: planSweep(source, options.model, {
       ...options,
       prediction,
+      graphics,
       needsOutput: processOutput,
       statisticsBytes: (layer) =>
         inputs

@@ -7,6 +7,7 @@ import {
   engine,
   engineThreads,
   gpuLayers,
+  gpuMemory,
   ignoreMemoryLimit,
   layersPerWindow,
   maxMemory,
@@ -96,6 +97,7 @@ export const imatrixCommand = defineCommand({
     }),
     threads: engineThreads,
     gpuLayers,
+    gpuMemory,
     dataset: option({
       schema: text,
       about: "what the file calls the text",

@@ -11,7 +11,7 @@ import {
   splitMaxSize,
 } from "../contract/shared-options.js";
 import { callback, oneOrMore, orNone, text, wholeNumber, yesNo } from "../contract/values.js";
-import { engineThreads, gpuLayers } from "../engine/engine-options.js";
+import { engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
 import { effort, quantizeCommand } from "../quantize/quantize-command.js";
@@ -129,6 +129,7 @@ export const makeCommand = defineCommand({
     splitMaxSize,
     threads,
     gpuLayers,
+    gpuMemory,
     command,
     onStage,
     onProgress,

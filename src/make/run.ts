@@ -15,8 +15,8 @@ export interface MakeRun {
 
 /** The options that everything which runs a model takes. */
 export function engineOptions({ options, engine }: MakeRun, { onProgress }: StageContext) {
-  const { threads, gpuLayers, onWarning, signal } = options;
-  return { threads, gpuLayers, onWarning, signal, engine, onProgress, ignoreMemoryLimit: true };
+  const { threads, gpuLayers, gpuMemory, onWarning, signal } = options;
+  return { threads, gpuLayers, gpuMemory, onWarning, signal, engine, onProgress, ignoreMemoryLimit: true };
 }
 
 /** The options that everything which encodes or decodes blocks takes. */

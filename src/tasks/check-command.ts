@@ -1,9 +1,9 @@
 /** The contract of `check`. */
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
-import { onProgress, runnableModel, signal } from "../contract/shared-options.js";
+import { onProgress, onWarning, runnableModel, signal } from "../contract/shared-options.js";
 import { text, wholeNumber } from "../contract/values.js";
-import { engine, engineThreads, gpuLayers } from "../engine/engine-options.js";
+import { engine, engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js";
 
 export const checkCommand = defineCommand({
   name: "check",
@@ -38,6 +38,7 @@ export const checkCommand = defineCommand({
     }),
     threads: engineThreads,
     gpuLayers,
+    gpuMemory,
     output: option({
       short: "-o",
       value: "<file>",
@@ -45,6 +46,7 @@ export const checkCommand = defineCommand({
       about: "write the result with all answers to a JSON file",
     }),
     onProgress,
+    onWarning,
     signal,
     engine,
   },

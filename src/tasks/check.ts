@@ -97,14 +97,16 @@ class Setting {
   readonly #template: ChatTemplate | undefined;
 
   private constructor(options: Settings, template: ChatTemplate | undefined) {
-    const { model: path, gpuLayers, threads, engine, ctx, parallel, onProgress } = options;
+    const { model: path, gpuLayers, gpuMemory, threads, engine, ctx, parallel, onProgress } = options;
     this.#template = template;
     this.generator = new Generator({
       model: { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) },
       slots: parallel,
       contextLength: ctx,
       threads,
+      gpuMemory,
       engine,
+      onNote: options.onWarning,
       onLoad: (fraction) =>
         onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
     });

@@ -8,6 +8,7 @@ import { writeTextFile } from "../../bytes/atomic-write.js";
 import { checkOutputs } from "../../bytes/overwriting.js";
 import type { ResolvedOptionsOf } from "../../contract/command.js";
 import { Engine } from "../../engine/engine.js";
+import { graphicsFor } from "../../engine/gpus.js";
 import type { ModelOptions } from "../../engine/model.js";
 import { UsageError } from "../../errors.js";
 import type { Estimate } from "../../evaluate/statistics.js";
@@ -86,10 +87,14 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
     const imatrix = await loadImportance(options, source.tensors);
     const fingerprint = await modelFingerprint(source);
     const tensors = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
-    const model = planSweep(source, options.model, { ...options, needsOutput: true });
+    const graphics = await graphicsFor(engine, options);
+    const model = planSweep(source, options.model, { ...options, graphics, needsOutput: true });
+    if (model.note !== undefined) {
+      options.onWarning?.(model.note);
+    }
     const measured = model.windows
       ? await measureInSweep(engine, options, source, model, tensors, imatrix)
-      : await measureWhole(engine, options, tensors, imatrix, fingerprint);
+      : await measureWhole(engine, options, model, tensors, imatrix, fingerprint);
     const { chunks, background } = measured.outcome;
     const method: SensitivityMethod = model.windows ? "sweep" : "whole";
     const result = { chunks, method, noise, backgroundKld: background.mean, tensors: measured.tensors };
@@ -114,11 +119,12 @@ interface Measured {
 async function measureWhole(
   engine: Engine,
   options: Settings,
+  model: SweptModel,
   tensors: readonly SourceTensor[],
   imatrix: Imatrix | undefined,
   fingerprint: string,
 ): Promise<Measured> {
-  const params = paramsOf(options);
+  const params = paramsOf(options, model.whole);
   const run = await runName(engine, options, params, fingerprint, imatrix);
   const known = await ErrorCache.open(partialPath(options));
   try {
@@ -140,7 +146,7 @@ async function measureInSweep(
 ): Promise<Measured> {
   const { onProgress, signal } = options;
   const tasks = tensors.map((tensor) => ({ ...taskOf(tensor, imatrix, options), isWanted: true }));
-  const params = { ...paramsOf(options), ...noise, model, tensors: tasks };
+  const params = { ...paramsOf(options, model.whole), ...noise, model, tensors: tasks };
   const outcome = await runWithWindows(engine, sweepSensitivity, params, [source], {
     signal,
     onEvent: ({ done, total }) => onProgress?.({ step: "sensitivity", done, total, unit: "passes" }),
@@ -160,13 +166,8 @@ function partialPath({ output }: Pick<Settings, "output">): string {
   return `${output}.partial`;
 }
 
-function paramsOf(options: Settings) {
-  const { model: path, gpuLayers, ignoreMemoryLimit, ctx: context, chunks, rounds } = options;
-  const model: ModelOptions = {
-    path,
-    ...(gpuLayers === undefined ? {} : { gpuLayers }),
-    ...(ignoreMemoryLimit && { ignoreMemoryLimit: true }),
-  };
+function paramsOf(options: Settings, model: ModelOptions) {
+  const { ctx: context, chunks, rounds } = options;
   return {
     model,
     text: options.text,

@@ -7,6 +7,7 @@ import {
   engine,
   engineThreads,
   gpuLayers,
+  gpuMemory,
   ignoreMemoryLimit,
   layersPerWindow,
   maxMemory,
@@ -59,6 +60,7 @@ export const sensitivityCommand = defineCommand({
     parseSpecial,
     threads: engineThreads,
     gpuLayers,
+    gpuMemory,
     maxMemory: {
       ...maxMemory,
       about: "memory to use, 8GB for example; a larger model is measured in one sweep over its layers",
