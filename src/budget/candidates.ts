@@ -2,7 +2,7 @@
 
 import { suggestion } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
-import { type RoleSelector, roleMatches, roleOf, roleSelectors } from "../model/roles.js";
+import { type RoleSelector, roleMatchesFusedOrNot, roleOf, roleSelectors } from "../model/roles.js";
 import { type Backend, bitsPerWeight, isFastOn, type TypeName, traitsOf, types } from "../quants/types.js";
 import { isAtLeast, leastType } from "../recipe/floor.js";
 import { isQuantizable } from "../recipe/quantizable.js";
@@ -51,7 +51,7 @@ export function candidateTypes(tensor: CandidateTensor, rules: CandidateRules): 
     return [own];
   }
   const role = roleOf(name);
-  const limits = rules.limits.filter((limit) => roleMatches(limit.role, role));
+  const limits = rules.limits.filter((limit) => roleMatchesFusedOrNot(limit.role, role));
   const ownBits = bitsPerWeight(own);
   const possible = [
     ...new Set([own, ...quantizedTypes, ...limits.flatMap(({ allowed = [] }) => allowed)]),

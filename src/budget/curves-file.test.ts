@@ -22,7 +22,7 @@ const file: CurvesFile = {
   ]),
 };
 
-function read(text: string, model = { fingerprint: "f", names: [name] }) {
+function read(text: string, model = { fingerprints: ["f"], names: [name] }) {
   return readCurves(new MemorySource("curves.json", Buffer.from(text)), model);
 }
 
@@ -72,10 +72,10 @@ test("what is damaged or of another model is refused with the reason", async () 
       /is of no type or no number/,
     ],
     [
-      read(renderCurves(file), { fingerprint: "g", names: [name] }),
+      read(renderCurves(file), { fingerprints: ["g"], names: [name] }),
       /another model \(its tensors have other weights\)/,
     ],
-    [read(renderCurves(file), { fingerprint: "f", names: ["x"] }), /another model \(the model has no blk\.0/],
+    [read(renderCurves(file), { fingerprints: ["f"], names: ["x"] }), /another model \(the model has no blk\.0/],
   ] as const) {
     await assert.rejects(refused, message);
   }

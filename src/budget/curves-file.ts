@@ -59,7 +59,8 @@ export async function readCurves(
   const curves = curvesIn(file, malformed);
   const names = new Set(model.names);
   const strange = [...curves.keys()].find((name) => !names.has(name));
-  const isOther = model.fingerprint !== undefined && file.get("fingerprint") !== model.fingerprint;
+  const found = file.get("fingerprint");
+  const isOther = model.fingerprints !== undefined && !model.fingerprints.some((one) => one === found);
   if (strange !== undefined || isOther) {
     const why = strange === undefined ? "its tensors have other weights" : `the model has no ${strange}`;
     throw new UsageError(

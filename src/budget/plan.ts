@@ -19,7 +19,7 @@ import { version } from "../version.js";
 import { allocate } from "./allocate.js";
 import type { Budget } from "./budget.js";
 import { curvesOf, withImportance, writeCurves } from "./model-curves.js";
-import { modelFingerprint } from "./model-fingerprint.js";
+import { modelFingerprint, modelFingerprints } from "./model-fingerprint.js";
 import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-command.js";
 import { alphaOf, errorOf, itemsOf, parseRules, plannedRecipe } from "./problem.js";
 import { budgetFor } from "./requested-budget.js";
@@ -76,7 +76,7 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     const imatrix = await loadImportance(options, source.tensors);
     const budget = await budgetFor(source, { ...options, engine });
     const fingerprint = await modelFingerprint(source);
-    const sensitivity = await sensitivityFor(source, fingerprint, options);
+    const sensitivity = await sensitivityFor(source, options);
     const hasImportance = imatrix && withImportance(source, imatrix, options);
     const items = itemsOf(source.tensors, { ...rules, backend: options.backend, hasImportance });
     const measured = await curvesOf(source, items, imatrix, fingerprint, options);
@@ -106,13 +106,12 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
 
 async function sensitivityFor(
   source: ModelSource,
-  fingerprint: string,
   { sensitivity }: ResolvedPlanOptions,
 ): Promise<Sensitivity> {
   const names = quantizableNames(source.tensors);
   return sensitivity === undefined
     ? defaultSensitivity(names)
-    : await openSensitivity(sensitivity, { fingerprint, names });
+    : await openSensitivity(sensitivity, { fingerprints: await modelFingerprints(source), names });
 }
 
 interface PlannedOutput extends LaidOut {

@@ -1,7 +1,7 @@
 /** What `plan` solves: tensors with the types that each may have, what these take, and what they cost the model. */
 import { UsageError } from "../errors.js";
 import { padTo } from "../gguf/format.js";
-import { type RoleSelector, roleMatches, roleOf } from "../model/roles.js";
+import { type RoleSelector, roleMatchesFusedOrNot, roleOf } from "../model/roles.js";
 import { rowCount, weightCount } from "../model/source.js";
 import { type Backend, parseTypeName, rowBytes, type TypeName } from "../quants/types.js";
 import { isQuantizable } from "../recipe/quantizable.js";
@@ -78,7 +78,8 @@ export function itemsOf<Tensor extends CandidateTensor>(
   for (const tensor of tensors) {
     const { name, shape } = tensor;
     const types = candidateTypes(tensor, { limits, backend, hasImportance });
-    const isTogether = isQuantizable(name, shape) && tied.some((role) => roleMatches(role, roleOf(name)));
+    const isTogether =
+      isQuantizable(name, shape) && tied.some((role) => roleMatchesFusedOrNot(role, roleOf(name)));
     const key = isTogether ? roleOf(name) : name;
     const item = items.get(key);
     if (item === undefined) {

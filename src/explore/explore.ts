@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { readCurves } from "../budget/curves-file.js";
 import { withImportance } from "../budget/model-curves.js";
-import { modelFingerprint } from "../budget/model-fingerprint.js";
+import { modelFingerprints } from "../budget/model-fingerprint.js";
 import type { Sensitivity } from "../budget/sensitivity/defaults.js";
 import type { MeasuredModel } from "../budget/sensitivity/file.js";
 import { openSensitivity } from "../budget/sensitivity/open.js";
@@ -80,7 +80,7 @@ async function measuredOf(source: ModelSource, { sensitivity, curves }: PageFile
     return {};
   }
   const measured = {
-    fingerprint: await modelFingerprint(source),
+    fingerprints: await modelFingerprints(source),
     names: quantizableNames(source.tensors),
   };
   return {

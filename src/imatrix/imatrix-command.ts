@@ -80,8 +80,8 @@ export const imatrixCommand = defineCommand({
     momentsOf: option({
       value: "<kinds...>",
       schema: list(choice(inputKinds)),
-      about: `whose inputs: $inputKinds.join(", ")`,
-      unset: "routed",
+      about: `whose inputs: ${inputKinds.join(", ")}`,
+      unset: "routed, or all but the output of a model without",
     }),
     momentsPerExpert: option({
       schema: yesNo,

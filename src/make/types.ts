@@ -106,12 +106,12 @@ async function measureSensitivity(
   if (options.sensitivity === false) {
     return undefined;
   }
-  const fixed = facts.groups.find(({ type }) => !canPerturb(type));
-  if (fixed !== undefined) {
+  const fixed = facts.groups.filter(({ type }) => !canPerturb(type));
+  if (fixed.length > 0) {
+    const names = fixed.map(({ type }) => type).join(", ");
     options.onWarning?.(
-      `${facts.model} has ${fixed.type} tensors, whose sensitivity cannot be measured; types are chosen by role and depth.`,
+      `${facts.model} has tensors of types that cannot be written back (${names}): their sensitivity is not measured; their types are chosen by role and depth.`,
     );
-    return undefined;
   }
   const { ctxCalibration: ctx, sensitivityChunks, priorWeight } = options;
   const { path: text, parseSpecial } = run.texts.calibration;

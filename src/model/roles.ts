@@ -76,6 +76,24 @@ export function roleMatches(selector: RoleSelector, role: Role): boolean {
   return role === selector || role.startsWith(`${selector}.`);
 }
 
+/** Roles of routed experts' gate and up where they are two tensors, and where they are one. */
+const gateAndUp: readonly Role[] = ["routed.gate", "routed.up"];
+
+/** Whether a selector names a role, or the tensor or tensors that stand in its place where gate and up are fused or not. */
+export function roleMatchesFusedOrNot(selector: RoleSelector, role: Role): boolean {
+  const others: readonly RoleSelector[] =
+    role === "routed.gate_up" ? gateAndUp : gateAndUp.includes(role) ? ["routed.gate_up"] : [];
+  return roleMatches(selector, role) || others.includes(selector);
+}
+
+/** Names of what stands in a tensor's place where gate and up of the routed experts are fused or not. */
+export function namesFusedOrNot(name: string): string[] {
+  if (name.includes("ffn_gate_up_exps")) {
+    return ["gate", "up"].map((part) => name.replace("ffn_gate_up_exps", `ffn_${part}_exps`));
+  }
+  return /ffn_(gate|up)_exps/.test(name) ? [name.replace(/ffn_(gate|up)_exps/, "ffn_gate_up_exps")] : [];
+}
+
 /** Names outside the layers, without the `.weight` ending. */
 const globalStems: ReadonlyMap<string, Role> = new Map<string, Role>([
   ["token_embd", "embedding"],

@@ -117,9 +117,10 @@ export class MomentsCollector implements Observer {
     const [, rowCount, outer, outermost] = input.shape;
     const rows = input.float32();
     const [, rowStride, outerStride, outermostStride] = input.strides;
-    this.#pool.begin(planned.name, 0, rowCount * outer * outermost);
     for (let l = 0; l < outermost; l++) {
       for (let k = 0; k < outer; k++) {
+        // Of several matrices, one for each head for example, each has inputs of its own.
+        this.#pool.begin(planned.name, k % planned.matrices, rowCount);
         for (let row = 0; row < rowCount; row++) {
           this.#pool.add(rows, (row * rowStride + k * outerStride + l * outermostStride) / 4, 1);
         }

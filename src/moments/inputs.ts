@@ -2,7 +2,17 @@
 import { roleOf } from "../model/roles.js";
 
 /** Kinds of inputs that can be collected. */
-export const inputKinds = ["routed", "shared", "dense", "attention", "output"] as const;
+export const inputKinds = [
+  "routed",
+  "shared",
+  "dense",
+  "attention",
+  "ssm",
+  "hyper_connection",
+  "per_layer",
+  "nextn",
+  "output",
+] as const;
 
 export type InputKind = (typeof inputKinds)[number];
 
@@ -29,13 +39,16 @@ export function inputOf(weight: string): WeightInput | undefined {
   }
   const [, layer = "", stem = ""] = match;
   const role = roleOf(weight);
-  const kind = inputKinds.find((candidate) => role.startsWith(`${candidate}.`));
+  const kind = inputKinds.find((candidate) => role === candidate || role.startsWith(`${candidate}.`));
   if (kind === undefined) {
     return undefined;
   }
   if (kind === "attention") {
     const shared = /^attn_(q|k|v|qkv)$/.test(stem);
     return { name: `${layer}${shared ? "attn.in" : stem}`, kind, routedIn: false };
+  }
+  if (!["routed", "shared", "dense"].includes(kind) || role === "dense.latent") {
+    return { name: `${layer}${stem}`, kind, routedIn: false };
   }
   const isDown = role.endsWith(".down");
   const shared = stem.replace(/_(gate_up|gate|up|down)(_|$)/, "$2");

@@ -1,5 +1,6 @@
 /** Second moments as one quantization run uses them: which tensors have some, checked against the model. */
 import { UsageError } from "../errors.js";
+import { layerOf, nextnLayersOf } from "../model/roles.js";
 import type { SourceTensor } from "../model/source.js";
 import { weightCount } from "../model/source.js";
 import { type InputMoments, isRefinable } from "../quants/output-aware/refine.js";
@@ -83,10 +84,13 @@ export class ModelMoments {
 /** Throws unless every input of the file fits the model, and no layer is left out where others are there. */
 function checkModel(file: MomentsFile, tensors: readonly SourceTensor[]): void {
   const kinds = new Set([...file.inputs.keys()].map(withoutLayer));
+  // Layers that predict further tokens are not run everywhere.
+  const nextn = nextnLayersOf(tensors.map(({ name }) => name));
   let known = 0;
   for (const { name, shape } of tensors) {
     const input = inputOf(name)?.name;
-    if (input === undefined) {
+    const mayLack = nextn.has(layerOf(name) ?? -1);
+    if (input === undefined || (mayLack && !file.inputs.has(input))) {
       continue;
     }
     const stored = file.inputs.get(input);

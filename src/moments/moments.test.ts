@@ -7,7 +7,9 @@ import { Engine } from "../engine/engine.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import { imatrix } from "../imatrix/compute.js";
 import { readImatrixFile } from "../imatrix/file.js";
+import { openModel } from "../model/open.js";
 import { packedLength, packedRow } from "../quants/output-aware/packed.js";
+import { writeTinyModel } from "../testing/architectures/write.js";
 import { fixture } from "../testing/command.js";
 import { fill, gaussian } from "../testing/random.js";
 import { temporaryFolder } from "../testing/temporary.js";
@@ -205,4 +207,39 @@ test("a damaged file is refused with a sentence that names it", async (t) => {
     await assert.rejects(MomentsFile.open(path), MalformedInputError);
   }
   await assert.rejects(MomentsFile.open(fixture("reference/imatrix.gguf")), /is not a moments file/);
+});
+
+test("of latent attention, linear attention and layers that predict further tokens, too, the diagonal is the importance", async (t) => {
+  const folder = await temporaryFolder(t);
+  const [path, output, moments] = ["model", "imatrix", "moments"].map((name) =>
+    join(folder, `${name}.gguf`),
+  ) as [string, string, string];
+  await writeTinyModel(engine, "bailingmoe3-mtp", path);
+  const momentsOf = ["attention", "ssm", "nextn"] as const;
+  await imatrix({ model: path, text, ctx: 64, chunks: 2, engine, output, moments, momentsOf });
+  const [{ entries }, source] = [await readImatrixFile(output), await openModel(path)];
+  const file = await MomentsFile.open(moments);
+  const inputs = planInputs(source.tensors, { kinds: momentsOf });
+  for (const stem of ["attn_k_b", "ssm_f_a", "nextn.eh_proj"]) {
+    assert.ok(
+      inputs.some(({ weight }) => weight.endsWith(`${stem}.weight`)),
+      stem,
+    );
+  }
+  for (const { name, weight, columns, matrices } of inputs) {
+    const sums = entries.get(weight)?.sums;
+    assert.ok(sums, weight);
+    for (let index = 0; index < matrices; index++) {
+      const matrix = await file.matrix(name, index);
+      for (let i = 0; i < columns; i++) {
+        const [found = 0, expected = 0] = [matrix[packedRow(columns, i)], sums[index * columns + i]];
+        assert.ok(
+          Math.abs(found - expected) <= 1e-4 * expected,
+          `${weight} ${index} ${i}: ${found}, ${expected}`,
+        );
+      }
+    }
+  }
+  await file.close();
+  await source.close();
 });

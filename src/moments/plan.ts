@@ -1,10 +1,11 @@
 /** What to collect: the inputs of a model's weights, and in how many passes over the text. */
 
 import { packedLength } from "../quants/output-aware/packed.js";
-import { type InputKind, inputOf } from "./inputs.js";
+import { isQuantizable } from "../recipe/quantizable.js";
+import { type InputKind, inputKinds, inputOf } from "./inputs.js";
 
 export interface MomentsOptions {
-  /** Inputs to collect; those of routed experts by default. */
+  /** Inputs to collect; those of routed experts by default, or all but the output's of a model without. */
   readonly kinds?: readonly InputKind[] | undefined;
   /** One matrix per expert for routed gate and up too, which otherwise share one in each layer. */
   readonly perExpert?: boolean | undefined;
@@ -34,12 +35,18 @@ const columnsMultiple = 8;
 
 /** The inputs to collect, in the order of the weights. */
 export function planInputs(weights: Iterable<WeightShape>, options: MomentsOptions): PlannedInput[] {
-  const { kinds = ["routed"], perExpert = false } = options;
+  const { perExpert = false } = options;
+  const all = [...weights];
+  const hasRouted = all.some(({ name }) => inputOf(name)?.kind === "routed");
+  const { kinds = hasRouted ? ["routed"] : inputKinds.filter((kind) => kind !== "output") } = options;
   const planned = new Map<string, PlannedInput>();
-  for (const { name: weight, shape } of weights) {
+  for (const { name: weight, shape } of all) {
     const input = inputOf(weight);
     const [columns = 1, , experts = 1] = shape;
     if (input === undefined || !kinds.includes(input.kind) || planned.has(input.name)) {
+      continue;
+    }
+    if (!isQuantizable(weight, shape)) {
       continue;
     }
     if (columns % columnsMultiple !== 0) {

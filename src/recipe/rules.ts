@@ -2,7 +2,7 @@
 
 import { abbreviate, nearest } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
-import { layerOf, roleMatches, roleOf, rolesOf } from "../model/roles.js";
+import { layerOf, namesFusedOrNot, roleMatchesFusedOrNot, roleOf, rolesOf } from "../model/roles.js";
 import type { TypeName } from "../quants/types.js";
 import type { TensorTypeOverride } from "./overrides.js";
 import type { Rule } from "./recipe.js";
@@ -20,7 +20,10 @@ export interface TypeRule {
   hint(names: readonly string[]): string;
 }
 
-/** A `--tensor-type` option as a rule. */
+/**
+ * A `--tensor-type` option as a rule. A pattern for gate or up of routed experts fits the fused tensor too, and the
+ * other way round.
+ */
 export function overrideRule({ pattern, type }: TensorTypeOverride): TypeRule {
   const regex = new RegExp(pattern, "i");
   const title = `\`tensorType\` ${pattern}=${type}`;
@@ -29,18 +32,21 @@ export function overrideRule({ pattern, type }: TensorTypeOverride): TypeRule {
     reason: title,
     type,
     optional: false,
-    selects: (name) => regex.test(name),
+    selects: (name) => [name, ...namesFusedOrNot(name)].some((one) => regex.test(one)),
     hint: (names) => patternHint(pattern, names),
   };
 }
 
-/** A recipe's rule; `tied` tells whether the token embedding is also the output. */
+/**
+ * A recipe's rule; `tied` tells whether the token embedding is also the output. A rule for gate or up of routed experts
+ * is one for the fused tensor too, and the other way round.
+ */
 export function recipeRule(rule: Rule, number: number, recipeName: string, tied: boolean): TypeRule {
   const { tensors, match, layers } = rule;
   const regex = match === undefined ? undefined : new RegExp(match);
   const hasRole = (name: string) =>
     tensors === undefined ||
-    rolesOf(name, tied).some((role) => tensors.some((selector) => roleMatches(selector, role)));
+    rolesOf(name, tied).some((role) => tensors.some((selector) => roleMatchesFusedOrNot(selector, role)));
   const hasName = (name: string) => regex === undefined || regex.test(name);
   const inLayers = (name: string) => {
     if (layers === undefined) {

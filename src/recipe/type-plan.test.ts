@@ -149,6 +149,33 @@ describe("rules", () => {
     );
   });
 
+  test("gate and up of routed experts are found by rules and options for the fused tensor, and the other way round", () => {
+    const fused = {
+      ...narrow,
+      tensors: narrow.tensors.flatMap(({ name, shape: [columns = 0, rows = 0, experts = 0], type }) => {
+        const isGate = name.includes("ffn_gate_exps");
+        const shape = [columns, 2 * rows, experts];
+        return isGate
+          ? [{ name: name.replace("gate", "gate_up"), shape, type }]
+          : name.includes("ffn_up_exps")
+            ? []
+            : narrow.tensors.filter((tensor) => tensor.name === name);
+      }),
+    };
+    const [one, two] = ["blk.0.ffn_gate_up_exps.weight", "blk.0.ffn_up_exps.weight"];
+    const option = (pattern: string) =>
+      ({
+        overrides: { tensorTypes: [{ pattern, type: "Q5_K" }] },
+      }) as const;
+    assert.equal(typeOf(plan(fused, "Q4_K_M", [], option("ffn_(gate|up)_exps")), one), "Q5_K");
+    assert.equal(typeOf(plan(fused, "Q4_K_M", [], option("\\.ffn_up_exps\\.")), one), "Q5_K");
+    assert.equal(typeOf(plan(narrow, "Q4_K_M", [], option("ffn_gate_up_exps")), two), "Q5_K");
+    const rules = ["tensors: routed.up, type: Q3_K", "tensors: routed.down, type: Q6_K"];
+    assert.equal(typeOf(plan(fused, "Q8_0", rules), one), "Q3_K");
+    assert.equal(typeOf(plan(fused, "Q8_0", ["tensors: routed.gate_up, type: Q2_K", ...rules]), one), "Q2_K");
+    assert.equal(typeOf(plan(narrow, "Q8_0", ["tensors: routed.gate_up, type: Q2_K"]), two), "Q2_K");
+  });
+
   test("rules apply to a base that is no quantized type, and to COPY", () => {
     const bf16 = plan(mixtral, "BF16", ["tensors: routed, type: Q8_0"]);
     assert.equal(typeOf(bf16, "blk.0.attn_q.weight"), "BF16");

@@ -34,6 +34,8 @@ const roleDefaults: Readonly<Partial<Record<Role, number>>> = {
   "attention.qkv": 1,
   "attention.output": 1.2,
   "ssm.out": 1,
+  // Of one layer, not of all, and what is drafted is checked by the others.
+  nextn: 0.05,
   embedding: 0.2,
   output: 0.9,
 };
@@ -63,6 +65,37 @@ export function defaultSensitivity(names: readonly string[]): Sensitivity {
     return [name, (ofRole * weight) / (totals.get(role) ?? 1)] as const;
   });
   return { name: "defaults", alphas: new Map(alphas) };
+}
+
+/**
+ * What was measured, and for the other tensors their defaults by role and depth, in proportion to what was measured: of
+ * the role if any of it was, otherwise of all.
+ */
+export function withDefaults(
+  measured: ReadonlyMap<string, number>,
+  names: readonly string[],
+): ReadonlyMap<string, number> {
+  const unmeasured = names.filter((name) => !measured.has(name));
+  if (unmeasured.length === 0) {
+    return measured;
+  }
+  const defaults = defaultSensitivity(names).alphas;
+  const ratioOf = (isMeant: (name: string) => boolean): number | undefined => {
+    const known = names.filter((name) => measured.has(name) && isMeant(name));
+    const sum = (alphas: ReadonlyMap<string, number>) =>
+      known.reduce((total, name) => total + (alphas.get(name) ?? 0), 0);
+    return known.length === 0 ? undefined : sum(measured) / sum(defaults);
+  };
+  const overall = ratioOf(() => true) ?? 1;
+  const byRole = new Map<Role, number>();
+  const result = new Map(measured);
+  for (const name of unmeasured) {
+    const role = roleOf(name);
+    const ratio = byRole.get(role) ?? ratioOf((other) => roleOf(other) === role) ?? overall;
+    byRole.set(role, ratio);
+    result.set(name, ratio * (defaults.get(name) ?? 0));
+  }
+  return result;
 }
 
 /** Half as much again in the first and the last eighth of the layers. */

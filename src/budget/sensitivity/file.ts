@@ -2,8 +2,8 @@
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, readJson } from "../../bytes/json.js";
 import type { ByteSource } from "../../bytes/source.js";
 import { MalformedInputError, UsageError } from "../../errors.js";
-import type { Role } from "../../model/roles.js";
-import type { Sensitivity } from "./defaults.js";
+import { namesFusedOrNot, type Role } from "../../model/roles.js";
+import { type Sensitivity, withDefaults } from "./defaults.js";
 
 export interface TensorSensitivity {
   readonly name: string;
@@ -14,9 +14,9 @@ export interface TensorSensitivity {
 
 /** The model that a file must be of. */
 export interface MeasuredModel {
-  /** Undefined if it is not known. */
-  readonly fingerprint: string | undefined;
-  /** Tensors that must be in the file. */
+  /** One of these must be in the file; undefined if they are not known. */
+  readonly fingerprints: readonly string[] | undefined;
+  /** Tensors that it must know of. */
   readonly names: readonly string[];
 }
 
@@ -38,9 +38,11 @@ export async function readSensitivity(source: ByteSource, model: MeasuredModel):
   if (!isJsonObject(file) || file.get("format") !== sensitivityFormat) {
     throw malformed("is not a sensitivity file");
   }
-  const alphas = readAlphas(file, malformed);
-  const missing = model.names.find((name) => !alphas.has(name));
-  const isOther = model.fingerprint !== undefined && file.get("fingerprint") !== model.fingerprint;
+  const measured = withFusedOrNot(readAlphas(file, malformed), model.names);
+  const unmeasured = readUnmeasured(file, malformed);
+  const missing = model.names.find((name) => !measured.has(name) && !unmeasured.has(name));
+  const found = file.get("fingerprint");
+  const isOther = model.fingerprints !== undefined && !model.fingerprints.some((one) => one === found);
   if (missing !== undefined || isOther) {
     const why = missing === undefined ? "its tensors have other shapes" : `it has no ${missing}`;
     throw new UsageError(
@@ -48,7 +50,39 @@ export async function readSensitivity(source: ByteSource, model: MeasuredModel):
       { file: path },
     );
   }
-  return { name: path, alphas };
+  return { name: path, alphas: withDefaults(measured, model.names) };
+}
+
+/** Gate and up of routed experts cost together what they cost as one tensor; of one, each is taken for half. */
+function withFusedOrNot(
+  alphas: ReadonlyMap<string, number>,
+  names: readonly string[],
+): ReadonlyMap<string, number> {
+  const result = new Map(alphas);
+  for (const name of names) {
+    const others = namesFusedOrNot(name);
+    const known = others.map((other) => alphas.get(other)).filter((alpha) => alpha !== undefined);
+    if (!alphas.has(name) && others.length > 0 && known.length === others.length) {
+      const sum = known.reduce((total, alpha) => total + alpha, 0);
+      result.set(name, others.length === 1 ? sum / 2 : sum);
+    }
+  }
+  return result;
+}
+
+function readUnmeasured(file: JsonObject, malformed: (what: string) => Error): ReadonlySet<string> {
+  const names = file.get("unmeasured") ?? [];
+  if (!isJsonArray(names)) {
+    throw malformed("has no list of names as `unmeasured`");
+  }
+  return new Set(
+    names.map((name) => {
+      if (typeof name !== "string") {
+        throw malformed("has an unmeasured tensor without name");
+      }
+      return name;
+    }),
+  );
 }
 
 function readAlphas(file: JsonObject, malformed: (what: string) => Error): Map<string, number> {

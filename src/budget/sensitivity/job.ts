@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import type { ModelContext } from "../../engine/context.js";
 import { defineJob, type JobHost } from "../../engine/job.js";
 import type { Model, ModelOptions } from "../../engine/model.js";
+import { InternalError } from "../../errors.js";
 import { decodeChunks, noNumbers } from "../../evaluate/scorers.js";
 import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
 import { Kernels } from "../../quants/kernels/kernels.js";
@@ -53,6 +54,8 @@ export interface SensitivityOutcome {
   readonly positions: number;
   /** Mean KL divergence of the model with noise on all tensors from the model without. */
   readonly background: Estimate;
+  /** Tensors that the computation does not use. */
+  readonly unused: readonly string[];
 }
 
 /** SHA-256 of the tokens that a run would decode: what an unfinished run is told by. */
@@ -84,16 +87,27 @@ export const measureSensitivity = defineJob(
         }
       }
       const before = probe.divergences();
-      for (const tensor of tensors.filter(({ isWanted }) => isWanted)) {
+      const used = tensors.filter(({ name }) => model.weights().has(name));
+      for (const tensor of used.filter(({ isWanted }) => isWanted)) {
         host.emit({ name: tensor.name, ...growthBy(model, tensor, params, { probe, before, workspace }) });
       }
-      return { chunks: text.chunks, positions: before.length, background: estimateOf(before) };
+      return {
+        chunks: text.chunks,
+        positions: before.length,
+        background: estimateOf(before),
+        unused: namesOfOthers(tensors, used),
+      };
     } finally {
       // What is in memory is no longer the model.
       model.close();
     }
   },
 );
+
+function namesOfOthers(all: readonly TensorToPerturb[], some: readonly TensorToPerturb[]): string[] {
+  const known = new Set(some);
+  return all.filter((tensor) => !known.has(tensor)).map(({ name }) => name);
+}
 
 /** Both jobs load the model in the same way, so that it is loaded once. */
 function loadPlain(host: JobHost<SensitivityEvent>, { model }: TextParams): Model {
@@ -107,9 +121,8 @@ function growthBy(
   { probe, before, workspace }: { probe: Probe; before: Float64Array; workspace: Workspace },
 ): Omit<SensitivityEvent, "name"> {
   const original = weightBytes(model, tensor.name);
-  // What the computation does not use costs nothing.
   if (original === undefined) {
-    return { error: added, growth: { mean: 0, error: 0 } };
+    throw new InternalError(`${tensor.name} was there, and is not any more.`);
   }
   const [error, growth] = [new RunningStatistics(), new RunningStatistics()];
   // One draw for all chunks could by chance hit the tokens or directions that a text has most of.

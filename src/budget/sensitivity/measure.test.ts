@@ -130,25 +130,26 @@ describe("sensitivity", () => {
     assert.ok(result.tensors.every(({ alpha, alphaError }) => alphaError > 0 && alpha >= alphaError / 2));
 
     const { fingerprint } = JSON.parse(await readFile(output, "utf8"));
+    const fingerprints = ["another", fingerprint];
     const names = result.tensors.map(({ name }) => name);
-    const read = await readSensitivity(await FileSource.open(output), { fingerprint, names });
+    const read = await readSensitivity(await FileSource.open(output), { fingerprints, names });
     for (const { name, alpha } of result.tensors) {
       assert.equal(read.alphas.get(name), alpha);
     }
     await assert.rejects(
       readSensitivity(await FileSource.open(output), {
-        fingerprint,
+        fingerprints,
         names: [...names, "blk.9.attn_q.weight"],
       }),
       /sensitivity of another model \(it has no blk\.9\.attn_q\.weight\)/,
     );
     await assert.rejects(
-      readSensitivity(await FileSource.open(output), { fingerprint: "other", names }),
+      readSensitivity(await FileSource.open(output), { fingerprints: ["other"], names }),
       /of another model/,
     );
     await writeFile(output, "{}");
     await assert.rejects(
-      readSensitivity(await FileSource.open(output), { fingerprint, names }),
+      readSensitivity(await FileSource.open(output), { fingerprints, names }),
       /is not a sensitivity file/,
     );
   });

@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import type { SweptModel } from "../../activations/sweep.js";
 import { planSweep } from "../../activations/window-plan.js";
 import { runWithWindows } from "../../activations/window-server.js";
+import { shownName } from "../../bytes/address.js";
 import { writeTextFile } from "../../bytes/atomic-write.js";
 import { checkOutputs } from "../../bytes/overwriting.js";
 import type { ResolvedOptionsOf } from "../../contract/command.js";
@@ -59,6 +60,11 @@ export interface SensitivityResult {
   /** Mean KL divergence of the model with noise on all tensors. */
   readonly backgroundKld: number;
   readonly tensors: readonly MeasuredTensor[];
+  /**
+   * Tensors that may be quantized and were not measured: the computation does not use them (layers that predict
+   * further tokens), or their type cannot be written back. Plans take their defaults.
+   */
+  readonly unmeasured: readonly string[];
   readonly seconds: number;
 }
 
@@ -86,7 +92,8 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
   try {
     const imatrix = await loadImportance(options, source.tensors);
     const fingerprint = await modelFingerprint(source);
-    const tensors = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
+    const all = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
+    const tensors = perturbable(all, options);
     const graphics = await graphicsFor(engine, options);
     const model = planSweep(source, options.model, { ...options, graphics, needsOutput: true });
     if (model.note !== undefined) {
@@ -97,7 +104,16 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
       : await measureWhole(engine, options, model, tensors, imatrix, fingerprint);
     const { chunks, background } = measured.outcome;
     const method: SensitivityMethod = model.windows ? "sweep" : "whole";
-    const result = { chunks, method, noise, backgroundKld: background.mean, tensors: measured.tensors };
+    const known = new Set(measured.tensors.map(({ name }) => name));
+    const unmeasured = all.map(({ name }) => name).filter((name) => !known.has(name));
+    const result = {
+      chunks,
+      method,
+      noise,
+      backgroundKld: background.mean,
+      tensors: measured.tensors,
+      unmeasured,
+    };
     const file = { format: sensitivityFormat, version, fingerprint, ...result };
     await writeTextFile(options.output, `${JSON.stringify(file, undefined, 1)}\n`);
     await rm(partial, { force: true });
@@ -110,8 +126,28 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
   }
 }
 
+/** The tensors that noise can be put on. Throws a UsageError if there are none. */
+function perturbable(tensors: readonly SourceTensor[], { model, onWarning }: Settings): SourceTensor[] {
+  const possible = tensors.filter(({ type }) => canPerturb(type));
+  const [first] = tensors.filter(({ type }) => !canPerturb(type));
+  if (first === undefined) {
+    return possible;
+  }
+  const advice = "measure the sensitivity of the F16, BF16 or Q8_0 file";
+  if (possible.length === 0) {
+    throw new UsageError(
+      `${shownName(model)}: ${first.name} is ${first.type}, which Lopsided cannot write back, and so is all else; ${advice}.`,
+      { tensor: first.name, type: first.type },
+    );
+  }
+  onWarning?.(
+    `${tensors.length - possible.length} tensors are of types that Lopsided cannot write back (${first.name}: ${first.type}) and are not measured: plans go by their role and depth, or ${advice}.`,
+  );
+  return possible;
+}
+
 interface Measured {
-  readonly outcome: SensitivityOutcome;
+  readonly outcome: Omit<SensitivityOutcome, "unused">;
   readonly tensors: readonly MeasuredTensor[];
 }
 
@@ -129,7 +165,9 @@ async function measureWhole(
   const known = await ErrorCache.open(partialPath(options));
   try {
     const outcome = await measureMissing(tensors, imatrix, known, run, engine, params, options);
-    return { outcome, tensors: tensors.map(({ name }) => knownResult(name, known, run)) };
+    const unused = new Set(outcome.unused);
+    const used = tensors.filter(({ name }) => !unused.has(name));
+    return { outcome, tensors: used.map(({ name }) => knownResult(name, known, run)) };
   } finally {
     await known.close();
   }
@@ -154,9 +192,9 @@ async function measureInSweep(
   const found = new Map(outcome.tensors.map((tensor) => [tensor.name, tensor]));
   return {
     outcome,
-    tensors: tensors.map(({ name }) => {
-      const { error, growth } = found.get(name) ?? { error: noise.added, growth: { mean: 0, error: 0 } };
-      return resultOf(name, error, growth);
+    tensors: tensors.flatMap(({ name }) => {
+      const event = found.get(name);
+      return event ? [resultOf(name, event.error, event.growth)] : [];
     }),
   };
 }
@@ -248,12 +286,6 @@ function taskOf(
   options: Settings,
 ): Omit<TensorToPerturb, "isWanted"> {
   const { name, type, shape } = tensor;
-  if (!canPerturb(type)) {
-    throw new UsageError(
-      `${name} is ${type}, which Lopsided cannot write back; measure the sensitivity of the F16, BF16 or Q8_0 file.`,
-      { tensor: name, type },
-    );
-  }
   const importance = imatrix && importanceFor(imatrix, tensor, options);
   const matrices = rowCount(shape) / (shape[1] ?? 1);
   const shares = expertShares(imatrix, importance, matrices);

@@ -38,7 +38,8 @@ export interface SweepSensitivityEvent {
   readonly total: number;
 }
 
-export interface SweepSensitivityOutcome extends SensitivityOutcome {
+export interface SweepSensitivityOutcome extends Omit<SensitivityOutcome, "unused"> {
+  /** Those that the computation uses. */
   readonly tensors: readonly SensitivityEvent[];
 }
 

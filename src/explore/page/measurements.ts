@@ -16,7 +16,7 @@ export async function readMeasurement(file: File, { tensors }: ExplorableModel):
   const source = new BlobSource(file);
   const content = await readJson(source, largestFile);
   const format = isJsonObject(content) ? content.get("format") : undefined;
-  const model = { fingerprint: undefined, names: quantizableNames(tensors) };
+  const model = { fingerprints: undefined, names: quantizableNames(tensors) };
   if (format === sensitivityFormat) {
     return { sensitivity: await readSensitivity(source, model) };
   }
