@@ -16,6 +16,8 @@ export interface Budget {
   readonly isMemory: boolean;
   /** How often a tensor counts: 0 if it lies in another memory. */
   readonly copies: (name: string) => number;
+  /** Tensors that are in another file, or not in memory; none by default. */
+  readonly unloaded?: (name: string) => boolean;
 }
 
 /** A file of so many bytes. */
@@ -78,5 +80,15 @@ export function memoryBudget(
     isFile: false,
     isMemory: true,
     copies: (name) => (isElsewhere && name === "token_embd.weight" ? 0 : 1),
+  };
+}
+
+/** A budget that these tensors alone count for; the others are in another file, or not in memory. */
+export function countingOnly(budget: Budget, tensors: readonly { readonly name: string }[]): Budget {
+  const counted = new Set(tensors.map(({ name }) => name));
+  return {
+    ...budget,
+    unloaded: (name) => !counted.has(name),
+    copies: (name) => (counted.has(name) ? budget.copies(name) : 0),
   };
 }

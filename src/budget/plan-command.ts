@@ -7,7 +7,7 @@ import { cacheTypeK, cacheTypeV, engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { ctx, margin, parallel } from "../memory/fit-command.js";
 import { machineExamples } from "../memory/machines.js";
-import { effort, imatrix, moments } from "../quantize/quantize-command.js";
+import { effort, imatrix, moments, mtp } from "../quantize/quantize-command.js";
 import { backends } from "../quants/types.js";
 
 /** Options that are a budget; a plan needs exactly one of them. */
@@ -97,6 +97,11 @@ export const planCommand = defineCommand({
       schema: list(text),
       about: "one type for all layers of a role, like routed.down (repeatable)",
     }),
+    mtp: {
+      ...mtp,
+      about:
+        "what quantize will do with layers that predict further tokens: they count as part of the file only if embedded, and never where the budget is memory",
+    },
     backend: option({ schema: choice(backends), about: "only types with fast kernels there" }),
     errors: option({
       value: "<file>",

@@ -75,10 +75,11 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
   try {
     const imatrix = await loadImportance(options, source.tensors);
     const budget = await budgetFor(source, { ...options, engine });
+    const { unloaded } = budget;
     const fingerprint = await modelFingerprint(source);
     const sensitivity = await sensitivityFor(source, options);
     const hasImportance = imatrix && withImportance(source, imatrix, options);
-    const items = itemsOf(source.tensors, { ...rules, backend: options.backend, hasImportance });
+    const items = itemsOf(source.tensors, { ...rules, backend: options.backend, hasImportance, unloaded });
     const measured = await curvesOf(source, items, imatrix, fingerprint, options);
     const { curves, isMeasured } = measured;
     if (curvesPath !== undefined) {
@@ -128,7 +129,7 @@ async function layOut(
   options: ResolvedPlanOptions,
 ): Promise<PlannedOutput> {
   const recipe = plannedRecipe(source.tensors, types, budget);
-  const { imatrix: imatrixPath, moments, priorWeight, effort, model } = options;
+  const { imatrix: imatrixPath, moments, priorWeight, effort, model, mtp } = options;
   const output = await predictOutput(source, recipe, imatrix, {
     model,
     output: "planned.gguf",
@@ -136,6 +137,7 @@ async function layOut(
     moments,
     priorWeight,
     effort,
+    mtp,
     allowRequantize: true,
   });
   const wrong = output.tensors.find(({ name, to }) => to !== types.get(name));

@@ -3,7 +3,7 @@ import { UsageError } from "../errors.js";
 import { padTo } from "../gguf/format.js";
 import { type RoleSelector, roleMatchesFusedOrNot, roleOf } from "../model/roles.js";
 import { rowCount, weightCount } from "../model/source.js";
-import { type Backend, parseTypeName, rowBytes, type TypeName } from "../quants/types.js";
+import { type Backend, bitsPerWeight, parseTypeName, rowBytes, type TypeName } from "../quants/types.js";
 import { isQuantizable } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import type { AllocationOption } from "./allocation.js";
@@ -64,7 +64,12 @@ export interface ItemOptions extends Rules {
   /** Only types with fast kernels there. */
   readonly backend?: Backend | undefined;
   readonly hasImportance: ((name: string) => boolean) | undefined;
+  /** Tensors that do not count; `mostOfUnloaded` is the most they get. */
+  readonly unloaded?: ((name: string) => boolean) | undefined;
 }
+
+/** What costs nothing would otherwise keep the source's type. */
+const mostOfUnloaded: TypeName = "Q6_K";
 
 /**
  * All tensors with the types they may have; those of tied roles together. Throws a UsageError if a tensor is left no
@@ -72,12 +77,14 @@ export interface ItemOptions extends Rules {
  */
 export function itemsOf<Tensor extends CandidateTensor>(
   tensors: readonly Tensor[],
-  { limits, tied, backend, hasImportance }: ItemOptions,
+  { limits, tied, backend, hasImportance, unloaded }: ItemOptions,
 ): Item<Tensor>[] {
   const items = new Map<string, { tensors: Tensor[]; types: TypeName[] }>();
   for (const tensor of tensors) {
     const { name, shape } = tensor;
-    const types = candidateTypes(tensor, { limits, backend, hasImportance });
+    const possible = candidateTypes(tensor, { limits, backend, hasImportance });
+    const smaller = possible.filter((type) => bitsPerWeight(type) <= bitsPerWeight(mostOfUnloaded));
+    const types = unloaded?.(name) && smaller.length > 0 ? smaller : possible;
     const isTogether =
       isQuantizable(name, shape) && tied.some((role) => roleMatchesFusedOrNot(role, roleOf(name)));
     const key = isTogether ? roleOf(name) : name;

@@ -3,8 +3,11 @@ import { memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
 import { parseMachine } from "../memory/machines.js";
 import { PlannedModel } from "../memory/planned-memory.js";
+import { Architecture } from "../model/architecture.js";
+import { loadedTensors } from "../model/prediction-facts.js";
+import { withPrediction } from "../model/prediction-layers.js";
 import type { ModelSource } from "../model/source.js";
-import { type Budget, defaultContext, memoryBudget, statedBudgets } from "./budget.js";
+import { type Budget, countingOnly, defaultContext, memoryBudget, statedBudgets } from "./budget.js";
 import { budgetList, budgetsGiven, type ResolvedPlanOptions } from "./plan-command.js";
 
 /** What the options leave for the weights. Throws a UsageError unless exactly one budget is given. */
@@ -13,9 +16,18 @@ export async function budgetFor(source: ModelSource, options: ResolvedPlanOption
   if (kind === undefined || others.length > 0) {
     throw new UsageError(`a plan needs one budget: ${budgetList()}.`);
   }
-  return kind === "memory"
-    ? await machineBudget(source, options.memory ?? "", options)
-    : statedBudgets[kind](options[kind] ?? 0, source.tensors);
+  const part = kind === "memory" ? loadedPart(source) : withPrediction(source, options.mtp);
+  const budget =
+    kind === "memory"
+      ? await machineBudget(source, options.memory ?? "", options)
+      : statedBudgets[kind](options[kind] ?? 0, part.tensors);
+  return countingOnly(budget, part.tensors);
+}
+
+/** What of a model takes memory. */
+function loadedPart(source: ModelSource): ModelSource {
+  const { name } = new Architecture(source.metadata);
+  return { ...source, tensors: [...loadedTensors(source.tensors, name)] };
 }
 
 async function machineBudget(

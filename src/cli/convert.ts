@@ -5,7 +5,9 @@ import type { View } from "./view.js";
 
 export const view: View<ConvertResult> = { text: describe };
 
-function describe({ files, tensors, seconds }: ConvertResult): string {
-  const lines = files.map(({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`);
+function describe({ files, tensors, prediction, seconds }: ConvertResult): string {
+  const lines = [...files, ...(prediction?.files ?? [])].map(
+    ({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`,
+  );
   return [...lines, `${tensors} tensors, ${formatDuration(seconds)}`].join("\n");
 }

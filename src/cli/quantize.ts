@@ -10,11 +10,14 @@ export const view: View<QuantizeResult> = { text: describe };
 function describe(result: QuantizeResult): string {
   const summary = summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to })));
   const lines = [rolesTable(summary), "", sizeLine(summary)];
+  const outputs = [result, ...(result.prediction ? [result.prediction] : [])];
   if (result.files === undefined) {
-    lines.push(`${result.output} would have ${formatBytes(result.bytes)}; nothing was written (dry run)`);
+    const sizes = outputs.map(({ output, bytes }) => `${output} would have ${formatBytes(bytes)}`);
+    lines.push(`${sizes.join(", ")}; nothing was written (dry run)`);
   } else {
+    const files = outputs.flatMap((one) => one.files ?? []);
     lines.push(
-      ...result.files.map(({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`),
+      ...files.map(({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`),
       `${formatDuration(result.seconds)}, ${formatCount(result.weightsPerSecond ?? 0)} weights/s, peak memory ${formatBytes(result.peakRssBytes)}`,
     );
   }

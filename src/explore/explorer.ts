@@ -1,6 +1,6 @@
 /** What the explorer answers: for a model and settings, every budget's types, sizes, memory and predicted divergence. */
 import { type Allocation, type AllocationOption, smallestAllocation } from "../budget/allocation.js";
-import { type Budget, fileBudget, memoryBudget } from "../budget/budget.js";
+import { type Budget, countingOnly, fileBudget, memoryBudget } from "../budget/budget.js";
 import { parseRoleLimit } from "../budget/candidates.js";
 import { Frontier } from "../budget/frontier.js";
 import {
@@ -22,6 +22,7 @@ import { paddedContext } from "../memory/kv-cache.js";
 import { type Machine, parseMachine } from "../memory/machines.js";
 import { longestContext, weightsOn } from "../memory/placement.js";
 import { Architecture } from "../model/architecture.js";
+import { loadedTensors } from "../model/prediction-facts.js";
 import { weightCount } from "../model/source.js";
 import { parseTypeName, type TypeName } from "../quants/types.js";
 import { quantizableNames } from "../recipe/quantizable.js";
@@ -86,6 +87,8 @@ export class Explorer {
   readonly model: ExplorableModel;
   readonly settings: Settings;
   readonly architecture: Architecture;
+  /** What takes memory when the model runs. */
+  readonly #loaded: ExplorableModel["tensors"];
   readonly sensitivity: Sensitivity;
   readonly curves: ReadonlyMap<string, ErrorCurve>;
   readonly need: MemoryNeed;
@@ -101,11 +104,13 @@ export class Explorer {
     this.model = model;
     this.settings = settings;
     this.architecture = new Architecture(model.metadata);
+    this.#loaded = loadedTensors(model.tensors, this.architecture.name);
     this.#items = itemsOf(model.tensors, {
       limits: settings.pins.map((pin) => parseRoleLimit(pin, "allowed", parseTypeName)),
       tied: [],
       backend: settings.backend,
       hasImportance: settings.hasImportance ? hasImportance(model) : undefined,
+      unloaded: this.machine(1) && ((name) => !this.#loaded.some((tensor) => tensor.name === name)),
     });
     this.curves = completeCurves(this.#items, knowledge.curves);
     const sensitivity = knowledge.sensitivity ?? defaultSensitivity(quantizableNames(model.tensors));
@@ -130,7 +135,7 @@ export class Explorer {
     const machine = this.machine(gigabytes);
     return machine === undefined
       ? fileBudget(parseSize(memoryText({ ...this.settings, gigabytes })))
-      : memoryBudget(machine, this.settings.context, this.need, this.model.tensors);
+      : this.#memoryBudget(machine);
   }
 
   /**
@@ -190,9 +195,7 @@ export class Explorer {
   range(): { least: number; most: number; step: number } {
     const machine = this.machine(mostGigabytes);
     const budget =
-      machine === undefined
-        ? fileBudget(1)
-        : memoryBudget({ ...machine, bytes: Infinity }, this.settings.context, this.need, this.model.tensors);
+      machine === undefined ? fileBudget(1) : this.#memoryBudget({ ...machine, bytes: Infinity });
     const { points } = this.#prepared(budget).frontier;
     const [least, most] = [points[0]?.bytes ?? 0, points.at(-1)?.bytes ?? 0];
     if (machine !== undefined) {
@@ -204,6 +207,11 @@ export class Explorer {
     const up = (bytes: number) =>
       Number((Math.ceil((bytes / 1e9) * 10 ** decimals) / 10 ** decimals).toFixed(decimals));
     return { least: up(least + header), most: up(most + header), step: 10 ** -decimals };
+  }
+
+  #memoryBudget(machine: Machine): Budget {
+    const budget = memoryBudget(machine, this.settings.context, this.need, this.model.tensors);
+    return countingOnly(budget, this.#loaded);
   }
 
   /** Predicted divergence of a choice of types. */
@@ -291,7 +299,7 @@ export class Explorer {
     if (machine === undefined) {
       return { memory: undefined, longestContext: undefined };
     }
-    const tensors = this.model.tensors.map(({ name, shape, type }) => ({
+    const tensors = this.#loaded.map(({ name, shape, type }) => ({
       name,
       bytes: tensorBytes({ name, shape, type: types.get(name) ?? type }),
     }));

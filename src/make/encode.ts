@@ -33,7 +33,7 @@ export async function encode(
   types: ChosenTypes,
 ): Promise<Encoded> {
   const { options, folder, stages } = run;
-  const { priorWeight, splitMaxSize, effort } = options;
+  const { priorWeight, splitMaxSize, effort, mtp } = options;
   const request = {
     model: source.quantizeFrom,
     recipe: types.recipe,
@@ -42,6 +42,7 @@ export async function encode(
     effort,
     priorWeight,
     splitMaxSize,
+    mtp,
     allowRequantize: true,
     // A plan has weighed what lowering them costs; a recipe made for other models has not.
     copyLowBit:
@@ -63,6 +64,7 @@ export async function encode(
       "prior weight": priorWeight,
       "low-bit tensors": request.copyLowBit ? "copied" : "lowered",
       splitting: splitMaxSize,
+      "layers that predict further tokens": mtp,
       name,
     },
     run: async (stage): Promise<QuantizeResult> =>
@@ -73,7 +75,7 @@ export async function encode(
         decode: true,
         engine: run.engine,
       }),
-    files: ({ files = [] }) => files,
+    files: ({ files = [], prediction }) => [...files, ...(prediction?.files ?? [])],
   });
   return { result: done.result, sha256: done.sha256.join(" "), variant, name };
 }
@@ -88,8 +90,13 @@ export async function verifyEncoded(
   const done = await run.stages.run({
     name: "verify",
     inputs: { source: facts.identity, model: sha256 },
-    run: async (stage): Promise<VerifyResult> =>
-      await verify({ ...encoderOptions(run, stage), model: result.output, source: source.quantizeFrom }),
+    run: async (stage): Promise<VerifyResult> => {
+      const options = { ...encoderOptions(run, stage), source: source.quantizeFrom };
+      if (result.prediction) {
+        await verify({ ...options, model: result.prediction.output });
+      }
+      return await verify({ ...options, model: result.output });
+    },
   });
   return done.result;
 }
@@ -111,7 +118,7 @@ export async function checkTypes(
   options: ResolvedMakeOptions,
   { groups, model: shown }: SourceFacts,
 ): Promise<{ bytes: number | undefined }> {
-  const { model, recipe = defaultRecipe, allowRequantize } = options;
+  const { model, recipe = defaultRecipe, allowRequantize, mtp } = options;
   if (!allowRequantize && isBelowEightBits(groups)) {
     throw new UsageError(
       `${shown}: is quantized to less than eight bits already; use the original, or allow it with \`allowRequantize\`.`,
@@ -119,7 +126,9 @@ export async function checkTypes(
     );
   }
   if (hasBudget(options)) {
+    // Finds out whether such layers are there.
+    await quantize({ model, base: "COPY", mtp, output: "planned.gguf", dryRun: true });
     return { bytes: options.size };
   }
-  return await quantize({ model, recipe, output: "planned.gguf", dryRun: true });
+  return await quantize({ model, recipe, mtp, output: "planned.gguf", dryRun: true });
 }

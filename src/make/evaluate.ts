@@ -142,15 +142,23 @@ async function buildBaseline(
   output: string,
   inputs: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const { priorWeight } = run.options;
+  const { priorWeight, mtp: mode } = run.options;
   const { quantizeFrom: model } = source;
+  // Compared with the model's file alone.
+  const mtp = mode === "separate" ? "drop" : mode;
   await run.stages.run({
     name: "baseline model",
-    inputs: { source: inputs.source, recipe, "importance matrix": inputs["importance matrix"], priorWeight },
+    inputs: {
+      source: inputs.source,
+      recipe,
+      "importance matrix": inputs["importance matrix"],
+      priorWeight,
+      mtp,
+    },
     run: async (stage): Promise<QuantizeResult> =>
       await quantize({
         ...writeOptions(run, stage),
-        ...{ model, output, recipe, imatrix, priorWeight, allowRequantize: true },
+        ...{ model, output, recipe, imatrix, priorWeight, mtp, allowRequantize: true },
       }),
     files: ({ files = [] }) => files,
   });

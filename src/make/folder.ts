@@ -53,7 +53,8 @@ export class MakeFolder {
   async removeUnfinished(name: string): Promise<void> {
     const isUnfinished = (file: string) =>
       /^imatrix\.gguf\.partial/.test(file) ||
-      (file.startsWith(`.${name}-`) && /\.gguf\.(partial|journal)$/.test(file));
+      ([`.${name}-`, `.mtp-${name}-`].some((begin) => file.startsWith(begin)) &&
+        /\.gguf\.(partial|journal)$/.test(file));
     const wanted = new Set([
       "state.json",
       "errors.jsonl",

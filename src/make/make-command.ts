@@ -113,6 +113,7 @@ export const makeCommand = defineCommand({
       about: "make no explorer.html, the page of all sizes that the model could have",
       default: true,
     }),
+    mtp: quantizeCommand.options.mtp,
     effort: { ...effort, about: "how long to search; max also collects second moments and uses them" },
     priorWeight,
     allowRequantize: {

@@ -57,7 +57,7 @@ async function planTypes(
   const { options, folder, stages, engine } = run;
   const measured = await measureSensitivity(run, facts, source, calibration);
   const recipe = folder.file("recipe.yaml");
-  const { priorWeight, effort } = options;
+  const { priorWeight, effort, mtp } = options;
   const budget = budgetOptionsOf(options);
   const done = await stages.run({
     name: "plan",
@@ -69,6 +69,7 @@ async function planTypes(
       budget,
       effort,
       "prior weight": priorWeight,
+      "layers that predict further tokens": mtp,
     },
     run: async (stage): Promise<PlanResult> =>
       await plan({
@@ -79,6 +80,7 @@ async function planTypes(
         output: recipe,
         imatrix: calibration.imatrix,
         priorWeight,
+        mtp,
         sensitivity: measured?.result.output,
         errors: folder.workFile("errors.jsonl"),
         effort,

@@ -5,6 +5,7 @@ import type { CacheType } from "../engine/cache-types.js";
 import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { openModel } from "../model/open.js";
+import { loadedTensors } from "../model/prediction-facts.js";
 import type { ModelSource } from "../model/source.js";
 import { tensorsWithRoles } from "../model/summary.js";
 import { loadRecipe } from "../recipe/presets.js";
@@ -89,7 +90,9 @@ async function fitSource(
   try {
     const needOf = (contextLength: number) =>
       planned.need({ contextLength, sequences, keyType: cacheTypeK, valueType: cacheTypeV });
-    const weights = weightsOn(machine, tensorsWithRoles({ tensors }));
+    const all = tensorsWithRoles({ tensors });
+    const loaded = loadedTensors(all, planned.architecture.name);
+    const weights = weightsOn(machine, loaded);
     const availableBytes = machine.bytes - machine.marginBytes;
     const trainedContext = planned.architecture.contextLength;
     const room = availableBytes - weights.neededBytes;
@@ -112,7 +115,10 @@ async function fitSource(
       fits: neededBytes <= availableBytes,
       maxContext,
       trainedContext,
-      notes: notesOn(planned, need, { context, sequences, trainedContext }),
+      notes: [
+        ...notesOn(planned, need, { context, sequences, trainedContext }),
+        ...predictionNote(sumOf(all) - sumOf(loaded)),
+      ],
       command: serverCommand(
         modelWords(recipe === undefined ? shownAddress(options.model) : "quantized.gguf"),
         settings,
@@ -159,6 +165,18 @@ function notesOn(
     notes.push(`the model was trained for ${trainedContext} tokens of context.`);
   }
   return notes;
+}
+
+function sumOf(tensors: readonly { readonly bytes: number }[]): number {
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function predictionNote(bytesLeft: number): string[] {
+  return bytesLeft === 0
+    ? []
+    : [
+        `${bytesLeft} bytes of layers that predict further tokens are not counted: llama.cpp loads them only to draft (--spec-type draft-mtp).`,
+      ];
 }
 
 /** How llama-server is told of a model; it downloads remote ones itself. */

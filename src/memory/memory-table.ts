@@ -3,6 +3,7 @@ import type { CacheType } from "../engine/cache-types.js";
 import type { Engine } from "../engine/engine.js";
 import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
+import { loadedTensors } from "../model/prediction-facts.js";
 import { tensorsWithRoles } from "../model/summary.js";
 import type { MemoryNeed } from "./formula.js";
 import { type CacheOptions, contextStep, paddedContext } from "./kv-cache.js";
@@ -28,7 +29,7 @@ export async function measureMemoryTable({ model, engine }: MemoryTableOptions):
   const source = await openModel(model);
   const planned = new PlannedModel(source, engine);
   try {
-    const tensors = tensorsWithRoles(source);
+    const tensors = loadedTensors(tensorsWithRoles(source), planned.architecture.name);
     const machines = commonMachines.map((name) => {
       const machine = parseMachine(name, 0);
       return { machine, weightsBytes: weightsOn(machine, tensors).neededBytes };

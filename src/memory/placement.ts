@@ -5,7 +5,7 @@ import { contextStep } from "./kv-cache.js";
 import type { Machine } from "./machines.js";
 
 /**
- * Where the weights lie: llama.cpp keeps the token embedding in the computer's memory when the rest is on a card; a
+ * Where the weights lie, of tensors that are loaded: llama.cpp keeps the token embedding in the computer's memory when the rest is on a card; a
  * table that also is the output is there twice.
  */
 export function weightsOn(

@@ -10,7 +10,7 @@ import { rowBytes, type TypeName, traitsOf } from "../quants/types.js";
 import { Architecture } from "./architecture.js";
 import { layerOf } from "./roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "./source.js";
-import { layerKeys, windowFactsOf } from "./window-facts.js";
+import { isByLayer as hasLayers, windowFactsOf } from "./window-facts.js";
 
 /** Layers [from, to). */
 export interface WindowRange {
@@ -114,7 +114,7 @@ function windowMetadata(
     if (!key.startsWith(prefix)) {
       continue;
     }
-    const isByLayer = value.type === "array" && layerKeys.has(name);
+    const isByLayer = value.type === "array" && hasLayers(name);
     window.set(key, changed.get(name) ?? (isByLayer ? cut(value, from, to + prediction) : value));
   }
   const sections = `${prefix}rope.dimension_sections`;

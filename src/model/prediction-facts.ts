@@ -16,6 +16,10 @@ interface PredictionFacts {
   readonly several?: boolean;
   /** They abort where rotary embeddings have sections, as those of images and of windows have (`window-facts.ts`). */
   readonly breaksOnSections?: boolean;
+  /** What of them is loaded although the rest is not, by the name after the layer's. */
+  readonly alwaysLoaded?: RegExp;
+  /** They are not read from a file that has no other layers. */
+  readonly onlyWithModel?: boolean;
   /** What llama.cpp aborts without, in each of these layers. */
   readonly needs?: readonly string[];
 }
@@ -31,14 +35,24 @@ const predictionFacts: Readonly<Record<string, PredictionFacts>> = {
   deepseek4: { node: "l_last-#" },
   "glm-dsa": plain,
   glm4moe: { breaksOnSections: true },
-  hy_v3: { several: true },
-  mimo2: { node: "l_out-#", several: true, needs: ["attn_qkv"] },
+  hy_v3: { several: true, alwaysLoaded: /^(ffn_(?!norm)|exp_probs_b|nextn\.(embed_tokens|shared_head))/ },
+  mimo2: { node: "l_out-#", several: true, needs: ["attn_qkv"], onlyWithModel: true },
   nemotron_h_moe: { needs: ["nextn.shared_head_norm"] },
   qwen35: plain,
   qwen35moe: plain,
   qwen3next: plain,
-  step35: { node: "h_nextn", several: true },
+  step35: {
+    node: "h_nextn",
+    several: true,
+    alwaysLoaded: /^(attn_(q_norm|k_norm|gate)|rope_|ffn_(?!norm)|exp_probs_b)/,
+  },
 };
+
+/** Whether llama.cpp reads layers of multi-token prediction from a file that has no other layers. */
+export function readsPredictionAlone(architecture: string): boolean {
+  const facts = predictionFacts[architecture];
+  return facts !== undefined && facts.onlyWithModel !== true;
+}
 
 /** Layers that predict further tokens, as a run computes them. */
 export interface PredictionPlan {
@@ -83,14 +97,28 @@ export function planPrediction({ metadata, tensors }: ModelSource): PredictionPl
   };
 }
 
-/** The tensors of a model that take part when it runs: without layers that predict further tokens, unless they do. */
+/**
+ * The tensors of a model that are loaded to run it: without layers that predict further tokens, which llama.cpp leaves
+ * on the disk unless they are to draft, or unless there are no others.
+ */
+export function loadedTensors<Tensor extends { readonly name: string }>(
+  tensors: readonly Tensor[],
+  architecture: string,
+): readonly Tensor[] {
+  const left = nextnLayersOf(tensors.map(({ name }) => name));
+  const isLeft = ({ name }: Tensor) => left.has(layerOf(name) ?? -1);
+  const isAlone = !tensors.some((tensor) => layerOf(tensor.name) !== undefined && !isLeft(tensor));
+  const always = predictionFacts[architecture]?.alwaysLoaded;
+  const isLoaded = (tensor: Tensor) =>
+    !isLeft(tensor) || always?.test(tensor.name.replace(/^blk\.\d+\./, "")) === true;
+  return left.size === 0 || isAlone ? tensors : tensors.filter(isLoaded);
+}
+
+/** The tensors that take part in a run: not those of layers that predict further tokens, unless they are run too. */
 export function runTensors(
   { tensors }: Pick<ModelSource, "tensors">,
   prediction: PredictionPlan | undefined,
 ): readonly SourceTensor[] {
-  if (prediction) {
-    return tensors;
-  }
   const left = nextnLayersOf(tensors.map(({ name }) => name));
-  return tensors.filter(({ name }) => !left.has(layerOf(name) ?? -1));
+  return prediction ? tensors : tensors.filter(({ name }) => !left.has(layerOf(name) ?? -1));
 }

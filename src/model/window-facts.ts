@@ -91,7 +91,7 @@ const passesMore = [
 ];
 
 /** Arrays with a value for each layer, under the architecture's prefix. */
-export const layerKeys: ReadonlySet<string> = new Set([
+const layerKeys: ReadonlySet<string> = new Set([
   "attention.compress_ratios",
   "attention.head_count",
   "attention.head_count_kv",
@@ -103,6 +103,11 @@ export const layerKeys: ReadonlySet<string> = new Set([
   "swiglu_clamp_exp",
   "swiglu_clamp_shexp",
 ]);
+
+/** Whether an array under the architecture's prefix has one value for each layer. */
+export function isByLayer(key: string): boolean {
+  return layerKeys.has(key);
+}
 
 /** Arrays that are about all layers at once. */
 const sharedKeys = new Set(["rope.dimension_sections"]);

@@ -7,12 +7,13 @@ export interface ByteOptions extends TypeOverrides {
   readonly includeWeights?: readonly string[] | undefined;
   readonly excludeWeights?: readonly string[] | undefined;
   readonly padExperts?: boolean | undefined;
+  readonly mtp?: string | undefined;
 }
 
 /** As JSON. */
 export function byteOptions(options: ByteOptions): string {
   const { tensorTypes, tokenEmbeddingType, outputTensorType, pure, leaveOutputTensor, keepSplit } = options;
-  const { copyLowBit, padExperts, priorWeight, includeWeights, excludeWeights, effort } = options;
+  const { copyLowBit, padExperts, mtp, priorWeight, includeWeights, excludeWeights, effort } = options;
   // What is not asked for is left out, whether it was given as empty or not at all.
   const asked = <T extends readonly unknown[]>(list: T | undefined) => (list?.length ? list : undefined);
   return JSON.stringify({
@@ -28,5 +29,6 @@ export function byteOptions(options: ByteOptions): string {
     includeWeights: asked(includeWeights),
     excludeWeights: asked(excludeWeights),
     padExperts: padExperts || undefined,
+    mtp: mtp === "embed" ? undefined : mtp,
   });
 }

@@ -10,8 +10,9 @@ import {
   signal,
   splitMaxSize,
 } from "../contract/shared-options.js";
-import { parsed, text, yesNo } from "../contract/values.js";
+import { choice, parsed, text, yesNo } from "../contract/values.js";
 import { type ConversionTarget, parseConversionTarget } from "../model/huggingface/conversion.js";
+import { predictionModes } from "../model/prediction-layers.js";
 
 export const convertCommand = defineCommand({
   name: "convert",
@@ -33,9 +34,10 @@ export const convertCommand = defineCommand({
       about: "type of the matrices: bf16, f16, f32, q8_0, or auto for what most are stored as",
     }),
     mtp: option({
-      schema: yesNo,
-      about: "only the layers that predict further tokens, for a file of their own",
-      negated: "without the layers that predict further tokens",
+      schema: choice([...predictionModes, "only"]),
+      about:
+        "layers that predict further tokens: embed them in the file, drop them, write a separate file (mtp-OUTPUT), or only that one as OUTPUT",
+      unset: "as llama.cpp's converter does with the family",
     }),
     fuseGateUpExps: option({
       schema: yesNo,

@@ -14,6 +14,7 @@ import {
 import { choice, list, parsed, text, yesNo } from "../contract/values.js";
 import { engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
+import { predictionModes } from "../model/prediction-layers.js";
 import { efforts } from "../quants/effort.js";
 import { parseTypeName } from "../quants/types.js";
 
@@ -44,6 +45,13 @@ export const padExperts = option({
   schema: yesNo,
   about:
     "make experts wider with zeros, to the next multiple of 256, so that types of less than 4.25 bits fit their rows; the model computes the same",
+});
+
+export const mtp = option({
+  schema: choice(predictionModes),
+  about:
+    "layers that predict further tokens: embed them in the file, drop them, or write a separate file (mtp-OUTPUT)",
+  unset: "embed",
 });
 
 export const quantizeCommand = defineCommand({
@@ -90,6 +98,7 @@ export const quantizeCommand = defineCommand({
       about: "with allowRequantize: still copy tensors of 4.5 bits and less, like gpt-oss' MXFP4",
     }),
     padExperts,
+    mtp,
     pure: option({ schema: yesNo, about: "no exceptions: every tensor gets the base's type" }),
     leaveOutputTensor: option({ schema: yesNo, about: "keep output.weight as it is" }),
     includeWeights: option({

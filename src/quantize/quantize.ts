@@ -12,6 +12,7 @@ import { importanceFor, loadImportance, routedWithoutImportance } from "../imatr
 import { paddedImatrix } from "../imatrix/padded.js";
 import { openModel } from "../model/open.js";
 import { withPaddedExperts } from "../model/padded-experts.js";
+import { predictionAlone, predictionPath, withPrediction } from "../model/prediction-layers.js";
 import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import { ModelMoments, withoutMoments } from "../moments/model-moments.js";
@@ -33,7 +34,7 @@ import { version } from "../version.js";
 import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
 import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-metadata.js";
 import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
-import { writeModel } from "../write/write-model.js";
+import { type WriteModelOptions, writeModel } from "../write/write-model.js";
 import { byteOptions } from "./byte-options.js";
 import {
   type QuantizeOptions,
@@ -64,6 +65,12 @@ export interface QuantizedTensor {
   readonly relativeError?: number;
 }
 
+/** A second file beside the model's. */
+export type QuantizedPart = Pick<
+  QuantizeResult,
+  "output" | "bytes" | "files" | "tensorBytes" | "tensors" | "sha256"
+>;
+
 export interface QuantizeResult {
   /** The file to open: the only one, or the first of a set. */
   readonly output: string;
@@ -79,6 +86,8 @@ export interface QuantizeResult {
   readonly tensors: readonly QuantizedTensor[];
   /** Tensors of routed experts that the importance matrix knows nothing of; absent without one. */
   readonly routedWithoutImportance?: readonly string[];
+  /** The file of the layers that predict further tokens, if they were to have one of their own. */
+  readonly prediction?: QuantizedPart;
   /** Whether llama.cpp decoded some tokens of it; only with `decode`. */
   readonly runs?: boolean;
   /** Why it did not. */
@@ -104,7 +113,11 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   if (read.decode) {
     checkInstalled();
   }
-  await checkOutputs(read.dryRun ? [] : [read.output], readBy(read));
+  if (read.keepSplit && read.mtp !== undefined && read.mtp !== "embed") {
+    throw new UsageError("`keepSplit` keeps all layers in their files; use `splitMaxSize` with `mtp`.");
+  }
+  const outputs = [read.output, ...(read.mtp === "separate" ? [predictionPath(read.output)] : [])];
+  await checkOutputs(read.dryRun ? [] : outputs, readBy(read));
   const options = await settingsOf(read);
   const opened = await openModel(options.model, { signal: options.signal });
   let moments: ModelMoments | undefined;
@@ -116,7 +129,10 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     moments =
       options.moments === undefined ? undefined : await ModelMoments.open(options.moments, opened.tensors);
     checkOverrides(options.overrides ?? new Map(), source.metadata);
-    const { plan, request } = await requestFor(source, recipe, imatrix, moments, options);
+    // The model's file is the same, whether the layers have a file of their own or none.
+    const own = options.mtp === "separate" ? ({ ...options, mtp: "drop" } as const) : options;
+    const part = withPrediction(source, own.mtp);
+    const { plan, request } = await requestFor(source, recipe, imatrix, moments, own, part);
     const more = [
       imatrix && coverageWarning(imatrix),
       moments && withoutMoments(request.tensors),
@@ -127,13 +143,22 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
         options.onWarning?.(warning);
       }
     }
+    const write = async (wanted: Omit<WriteModelOptions, "step" | "inputs" | "reads">) =>
+      await writeModel({
+        ...wanted,
+        step: "quantize",
+        inputs: await inputsOf(recipe, options),
+        reads: readBy(options),
+      });
+    // First, so that an interrupted run repeats the smaller file.
+    const prediction =
+      options.mtp === "separate"
+        ? await quantizePrediction(source, recipe, imatrix, moments, options, write)
+        : undefined;
     const written = options.dryRun
       ? undefined
-      : await writeModel({
+      : await write({
           ...request,
-          step: "quantize",
-          inputs: await inputsOf(recipe, options),
-          reads: readBy(options),
           ...(options.decode && {
             beforeNaming: async (files) => {
               Object.assign(tried, await tryWritten(files, options));
@@ -142,6 +167,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
         });
     return {
       ...resultOf(plan, written ?? plannedOutput(request), written, started),
+      ...(prediction && { prediction }),
       ...(imatrix && { routedWithoutImportance: routedWithoutImportance(imatrix, source.tensors) }),
       ...tried,
     };
@@ -149,6 +175,28 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     await moments?.close();
     await opened.close();
   }
+}
+
+/** The file of the layers that predict further tokens. */
+async function quantizePrediction(
+  source: ModelSource,
+  recipe: Recipe,
+  imatrix: Imatrix | undefined,
+  moments: ModelMoments | undefined,
+  options: Settings,
+  write: (request: Omit<WriteModelOptions, "step" | "inputs" | "reads">) => Promise<WrittenModel>,
+): Promise<QuantizedPart> {
+  const started = performance.now();
+  const own = { ...options, output: predictionPath(options.output) };
+  const { plan, request } = await requestFor(source, recipe, imatrix, moments, own, predictionAlone(source));
+  const written = options.dryRun ? undefined : await write(request);
+  const { output, bytes, files, tensorBytes, tensors, sha256 } = resultOf(
+    plan,
+    written ?? plannedOutput(request),
+    written,
+    started,
+  );
+  return { output, bytes, tensorBytes, tensors, ...(files && { files }), ...(sha256 && { sha256 }) };
 }
 
 async function settingsOf(options: ResolvedQuantizeOptions): Promise<Settings> {
@@ -170,24 +218,30 @@ async function readTensorTypeFile(path: string): Promise<TensorTypeOverride[]> {
   return parseTensorTypeFile(await readWholeText(path, longestTypeFile), path);
 }
 
-/** What an opened source becomes: the types, and all that the writer needs. */
+/**
+ * What an opened source, or a part of it, becomes: the types, and all that the writer needs. A part's tensors have the
+ * types that they have in the whole.
+ */
 async function requestFor(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
   moments: ModelMoments | undefined,
   options: Settings,
+  part = source,
 ): Promise<{
   plan: TypePlan;
   request: Omit<Settings, "effort"> & OutputRequest & { effort: Effort };
 }> {
-  const plan = planTypesOf(source, recipe, imatrix, options);
+  const whole = planTypesOf(source, recipe, imatrix, options);
+  const names = new Set(part.tensors.map(({ name }) => name));
+  const plan = { ...whole, tensors: whole.tensors.filter(({ name }) => names.has(name)) };
   const request = {
     ...options,
-    source,
+    source: part,
     effort: encoderEffort(options),
-    tensors: plannedTensors(plan, source, imatrix, moments, options),
-    metadata: await metadataOf(plan, source, recipe, imatrix, options),
+    tensors: plannedTensors(plan, part, imatrix, moments, options),
+    metadata: await metadataOf(plan, part, recipe, imatrix, options),
   };
   return { plan, request };
 }
@@ -199,10 +253,9 @@ export async function predictOutput(
   imatrix: Imatrix | undefined,
   options: QuantizeOptions,
 ): Promise<QuantizeResult> {
-  const { plan, request } = await requestFor(source, recipe, imatrix, undefined, {
-    ...(await settingsOf(quantizeCommand.read(options))),
-    dryRun: true,
-  });
+  const settings = { ...(await settingsOf(quantizeCommand.read(options))), dryRun: true };
+  const part = withPrediction(source, settings.mtp);
+  const { plan, request } = await requestFor(source, recipe, imatrix, undefined, settings, part);
   return resultOf(plan, plannedOutput(request), undefined, performance.now());
 }
 

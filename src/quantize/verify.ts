@@ -8,6 +8,7 @@ import { checkInstalled } from "../engine/library.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
 import { paddedLike } from "../model/padded-experts.js";
+import { partLike } from "../model/prediction-layers.js";
 import { prunedLike } from "../model/pruned-experts.js";
 import { type ModelSource, rowCount, type SourceTensor, weightCount } from "../model/source.js";
 import { EncoderPool } from "../quants/pool.js";
@@ -147,7 +148,7 @@ async function surveyAll(model: ModelSource, context: Context): Promise<ZeroBloc
 async function compareWith(path: string, model: ModelSource, context: Context): Promise<ComparedTensor[]> {
   const opened = await openModel(path, { signal: context.signal });
   try {
-    const source = paddedLike(prunedLike(opened, model), model);
+    const source = paddedLike(prunedLike(partLike(opened, model), model), model);
     const originals = new Map(source.tensors.map((tensor) => [tensor.name, tensor]));
     checkSameTensors(model, source, originals);
     const tensors = model.tensors.filter(({ name, type }) => {

@@ -6,7 +6,7 @@ import type { ConversionTarget } from "./conversion.js";
 /** How a checkpoint is read; the names are those of the options of llama.cpp's converter. */
 export interface ConversionOptions {
   /** Layers that predict further tokens (MTP): as the family has them by default, none, or nothing else. */
-  readonly prediction?: "none" | "only" | undefined;
+  readonly prediction?: "none" | "embedded" | "only" | undefined;
   /** Gate and up of all experts of a layer as one tensor. */
   readonly fuseGateAndUp?: boolean | undefined;
   /** What is stored as FP8 becomes Q8_0 whatever type is asked for. */

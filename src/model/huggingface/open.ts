@@ -133,13 +133,14 @@ function countLayers(
     );
   }
   const kept = architecture.prediction?.kept ?? "never";
-  if (prediction === "only" && (kept === "never" || stored === 0)) {
+  const isAsked = prediction === "only" || prediction === "embedded";
+  if (isAsked && (kept === "never" || stored === 0)) {
     throw new UsageError(
       `${config.file}: \`mtp\`: ${kept === "never" ? `llama.cpp reads no prediction layers (MTP) of ${architecture.gguf}` : "the model has no prediction layers (MTP)"}; leave the option out.`,
       { file: config.file },
     );
   }
-  const isWanted = prediction === "only" || (prediction !== "none" && kept === "with the model");
+  const isWanted = isAsked || (prediction !== "none" && kept === "with the model");
   return { hidden, stored, prediction: isWanted ? stored : 0, onlyPrediction: prediction === "only" };
 }
 
