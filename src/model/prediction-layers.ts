@@ -8,7 +8,7 @@ import { UsageError } from "../errors.js";
 import type { MetadataArray, MetadataValue } from "../gguf/metadata.js";
 import { Architecture } from "./architecture.js";
 import { readsPredictionAlone } from "./prediction-facts.js";
-import { layerOf } from "./roles.js";
+import { layerOf, nextnLayersOf } from "./roles.js";
 import type { ModelSource } from "./source.js";
 import { isByLayer } from "./window-facts.js";
 
@@ -66,13 +66,13 @@ export function predictionAlone(source: ModelSource): ModelSource {
 
 /** The source as a model was made from it: without those layers, or only they, if the model is. */
 export function partLike(source: ModelSource, model: ModelSource): ModelSource {
-  const layersOf = ({ tensors }: ModelSource) => tensors.map(({ name }) => layerOf(name) ?? -1);
-  const { name, layers, nextnLayers } = new Architecture(source.metadata);
-  const first = layers - nextnLayers;
-  const own = layersOf(model);
-  if (nextnLayers === 0 || !layersOf(source).some((layer) => layer >= first)) {
+  const names = ({ tensors }: ModelSource) => tensors.map(({ name }) => name);
+  if (nextnLayersOf(names(source)).size === 0) {
     return source;
   }
+  const { name, layers, nextnLayers } = new Architecture(source.metadata);
+  const first = layers - nextnLayers;
+  const own = names(model).map((one) => layerOf(one) ?? -1);
   if (!own.some((layer) => layer >= first)) {
     return withoutPrediction(source);
   }
