@@ -93,8 +93,11 @@ export function prunedLike(source: ModelSource, model: ModelSource): ModelSource
   const wanted = keptExpertsOf(model);
   const first = expertLayersOf(model.tensors)[0];
   const count = first === undefined ? undefined : wanted?.get(first)?.length;
+  if (wanted === undefined || count === undefined) {
+    return source;
+  }
   const own = new Architecture(source.metadata).experts;
-  if (wanted === undefined || count === undefined || count >= own) {
+  if (count >= own) {
     return source;
   }
   const kept = new Map(
