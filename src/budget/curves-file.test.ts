@@ -75,7 +75,10 @@ test("what is damaged or of another model is refused with the reason", async () 
       read(renderCurves(file), { fingerprints: ["g"], names: [name] }),
       /another model \(its tensors have other weights\)/,
     ],
-    [read(renderCurves(file), { fingerprints: ["f"], names: ["x"] }), /another model \(the model has no blk\.0/],
+    [
+      read(renderCurves(file), { fingerprints: ["f"], names: ["x"] }),
+      /another model \(the model has no blk\.0/,
+    ],
   ] as const) {
     await assert.rejects(refused, message);
   }
