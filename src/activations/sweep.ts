@@ -54,7 +54,11 @@ export interface OpenWindowOptions {
   readonly threads?: number | undefined;
   /** What comes after the last layer is wanted: logits, or the products of the output matrix. */
   readonly needsOutput?: boolean;
+  /** Attention with a cache in F32 and in F32 itself, rather than both in F16. */
+  readonly preciseAttention?: boolean;
 }
+
+const preciseAttention = { keyCacheType: "F32", valueCacheType: "F32", fusedAttention: false } as const;
 
 /** One model's windows. Close it at the end. */
 export class Sweep {
@@ -152,6 +156,7 @@ export class Sweep {
       vectorInput: windows !== undefined,
       observers: [...observers, ...[capture, predicts?.capture].filter((one) => one !== undefined), ...stop],
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.preciseAttention && preciseAttention),
     });
     const input = this.#stream && { stream: this.#stream, side: window % 2 };
     return new OpenWindow(model, context, text.text, { capture, predicts, input }, windows !== undefined);

@@ -4,7 +4,7 @@ import { pairedDifference } from "../evaluate/paired.js";
 import { worstText } from "../evaluate/worst-text.js";
 import type { Compared, Evaluated } from "../make/evaluate.js";
 import type { PreparedSource } from "../make/source.js";
-import { percent } from "../report/facts.js";
+import { floorSentence, percent } from "../report/facts.js";
 import { plusMinus } from "../units.js";
 import { formatTable } from "./table.js";
 
@@ -30,6 +30,7 @@ export function comparisonTable(source: PreparedSource, { model, baseline }: Eva
     "",
     "PPL: perplexity on the evaluation text; KLD: mean KL divergence from the source, in nats;",
     "top-1: how often both find the same next token most likely.",
+    ...(model.evaluation.floor ? [floorSentence(model.evaluation.floor)] : []),
     ...(model.evaluation.texts.length > 1 ? ["", textsTable(model, baseline)] : []),
   ].join("\n");
 }

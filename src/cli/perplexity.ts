@@ -2,7 +2,7 @@
 import type { PerplexityResult } from "../evaluate/measure.js";
 import type { RoutingOfLayer } from "../evaluate/routing.js";
 import { worstText } from "../evaluate/worst-text.js";
-import { percent } from "../report/facts.js";
+import { floorSentence, percent } from "../report/facts.js";
 import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
@@ -18,13 +18,38 @@ function describe(result: PerplexityResult): string {
   if (rows.length > 0) {
     lines.push("", formatTable(["against the reference", "", "±"], rows, [1, 2]));
   }
+  if (result.floor) {
+    lines.push("", floorSentence(result.floor));
+  }
+  if (result.context >= longContext) {
+    lines.push("", positionsTable(result.byPosition));
+  }
   if (result.routing) {
     lines.push("", routingTable(result.routing));
+    if (result.floor?.sameExperts !== undefined) {
+      lines.push(`The floor of "same experts" is ${percent(result.floor.sameExperts)}.`);
+    }
   }
   if (result.texts.length > 1) {
     lines.push("", textsTable(result.texts));
   }
   return lines.join("\n");
+}
+
+/** From this length of chunks on it is shown what becomes of a long context. */
+const longContext = 2048;
+
+function positionsTable(ranges: PerplexityResult["byPosition"]): string {
+  return formatTable(
+    ["tokens before", "tokens", "PPL", "KLD, mean"],
+    ranges.map(({ from, to, positions, nll, kld }) => [
+      `${from} to ${to - 1}`,
+      String(positions),
+      Math.exp(nll).toFixed(4),
+      kld?.toFixed(6) ?? "",
+    ]),
+    [0, 1, 2, 3],
+  );
 }
 
 /** Where routers choose otherwise than the reference's. */

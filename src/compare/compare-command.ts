@@ -42,6 +42,7 @@ export const compareCommand = defineCommand({
     ctx: perplexityCommand.options.ctx,
     chunks: perplexityCommand.options.chunks,
     parseSpecial,
+    floor: perplexityCommand.options.floor,
     imatrix: perplexityCommand.options.imatrix,
     markdown: option({ value: "<file>", schema: text, about: "write the table as Markdown, to be posted" }),
     chart: option({ value: "<file>", schema: text, about: "write a chart of size and divergence, as SVG" }),

@@ -32,6 +32,7 @@ test("files are compared in one run as each is alone, with paired differences, a
       tokens: __,
       tokensPerSecond: ___,
       seconds: ____,
+      floor,
       context: _____,
       chunks: ______,
       ...alone
@@ -46,6 +47,7 @@ test("files are compared in one run as each is alone, with paired differences, a
       ...figures
     } = result.models[at]!;
     assert.equal(path, model);
+    assert.deepEqual(result.floor, floor);
     assert.deepEqual(figures, alone);
     assert.equal(worst?.kld, Math.max(...alone.texts.map(({ kld }) => kld!.mean)));
     assert.equal(difference === undefined, at === 0);

@@ -37,7 +37,7 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
   for (const model of options.models) {
     files.push(await summaryOf(model));
   }
-  const { measured, context, chunks, seconds } = await measureModels({
+  const { measured, context, chunks, seconds, floor } = await measureModels({
     ...options,
     reference: options.source,
     texts,
@@ -51,7 +51,14 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
     ...file,
     ...figuresOf(measured[at] ?? first, at > 0 ? first : undefined),
   }));
-  const result = { source: { ...source, ...reference }, models: withNames(models), context, chunks, seconds };
+  const result = {
+    source: { ...source, ...reference },
+    models: withNames(models),
+    ...(floor && { floor }),
+    context,
+    chunks,
+    seconds,
+  };
   if (options.markdown !== undefined) {
     await writeTextFile(options.markdown, renderComparison(result));
   }
@@ -61,14 +68,15 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
   return result;
 }
 
-function figuresOf({ pooled, texts, routing }: MeasuredTexts, first: MeasuredTexts | undefined) {
+function figuresOf({ pooled, texts, byPosition, routing }: MeasuredTexts, first: MeasuredTexts | undefined) {
   const worst = worstText(texts);
   const chunksOf = (measured: MeasuredTexts) => measured.texts.map(({ perChunk }) => perChunk);
   const difference =
-    first && pairedDifference(chunksOf({ pooled, texts }), chunksOf(first), ({ kld }) => kld);
+    first && pairedDifference(chunksOf({ pooled, texts, byPosition }), chunksOf(first), ({ kld }) => kld);
   return {
     ...pooled,
     texts,
+    byPosition,
     ...(routing && { routing }),
     ...(worst && { worst: { name: worst.name, kld: worst.kld?.mean ?? 0 } }),
     ...(difference && { difference }),

@@ -1,8 +1,9 @@
 /** What `compare` finds. */
+import type { Floor } from "../evaluate/floor.js";
 import type { PairedDifference } from "../evaluate/paired.js";
 import type { Perplexity } from "../evaluate/perplexity.js";
 import type { RoutingOfLayer } from "../evaluate/routing.js";
-import type { Measured, MeasuredText } from "../evaluate/scores.js";
+import type { Measured, MeasuredText, ScoredRange } from "../evaluate/scores.js";
 
 /** A file and its size. */
 export interface FileSummary {
@@ -17,6 +18,8 @@ export interface FileSummary {
 /** One of the files. */
 export interface ComparedModel extends FileSummary, Measured {
   readonly texts: readonly MeasuredText[];
+  /** By the place in the chunk. */
+  readonly byPosition: readonly ScoredRange[];
   /** How far the routers choose as the source's do, in each layer. */
   readonly routing?: readonly RoutingOfLayer[];
   /** The text with the largest mean divergence; only if there are several. */
@@ -28,6 +31,8 @@ export interface ComparedModel extends FileSummary, Measured {
 export interface CompareResult {
   readonly source: FileSummary & Perplexity;
   readonly models: readonly ComparedModel[];
+  /** How far the source is from itself: smaller differences mean nothing. */
+  readonly floor?: Floor;
   /** Tokens in a chunk. */
   readonly context: number;
   /** Of all texts together. */

@@ -1,13 +1,13 @@
 /** The rows of a comparison, as they are printed and as Markdown has them. */
 import type { PairedDifference } from "../evaluate/paired.js";
 import { meanRouting } from "../evaluate/routing.js";
-import { percent } from "../report/facts.js";
+import { floorSentence, percent } from "../report/facts.js";
 import { signed } from "../report/texts.js";
 import { plusMinus } from "../units.js";
 import type { ComparedModel, CompareResult } from "./result.js";
 
 /** One row for the source, one for each file: the whole of the comparison in numbers that are posted. */
-export function comparisonRows({ source, models }: CompareResult): {
+export function comparisonRows({ source, models, floor }: CompareResult): {
   readonly head: string[];
   readonly rows: string[][];
 } {
@@ -20,10 +20,19 @@ export function comparisonRows({ source, models }: CompareResult): {
     source.bpw.toFixed(2),
     plusMinus(source.ppl, source.pplError, 4),
   ];
+  const floorRow = floor && [
+    `${source.name} again (floor)`,
+    ...["", "", ""],
+    ...[plusMinus(floor.kld.mean, floor.kld.meanError, 6), floor.kld.median.toFixed(6)],
+    floor.kld.p99.toFixed(5),
+    ...(hasWorst ? [""] : []),
+    ...[shareOf(floor.topAgreement), shareOf(floor.sameExperts), ""],
+  ];
   return {
     head,
     rows: [
       [...sourceRow, ...head.slice(sourceRow.length).map(() => "")],
+      ...(floorRow ? [floorRow] : []),
       ...models.map((model) => [
         model.name,
         String(model.bytes),
@@ -63,9 +72,9 @@ export function textRows({
 }
 
 /** What the figures are, in one paragraph. */
-export function comparisonNote({ context, chunks, models }: CompareResult): string {
+export function comparisonNote({ context, chunks, models, floor }: CompareResult): string {
   const positions = models[0]?.positions ?? 0;
-  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: an interval without 0 is a difference. Same experts: the mean over layers of the share of tokens that are routed to the same experts as in the source.`;
+  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: an interval without 0 is a difference. Same experts: the mean over layers of the share of tokens that are routed to the same experts as in the source.${floor ? ` ${floorSentence(floor)}` : ""}`;
 }
 
 function worstOf({ worst }: ComparedModel): string {

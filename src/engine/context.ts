@@ -25,6 +25,8 @@ export interface ContextOptions {
   /** Types of the KV cache; F16 by default. */
   readonly keyCacheType?: TypeName;
   readonly valueCacheType?: TypeName;
+  /** Let llama.cpp fuse attention where it can, which computes in F16 whatever the cache's type; true by default. */
+  readonly fusedAttention?: boolean;
   /**
    * Sliding-window layers keep only what they look back at, as llama-server does by default, rather than the whole
    * context, which only allows to truncate sequences; false by default.
@@ -98,6 +100,7 @@ export class ModelContext {
       ctx_type: options.prediction ? C.contextType.prediction : C.contextType.trunk,
       type_k: traitsOf(options.keyCacheType ?? "F16").id,
       type_v: traitsOf(options.valueCacheType ?? "F16").id,
+      ...(options.fusedAttention === false && { flash_attn_type: C.flashAttention.disabled }),
       swa_full: options.windowedCache !== true,
       kv_unified: options.sharedCache === true,
       n_outputs_max: options.outputs ?? 0,

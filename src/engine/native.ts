@@ -23,6 +23,7 @@ export const C = {
   decode: { done: 0, noRoom: 1, aborted: 2 },
   contextType: { trunk: 0, prediction: 1 },
   pooling: { unspecified: -1, none: 0, mean: 1, cls: 2, last: 3, rank: 4 },
+  flashAttention: { auto: -1, disabled: 0 },
   bufferUsage: { weights: 1 },
   tokenAttributes: { unknown: 1, control: 8, userDefined: 16, stripsLeft: 128, stripsRight: 256 },
   /** `llama_rope_type` of M-RoPE and its interleaved variant. */

@@ -11,11 +11,18 @@ import { shownName } from "../bytes/address.js";
 import { FileSource } from "../bytes/source.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import type { Observer } from "../engine/observer.js";
-import { UsageError } from "../errors.js";
-import { type BatchOptions, batchesOf, sequencesTogether, type TextChunks } from "../text/chunks.js";
+import { EnvironmentError, UsageError } from "../errors.js";
+import {
+  type BatchOptions,
+  batchesOf,
+  type ChunkBatch,
+  sequencesTogether,
+  type TextChunks,
+} from "../text/chunks.js";
 import type { TextInput } from "../text/text-input.js";
 import { shareInSketch, type TextSketch } from "../text/text-sketch.js";
 import { asOnePart, type EvaluatedTexts, firstScoredIn, readEvaluatedTexts } from "./evaluated-texts.js";
+import { type Floor, FloorMeasurement } from "./floor.js";
 import { LogitsBase } from "./logits-base.js";
 import { MeasureCheckpoint, type ScoredPosition } from "./measure-checkpoint.js";
 import { firstScored } from "./perplexity.js";
@@ -33,6 +40,8 @@ export interface MeasureParams {
   /** Path of a base file to write. */
   readonly save: string | undefined;
   readonly texts: readonly TextInput[];
+  /** Find the floor too, unless the reference is run in windows. */
+  readonly floor: boolean;
   /** What each model was calibrated on, as far as it is known. */
   readonly calibrations: readonly (TextSketch | undefined)[];
   /** Tokens in a chunk. */
@@ -51,6 +60,8 @@ export interface MeasureResult {
   readonly chunks: number;
   /** Of each model. */
   readonly measured: readonly MeasuredTexts[];
+  /** How far the reference is from itself. */
+  readonly floor?: Floor;
   /** Time spent on chunks, without loading. */
   readonly seconds: number;
 }
@@ -102,6 +113,13 @@ interface Candidate {
   readonly scores: Scores;
   /** Not in the checkpoint yet. */
   readonly unsaved: ScoredPosition[];
+}
+
+/** The reference's second run. */
+interface OpenFloor {
+  readonly window: OpenWindow;
+  readonly measurement: FloorMeasurement;
+  readonly scorer: ReferenceScorer;
 }
 
 /** Savings may take this part of the time. */
@@ -169,7 +187,9 @@ class Measurement {
         });
       }
       const reference = this.#reference && this.#openLast(this.#reference, opened);
-      await this.#score(candidates, reference);
+      const floor = this.#openFloor(opened);
+      await this.#score(candidates, reference, floor);
+      const found = floor?.measurement.result();
       return {
         context: this.#texts.context,
         chunks: this.#texts.chunks,
@@ -177,6 +197,7 @@ class Measurement {
           ...this.#withCalibration(scores.result(), model),
           ...this.#routingOf(model),
         })),
+        ...(found && { floor: found }),
         seconds: this.#seconds,
       };
     } finally {
@@ -246,6 +267,34 @@ class Measurement {
     return window;
   }
 
+  /**
+   * The reference once more. A run that goes on later finds no floor, and neither does one in windows, which would read
+   * all of the reference again; some architectures have no other attention.
+   */
+  #openFloor(opened: OpenWindow[]): OpenFloor | undefined {
+    const sweep = this.#reference;
+    if (!this.#params.floor || sweep === undefined || sweep.windows > 1 || this.#checkpoint) {
+      return undefined;
+    }
+    const log = this.#routing.at(-1);
+    const measurement = new FloorMeasurement(this.#texts, log instanceof RoutingLog ? log : undefined);
+    try {
+      const window = sweep.open(0, {
+        threads: this.#params.threads,
+        needsOutput: true,
+        observers: measurement.routing ? [measurement.routing] : [],
+        preciseAttention: true,
+      });
+      opened.push(window);
+      return { window, measurement, scorer: new ReferenceScorer(sweep.name) };
+    } catch (error) {
+      if (error instanceof EnvironmentError) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
   #observersOf(sweep: Sweep, window: number): Observer[] {
     const observer = this.#routing[this.#sweeps.indexOf(sweep)];
     if (observer === undefined) {
@@ -276,7 +325,11 @@ class Measurement {
     return { ...measured, texts };
   }
 
-  async #score(candidates: readonly Candidate[], reference: OpenWindow | undefined): Promise<void> {
+  async #score(
+    candidates: readonly Candidate[],
+    reference: OpenWindow | undefined,
+    floor: OpenFloor | undefined,
+  ): Promise<void> {
     const [first] = candidates;
     if (first === undefined) {
       return;
@@ -290,12 +343,16 @@ class Measurement {
         last.decode(batch);
       }
       const expected = reference?.context.logits();
+      const again = this.#decodeAgain(floor, batch);
       const decoded = candidates.map((candidate) => ({
         ...candidate,
         logits: candidate.last.context.logits(),
       }));
       for (const [row, place] of batch.rows.entries()) {
         await this.#scoreRow(decoded, expected, row, place);
+        if (floor && again) {
+          this.#scoreFloor(floor, again, expected, row, place);
+        }
       }
       if (batch.ends) {
         await this.#saveScores(candidates, batch.end);
@@ -314,18 +371,14 @@ class Measurement {
     row: number,
     { chunk, position }: { readonly chunk: number; readonly position: number },
   ): Promise<void> {
-    const { context, tokens, scored } = this.#texts;
-    const at = chunk * context + position;
-    if (scored[at] !== 1) {
+    const place = this.#placeOf(chunk, position);
+    if (place === undefined) {
       return;
     }
-    const target = tokens[at + 1] ?? 0;
-    const size = this.#vocabularySize;
-    const rowOf = (logits: Float32Array) => logits.subarray(row * size, (row + 1) * size);
-    const scoredBefore = position - firstScored(context);
-    const place = { chunk, position, scored: scoredBefore, target, expected: expected && rowOf(expected) };
+    const expectedRow = expected && this.#rowOf(expected, row);
     for (const { sweep, logits, scorer, scores, unsaved } of decoded) {
-      const score = await scorer.score({ ...place, values: rowOf(logits) });
+      const values = this.#rowOf(logits, row);
+      const score = await scorer.score({ ...place, values, expected: expectedRow });
       if (Number.isNaN(score.nll)) {
         throw noNumbers(sweep.name, chunk, position);
       }
@@ -333,6 +386,45 @@ class Measurement {
       if (this.#keepsScores) {
         unsaved.push({ chunk, score });
       }
+    }
+  }
+
+  /** What is known of a scored position beside logits; undefined for one that is not scored. */
+  #placeOf(chunk: number, position: number) {
+    const { context, tokens, scored } = this.#texts;
+    const at = chunk * context + position;
+    const before = position - firstScored(context);
+    return scored[at] === 1 ? { chunk, position, scored: before, target: tokens[at + 1] ?? 0 } : undefined;
+  }
+
+  #rowOf(logits: Float32Array, row: number): Float32Array {
+    return logits.subarray(row * this.#vocabularySize, (row + 1) * this.#vocabularySize);
+  }
+
+  /** The logits of the reference's second run, if it takes part in a batch. */
+  #decodeAgain(floor: OpenFloor | undefined, batch: ChunkBatch): Float32Array | undefined {
+    if (!floor?.measurement.wants(batch)) {
+      floor?.measurement.skip();
+      return undefined;
+    }
+    floor.window.decode(batch);
+    return floor.window.context.logits();
+  }
+
+  #scoreFloor(
+    { measurement, scorer }: OpenFloor,
+    again: Float32Array,
+    expected: Float32Array | undefined,
+    row: number,
+    { chunk, position }: { readonly chunk: number; readonly position: number },
+  ): void {
+    const place = this.#placeOf(chunk, position);
+    if (place && expected) {
+      const [values, first] = [again, expected].map((logits) => this.#rowOf(logits, row)) as [
+        Float32Array,
+        Float32Array,
+      ];
+      measurement.add(chunk, scorer.score({ ...place, values, expected: first }));
     }
   }
 

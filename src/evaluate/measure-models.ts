@@ -30,6 +30,8 @@ export interface MeasureModelsOptions {
   readonly imatrix?: string | undefined;
   readonly parseSpecial?: boolean | undefined;
   /** Tokens in a chunk. */
+  /** Find the floor too, how far the reference is from itself: true by default. */
+  readonly floor?: boolean | undefined;
   readonly ctx: number;
   /** Most chunks of each text. */
   readonly chunks?: number | undefined;
@@ -78,6 +80,7 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       base,
       save,
       texts: await textInputs(texts, sources.at(-1), options),
+      floor: options.floor ?? true,
       calibrations: calibrations.map((calibration) => calibration?.sketch),
       context: ctx,
       chunks,

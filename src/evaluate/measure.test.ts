@@ -74,7 +74,13 @@ test("one window of layers, two, or one for each layer give the same numbers to 
   const made = await lopsided(["quantize", model, other, "--recipe", "Q2_K", "--allow-requantize"]);
   assert.equal(made.status, 0, made.stderr);
   const figures = async (options: Partial<PerplexityOptions>) => {
-    const { seconds: _, tokensPerSecond: __, ...rest } = await measure({ model: other, ...options });
+    // In windows no floor is found.
+    const {
+      seconds: _,
+      tokensPerSecond: __,
+      floor: ___,
+      ...rest
+    } = await measure({ model: other, ...options });
     return rest;
   };
   const [whole, alone] = [await figures({ reference: model }), await figures({})];
@@ -207,6 +213,39 @@ test("a text that the model was calibrated on is known by what it says", async (
   assert.equal(elsewhere.texts[0]!.calibratedOn, undefined);
   const told = await measure({ text: renamed, imatrix: matrix });
   assert.ok(told.texts[0]!.calibratedOn! > 0.9);
+});
+
+test("the floor is the reference beside itself, far below a quantization, on some chunks of each text", async (t) => {
+  const other = join(await temporaryFolder(t), "q2.gguf");
+  await quantize({ model, output: other, recipe: "Q2_K", allowRequantize: true });
+  const texts = [`eval=${text}`, `notes=${fixture("text/calibration.txt")}`];
+  const result = await measure({ model: other, text: texts, reference: model, chunks: 24 });
+  const floor = result.floor!;
+  // The first four of each, which are in the first two of the three batches of 16 chunks.
+  assert.deepEqual([floor.chunks, floor.positions], [32, 32 * 63]);
+  assert.ok(floor.kld.mean > 0 && floor.kld.mean < result.kld!.mean / 20, `${floor.kld.mean}`);
+  assert.ok(floor.topAgreement > 0.99 && floor.sameExperts! > 0.98 && floor.sameExperts! < 1);
+  assert.deepEqual(
+    floor.texts.map(({ name }) => name),
+    ["eval", "notes"],
+  );
+  assert.equal((await measure({ reference: model, floor: false })).floor, undefined);
+  assert.equal((await measure()).floor, undefined);
+});
+
+test("divergence is told by the place in the chunk, from the first position that is scored", async () => {
+  const { byPosition, ppl, positions } = await measure({ chunks: 3 });
+  assert.deepEqual(
+    byPosition.map(({ from, to, positions: count }) => [from, to, count]),
+    [
+      [64, 80, 48],
+      [80, 96, 48],
+      [96, 112, 48],
+      [112, 128, 45],
+    ],
+  );
+  const nll = byPosition.reduce((sum, range) => sum + range.nll * range.positions, 0) / positions;
+  near(Math.exp(nll), ppl, 1e-9);
 });
 
 test("a chunk longer than a batch is measured in pieces", async () => {

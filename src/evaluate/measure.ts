@@ -6,10 +6,11 @@ import { UsageError } from "../errors.js";
 import { isConversations } from "../generate/rendered-conversations.js";
 import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
+import type { Floor } from "./floor.js";
 import { measureModels } from "./measure-models.js";
 import { type PerplexityOptions, perplexityCommand } from "./perplexity-command.js";
 import type { RoutingOfLayer } from "./routing.js";
-import type { Measured, MeasuredText } from "./scores.js";
+import type { Measured, MeasuredText, ScoredRange } from "./scores.js";
 
 type Settings = ResolvedOptionsOf<typeof perplexityCommand>;
 
@@ -22,8 +23,12 @@ export interface PerplexityResult extends Measured {
   /** Tokens decoded: chunks times their length. About half of them are scored (`positions`). */
   readonly tokens: number;
   readonly texts: readonly MeasuredText[];
+  /** By the place in the chunk. */
+  readonly byPosition: readonly ScoredRange[];
   /** How far the routers choose as the reference's do, in each layer. */
   readonly routing?: readonly RoutingOfLayer[];
+  /** How far the reference is from itself: smaller divergences mean nothing. */
+  readonly floor?: Floor;
   /** Time spent on chunks, without loading models. */
   readonly seconds: number;
   readonly tokensPerSecond: number;
@@ -64,7 +69,9 @@ export async function perplexity(given: PerplexityOptions): Promise<PerplexityRe
     chunks,
     tokens,
     texts: measured.texts,
+    byPosition: measured.byPosition,
     ...(measured.routing && { routing: measured.routing }),
+    ...(result.floor && { floor: result.floor }),
     seconds,
     tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
   };

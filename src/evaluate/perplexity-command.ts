@@ -2,7 +2,7 @@
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
-import { oneOrMore, text, wholeNumber } from "../contract/values.js";
+import { oneOrMore, text, wholeNumber, yesNo } from "../contract/values.js";
 import {
   engine,
   engineThreads,
@@ -22,6 +22,13 @@ export const imatrix = option({
   schema: text,
   about: "importance matrix that the model was made with: texts that it was calibrated on are warned of",
   unset: "the one that the model names, if it lies beside it",
+});
+
+/** Costs an eighth of the reference's time. */
+export const floor = option({
+  schema: yesNo,
+  about: "leave out the floor: how far the reference is from itself with attention in F32",
+  default: true,
 });
 
 export const perplexityCommand = defineCommand({
@@ -56,6 +63,7 @@ export const perplexityCommand = defineCommand({
       schema: text,
       about: "compare with this model, of any of these kinds",
     }),
+    floor,
     klDivergenceBase: option({
       value: "<file>",
       schema: text,

@@ -105,6 +105,13 @@ export class RoutingLog extends RoutingObserver {
     return this.#layers.get(layer)?.chosen[at];
   }
 
+  /** Batches of each layer that were kept: of choices, and of probabilities. */
+  *counts(): Generator<readonly [layer: number, choices: number, distributions: number]> {
+    for (const [layer, { chosen, probabilities }] of this.#layers) {
+      yield [layer, chosen.length, probabilities.length];
+    }
+  }
+
   probabilities(layer: number, at: number): Float32Array | undefined {
     return this.#layers.get(layer)?.probabilities[at];
   }
@@ -169,6 +176,13 @@ export class RoutingComparison extends RoutingObserver {
       }));
   }
 
+  /** Leaves out what the reference has done so far: this model does not decode it. */
+  skip(): void {
+    for (const [layer, choices, distributions] of this.#log.counts()) {
+      Object.assign(this.#sums(layer), { choices, distributions });
+    }
+  }
+
   override noteChoice(layer: number, chosen: Int32Array, { slots, experts }: Choice): void {
     const sums = this.#sums(layer);
     const expected = this.#log.chosen(layer, sums.choices++);
@@ -223,6 +237,12 @@ function sumOf(values: Float32Array): number {
     sum += value;
   }
   return sum;
+}
+
+/** The layer whose router is furthest from the source's. */
+export function leastShare(layers: readonly RoutingOfLayer[]): RoutingOfLayer | undefined {
+  const [first, ...others] = layers;
+  return first && others.reduce((least, of) => (of.sameExperts < least.sameExperts ? of : least), first);
 }
 
 /** Means over all layers. Undefined without any. */

@@ -42,13 +42,29 @@ export interface MeasuredText extends Measured {
   readonly perChunk: readonly ChunkScore[];
 }
 
+/** Means over the scored positions in a part of the chunks: what comes late has more before it. */
+export interface ScoredRange {
+  /** Positions [from, to) of a chunk. */
+  readonly from: number;
+  readonly to: number;
+  readonly positions: number;
+  readonly nll: number;
+  /** Only with a reference. */
+  readonly kld?: number;
+}
+
 export interface MeasuredTexts {
   /** Over all scored positions of all texts. */
   readonly pooled: Measured;
   readonly texts: readonly MeasuredText[];
+  /** All texts by the place in the chunk, in eighths of its length, as far as they are scored. */
+  readonly byPosition: readonly ScoredRange[];
   /** Of each layer, with a reference of experts. */
   readonly routing?: readonly RoutingOfLayer[];
 }
+
+/** Parts of a chunk that are told apart. */
+const ranges = 8;
 
 /** Collects the scores of one model. */
 export class Scores {
@@ -56,11 +72,15 @@ export class Scores {
   readonly #all: Collected;
   readonly #parts: readonly Collected[];
   readonly #chunks: Sums[];
+  readonly #ranges = Array.from({ length: ranges }, () => new Sums());
+  /** Of each chunk: where its next score belongs. They come in order. */
+  readonly #next: Uint32Array;
 
   constructor(texts: EvaluatedTexts) {
     this.#texts = texts;
     this.#all = new Collected(scoredIn(texts, 0, texts.chunks));
     this.#parts = texts.parts.map(({ first, end }) => new Collected(scoredIn(texts, first, end)));
+    this.#next = new Uint32Array(texts.chunks);
     this.#chunks = Array.from({ length: texts.chunks }, () => new Sums());
   }
 
@@ -68,6 +88,15 @@ export class Scores {
     this.#all.add(score);
     this.#parts[this.#texts.parts.findIndex(({ end }) => chunk < end)]?.add(score);
     this.#chunks[chunk]?.add(score);
+    this.#ranges[Math.floor((ranges * this.#takePosition(chunk)) / this.#texts.context)]?.add(score);
+  }
+
+  #takePosition(chunk: number): number {
+    const { scored, context } = this.#texts;
+    const begin = chunk * context;
+    const position = scored.indexOf(1, begin + (this.#next[chunk] ?? 0)) - begin;
+    this.#next[chunk] = position + 1;
+    return position;
   }
 
   /** Perplexity so far. */
@@ -84,6 +113,13 @@ export class Scores {
         chunks: end - first,
         perChunk: this.#chunks.slice(first, end).map((sums) => sums.means()),
       })),
+      byPosition: this.#ranges.flatMap((sums, range) => {
+        const { positions, nll, kld } = sums.means();
+        const [from, to] = [range, range + 1].map((at) => Math.ceil((at * this.#texts.context) / ranges));
+        return positions === 0
+          ? []
+          : [{ from: from ?? 0, to: to ?? 0, positions, nll, ...(kld !== undefined && { kld }) }];
+      }),
     };
   }
 }

@@ -65,11 +65,12 @@ export async function evaluate(
     "importance matrix": calibration.imatrixSha256,
     "llama.cpp": mirroredVersion,
   };
-  const measure = async (stage: StageContext, model: string, imatrix?: string) =>
+  const measure = async (stage: StageContext, model: string, imatrix?: string, floor = false) =>
     await perplexity({
       ...engineOptions(run, stage),
       model,
       imatrix,
+      floor,
       reference: source.runnable,
       text,
       ctx,
@@ -82,7 +83,7 @@ export async function evaluate(
     run: async (stage): Promise<Compared> => ({
       name: encoded.variant,
       ...(await summaryOf(encoded.result.output)),
-      evaluation: await measure(stage, encoded.result.output, calibration.imatrix),
+      evaluation: await measure(stage, encoded.result.output, calibration.imatrix, true),
     }),
   });
   const baseline = await evaluateBaseline(run, source, calibration, inputs, measure);

@@ -118,6 +118,16 @@ const chunkScoreSchema = z.object({
   topAgreement: fraction.optional(),
 });
 
+const divergenceSchema = z.object({
+  mean: z.number(),
+  meanError: z.number(),
+  median: z.number(),
+  p90: z.number(),
+  p99: z.number(),
+  p999: z.number(),
+  max: z.number(),
+});
+
 /** What was measured on one text, or on all together; the second half only if the source was run beside. */
 const measuredSchema = z.object({
   ppl: positive,
@@ -126,17 +136,7 @@ const measuredSchema = z.object({
   positions: count,
   pplRatio: positive.optional(),
   pplRatioError: z.number().optional(),
-  kld: z
-    .object({
-      mean: z.number(),
-      meanError: z.number(),
-      median: z.number(),
-      p90: z.number(),
-      p99: z.number(),
-      p999: z.number(),
-      max: z.number(),
-    })
-    .optional(),
+  kld: divergenceSchema.optional(),
   topAgreement: fraction.optional(),
   topAgreementError: z.number().optional(),
   deltaP: z.object({ mean: z.number(), rms: z.number() }).optional(),
@@ -151,9 +151,41 @@ const textMeasurementSchema = measuredSchema.extend({
   perChunk: z.array(chunkScoreSchema).readonly(),
 });
 
+/** How a layer's router differs from the source's: see `RoutingOfLayer`. */
+const routingSchema = z.object({
+  layer: count,
+  tokens: count,
+  sameExperts: fraction,
+  sharedExperts: fraction,
+  movedProbability: z.number().optional(),
+});
+
+/** How far the source is from itself: see `Floor`. */
+const floorSchema = z.object({
+  between: z.string(),
+  chunks: count,
+  positions: count,
+  kld: divergenceSchema,
+  topAgreement: fraction,
+  sameExperts: fraction.optional(),
+  texts: z.array(z.object({ name: z.string(), mean: z.number(), error: z.number() })).readonly(),
+});
+
+/** Means over the scored positions in a part of the chunks: see `ScoredRange`. */
+const rangeSchema = z.object({
+  from: count,
+  to: count,
+  positions: count,
+  nll: z.number(),
+  kld: z.number().optional(),
+});
+
 /** What `perplexity` returns. */
 const measurementSchema = measuredSchema.extend({
   texts: z.array(textMeasurementSchema).readonly().optional(),
+  byPosition: z.array(rangeSchema).readonly().optional(),
+  routing: z.array(routingSchema).readonly().optional(),
+  floor: floorSchema.optional(),
 });
 
 /** Tasks of one kind that a model solved, with the ends of the 95 % interval of its rate. */

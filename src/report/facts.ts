@@ -1,10 +1,12 @@
 /** What the card and the report both say, in plain text: figures as people read them and how they came about. */
+import { leastShare, meanRouting } from "../evaluate/routing.js";
 import { mostCalibratedOn } from "../text/text-sketch.js";
 import { formatBinaryBytes, formatBytes } from "../units.js";
 import {
   type EvaluatedText,
   type Evaluation,
   explorerFileName,
+  type Measurement,
   type MemoryTable,
   type RecordedPassRate,
   type Variant,
@@ -67,19 +69,39 @@ export const measures: readonly {
     of: ({ topAgreement, topAgreementError }) =>
       topAgreement === undefined ? undefined : percentWithError(topAgreement, topAgreementError),
   },
+  {
+    title: "same experts, mean of layers",
+    of: ({ routing }) => {
+      const same = meanRouting(routing)?.sameExperts;
+      return same === undefined ? undefined : percent(same);
+    },
+  },
+  {
+    title: "same experts, lowest",
+    of: ({ routing = [] }) => {
+      const lowest = leastShare(routing);
+      return lowest && `${percent(lowest.sameExperts)} in layer ${lowest.layer}`;
+    },
+  },
   { title: "change of probability, mean", of: ({ deltaP }) => deltaP && percent(deltaP.mean, 3) },
   { title: "change of probability, RMS", of: ({ deltaP }) => deltaP && percent(deltaP.rms, 3) },
 ];
 
 /** How the figures of the variants were measured. */
 export function measurementMethod({ tools, evaluations = [], variants }: Evaluation): string {
+  const floor = variants.find(({ id }) => id === "quantized")?.measurement?.floor;
   const positions = variants.find(({ measurement }) => measurement)?.measurement?.positions;
   const text = evaluations.length === 0 ? "" : ` on ${evaluations.map(textLine).join(", ")}`;
   const scored =
     positions === undefined
       ? ""
       : `: ${positions} scored tokens, those in the second half of each chunk, of conversations what the assistant says`;
-  return `Measured by Lopsided ${tools.lopsided} with the library of llama.cpp ${tools.llamaCpp ?? "(release unknown)"}${text}${scored}. ± is one standard error. KL divergence is of the model's next-token distribution from the source's, per token.${calibratedTexts(variants)}`;
+  return `Measured by Lopsided ${tools.lopsided} with the library of llama.cpp ${tools.llamaCpp ?? "(release unknown)"}${text}${scored}. ± is one standard error. KL divergence is of the model's next-token distribution from the source's, per token.${floor ? ` ${floorSentence(floor)}` : ""}${calibratedTexts(variants)}`;
+}
+
+/** What the floor is, for people. */
+export function floorSentence({ between, kld, topAgreement }: NonNullable<Measurement["floor"]>): string {
+  return `The source differs from itself, with ${between}, by ${withError(kld.mean, kld.meanError, 6)} nats (same top token ${percent(topAgreement)}): differences below this floor mean nothing.`;
 }
 
 /** Texts that are no test of the model, in a sentence. */

@@ -7,6 +7,7 @@ import { coverageSection } from "./charts/coverage.js";
 import { errorsSection } from "./charts/errors.js";
 import { memorySection } from "./charts/memory.js";
 import { qualitySection } from "./charts/quality.js";
+import { routingSection } from "./charts/routing.js";
 import { tasksSection } from "./charts/tasks.js";
 import { textsSection } from "./charts/texts.js";
 import type { Evaluation } from "./evaluation.js";
@@ -23,6 +24,7 @@ export function renderReport(evaluation: Evaluation): string {
   const sections = [
     qualitySection(evaluation),
     textsSection(evaluation),
+    routingSection(evaluation),
     bitsSection(evaluation),
     errorsSection(evaluation),
     coverageSection(evaluation),

@@ -70,6 +70,10 @@ figure { margin: 14px 0 0; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 0 0 10px; padding: 0; list-style: none; font-size: 0.85rem; color: var(--muted); }
 .legend li { display: flex; align-items: center; gap: 7px; }
 .swatch { width: 14px; height: 14px; border-radius: 3px; }
+.swatch.variant-source { background: var(--variant-source); }
+.swatch.variant-quantized { background: var(--variant-quantized); }
+.swatch.variant-baseline { background: var(--variant-baseline); }
+.swatch.variant-other { background: var(--variant-other); }
 .ramp { gap: 0; }
 .ramp li { gap: 8px; }
 .ramp li:last-child { padding-left: 0; }

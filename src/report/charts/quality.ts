@@ -63,12 +63,32 @@ function qualityTable(measured: readonly Variant[]): string {
     .filter(([, ...cells]) => cells.some((cell) => cell !== "–"));
   const sizes = ["size", ...measured.map(({ bytes }) => bothSizes(bytes))];
   const bits = ["bits per weight", ...measured.map(({ bpw }) => bpw.toFixed(2))];
-  return htmlTable(
+  const table = htmlTable(
     "Quality of all variants",
     ["", ...measured.map(({ label }) => label)],
     [sizes, bits, ...rows],
     measured.map((_, column) => column + 1),
   );
+  return table + positionsTable(measured.filter(({ measurement }) => measurement?.kld));
+}
+
+/** What becomes of the divergence as the context gets long. */
+function positionsTable(compared: readonly Variant[]): string {
+  const ranges = compared[0]?.measurement?.byPosition ?? [];
+  const kldAt = ({ measurement }: Variant, at: number) =>
+    measurement?.byPosition?.[at]?.kld?.toFixed(6) ?? "–";
+  return ranges.length === 0
+    ? ""
+    : htmlTable(
+        "Mean KL divergence by the place in the chunk",
+        ["tokens before", "scored tokens", ...compared.map(({ label }) => label)],
+        ranges.map(({ from, to, positions }, at) => [
+          `${from} to ${to - 1}`,
+          String(positions),
+          ...compared.map((variant) => kldAt(variant, at)),
+        ]),
+        [1, ...compared.map((_, column) => column + 2)],
+      );
 }
 
 function chart(
