@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { studentQuantile } from "../intervals.js";
 import { uniform } from "../testing/random.js";
-import { pairedDifference, studentQuantile } from "./paired.js";
+import { pairedDifference } from "./paired.js";
 import type { ChunkScore } from "./scores.js";
 
 function chunks(values: readonly number[], positions = 255): ChunkScore[] {

@@ -18,6 +18,8 @@ import {
   renderEvaluation,
 } from "../report/evaluation.js";
 import { describeOrigin } from "../report/origin.js";
+import type { CheckResult } from "../tasks/check.js";
+import { lengthRatio } from "../tasks/habits.js";
 import { version } from "../version.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
@@ -143,16 +145,30 @@ function withFiniteError(tensor: QuantizedTensor): Evaluation["tensors"][number]
 function variantsOf({ facts, encoded, evaluated, checked }: Findings): Evaluation["variants"] {
   const { model, baseline } = evaluated ?? {};
   const source = { bytes: facts.bytes, bpw: facts.bpw, measurement: model?.evaluation.reference };
+  const theirs = checked?.source;
   const own = { bytes: encoded.result.bytes, bpw: encoded.result.bpw, measurement: model?.evaluation };
   return [
-    { id: "source", label: "source", ...source, tasks: checked?.source?.rates },
-    ...(baseline ? [{ id: "baseline" as const, ...baselineVariant(baseline) }] : []),
-    { id: "quantized", label: encoded.variant, ...own, tasks: checked?.model.rates },
+    { id: "source", label: "source", ...source, ...taskFigures(theirs, undefined) },
+    ...(baseline ? [{ id: "baseline" as const, ...baselineVariant(baseline, theirs) }] : []),
+    { id: "quantized", label: encoded.variant, ...own, ...taskFigures(checked?.model, theirs) },
   ];
 }
 
-function baselineVariant({ name, bytes, bpw, evaluation, tasks }: NonNullable<Evaluated["baseline"]>) {
-  return { label: basename(name, ".gguf"), bytes, bpw, measurement: evaluation, tasks: tasks?.rates };
+/** How a variant did at the tasks, and how long its answers are beside the source's. */
+function taskFigures(own: CheckResult | undefined, source: CheckResult | undefined) {
+  return {
+    tasks: own?.rates,
+    habits: own?.habits,
+    length: own && source && lengthRatio(own.tasks, source.tasks),
+  };
+}
+
+function baselineVariant(
+  { name, bytes, bpw, evaluation, tasks }: NonNullable<Evaluated["baseline"]>,
+  source: CheckResult | undefined,
+) {
+  const label = basename(name, ".gguf");
+  return { label, bytes, bpw, measurement: evaluation, ...taskFigures(tasks, source) };
 }
 
 async function memoryTable(

@@ -6,6 +6,7 @@ import {
   bits,
   bothSizes,
   coverageLine,
+  habitsTable,
   hasExplorer,
   machineFits,
   measurementMethod,
@@ -17,6 +18,7 @@ import {
   textLine,
   usualContext,
 } from "./facts.js";
+
 import { renderFrontMatter } from "./front-matter.js";
 import { code, codeBlock, escapeMarkdown, markdownTable } from "./markdown.js";
 import { isRepository } from "./origin.js";
@@ -139,6 +141,7 @@ function tasks({ variants, tasks: file, checks = [] }: Evaluation): string | und
     return undefined;
   }
   const of = file === undefined ? "" : ` of ${code(file.name)} (${file.count} tasks)`;
+  const habits = answersTable(variants);
   const rows = kinds.map((kind) => [
     escapeMarkdown(kind),
     ...checked.map((variant) => {
@@ -160,8 +163,22 @@ function tasks({ variants, tasks: file, checks = [] }: Evaluation): string | und
             checked.map((_, column) => column + 1),
           ),
         ]),
+    ...(habits ? ["", habits] : []),
     ...(checks.length === 0 ? [] : ["", samples(checks)]),
   ].join("\n");
+}
+
+/** What users feel. */
+function answersTable(variants: Evaluation["variants"]): string | undefined {
+  const table = habitsTable(variants);
+  return (
+    table &&
+    markdownTable(
+      table.head.map(escapeMarkdown),
+      table.rows.map((row) => row.map(escapeMarkdown)),
+      table.head.map((_, column) => column).slice(1),
+    )
+  );
 }
 
 /** One task of each kind, solved if there is one that was. */

@@ -197,6 +197,21 @@ const passRateSchema = z.object({
   high: fraction,
 });
 
+/** What a model's answers are like: see `Habits`. */
+const habitsSchema = z.object({
+  answers: count,
+  tokens: z.number().nonnegative(),
+  truncated: count,
+  repeating: count,
+  openFences: count,
+  json: count,
+  brokenJson: count,
+  calls: z.object({ asked: count, written: count, known: count, valid: count }).optional(),
+});
+
+/** How long answers are beside the source's: see `LengthRatio`. */
+const lengthSchema = z.object({ ratio: positive, low: positive, high: positive, tasks: count });
+
 /** A model to compare: the source itself, the quantized model, a baseline. */
 const variantSchema = z.object({
   id: z.enum(["source", "quantized", "baseline", "other"]),
@@ -206,6 +221,8 @@ const variantSchema = z.object({
   bpw: positive,
   measurement: measurementSchema.optional(),
   tasks: z.array(passRateSchema).readonly().optional(),
+  habits: habitsSchema.optional(),
+  length: lengthSchema.optional(),
 });
 
 /** A task that the quantized model was given. */

@@ -124,6 +124,41 @@ export function passRate({ passed, total, low, high }: RecordedPassRate): string
   return `${passed} of ${total} (${percent(low, 0)} to ${percent(high, 0)})`;
 }
 
+/** What the answers of models are like, beside right or wrong: how each figure is called, and how it is written. */
+export const habitMeasures: readonly {
+  readonly title: string;
+  readonly of: (variant: Variant) => string | undefined;
+}[] = [
+  { title: "tokens of an answer", of: ({ habits }) => habits?.tokens.toFixed(1) },
+  {
+    title: "length / source's (95 %)",
+    of: ({ length }) =>
+      length && `${length.ratio.toFixed(3)} (${length.low.toFixed(3)} to ${length.high.toFixed(3)})`,
+  },
+  { title: "cut off", of: ({ habits }) => habits && `${habits.truncated} of ${habits.answers}` },
+  { title: "endless repetition", of: ({ habits }) => habits && `${habits.repeating} of ${habits.answers}` },
+  { title: "fence left open", of: ({ habits }) => habits && `${habits.openFences} of ${habits.answers}` },
+  {
+    title: "broken JSON",
+    of: ({ habits }) => (habits && habits.json > 0 ? `${habits.brokenJson} of ${habits.json}` : undefined),
+  },
+  {
+    title: "valid calls of tools",
+    of: ({ habits }) => habits?.calls && `${habits.calls.valid} of ${habits.calls.asked}`,
+  },
+];
+
+/** A table of them: the head, and a row for each figure that is known; undefined if none is. */
+export function habitsTable(
+  variants: readonly Variant[],
+): { readonly head: string[]; readonly rows: string[][] } | undefined {
+  const checked = variants.filter(({ habits }) => habits !== undefined);
+  const rows = habitMeasures
+    .map(({ title, of }) => [title, ...checked.map((variant) => of(variant) ?? "–")])
+    .filter(([, ...cells]) => cells.some((cell) => cell !== "–"));
+  return rows.length === 0 ? undefined : { head: ["answers", ...checked.map(({ label }) => label)], rows };
+}
+
 /** Kinds of tasks in the order in which the variants name them. */
 export function taskKinds(variants: readonly Variant[]): string[] {
   return [...new Set(variants.flatMap(({ tasks = [] }) => tasks.map(({ kind }) => kind)))];

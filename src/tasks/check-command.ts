@@ -7,7 +7,8 @@ import { engine, engineThreads, gpuLayers, gpuMemory } from "../engine/engine-op
 
 export const checkCommand = defineCommand({
   name: "check",
-  summary: "Tasks with checkable answers, decoded greedily; code is run in a sandbox.",
+  summary:
+    "Tasks with checkable answers, decoded greedily and sampled; code is run in a sandbox. Also what users feel: length, repetition, broken fences and JSON, calls of tools.",
   options: {
     model: runnableModel,
     tasks: option({
@@ -15,6 +16,17 @@ export const checkCommand = defineCommand({
       schema: text,
       about: "tasks, one JSON object per line",
       unset: "those that ship with Lopsided",
+    }),
+    reference: option({
+      value: "<model>",
+      schema: text,
+      about: "give the tasks to this model too, and compare the length of the answers",
+    }),
+    samples: option({
+      value: "<n>",
+      schema: wholeNumber(0, 1000),
+      about: "also sample so many answers to each task, with seeds from 1 on",
+      default: 0,
     }),
     ctx: option({
       short: "-c",

@@ -8,19 +8,28 @@ import type { ResolvedOptionsOf } from "../contract/command.js";
 import { CancelledError } from "../errors.js";
 import { ChatTemplate, findChatTemplate } from "../generate/chat-template.js";
 import { Generator } from "../generate/generator.js";
-import { type Completion, greedy } from "../generate/request.js";
+import { greedy } from "../generate/request.js";
+import { AnswerFamily } from "../generate/tool-calls/families.js";
 import { openGguf } from "../model/gguf-model.js";
 import { PythonSandbox } from "../sandbox/python.js";
 import { type CheckOptions, checkCommand } from "./check-command.js";
 import { gradeAnswer } from "./grade.js";
+import {
+  type Habits,
+  habitsOf,
+  type JudgedAnswer,
+  type LengthRatio,
+  lengthRatio,
+  sumHabits,
+} from "./habits.js";
 import { loadTasks, type TaskSet } from "./load.js";
-import { type PassRate, passRates, wilsonInterval } from "./pass-rates.js";
+import { type PassRate, passRates, type SampledRate, sampledRate, wilsonInterval } from "./pass-rates.js";
 import type { Task } from "./task.js";
 
 type Settings = ResolvedOptionsOf<typeof checkCommand>;
 
-/** One task, and what became of it. */
-export interface CheckedTask {
+/** One answer to a task, and what became of it. */
+export interface CheckedTask extends JudgedAnswer {
   /** Where the task stands in its file. */
   readonly line: number;
   readonly kind: string;
@@ -33,6 +42,18 @@ export interface CheckedTask {
   readonly tokens: number;
   /** Whether the answer was cut off because it was too long. */
   readonly truncated: boolean;
+  /** Of a sampled answer; greedy ones have none. */
+  readonly seed?: number;
+}
+
+/** The same tasks, given to another model. */
+export interface CheckedReference {
+  readonly model: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly rates: readonly PassRate[];
+  readonly sampled?: SampledRate;
+  readonly habits: Habits;
 }
 
 export interface CheckResult {
@@ -44,8 +65,16 @@ export interface CheckResult {
   /** 95 % interval of the share that passes. */
   readonly low: number;
   readonly high: number;
-  /** By kind, in the order in which kinds first occur. */
+  /** By kind, in the order in which kinds first occur; greedy answers alone. */
   readonly rates: readonly PassRate[];
+  /** Only if answers were sampled. */
+  readonly sampled?: SampledRate;
+  /** What all answers are like. */
+  readonly habits: Habits;
+  readonly reference?: CheckedReference;
+  /** How long the answers are beside the reference's. */
+  readonly length?: LengthRatio;
+  /** The greedy answers, in the tasks' order, then those of each seed. */
   readonly tasks: readonly CheckedTask[];
   /** Tokens written. */
   readonly tokens: number;
@@ -55,9 +84,10 @@ export interface CheckResult {
 }
 
 /**
- * Gives a model tasks through its chat template, decodes greedily, and checks the answers; code is run in a sandbox
- * without files, network and processes. Logits depend in their last bits on what else is computed at the same time,
- * so where two tokens are as likely an answer may differ from run to run; with `parallel` 1 it does not.
+ * Gives a model tasks through its chat template, decodes greedily and with seeds if asked to, and checks the answers;
+ * code is run in a sandbox without files, network and processes. A reference is given the same tasks afterwards. Logits
+ * depend in their last bits on what else is computed at the same time, so where two tokens are as likely an answer may
+ * differ from run to run; with `parallel` 1 it does not.
  *
  * Throws a UsageError if options make no sense or a prompt does not fit; a MalformedInputError if the tasks or the
  * model are damaged; an EnvironmentError if something cannot be read, written or started; a CancelledError.
@@ -66,12 +96,42 @@ export async function check(given: CheckOptions): Promise<CheckResult> {
   const options = checkCommand.read(given);
   const taskSet = await loadTasks(options.tasks);
   if (options.output !== undefined) {
-    await checkOutputs([options.output], [options.model, options.tasks]);
+    await checkOutputs([options.output], [options.model, options.tasks, options.reference]);
     await (await OutputFile.create(options.output, 0)).discard();
   }
-  const setting = await Setting.open(options);
+  const own = await checkModel(options.model, taskSet, options);
+  const result = {
+    ...summarize(options.model, taskSet, own),
+    ...(options.reference !== undefined &&
+      (await compareWith(options.reference, own.tasks, taskSet, options))),
+  };
+  if (options.output !== undefined) {
+    await writeResult(options.output, result);
+  }
+  return result;
+}
+
+/** Gives the reference the tasks. */
+async function compareWith(model: string, own: readonly CheckedTask[], taskSet: TaskSet, options: Settings) {
+  const theirs = await checkModel(model, taskSet, options);
+  const { passed, failed, rates, sampled, habits } = summarize(model, taskSet, theirs);
+  const length = lengthRatio(own, theirs.tasks);
+  return {
+    reference: { model, passed, failed, rates, ...(sampled && { sampled }), habits },
+    ...(length && { length }),
+  };
+}
+
+/** What a model answered, and how long that took. */
+interface Answered {
+  readonly tasks: readonly CheckedTask[];
+  readonly seconds: number;
+}
+
+async function checkModel(model: string, taskSet: TaskSet, options: Settings): Promise<Answered> {
+  const setting = await Setting.open({ ...options, model });
   try {
-    const runsCode = taskSet.tasks.some(({ criterion }) => criterion.type === "function");
+    const runsCode = taskSet.tasks.some(({ criterion }) => /^(function|program)$/.test(criterion.type));
     // If it fails, the first task with code says so.
     if (runsCode) {
       setting.sandbox.start().catch(() => {});
@@ -79,12 +139,7 @@ export async function check(given: CheckOptions): Promise<CheckResult> {
     await setting.ready(options.signal);
     const started = performance.now();
     const tasks = await checkAll(setting, taskSet.tasks, options);
-    const seconds = (performance.now() - started) / 1000;
-    const result = summarize(options.model, taskSet, tasks, seconds);
-    if (options.output !== undefined) {
-      await writeResult(options.output, result);
-    }
-    return result;
+    return { tasks, seconds: (performance.now() - started) / 1000 };
   } finally {
     await setting.close();
   }
@@ -94,11 +149,14 @@ export async function check(given: CheckOptions): Promise<CheckResult> {
 class Setting {
   readonly generator: Generator;
   readonly sandbox = new PythonSandbox();
+  /** How the model writes calls of tools. */
+  readonly family: AnswerFamily;
   readonly #template: ChatTemplate | undefined;
 
   private constructor(options: Settings, template: ChatTemplate | undefined) {
     const { model: path, gpuLayers, gpuMemory, threads, engine, ctx, parallel, onProgress } = options;
     this.#template = template;
+    this.family = new AnswerFamily(template?.text ?? "");
     this.generator = new Generator({
       model: { path, ...(gpuLayers === undefined ? {} : { gpuLayers }) },
       slots: parallel,
@@ -140,7 +198,7 @@ class Setting {
   }
 
   /** A model without chat template gets the prompt as it is. */
-  async promptOf({ prompt, system }: Task, signal: AbortSignal | undefined): Promise<string> {
+  async promptOf({ prompt, system, tools }: Task, signal: AbortSignal | undefined): Promise<string> {
     if (!this.#template) {
       return system === undefined ? prompt : `${system}\n\n${prompt}`;
     }
@@ -148,7 +206,8 @@ class Setting {
     if (system !== undefined) {
       messages.unshift({ role: "system", content: system });
     }
-    return await this.#template.render({ messages }, signal);
+    const given = tools.length > 0 ? { messages, tools } : { messages };
+    return await this.#template.render(given, signal);
   }
 
   async close(): Promise<void> {
@@ -158,25 +217,30 @@ class Setting {
   }
 }
 
+/** One answer to be written: greedy without a seed. */
+interface Attempt {
+  readonly task: Task;
+  readonly seed?: number;
+}
+
 async function checkAll(
   setting: Setting,
   tasks: readonly Task[],
-  { maxTokens, parallel, onProgress, signal }: Settings,
+  { maxTokens, parallel, samples, onProgress, signal }: Settings,
 ): Promise<CheckedTask[]> {
   const stop = new AbortController();
   const eitherSignal = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   setMaxListeners(0, eitherSignal); // every answer under way listens
-  const progress = { step: "check", total: tasks.length, unit: "tasks" };
+  const seeds = Array.from({ length: samples }, (_, sample) => sample + 1);
+  const attempts: Attempt[] = [
+    ...tasks.map((task) => ({ task })),
+    ...seeds.flatMap((seed) => tasks.map((task) => ({ task, seed }))),
+  ];
+  const progress = { step: "check", total: attempts.length, unit: samples > 0 ? "answers" : "tasks" };
   let passed = 0;
   let done = 0;
-  const one = async (task: Task): Promise<CheckedTask> => {
-    const prompt = await setting.promptOf(task, eitherSignal);
-    const limit = task.maxTokens ?? maxTokens;
-    const completion = await setting.generator.generate(
-      { prompt, maxTokens: limit, sampling: greedy },
-      { signal: eitherSignal },
-    );
-    const checked = await grade(setting, task, completion, eitherSignal);
+  const one = async (attempt: Attempt): Promise<CheckedTask> => {
+    const checked = await answer(setting, attempt, maxTokens, eitherSignal);
     done++;
     if (checked.passed) {
       passed++;
@@ -186,7 +250,7 @@ async function checkAll(
   };
   try {
     // More than the slots, so that none waits while answers are graded.
-    return await mapSome(tasks, 2 * parallel, one);
+    return await mapSome(attempts, 2 * parallel, one);
   } catch (error) {
     stop.abort();
     if (signal?.aborted) {
@@ -196,22 +260,34 @@ async function checkAll(
   }
 }
 
-async function grade(
-  { sandbox }: Setting,
-  task: Task,
-  { text, completionTokens, finishReason }: Completion,
+/** Has a task answered, and grades the answer. */
+async function answer(
+  setting: Setting,
+  { task, seed }: Attempt,
+  maxTokens: number,
   signal: AbortSignal,
 ): Promise<CheckedTask> {
-  const { line, kind, prompt } = task;
-  const grade = await gradeAnswer(task, text, sandbox, signal);
+  const { generator, family, sandbox } = setting;
+  const { line, kind, tools } = task;
+  const prompt = await setting.promptOf(task, signal);
+  const { text, tokens, completionTokens, finishReason } = await generator.generate(
+    {
+      prompt,
+      maxTokens: task.maxTokens ?? maxTokens,
+      sampling: seed === undefined ? greedy : { seed },
+      ...(tools.length > 0 && { visibleTokens: family.visibleTokens(true) }),
+    },
+    { signal },
+  );
+  const grade = await gradeAnswer({ task, answer: text, prompt, sandbox, family }, signal);
+  const truncated = finishReason === "length";
   return {
-    line,
-    kind,
-    prompt,
-    answer: text,
+    ...{ line, kind, prompt: task.prompt, answer: text },
     ...grade,
+    ...(seed !== undefined && { seed }),
     tokens: completionTokens,
-    truncated: finishReason === "length",
+    truncated,
+    ...habitsOf(text, tokens, truncated),
   };
 }
 
@@ -232,21 +308,21 @@ async function mapSome<Item, Result>(
   return results;
 }
 
-function summarize(
-  model: string,
-  { name, sha256 }: TaskSet,
-  tasks: readonly CheckedTask[],
-  seconds: number,
-): CheckResult {
-  const passed = tasks.filter((task) => task.passed).length;
+function summarize(model: string, { name, sha256, tasks: given }: TaskSet, answered: Answered): CheckResult {
+  const { tasks, seconds } = answered;
+  const greedyOnes = tasks.filter(({ seed }) => seed === undefined);
+  const passed = greedyOnes.filter((task) => task.passed).length;
   const tokens = tasks.reduce((sum, task) => sum + task.tokens, 0);
+  const sampled = sampledRate(tasks.filter(({ seed }) => seed !== undefined));
   return {
     model,
-    taskSet: { name, sha256, count: tasks.length },
+    taskSet: { name, sha256, count: given.length },
     passed,
-    failed: tasks.length - passed,
-    ...wilsonInterval(passed, tasks.length),
-    rates: passRates(tasks),
+    failed: greedyOnes.length - passed,
+    ...wilsonInterval(passed, greedyOnes.length),
+    rates: passRates(greedyOnes),
+    ...(sampled && { sampled }),
+    habits: sumHabits(tasks),
     tasks,
     tokens,
     seconds,

@@ -1,21 +1,29 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { AnswerFamily } from "../generate/tool-calls/families.js";
 import { PythonSandbox } from "../sandbox/python.js";
 import { fixture } from "../testing/command.js";
-import { extractCode, type Grade, isSame } from "./code.js";
+import { extractCode } from "./code.js";
 import { gradeAnswer } from "./grade.js";
+import type { Grade } from "./grade-result.js";
 import { loadTasks } from "./load.js";
+import { isSame } from "./same-value.js";
 import { parseTasks, type Task } from "./task.js";
 
 const sandbox = new PythonSandbox();
+const family = new AnswerFamily("<tool_call>");
 after(() => sandbox.close());
+
+function grade(task: Task, answer: string, prompt = ""): ReturnType<typeof gradeAnswer> {
+  return gradeAnswer({ task, answer, prompt, sandbox, family });
+}
 
 const add =
   '{"kind": "code", "prompt": "Write add(a, b).", "name": "add", "tests": [{"args": [1, 2], "result": 3}, {"args": [-1, 1], "result": 0}]}';
 
 async function gradeAdd(code: string, task = add): Promise<Grade> {
   const [parsed] = parseTasks(task, "t.jsonl");
-  return await gradeAnswer(parsed!, `Here it is:\n\`\`\`python\n${code}\n\`\`\`\nDone.`, sandbox);
+  return await grade(parsed!, `Here it is:\n\`\`\`python\n${code}\n\`\`\`\nDone.`);
 }
 
 test("the program is the last block that defines the function", () => {
@@ -114,8 +122,8 @@ test("the references of all tasks with code pass, in the shipped set and in that
   }
   assert.ok(tasks.size >= 20);
   for (const task of tasks.values()) {
-    const grade = await gradeAnswer(task, task.reference ?? "", sandbox);
-    assert.deepEqual(grade, { passed: true }, task.prompt);
+    const graded = await grade(task, task.reference ?? "");
+    assert.deepEqual(graded, { passed: true }, task.prompt);
   }
 });
 
@@ -123,11 +131,102 @@ test("the references of tasks with answers pass, and those of others do not", as
   const { tasks } = await loadTasks(fixture("text/tasks.jsonl"));
   const spoken = tasks.filter(({ criterion }) => criterion.type === "answer");
   for (const [index, task] of spoken.entries()) {
-    assert.deepEqual(await gradeAnswer(task, task.reference ?? "", sandbox), { passed: true }, task.prompt);
+    assert.deepEqual(await grade(task, task.reference ?? ""), { passed: true }, task.prompt);
     const next = spoken[(index + 1) % spoken.length]!;
     const isOther = JSON.stringify(next.criterion) !== JSON.stringify(task.criterion);
     if (isOther) {
-      assert.equal((await gradeAnswer(task, next.reference ?? "", sandbox)).passed, false, task.prompt);
+      assert.equal((await grade(task, next.reference ?? "")).passed, false, task.prompt);
     }
   }
+});
+
+test("lines of HumanEval, MBPP and GSM8K are tasks: their right answers pass, wrong ones do not", async () => {
+  const lines = [
+    {
+      task_id: "HumanEval/0",
+      prompt: 'from typing import List\n\n\ndef total(xs: List[int]) -> int:\n    """ Sum. """\n',
+      entry_point: "total",
+      canonical_solution: "    return sum(xs)\n",
+      test: "def check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n",
+    },
+    {
+      task_id: 2,
+      text: "Write a function to square a number.",
+      code: "def square(n):\r\n    return n * n",
+      test_list: ["assert square(3) == 9", "assert square(-2) == 4"],
+      test_setup_code: "",
+      challenge_test_list: [],
+    },
+    {
+      question: "Ann has 1,000 apples and buys 72. How many?",
+      answer: "1000 + 72 = <<1000+72=1072>>1072\n#### 1,072",
+    },
+  ];
+  const tasks = parseTasks(lines.map((line) => JSON.stringify(line)).join("\n"), "t.jsonl");
+  const fenced = (code: string) => `\`\`\`python\n${code}\n\`\`\``;
+  const right = [
+    fenced("def total(xs: List[int]) -> int:\n    return sum(xs)"),
+    fenced("def square(n):\n    return n * n"),
+    "1000 + 72 = 1072\nAnswer: 1,072",
+  ];
+  const wrong = [
+    fenced("def total(xs):\n    return 3"),
+    fenced("def square(n):\n    return n + n"),
+    "Answer: 72",
+  ];
+  for (const [at, task] of tasks.entries()) {
+    assert.deepEqual(await grade(task, right[at]!), { passed: true });
+    assert.equal((await grade(task, wrong[at]!)).passed, false);
+  }
+  // The body alone goes on where the prompt ends.
+  assert.deepEqual(await grade(tasks[0]!, fenced("    return sum(xs)")), { passed: true });
+  assert.match((await grade(tasks[0]!, wrong[0]!)).reason!, /AssertionError/);
+});
+
+test("a call of a tool must be written, name a tool, and have arguments by its schema", async () => {
+  const tools = [
+    {
+      type: "function",
+      function: {
+        name: "weather",
+        parameters: {
+          type: "object",
+          properties: { city: { type: "string" }, unit: { enum: ["C", "F"] } },
+          required: ["city"],
+        },
+      },
+    },
+  ];
+  const line = {
+    kind: "tools",
+    prompt: "How warm is it in Oslo?",
+    tools,
+    call: { name: "weather", arguments: { city: "Oslo" } },
+  };
+  const [task] = parseTasks(JSON.stringify(line), "t.jsonl");
+  const call = (name: string, given: object | string) =>
+    `<tool_call>${typeof given === "string" ? given : JSON.stringify({ name, arguments: given })}</tool_call>`;
+  const steps = async (answer: string) => {
+    const { passed, call: reached } = await grade(task!, answer);
+    return [passed, reached!.written, reached!.known, reached!.valid];
+  };
+  assert.deepEqual(await steps(call("weather", { city: "Oslo", unit: "C" })), [true, true, true, true]);
+  assert.deepEqual(await steps(call("weather", { city: "Rome" })), [false, true, true, true]);
+  assert.deepEqual(await steps(call("weather", { city: 7 })), [false, true, true, false]);
+  assert.deepEqual(await steps(call("weather", { unit: "C" })), [false, true, true, false]);
+  assert.deepEqual(await steps(call("wether", { city: "Oslo" })), [false, true, false, false]);
+  assert.deepEqual(await steps(call("", '{"name": "weather", "arguments": {"city"')), [
+    false,
+    false,
+    false,
+    false,
+  ]);
+  assert.deepEqual(await steps("It is warm."), [false, false, false, false]);
+  const malformed = (changed: object) => () => parseTasks(JSON.stringify({ ...line, ...changed }), "t.jsonl");
+  assert.throws(
+    malformed({ call: "rain" }),
+    /line 1: expects a call of "rain", which is none of its "tools"/,
+  );
+  const untyped = [{ type: "function", function: { name: "weather", parameters: { type: "thing" } } }];
+  assert.throws(malformed({ tools: untyped }), /"parameters" of the tool "weather" are no JSON Schema/);
 });

@@ -1,13 +1,9 @@
 /** Finding the program in an answer, and checking its function by calling it in the sandbox. */
 import type { PythonSandbox } from "../sandbox/python.js";
 import { withoutThinking } from "./answer.js";
+import type { Grade } from "./grade-result.js";
 import type { FunctionTest } from "./known-functions.js";
-
-/** Whether an answer passed, and what was wrong if not. */
-export interface Grade {
-  readonly passed: boolean;
-  readonly reason?: string;
-}
+import { isSame } from "./same-value.js";
 
 /**
  * The program in an answer: the last fenced block that defines the function, else the last one; all of it without
@@ -61,30 +57,24 @@ export async function gradeCode(
   return failure === undefined ? { passed: true } : failed(failure);
 }
 
+/** Runs the tests of a task that has them as a program, behind the answer's code. */
+export async function gradeProgram(
+  sandbox: PythonSandbox,
+  answer: string,
+  { name, before, tests }: { name: string; before: string; tests: string },
+  signal?: AbortSignal,
+): Promise<Grade> {
+  const code = extractCode(answer, name);
+  if (code === undefined) {
+    return { passed: false, reason: "the answer has no code" };
+  }
+  // What the prompt imports is there even if the answer does not say it again; an answer may be the body alone.
+  const isWhole = definition(name).test(code);
+  const begin = isWhole ? before.slice(0, Math.max(0, before.search(definition(name)))) : before;
+  const { failure } = await sandbox.run(`${begin}\n${code}\n\n${tests}\n`, [], { signal });
+  return failure === undefined ? { passed: true } : failed(failure);
+}
+
 function failed(reason: string): Grade {
   return { passed: false, reason: reason.length > 400 ? `${reason.slice(0, 400)}...` : reason };
-}
-
-/** Whether two JSON values are the same; numbers that are not whole may differ in their last digits. */
-export function isSame(a: unknown, b: unknown): boolean {
-  if (typeof a === "number" && typeof b === "number") {
-    return (
-      a === b || (!(Number.isInteger(a) && Number.isInteger(b)) && Math.abs(a - b) <= 1e-9 * Math.abs(b))
-    );
-  }
-  if (Array.isArray(a) && Array.isArray(b)) {
-    return a.length === b.length && a.every((item, i) => isSame(item, b[i]));
-  }
-  if (isObject(a) && isObject(b)) {
-    const names = Object.keys(a);
-    return (
-      names.length === Object.keys(b).length &&
-      names.every((name) => Object.hasOwn(b, name) && isSame(a[name], b[name]))
-    );
-  }
-  return a === b;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

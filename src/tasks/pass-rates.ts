@@ -1,4 +1,5 @@
 /** How many tasks of each kind passed, and how sure that is. */
+import { studentQuantile } from "../intervals.js";
 
 /** Tasks of one kind that passed, with the ends of the 95 % interval of the rate. */
 export interface PassRate {
@@ -24,6 +25,39 @@ export function passRates(
     total,
     ...wilsonInterval(passed, total),
   }));
+}
+
+/** Sampled answers that passed, with the 95 % interval: tasks are what varies, not the samples of one. */
+export interface SampledRate {
+  readonly share: number;
+  readonly low: number;
+  readonly high: number;
+  readonly answers: number;
+}
+
+/** The share of sampled answers that pass, by Student's t over the tasks' own shares; undefined without samples. */
+export function sampledRate(
+  answers: readonly { readonly line: number; readonly passed: boolean }[],
+): SampledRate | undefined {
+  const byTask = new Map<number, { passed: number; total: number }>();
+  for (const { line, passed } of answers) {
+    const own = byTask.get(line) ?? { passed: 0, total: 0 };
+    byTask.set(line, { passed: own.passed + (passed ? 1 : 0), total: own.total + 1 });
+  }
+  const shares = [...byTask.values()].map(({ passed, total }) => passed / total);
+  if (shares.length === 0) {
+    return undefined;
+  }
+  const share = shares.reduce((sum, own) => sum + own, 0) / shares.length;
+  const squares = shares.reduce((sum, own) => sum + (own - share) ** 2, 0);
+  const degrees = shares.length - 1;
+  const margin = degrees > 0 ? studentQuantile(degrees) * Math.sqrt(squares / degrees / shares.length) : 1;
+  return {
+    share,
+    low: Math.max(0, share - margin),
+    high: Math.min(1, share + margin),
+    answers: answers.length,
+  };
 }
 
 /** 97.5 % quantile of the normal distribution. */

@@ -3,7 +3,7 @@ import * as Plot from "@observablehq/plot";
 import { type Chart, figure, isNarrow } from "../chart.js";
 import { wideChart } from "../draw-chart.js";
 import type { Evaluation, RecordedPassRate, Variant } from "../evaluation.js";
-import { passRate, percent, taskKinds } from "../facts.js";
+import { habitsTable, passRate, percent, taskKinds } from "../facts.js";
 import { details, escapeHtml, htmlTable, pre } from "../html.js";
 import type { Section } from "../section.js";
 
@@ -27,8 +27,16 @@ export function tasksSection(evaluation: Evaluation): Section | undefined {
     id: "tasks",
     title: "Tasks solved",
     lead: `Chat tasks${of} with checkable answers; code is executed. The lines are 95 % intervals: where they overlap, the difference may be chance.`,
-    body: (rates.length === 0 ? "" : ratesFigure(rates, variants)) + answers(checks),
+    body: (rates.length === 0 ? "" : ratesFigure(rates, variants)) + habits(variants) + answers(checks),
   };
+}
+
+/** What the answers are like beside right or wrong. */
+function habits(variants: readonly Variant[]): string {
+  const table = habitsTable(variants);
+  return table === undefined
+    ? ""
+    : htmlTable("What the answers are like", table.head, table.rows, table.head.map((_, i) => i).slice(1));
 }
 
 function ratesFigure(rates: readonly Rate[], variants: readonly Variant[]): string {
