@@ -1,6 +1,15 @@
 /** Options that many commands have, each declared once. */
 import { option } from "./option.js";
-import { abortSignal, progressListener, size, text, warningListener, wholeNumber, yesNo } from "./values.js";
+import {
+  abortSignal,
+  list,
+  progressListener,
+  size,
+  text,
+  warningListener,
+  wholeNumber,
+  yesNo,
+} from "./values.js";
 
 /** A model that is read, not run. */
 export const readableModel = option({
@@ -43,6 +52,13 @@ export const splitMaxSize = option({
   schema: size.refine((bytes) => bytes >= 1e6, "must be at least 1M"),
   about:
     "begin another file (OUT-00001-of-00003.gguf, ...) before one's tensors exceed this, for example 4G or 500M",
+});
+
+export const ownShard = option({
+  value: "<role>",
+  schema: list(text),
+  about:
+    "give each tensor of this role a file of its own, after the others, for example embedding.table (repeatable)",
 });
 
 export const parseSpecial = option({

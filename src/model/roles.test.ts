@@ -14,7 +14,10 @@ import {
 /** Names as llama.cpp writes them for mixture-of-experts models, and what they are for. */
 const examples: Readonly<Record<string, Role>> = {
   "token_embd.weight": "embedding",
-  "per_layer_token_embd.weight": "embedding",
+  "per_layer_token_embd.weight": "embedding.table",
+  "blk.2.engram_embd.weight": "embedding.table",
+  "blk.2.engram_wkv.weight": "per_layer",
+  "blk.2.engram_q_norm.weight": "norm",
   "output.weight": "output",
   "output_norm.weight": "norm",
   "blk.0.attn_norm.weight": "norm",

@@ -1,6 +1,6 @@
 /**
  * What a tensor is for, read from its GGUF name. Roles are hierarchical: `routed` stands for `routed.gate`,
- * `routed.up`, `routed.down` and `routed.gate_up`. Names: llama.cpp `src/llama-arch.cpp` (LLM_TENSOR_NAMES).
+ * `routed.up`, `routed.down` and `routed.gate_up`, and `embedding` for `embedding.table` too. Names: llama.cpp `src/llama-arch.cpp` (LLM_TENSOR_NAMES).
  */
 
 /** Every role a tensor can have. */
@@ -42,11 +42,14 @@ export const roles = [
   "ssm.other",
   // Hyper-connections and residual scores: what mixes the streams between layers.
   "hyper_connection",
-  // Projections of what per-layer embeddings (Gemma 3n and 4, Qwen 4) add to a layer.
+  // Projections of what per-layer embeddings (Gemma 3n and 4, Qwen 4) and Engram add to a layer.
   "per_layer",
   "router",
   "norm",
   "embedding",
+  // Tables beside it, of which a token takes some rows: per-layer embeddings (Gemma 3n and 4) and memories of token
+  // sequences (Qwen 4, Engram). They can be most of a model, and are read from the disk row by row.
+  "embedding.table",
   "output",
   // Multi-token prediction: projections and copies of embedding and head of the extra layers.
   "nextn",
@@ -97,7 +100,7 @@ export function namesFusedOrNot(name: string): string[] {
 /** Names outside the layers, without the `.weight` ending. */
 const globalStems: ReadonlyMap<string, Role> = new Map<string, Role>([
   ["token_embd", "embedding"],
-  ["per_layer_token_embd", "embedding"],
+  ["per_layer_token_embd", "embedding.table"],
   ["output", "output"],
   ["cls.output", "output"],
   ["per_layer_model_proj", "per_layer"],
@@ -207,7 +210,8 @@ const layerFamilies: readonly (readonly [RegExp, Role])[] = [
   [/^ffn_down\.\d+$/, "routed.down"],
   [/^(ssm_|shortconv\.|time_mix_|channel_mix_)/, "ssm.other"],
   [/^hc_/, "hyper_connection"],
-  [/^(ple_|altup_|laurel_)/, "per_layer"],
+  [/^engram_embd(_\d+)?$/, "embedding.table"],
+  [/^(ple_|altup_|laurel_|engram_)/, "per_layer"],
 ];
 
 /** `attn_norm`, `norm_k`, `k_norm`, `post_ffw_norm_1`, `nextn.enorm`, RWKV's `time_mix_ln`, ... */

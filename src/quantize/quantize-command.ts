@@ -5,6 +5,7 @@ import {
   encoderThreads,
   onProgress,
   onWarning,
+  ownShard,
   readableModel,
   restart,
   resume,
@@ -121,6 +122,7 @@ export const quantizeCommand = defineCommand({
       about: "write as many files as the source has, with the same tensors",
     }),
     splitMaxSize,
+    ownShard,
     resume,
     restart,
     decode: option({

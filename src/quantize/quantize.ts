@@ -392,7 +392,7 @@ async function inputsOf(recipe: Recipe, options: Settings) {
     "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
     "moments file": options.moments && (await sha256OfFile(options.moments)),
     "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
-    splitting: JSON.stringify([options.keepSplit, options.splitMaxSize]),
+    splitting: JSON.stringify([options.keepSplit, options.splitMaxSize, ...(options.ownShard ?? [])]),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The contract of `relayout`. */
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
-import { onProgress, signal, splitMaxSize } from "../contract/shared-options.js";
+import { onProgress, ownShard, signal, splitMaxSize } from "../contract/shared-options.js";
 import { list, text } from "../contract/values.js";
 
 export const relayoutCommand = defineCommand({
@@ -44,6 +44,7 @@ export const relayoutCommand = defineCommand({
     }),
     dropKv: option({ value: "<key>", schema: list(text), about: "leave out metadata (repeatable)" }),
     splitMaxSize,
+    ownShard,
     onProgress,
     signal,
   },

@@ -52,6 +52,7 @@ export async function relayout(given: RelayoutOptions): Promise<RelayoutResult> 
       source,
       output: options.output,
       splitMaxSize: options.splitMaxSize,
+      ownShard: options.ownShard,
       tensors: tensors.map((tensor) => ({ source: tensor, type: tensor.type })),
       metadata: () => metadata,
     });

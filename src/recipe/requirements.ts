@@ -3,6 +3,7 @@
  * quantized again, and types of very few bits have importance.
  */
 import { UsageError } from "../errors.js";
+import { roleOf } from "../model/roles.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import type { Base } from "./ftypes.js";
 import { isTokenEmbedding } from "./mixture-model.js";
@@ -72,7 +73,7 @@ export function unmetRequirements(tensors: readonly TypeChange[], abilities: Abi
 
 /** Embeddings and the output projection: rows are looked up, or seldom calibrated. */
 function isTable(name: string): boolean {
-  return isTokenEmbedding(name) || name === "output.weight";
+  return isTokenEmbedding(name) || roleOf(name) === "embedding.table" || name === "output.weight";
 }
 
 function lacksImportance(name: string, type: TypeName, { base, hasImportance }: Abilities): boolean {

@@ -1,8 +1,10 @@
 /** The files of an output before the first weight: which tensors each holds, and where. */
+import { suggestion } from "../contract/suggest.js";
 import { UsageError } from "../errors.js";
 import { type GgufLayout, planGguf } from "../gguf/layout.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { splitMetadata, splitPath } from "../gguf/splits.js";
+import { roleMatches, roleOf, roleSelectors } from "../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { unknownSha256 } from "./output-metadata.js";
@@ -21,6 +23,8 @@ export interface SplitOptions {
   readonly keepSplit?: boolean | undefined;
   /** Begin another file rather than let the tensors of one exceed this many bytes. */
   readonly splitMaxSize?: number | undefined;
+  /** Tensors of these roles get files of their own, after the others: large tables that are read from another disk. */
+  readonly ownShard?: readonly string[] | undefined;
 }
 
 export interface OutputRequest extends SplitOptions {
@@ -92,17 +96,47 @@ function fileMetadata(
 }
 
 /** The tensors of each file, in order. */
-function groupTensors({ source, tensors, keepSplit, splitMaxSize }: OutputRequest): OutputTensor[][] {
+function groupTensors(request: OutputRequest): OutputTensor[][] {
+  const { source, tensors, keepSplit, splitMaxSize, ownShard = [] } = request;
   if (keepSplit && splitMaxSize !== undefined) {
     throw new UsageError("`keepSplit` and `splitMaxSize` contradict each other; use one.");
+  }
+  if (keepSplit && ownShard.length > 0) {
+    throw new UsageError("`keepSplit` and `ownShard` contradict each other; use one.");
   }
   if (keepSplit) {
     return groupsAsInSource(source, tensors);
   }
-  if (splitMaxSize !== undefined) {
-    return groupsBySize(tensors, splitMaxSize);
+  const apart = tensorsOfRoles(tensors, ownShard);
+  const together = tensors.filter((tensor) => !apart.has(tensor));
+  const groups = splitMaxSize === undefined ? [together] : groupsBySize(together, splitMaxSize);
+  return [...groups, ...Array.from(apart, (tensor) => [tensor])].filter(({ length }) => length > 0);
+}
+
+/** The tensors that have one of these roles. Throws a UsageError for a word that is none, or that no tensor has. */
+function tensorsOfRoles(
+  tensors: readonly OutputTensor[],
+  words: readonly string[],
+): ReadonlySet<OutputTensor> {
+  const apart = new Set<OutputTensor>();
+  for (const word of words) {
+    const selector = roleSelectors.find((known) => known === word);
+    if (selector === undefined) {
+      throw new UsageError(`\`ownShard\`: "${word}" is not a role${suggestion(word, roleSelectors)}`, {
+        role: word,
+      });
+    }
+    const found = tensors.filter(({ source: { name } }) => roleMatches(selector, roleOf(name)));
+    if (found.length === 0) {
+      throw new UsageError(`\`ownShard\`: this model has no tensor of the role ${word}; remove the option.`, {
+        role: word,
+      });
+    }
+    for (const tensor of found) {
+      apart.add(tensor);
+    }
   }
-  return [[...tensors]];
+  return apart;
 }
 
 function groupsAsInSource(source: ModelSource, tensors: readonly OutputTensor[]): OutputTensor[][] {

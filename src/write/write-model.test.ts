@@ -33,6 +33,7 @@ interface Options {
   readonly resume?: boolean;
   readonly restart?: boolean;
   readonly splitMaxSize?: number;
+  readonly ownShard?: readonly string[];
   /** Stop after this many slices. */
   readonly stopAfter?: number;
   readonly onSliceWritten?: (count: number) => void;
@@ -294,6 +295,23 @@ describe("an interrupted run", () => {
     assert.deepEqual(resumed.files, whole.files);
     assert.equal(resumed.weights, 0);
     assert.deepEqual(await readdir(set.folder), names);
+  });
+
+  it("of files for single tensors is continued, whatever their place in the source", async (t) => {
+    const set = await setUp(t);
+    const options = { ownShard: ["embedding"] };
+    const whole = await set.write(options);
+    assert.equal(whole.files.length, 2);
+    const written = await openGguf(whole.files[0]!.path);
+    t.after(() => written.close());
+    const names = (file: number) =>
+      written.tensors.filter((tensor) => tensor.file === file).map(({ name }) => name);
+    assert.deepEqual(names(1), ["token_embd.weight"]);
+    assert.equal(names(0).length, 4);
+    await interrupted(set, { ...options, stopAfter: 25 });
+    assert.deepEqual((await set.write({ ...options, resume: true })).files, whole.files);
+    await assert.rejects(set.write({ ownShard: ["embeding"] }), /is not a role; did you mean "embedding"/);
+    await assert.rejects(set.write({ ownShard: ["router"] }), /has no tensor of the role router/);
   });
 
   it("leaves nothing if nothing was done", async (t) => {
