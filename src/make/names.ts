@@ -8,7 +8,7 @@ import { isFtype } from "../recipe/ftypes.js";
 import type { Recipe } from "../recipe/recipe.js";
 
 /** A label at the end of a name, with what publishers put before it. */
-const labelAtEnd = /[-.](?:UD-)?(?:I?Q\d(?:_[0-9A-Z]+)*|BF16|F16|F32|MXFP4(?:_MOE)?)$/i;
+const labelAtEnd = /[-.](?:UD-)?(?:[IT]?Q\d(?:_[0-9A-Z]+)*|BF16|F16|F32|MXFP4(?:_MOE)?|NVFP4)$/i;
 
 /**
  * A model's name without place, ending, split numbers and quantization label:
