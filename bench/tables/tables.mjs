@@ -196,6 +196,29 @@ function check(read) {
   return [markdownTable(head, rows, [1, 2, 3]), origin(run)].join("\n\n");
 }
 
+function cache(read) {
+  const run = read("cache");
+  const rows = Object.entries(run.results.runs).flatMap(([kind, runs]) =>
+    runs.map(({ size, share, cpuSeconds, seconds, quantizeSeconds }, i) => [
+      `${i === 0 ? "first" : "second"}, ${kind} cache`,
+      `${(size / 1e6).toFixed(2)} MB`,
+      share === undefined ? "" : percent(share, 1),
+      `${cpuSeconds.toFixed(1)} s`,
+      `${seconds.toFixed(1)} s`,
+      `${quantizeSeconds.toFixed(1)} s`,
+    ]),
+  );
+  const head = [
+    "`make`",
+    "budget",
+    "from the cache",
+    "CPU time, all but the engine",
+    "time",
+    "of it `quantize`",
+  ];
+  return [markdownTable(head, rows, [1, 2, 3, 4, 5]), origin(run)].join("\n\n");
+}
+
 export const tables = {
   "output-aware": outputAware,
   divergence,
@@ -204,6 +227,7 @@ export const tables = {
   plan,
   file,
   "output-aware-cost": outputAwareCost,
+  cache,
   engine,
   serve,
   check,

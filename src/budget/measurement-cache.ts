@@ -11,10 +11,10 @@ import { EnvironmentError, systemErrorCode } from "../errors.js";
 /** Larger files are not ours. */
 const largestFile = 256 * 2 ** 20;
 
-/** Where errors of a model are kept unless the user says otherwise. */
-export function defaultCachePath(fingerprint: string): string {
-  const folder = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  return join(folder, "lopsided", "errors", `${fingerprint.slice(0, 32)}.jsonl`);
+/** Where errors of a model are kept unless the user names a file: in a cache, or else in the user's cache folder. */
+export function errorsPath(fingerprint: string, cache: string | undefined): string {
+  const folder = cache ?? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "lopsided");
+  return join(folder, "errors", `${fingerprint.slice(0, 32)}.jsonl`);
 }
 
 export class ErrorCache {

@@ -14,11 +14,13 @@ import { EncoderPool } from "../quants/pool.js";
 import { version } from "../version.js";
 import { renderCurves } from "./curves-file.js";
 import { type MeasuredCurves, measureCurves } from "./error-curves.js";
-import { defaultCachePath, ErrorCache } from "./measurement-cache.js";
+import { ErrorCache, errorsPath } from "./measurement-cache.js";
 import { modelFingerprint } from "./model-fingerprint.js";
 import { type Item, itemsOf } from "./problem.js";
 
 export interface ModelCurvesOptions {
+  /** Folder of a cache, where errors are kept unless a file for them is named. */
+  readonly cache?: string | undefined;
   readonly priorWeight?: number | undefined;
   readonly effort: RequestedEffort;
   /** Path of the second moments that `quantize --effort max` will use. */
@@ -43,7 +45,7 @@ export async function curvesOf(
   const open = tasks.filter(({ types }) => types.length > 1);
   const moments =
     options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
-  const cache = await ErrorCache.open(options.errors ?? defaultCachePath(fingerprint));
+  const cache = await ErrorCache.open(options.errors ?? errorsPath(fingerprint, options.cache));
   const pool = new EncoderPool(options.threads ?? availableParallelism());
   if (pool.warning) {
     options.onWarning?.(pool.warning);

@@ -7,7 +7,7 @@ import { cacheTypeK, cacheTypeV, engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { ctx, margin, parallel } from "../memory/fit-command.js";
 import { machineExamples } from "../memory/machines.js";
-import { effort, imatrix, moments, mtp } from "../quantize/quantize-command.js";
+import { cache, effort, imatrix, moments, mtp } from "../quantize/quantize-command.js";
 import { backends } from "../quants/types.js";
 
 /** Options that are a budget; a plan needs exactly one of them. */
@@ -107,13 +107,14 @@ export const planCommand = defineCommand({
       value: "<file>",
       schema: text,
       about: "where measured errors are kept",
-      unset: "in the user's cache folder",
+      unset: "in the cache, or in the user's cache folder",
     }),
     curves: option({
       value: "<file>",
       schema: text,
       about: "write the measured errors of every type there, for explore",
     }),
+    cache: { ...cache, about: "folder of quantize's cache; measured errors are kept there too" },
     effort: { ...effort, about: "effort that quantize will be given" },
     moments: { ...moments, about: "with effort max: second moments of the inputs that quantize will use" },
     threads: encoderThreads,

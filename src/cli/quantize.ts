@@ -20,6 +20,9 @@ function describe(result: QuantizeResult): string {
       ...files.map(({ path, bytes, sha256 }) => `${path}: ${formatBytes(bytes)}, sha256 ${sha256}`),
       `${formatDuration(result.seconds)}, ${formatCount(result.weightsPerSecond ?? 0)} weights/s, peak memory ${formatBytes(result.peakRssBytes)}`,
     );
+    if (result.cachedShare !== undefined) {
+      lines.push(`${(100 * result.cachedShare).toFixed(1)} % of the weights were in the cache`);
+    }
   }
   return lines.join("\n");
 }

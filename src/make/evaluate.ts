@@ -12,7 +12,7 @@ import { identityOf } from "../write/fingerprint.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
 import { baselineOf } from "./options.js";
-import { engineOptions, type MakeRun, writeOptions } from "./run.js";
+import { cacheOptions, engineOptions, type MakeRun, writeOptions } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 import type { StageContext } from "./stages.js";
 import { taskCheck } from "./tasks.js";
@@ -159,6 +159,7 @@ async function buildBaseline(
     run: async (stage): Promise<QuantizeResult> =>
       await quantize({
         ...writeOptions(run, stage),
+        ...cacheOptions(run),
         ...{ model, output, recipe, imatrix, priorWeight, mtp, allowRequantize: true },
       }),
     files: ({ files = [] }) => files,

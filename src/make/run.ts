@@ -25,6 +25,11 @@ export function encoderOptions({ options }: MakeRun, { onProgress }: StageContex
   return { threads, onWarning, signal, onProgress };
 }
 
+/** Options of everything that encodes what the cache may have. */
+export function cacheOptions({ options: { cache, cacheSize } }: MakeRun) {
+  return { cache, cacheSize };
+}
+
 /** Options of a command that writes a model: goes on with its unfinished output, or throws a stale one away. */
 export function writeOptions(run: MakeRun, context: StageContext) {
   const { continues } = context;

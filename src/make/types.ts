@@ -82,7 +82,9 @@ async function planTypes(
         priorWeight,
         mtp,
         sensitivity: measured?.result.output,
-        errors: folder.workFile("errors.jsonl"),
+        ...(options.cache === undefined
+          ? { errors: folder.workFile("errors.jsonl") }
+          : { cache: options.cache }),
         effort,
         moments: calibration.moments,
       }),

@@ -12,7 +12,7 @@ import {
   signal,
   splitMaxSize,
 } from "../contract/shared-options.js";
-import { choice, list, parsed, text, yesNo } from "../contract/values.js";
+import { choice, list, parsed, size, text, yesNo } from "../contract/values.js";
 import { engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { predictionModes } from "../model/prediction-layers.js";
@@ -53,6 +53,20 @@ export const mtp = option({
   about:
     "layers that predict further tokens: embed them in the file, drop them, or write a separate file (mtp-OUTPUT)",
   unset: "embed",
+});
+
+export const cache = option({
+  value: "<folder>",
+  schema: text,
+  about:
+    "keep encoded tensors there, and take from there what was encoded before; runs and models may share it",
+});
+
+export const cacheSize = option({
+  value: "<size>",
+  schema: size.refine((bytes) => bytes >= 1e6, "must be at least 1M"),
+  about: "most that the cache may take; what was used least recently goes first",
+  unset: "20G",
 });
 
 export const quantizeCommand = defineCommand({
@@ -133,6 +147,8 @@ export const quantizeCommand = defineCommand({
     dryRun: option({ schema: yesNo, about: "decide and measure everything, write nothing" }),
     effort,
     moments,
+    cache,
+    cacheSize,
     threads: encoderThreads,
     onProgress,
     onWarning,

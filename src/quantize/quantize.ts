@@ -95,8 +95,10 @@ export interface QuantizeResult {
   /** Of the output file; absent in a dry run, and for a set, whose `files` have one each. */
   readonly sha256?: string;
   readonly seconds: number;
-  /** Of what this run encoded; absent in a dry run. */
+  /** Of what this run wrote; absent in a dry run. */
   readonly weightsPerSecond?: number;
+  /** Part of these weights that was encoded before, by an earlier run; only with `cache`. */
+  readonly cachedShare?: number;
   readonly peakRssBytes: number;
 }
 
@@ -435,6 +437,9 @@ function resultOf(
     ...(written?.sha256 !== undefined && { sha256: written.sha256 }),
     seconds,
     ...(written && { weightsPerSecond: written.weights / seconds }),
+    ...(written?.cachedWeights !== undefined && {
+      cachedShare: written.weights > 0 ? written.cachedWeights / written.weights : 0,
+    }),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
   };
 }

@@ -19,10 +19,11 @@ import { rowCount, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
-import type { Transcoded } from "../quants/transcode.js";
+import type { Slice, Transcoded } from "../quants/transcode.js";
 import type { Transcoder } from "../quants/transcoder.js";
 import { traitsOf } from "../quants/types.js";
 import { version } from "../version.js";
+import { type EncodedCache, isWorthKeeping, keyOf } from "./encoded-cache.js";
 import { checkUnchanged, datesOf, fingerprintOf, identityOf } from "./fingerprint.js";
 import { SliceRecorder } from "./journal-writer.js";
 import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
@@ -85,8 +86,10 @@ export interface WrittenModel extends WrittenOutput {
    * squares; 0 for copies.
    */
   readonly relativeErrors: readonly number[];
-  /** Weights that this run encoded: all, unless it continued an earlier one. */
+  /** Weights that this run wrote: all, unless it continued an earlier one. */
   readonly weights: number;
+  /** How many of these came from the cache; undefined without one. */
+  readonly cachedWeights?: number;
 }
 
 /**
@@ -96,6 +99,8 @@ export interface WrittenModel extends WrittenOutput {
 export class ModelWriter {
   readonly #request: WriteRequest;
   readonly #encoders: Transcoder;
+  /** Where slices that were encoded before are looked for, and others kept. */
+  readonly #cache: EncodedCache | undefined;
   readonly #plan: readonly PlannedFile[];
   /** Of the source's files when the output was begun. */
   readonly #sourceDates: readonly string[];
@@ -111,17 +116,20 @@ export class ModelWriter {
   #finishedSlices = 0;
   #finishedWeights = 0;
   #resumedWeights = 0;
+  #cachedWeights = 0;
   #checksums: readonly (() => Promise<string>)[] = [];
 
   private constructor(
     request: WriteRequest,
     encoders: Transcoder,
+    cache: EncodedCache | undefined,
     plan: readonly PlannedFile[],
     sourceDates: readonly string[],
     unfinished: Unfinished,
   ) {
     this.#request = request;
     this.#encoders = encoders;
+    this.#cache = cache;
     this.#plan = plan;
     this.#sourceDates = sourceDates;
     this.#unfinished = unfinished;
@@ -135,7 +143,11 @@ export class ModelWriter {
    * Plans the output, opens its files under other names, and with `resume` finds out how far an earlier run came.
    * Throws a UsageError if it cannot be written as asked or there is an unfinished run that is not to be touched.
    */
-  static async begin(request: WriteRequest, encoders: Transcoder): Promise<ModelWriter> {
+  static async begin(
+    request: WriteRequest,
+    encoders: Transcoder,
+    cache?: EncodedCache,
+  ): Promise<ModelWriter> {
     const plan = planOutput(request);
     const inputs = [...request.source.files.map(({ name }) => name), ...(request.reads ?? [])];
     await checkOutputs(
@@ -143,7 +155,8 @@ export class ModelWriter {
       inputs,
     );
     const dates = await datesOf(request.source);
-    const writer = new ModelWriter(request, encoders, plan, dates, await openUnfinished(request, plan));
+    const unfinished = await openUnfinished(request, plan);
+    const writer = new ModelWriter(request, encoders, cache, plan, dates, unfinished);
     await writer.#orGiveUp(() => writer.#takeUp());
     return writer;
   }
@@ -156,13 +169,40 @@ export class ModelWriter {
       const encode = async (task: SliceTask) => {
         const slice = await reader.read(task, effort, { withMoments: true });
         const sourceCrc32 = crc32(slice.source);
-        return { ...(await this.#encoders.transcode(slice)), sourceCrc32 };
+        return { ...(await this.#transcode(slice, sliceWeights(task))), sourceCrc32 };
       };
       const options = { limit: this.#encoders.slicesInFlight, signal: this.#signal };
       const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
       await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
       await this.#recorder.flush();
+      await this.#endCaching();
     });
+  }
+
+  /** What a slice becomes: from the cache, or encoded. */
+  async #transcode(slice: Slice, weights: number): Promise<Pick<Transcoded, "bytes" | "statistics">> {
+    const cache = this.#cache;
+    if (cache === undefined || !isWorthKeeping(slice)) {
+      return await this.#encoders.transcode(slice);
+    }
+    const key = await keyOf(slice, this.#encoders);
+    const known = await cache.get(key);
+    if (known !== undefined) {
+      this.#cachedWeights += weights;
+      return known;
+    }
+    const encoded = await this.#encoders.transcode(slice);
+    await cache.put(key, encoded);
+    return encoded;
+  }
+
+  async #endCaching(): Promise<void> {
+    await this.#cache?.trim();
+    if (this.#cache?.failure !== undefined) {
+      this.#request.onWarning?.(
+        `encoded tensors could not be kept in the cache (${this.#cache.failure}); the output is not affected.`,
+      );
+    }
   }
 
   /** Adds the headers, verifies a sample of what is on the disk, and gives the files their names. */
@@ -185,7 +225,9 @@ export class ModelWriter {
       );
       await this.#unfinished.commit();
       const relativeErrors = this.#tasks.map((task) => relativeError(this.#sums.get(task) ?? noStatistics));
-      return { ...output, relativeErrors, weights: this.#finishedWeights - this.#resumedWeights };
+      const weights = this.#finishedWeights - this.#resumedWeights;
+      const cached = this.#cache ? { cachedWeights: this.#cachedWeights } : {};
+      return { ...output, relativeErrors, weights, ...cached };
     });
   }
 
@@ -204,7 +246,11 @@ export class ModelWriter {
 
   async #writeSlice(
     sliceTask: SliceTask,
-    { bytes, sourceCrc32, statistics }: Transcoded & { readonly sourceCrc32: number },
+    {
+      bytes,
+      sourceCrc32,
+      statistics,
+    }: Pick<Transcoded, "bytes" | "statistics"> & { readonly sourceCrc32: number },
   ): Promise<void> {
     const { step, onProgress } = this.#request;
     const { task, offset } = sliceTask;

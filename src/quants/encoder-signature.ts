@@ -1,10 +1,10 @@
 /** Telling encoders apart by what they do, so that errors kept from an earlier version are not taken for today's. */
 import { createHash } from "node:crypto";
-import type { Effort } from "../quants/effort.js";
-import { packedLength, packedRow } from "../quants/output-aware/packed.js";
-import { sharedInput } from "../quants/shared-input.js";
-import type { Transcoder } from "../quants/transcoder.js";
-import type { TypeName } from "../quants/types.js";
+import type { Effort } from "./effort.js";
+import { packedLength, packedRow } from "./output-aware/packed.js";
+import { sharedInput } from "./shared-input.js";
+import type { Transcoder } from "./transcoder.js";
+import type { TypeName } from "./types.js";
 
 const columns = 256;
 const rows = 4;
