@@ -12,8 +12,9 @@ export interface MemoryUse {
   readonly devices: ReadonlyMap<string, { weightsBytes: number; cacheBytes: number; computeBytes: number }>;
 }
 
-const sizeLine = /\s(\S+)\s+(model|KV|RS|DSV4 \S+|compute|output)\s+buffer size\s*=\s*([0-9.]+) MiB/;
-const cacheBuffer = /\s(KV|RS|DSV4 \S+)\s+buffer size/;
+const sizeLine =
+  /\s(\S+)\s+(model|KV|RS|DSV4 \S+(?: state)?|compute|output)\s+buffer size\s*=\s*([0-9.]+) MiB/;
+const cacheBuffer = /\s(KV|RS|DSV4 \S+(?: state)?)\s+buffer size/;
 const mebibyte = 2 ** 20;
 
 /** Adds up the buffer sizes in the lines of a load or of a context's creation. */
@@ -40,7 +41,7 @@ export function parseMemoryUse(lines: readonly LogLine[]): MemoryUse {
   return { ...total, devices };
 }
 
-const plannedCache = /: size =\s*([0-9.]+) MiB \(\s*\d+ cells,/;
+const plannedCache = /(?:: size =\s*([0-9.]+) MiB \(\s*\d+ cells,|, layers = \d+, size =\s*([0-9.]+) MiB)/;
 
 /**
  * The same for a context of a model that was loaded to be measured only: compute buffers have their size, but those
@@ -49,7 +50,8 @@ const plannedCache = /: size =\s*([0-9.]+) MiB \(\s*\d+ cells,/;
 export function parsePlannedMemoryUse(lines: readonly LogLine[]): MemoryUse {
   const use = parseMemoryUse(lines.filter(({ text }) => !cacheBuffer.test(text)));
   const cacheBytes = lines
-    .map(({ text }) => plannedCache.exec(text)?.[1])
+    .map(({ text }) => plannedCache.exec(text))
+    .map((found) => found?.[1] ?? found?.[2])
     .reduce((sum, size) => sum + (size === undefined ? 0 : Math.round(Number(size) * mebibyte)), 0);
   return { ...use, cacheBytes };
 }

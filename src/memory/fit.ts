@@ -17,7 +17,7 @@ import type { MemoryNeed } from "./formula.js";
 import { paddedContext } from "./kv-cache.js";
 import { type Machine, parseMachine } from "./machines.js";
 import { longestContext, weightsOn } from "./placement.js";
-import { isFormulaComplete, longestAskedContext, PlannedModel } from "./planned-memory.js";
+import { longestAskedContext, PlannedModel } from "./planned-memory.js";
 import { serverCommand, shellWord } from "./server-command.js";
 
 export interface FitResult {
@@ -151,11 +151,6 @@ function notesOn(
         ? `the compute buffers are an estimate; llama.cpp is asked about contexts of up to ${longestAskedContext} tokens.`
         : "the compute buffers are an estimate; llama.cpp's library would tell their size.",
     );
-    if (!isFormulaComplete(planned.architecture)) {
-      notes.push(
-        `the KV cache of ${planned.architecture.name} has parts that the formula does not know; it takes more.`,
-      );
-    }
   } else {
     notes.push(
       "sizes are those of llama.cpp's build on this computer; other backends' compute buffers differ.",

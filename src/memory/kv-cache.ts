@@ -8,7 +8,16 @@
 import type { CacheType } from "../engine/cache-types.js";
 import type { Architecture } from "../model/architecture.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
-import { attentionWindow, isRecurrent, recurrentState } from "./layer-kinds.js";
+import {
+  attentionWindow,
+  type CompressedMemory,
+  compressedMemory,
+  hasMemory,
+  type IndexerWidths,
+  indexerWidths,
+  isRecurrent,
+  recurrentState,
+} from "./layer-kinds.js";
 
 /** llama.cpp rounds contexts and windows up to multiples of this. */
 export const contextStep = 256;
@@ -20,6 +29,10 @@ export interface CacheLayer {
   readonly keyWidth: number;
   /** Likewise of its value; 0 with latent attention (MLA), whose values are part of the keys. */
   readonly valueWidth: number;
+  /** What a sparse-attention indexer keeps of each token besides. */
+  readonly indexer: IndexerWidths | undefined;
+  /** What is kept of the context compressed. */
+  readonly compressed: CompressedMemory | undefined;
   /** Tokens that the layer looks back, if it does not see the whole context. */
   readonly window: number | undefined;
   /** Numbers of recurrent state for each sequence, float32 whatever the cache types are. */
@@ -48,9 +61,16 @@ export interface CacheSize {
   readonly fixedBytes: number;
 }
 
+/** Architectures whose memory has room for layers that predict further tokens, though they are not run. */
+const remembersPrediction = new Set(["bailingmoe3", "deepseek4", "nemotron_h_moe"]);
+
 /** What each layer keeps, in order; layers without memory of their own are left out. */
 export function cacheLayers(architecture: Architecture): CacheLayer[] {
-  const layers = architecture.layers - architecture.nextnLayers;
+  if (!hasMemory(architecture)) {
+    return [];
+  }
+  const predicting = remembersPrediction.has(architecture.name) ? 0 : architecture.nextnLayers;
+  const layers = architecture.layers - predicting;
   return Array.from({ length: layers }, (_, layer) => cacheLayer(architecture, layer)).filter(
     ({ keyWidth, stateSize }) => keyWidth > 0 || stateSize > 0,
   );
@@ -66,13 +86,17 @@ function cacheLayer(architecture: Architecture, layer: number): CacheLayer {
     architecture.number(`attention.${part}_length${suffix}`) ??
     (part === "key" ? architecture.keyLength : architecture.valueLength);
   const heads = attends ? architecture.keyValueHeads(layer) : 0;
-  const isLatent = architecture.number("attention.key_length_mla") !== undefined;
+  // The values are part of the keys.
+  const isLatent =
+    architecture.number("attention.key_length_mla") !== undefined || architecture.name === "deepseek4";
   return {
     layer,
+    indexer: attends ? indexerWidths(architecture, layer) : undefined,
+    compressed: compressedMemory(architecture, layer),
     keyWidth: heads === 0 ? 0 : heads * head("key"),
     valueWidth: heads === 0 || isLatent ? 0 : heads * head("value"),
     window,
-    stateSize: recurrent ? recurrentState(architecture) : 0,
+    stateSize: recurrent ? recurrentState(architecture, layer) : 0,
   };
 }
 
@@ -100,9 +124,19 @@ export function cacheSize(layers: readonly CacheLayer[], options: CacheOptions):
   const { sequences = 1, keyType = "F16", valueType = "F16", microBatch = 512 } = options;
   const context = paddedContext(options.contextLength);
   let [cells, perToken, windows, states] = [0, 0, 0, 0];
-  for (const { keyWidth, valueWidth, window, stateSize } of layers) {
+  for (const { keyWidth, valueWidth, indexer, compressed, window, stateSize } of layers) {
     const tokenBytes = widthBytes(keyType, keyWidth) + widthBytes(valueType, valueWidth);
-    states += 4 * stateSize;
+    states += 4 * (stateSize + (compressed?.stateSize ?? 0));
+    if (indexer) {
+      const indexerBytes = widthBytes(keyType, indexer.key) + widthBytes(valueType, indexer.value);
+      perToken += indexerBytes;
+      cells += indexerBytes * context;
+    }
+    if (compressed) {
+      const entryBytes = compressed.widths.reduce((sum, width) => sum + widthBytes(keyType, width), 0);
+      perToken += entryBytes / compressed.ratio;
+      cells += entryBytes * paddedContext(Math.ceil(context / compressed.ratio));
+    }
     if (window === undefined) {
       perToken += tokenBytes;
       cells += tokenBytes * context;

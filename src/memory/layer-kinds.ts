@@ -36,6 +36,9 @@ const windowPatterns: ReadonlyMap<string, WindowPattern> = new Map([
   ["muse-glimmer", { period: 4 }],
   ["laguna", { period: 4, wholeFirst: true }],
   ["mimo2", {}],
+  ["step35", {}],
+  ["dots3note", {}],
+  ["deepseek4", { period: 0 }],
   ["granite_swa", {}],
   ["maple", {}],
   ["lfm2", { period: 0 }],
@@ -123,8 +126,23 @@ export function isRecurrent(architecture: Architecture, layer: number): boolean 
   return (layer + 1) % interval !== 0;
 }
 
-/** Numbers of a recurrent layer's state for one sequence: its convolution's and its own. */
-export function recurrentState(architecture: Architecture): number {
+/** Numbers of a recurrent layer's state for one sequence: its convolution's, its own, and of embeddings of n-grams. */
+export function recurrentState(architecture: Architecture, layer: number): number {
+  return ownState(architecture) + ngramState(architecture, layer);
+}
+
+/** Tokens that the convolution of a layer's n-gram embeddings looks back (`llama_hparams::ple_conv_state`). */
+function ngramState(architecture: Architecture, layer: number): number {
+  const get = (key: string) => architecture.number(key) ?? 0;
+  return architecture.lists("ple.layers", layer)
+    ? Math.max(0, get("ple.conv_kernel") - 1) *
+        get("ple.ngram_size") *
+        get("hyper_connection.count") *
+        architecture.embeddingLength
+    : 0;
+}
+
+function ownState(architecture: Architecture): number {
   const get = (key: string) => architecture.number(key) ?? 0;
   const width = architecture.embeddingLength;
   const convolution = Math.max(0, get("ssm.conv_kernel") - 1);
@@ -146,18 +164,77 @@ export function recurrentState(architecture: Architecture): number {
   return convolution * (inner + 2 * get("ssm.group_count") * state) + state * inner;
 }
 
-/** Architectures whose memory is more than this file and `kv-cache.ts` describe (sparse-attention indexers). */
-const otherMemory = new Set([
-  "deepseek4",
-  "deepseek32",
-  "glm-dsa",
-  "hy_v4",
-  "dots3note",
-  "minimax-m3",
-  "qwen4exp",
+/** Diffusion models: every step sees the whole text anew (`create_memory` returns nothing). */
+const withoutMemory = new Set(["dream", "llada", "llada-moe", "rnd1"]);
+
+/** Whether a model remembers anything of a conversation. */
+export function hasMemory({ name }: Architecture): boolean {
+  return !withoutMemory.has(name);
+}
+
+/** What a sparse-attention indexer keeps of each token besides the layer's keys and values, in numbers. */
+export interface IndexerWidths {
+  readonly key: number;
+  /** llama.cpp makes room for values too where the model's own attention is not latent, and uses it for nothing. */
+  readonly value: number;
+}
+
+/** Which layers have an indexer: all that attend, or as the file or a rule says. */
+const indexers: ReadonlyMap<string, (architecture: Architecture, layer: number) => boolean> = new Map([
+  ["deepseek32", () => true],
+  ["glm-dsa", isIndexerLayer],
+  ["hy_v4", (architecture, layer) => isTopKGiven(architecture) && isIndexerLayer(architecture, layer)],
+  ["dots3note", isIndexerLayer],
+  ["minimax-m3", (architecture, layer) => layer >= architecture.leadingDenseLayers],
+  ["qwen4exp", (architecture, layer) => isRecurrent(architecture, layer) === false],
 ]);
 
-/** Whether the sizes computed for this architecture are llama.cpp's own, or leave a part out. */
-export function isMemoryKnown(architecture: Architecture): boolean {
-  return !otherMemory.has(architecture.name);
+/** What the indexer of a layer keeps; undefined if it has none. */
+export function indexerWidths(architecture: Architecture, layer: number): IndexerWidths | undefined {
+  const { name } = architecture;
+  const key = architecture.number("attention.indexer.key_length") ?? 0;
+  if (key === 0 || indexers.get(name)?.(architecture, layer) !== true) {
+    return undefined;
+  }
+  return { key, value: name === "minimax-m3" ? architecture.valueLength : 0 };
+}
+
+/** Context from which on GLM models without a list have the indexers of GLM 5.2. */
+const glm52Context = 1048576;
+
+/** By a list with one for each layer that has an indexer of its own; without list all, or of GLM 5.2 every fourth. */
+function isIndexerLayer(architecture: Architecture, layer: number): boolean {
+  const listed = architecture.layerNumber("attention.indexer.types", layer);
+  if (listed !== undefined) {
+    return listed !== 0;
+  }
+  const isSparse = architecture.name === "glm-dsa" && architecture.contextLength >= glm52Context;
+  return !isSparse || layer < 2 || (layer - 2) % 4 === 0;
+}
+
+function isTopKGiven(architecture: Architecture): boolean {
+  return (architecture.number("attention.indexer.top_k") ?? 0) > 0;
+}
+
+/** What a layer of DeepSeek V4 keeps of the context compressed, besides a window of it (`llama-kv-cache-dsv4.cpp`). */
+export interface CompressedMemory {
+  /** Tokens that become one entry. */
+  readonly ratio: number;
+  /** Numbers of an entry, in the types of keys: those of attention and of the indexer. */
+  readonly widths: readonly number[];
+  /** Numbers of float32 for each sequence: what is not complete yet. */
+  readonly stateSize: number;
+}
+
+/** Undefined for a layer that compresses nothing. */
+export function compressedMemory(architecture: Architecture, layer: number): CompressedMemory | undefined {
+  const ratio =
+    architecture.name === "deepseek4" ? architecture.layerNumber("attention.compress_ratios", layer) : 0;
+  const key = architecture.keyLength;
+  const indexer = architecture.number("attention.indexer.key_length") ?? 0;
+  if (ratio === 4) {
+    // Keys and scores of twice the width for twice the ratio.
+    return { ratio, widths: [key, indexer], stateSize: 2 * (2 * ratio) * 2 * (key + indexer) };
+  }
+  return ratio === 128 ? { ratio, widths: [key], stateSize: 2 * ratio * key } : undefined;
 }

@@ -13,7 +13,6 @@ import type { Metadata } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
 import { formulaNeed, type MemoryNeed } from "./formula.js";
 import { type CacheOptions, type CacheSize, cacheLayers, cacheSize } from "./kv-cache.js";
-import { isMemoryKnown } from "./layer-kinds.js";
 
 /** Why llama.cpp could not be asked, or why its figures differ from the formula; undefined if neither. */
 export interface MemoryNote {
@@ -101,18 +100,13 @@ export class PlannedModel {
   }
 }
 
-/** Whether the formula's figures for this model are complete. */
-export function isFormulaComplete(architecture: Architecture): boolean {
-  return isMemoryKnown(architecture);
-}
-
 /**
  * llama.cpp rounds what it reports to 0.01 MiB: where the formula agrees within that, the formula's exact figure
  * is taken, and llama.cpp's otherwise.
  */
 function exactCache({ cacheBytes }: PlannedMemory, { bytes }: CacheSize): number {
-  // A model with windows and states reports up to three caches, each rounded, in single precision.
-  const tolerance = 3 * 0.005 * 2 ** 20 + 1e-6 * bytes;
+  // A model reports up to eight caches (DeepSeek V4), each rounded, in single precision.
+  const tolerance = 8 * 0.005 * 2 ** 20 + 1e-6 * bytes;
   return Math.abs(cacheBytes - bytes) <= tolerance ? bytes : cacheBytes;
 }
 

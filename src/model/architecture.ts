@@ -168,6 +168,12 @@ export class Architecture {
     return this.#perLayer(key, layer);
   }
 
+  /** Whether a list under the architecture's own prefix has a number. */
+  lists(key: string, number: number): boolean {
+    const list = this.#metadata.get(this.#key(key));
+    return list?.type === "array" && list.value.some((value) => Number(value) === number);
+  }
+
   /** Whether a key under the architecture's own prefix has one value for each layer. */
   isPerLayer(key: string): boolean {
     return this.#metadata.get(this.#key(key))?.type === "array";

@@ -114,9 +114,12 @@ export function prunedLike(source: ModelSource, model: ModelSource): ModelSource
 /** Which experts of the model it was made from a model has; undefined if it was not pruned, or its header does not fit. */
 function keptExpertsOf({ metadata, tensors }: ModelSource): KeptExperts | undefined {
   const list = metadata.get(keptKey);
+  if (list?.type !== "array" || list.itemType !== "uint32") {
+    return undefined;
+  }
   const layers = expertLayersOf(tensors);
   const { experts } = new Architecture(metadata);
-  if (list?.type !== "array" || list.itemType !== "uint32" || list.value.length !== layers.length * experts) {
+  if (list.value.length !== layers.length * experts) {
     return undefined;
   }
   const numbers = list.value.map(Number);
