@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -112,6 +112,16 @@ describe("relayout", () => {
       await assert.rejects(relayout({ model, output, ...options }), { name: "UsageError", message });
     }
     await assert.rejects(readFile(output), { code: "ENOENT" });
+  });
+
+  it("removes what a killed run left of the same output, and nothing else", async (t) => {
+    const made = await folder(t);
+    const others = [".out.gguf.partial", ".other.gguf.partial-0123456789ab"];
+    for (const name of [".out.gguf.partial-0123456789ab", ...others]) {
+      await writeFile(join(made, name), "left");
+    }
+    await relayout({ model, output: join(made, "out.gguf") });
+    assert.deepEqual((await readdir(made)).sort(), [...others, "out.gguf"].sort());
   });
 
   it("leaves the earlier file as it was when it is stopped", async (t) => {

@@ -3,6 +3,8 @@
  * all of a file, are copied as they are.
  */
 import { inOrder } from "../bytes/bounded-pipeline.js";
+import { claimOutput } from "../bytes/leftovers.js";
+import type { FileLock } from "../bytes/lock.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
@@ -98,7 +100,11 @@ async function writeFiles(
   const total = copied.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let done = 0;
   const opened: OutputFile[] = [];
+  const locks: FileLock[] = [];
   try {
+    for (const { path } of plan) {
+      locks.push(await claimOutput(path));
+    }
     for (const { path, layout } of plan) {
       opened.push(await OutputFile.create(path, layout.byteLength));
     }
@@ -121,6 +127,7 @@ async function writeFiles(
     }
   } finally {
     await Promise.all(opened.map((file) => file.discard()));
+    await Promise.all(locks.map((lock) => lock.release()));
   }
 }
 
