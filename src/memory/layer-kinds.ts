@@ -230,11 +230,14 @@ export interface CompressedMemory {
 export function compressedMemory(architecture: Architecture, layer: number): CompressedMemory | undefined {
   const ratio =
     architecture.name === "deepseek4" ? architecture.layerNumber("attention.compress_ratios", layer) : 0;
+  if (ratio !== 4 && ratio !== 128) {
+    return undefined;
+  }
   const key = architecture.keyLength;
   const indexer = architecture.number("attention.indexer.key_length") ?? 0;
   if (ratio === 4) {
     // Keys and scores of twice the width for twice the ratio.
     return { ratio, widths: [key, indexer], stateSize: 2 * (2 * ratio) * 2 * (key + indexer) };
   }
-  return ratio === 128 ? { ratio, widths: [key], stateSize: 2 * ratio * key } : undefined;
+  return { ratio, widths: [key], stateSize: 2 * ratio * key };
 }
