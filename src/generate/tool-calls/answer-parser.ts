@@ -20,6 +20,8 @@ export interface AnswerParser {
 export interface ReasoningFormat {
   readonly open: string;
   readonly close: string;
+  /** Texts of their control tokens, where they are not these texts themselves. */
+  readonly tokens?: readonly string[];
 }
 
 export interface MarkedOptions {

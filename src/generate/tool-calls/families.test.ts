@@ -161,6 +161,40 @@ const families: Record<string, readonly [template: string, answer: string, expec
     '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "get_weather", "parameters": {"city": "Paris", "days": 3}}, {"tool_call_id": "1", "tool_name": "now", "parameters": {}}]<|END_ACTION|>',
     bothCalls,
   ],
+  lfm2: [
+    "List of tools: [",
+    `Let me see.<|tool_call_start|>[get_weather(city="Paris", days=3), now()]<|tool_call_end|>`,
+    { content: "Let me see.", ...bothCalls },
+  ],
+  "lfm2 with values of every kind": [
+    "<|tool_call_start|>",
+    String.raw`<|tool_call_start|>[get_weather(city='L\'Aquila, \u00e9 "x" )]', days=-3, tags=[True, None, 1.5e3, {'a': [], "b": 'c'},],)]<|tool_call_end|>`,
+    {
+      calls: [
+        [
+          "get_weather",
+          { city: `L'Aquila, é "x" )]`, days: -3, tags: [true, null, 1500, { a: [], b: "c" }] },
+        ],
+      ],
+    },
+  ],
+  "gemma 4": [
+    "<|tool_call><|channel>thought\n<channel|>",
+    '<|channel>thought\nThey ask.\n<channel|>I look.<|tool_call>call:get_weather{city:<|"|>Paris<|"|>,days:3}<tool_call|><|tool_call>call:now{}<tool_call|>',
+    { reasoning: "They ask.", content: "I look.", ...bothCalls },
+  ],
+  "gemma 4 with values of every kind": [
+    "<|tool_call>",
+    '<|tool_call>call:get_weather{city:<|"|>a "b", {c}: <tool_call|>\n<|"|>,days:-1,tags:[true,null,{<|"|>x y<|"|>:[],z:0.5}]}<tool_call|>',
+    {
+      calls: [
+        [
+          "get_weather",
+          { city: 'a "b", {c}: <tool_call|>\n', days: -1, tags: [true, null, { "x y": [], z: 0.5 }] },
+        ],
+      ],
+    },
+  ],
   functionary: [
     "<function=",
     '<function=get_weather>{"city": "Paris", "days": 3}</function><function=now>{}</function>',
@@ -189,6 +223,11 @@ test("what is no well-formed call stays text", () => {
     ["<|tool_calls_section_begin|>", "<|tool_calls_section_begin|>now{}"],
     ["<minimax:tool_call>", "<minimax:tool_call>now</minimax:tool_call> x"],
     ["[TOOL_CALLS]", "[TOOL_CALLS]now{"],
+    ["List of tools: ", "<|tool_call_start|>[now(1)]<|tool_call_end|>"],
+    ["List of tools: ", "<|tool_call_start|>[now()<|tool_call_end|>"],
+    ["List of tools: ", `<|tool_call_start|>[now(x=${"[".repeat(100)}${"]".repeat(100)})]<|tool_call_end|>`],
+    ["<|tool_call>", '<|tool_call>call:now{x:<|"|>1}<tool_call|>'],
+    ["<|tool_call>", "<|tool_call>now{}<tool_call|> so"],
     ['"parameters": ', '{"name": "someone", "parameters": {}}'],
     ['"parameters": ', '{"answer": 42}'],
   ];
@@ -258,6 +297,9 @@ test("real templates are recognized", { skip: !existsSync(real) }, () => {
     "GLM-4.7-Flash.jinja": families.glm?.[1] ?? "",
     "deepseek-ai-DeepSeek-V3.1.jinja": families["deepseek v3.1"]?.[1] ?? "",
     "deepseek-ai-DeepSeek-V3.2.jinja": families["deepseek v3.2"]?.[1] ?? "",
+    "LFM2.5-Instruct.jinja": families.lfm2?.[1] ?? "",
+    "google-gemma-4-31B-it.jinja": families["gemma 4"]?.[1] ?? "",
+    "google-gemma-4-31B-it-interleaved.jinja": families["gemma 4"]?.[1] ?? "",
     "Kimi-K2-Instruct.jinja": families.kimi?.[1] ?? "",
     "mistralai-Mistral-Nemo-Instruct-2407.jinja": families.mistral?.[1] ?? "",
     "unsloth-mistral-Devstral-Small-2507.jinja": families["mistral v13"]?.[1] ?? "",

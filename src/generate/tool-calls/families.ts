@@ -3,6 +3,7 @@ import { type AnswerParser, MarkedParser, type ReasoningFormat } from "./answer-
 import type { CallFormat, ToolFunction } from "./format.js";
 import { HarmonyParser, harmonyTokens } from "./harmony.js";
 import { apriel, commandR, functionary, granite, hermes, llama3, mistral, plainJson } from "./json-calls.js";
+import { gemma4, lfm2 } from "./literal-calls.js";
 import { deepSeek, kimi } from "./token-calls.js";
 import { deepSeekV4, deepSeekV32, glm, miniMax, qwen3Coder, seedOss } from "./xml-calls.js";
 
@@ -16,6 +17,9 @@ const callFormats: readonly (readonly [marks: string | readonly string[], format
   ["seed:tool_call", seedOss],
   ["[TOOL_CALLS]", mistral],
   ["<|START_ACTION|>", commandR],
+  ["<|tool_call>", gemma4],
+  ["List of tools: ", lfm2],
+  ["<|tool_call_start|>", lfm2],
   ["<|tool_call|>", granite],
   ["<tool_calls>", apriel],
   ["<arg_key>", glm],
@@ -27,6 +31,7 @@ const callFormats: readonly (readonly [marks: string | readonly string[], format
 ];
 
 const reasoningFormats: readonly ReasoningFormat[] = [
+  { open: "<|channel>thought", close: "<channel|>", tokens: ["<|channel>", "<channel|>"] },
   { open: "<seed:think>", close: "</seed:think>" },
   { open: "[THINK]", close: "[/THINK]" },
   { open: "<think>", close: "</think>" },
@@ -62,7 +67,8 @@ export class AnswerFamily {
     if (this.#isHarmony) {
       return Object.values(harmonyTokens);
     }
-    const reasoning = this.#reasoning ? [this.#reasoning.open, this.#reasoning.close] : [];
+    const { open, close, tokens } = this.#reasoning ?? {};
+    const reasoning = tokens ?? [open, close].filter((text) => text !== undefined);
     const calls = this.#calls;
     return hasTools && calls
       ? [

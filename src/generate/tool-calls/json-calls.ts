@@ -16,8 +16,8 @@ function callOf(value: unknown): ToolCall | undefined {
     : undefined;
 }
 
-/** One call or a list of them. */
-function callsOf(body: string): ToolCall[] | undefined {
+/** One call of JSON, or a list of them. */
+export function plainCalls(body: string): ToolCall[] | undefined {
   const value = jsonOf(body);
   return complete((Array.isArray(value) ? value : [value]).map(callOf));
 }
@@ -27,22 +27,22 @@ export const plainJson: CallFormat = {
   open: [],
   isBare: true,
   parse(body, tools) {
-    const calls = callsOf(body);
+    const calls = plainCalls(body);
     return calls?.every((call) => tools.some(({ name }) => name === call.name)) ? calls : undefined;
   },
 };
 
 /** `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` */
-export const hermes: CallFormat = { open: ["<tool_call>"], close: "</tool_call>", parse: callsOf };
+export const hermes: CallFormat = { open: ["<tool_call>"], close: "</tool_call>", parse: plainCalls };
 
 /** `<tool_calls>[{...}]</tool_calls>` */
-export const apriel: CallFormat = { open: ["<tool_calls>"], close: "</tool_calls>", parse: callsOf };
+export const apriel: CallFormat = { open: ["<tool_calls>"], close: "</tool_calls>", parse: plainCalls };
 
 /** `<|tool_call|>[{...}]`, or the same with `<tool_call>` */
 export const granite: CallFormat = {
   open: ["<|tool_call|>", "<tool_call>"],
   tokens: ["<|tool_call|>"],
-  parse: (body) => callsOf(body.replace(/<\/tool_call>\s*$/, "")),
+  parse: (body) => plainCalls(body.replace(/<\/tool_call>\s*$/, "")),
 };
 
 /** `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": ..., "parameters": {...}}]<|END_ACTION|>` */
@@ -50,7 +50,7 @@ export const commandR: CallFormat = {
   open: ["<|START_ACTION|>"],
   close: "<|END_ACTION|>",
   tokens: ["<|START_ACTION|>", "<|END_ACTION|>"],
-  parse: callsOf,
+  parse: plainCalls,
 };
 
 /** `<function=name>{...}</function>` */
@@ -73,7 +73,7 @@ export const llama3: CallFormat = {
   tokens: ["<|python_tag|>"],
   isBare: true,
   parse(body, tools, open) {
-    const calls = callsOf(body) ?? callsOf(`[${body.trim().replace(/\}\s*;\s*\{/g, "},{")}]`);
+    const calls = plainCalls(body) ?? plainCalls(`[${body.trim().replace(/\}\s*;\s*\{/g, "},{")}]`);
     const isKnown = (call: ToolCall) => open !== "" || tools.some(({ name }) => name === call.name);
     return calls?.every(isKnown) ? calls : undefined;
   },
@@ -89,7 +89,7 @@ export const mistral: CallFormat = {
   newId: mistralId,
   parse(body) {
     if (body.trim().startsWith("[{")) {
-      return callsOf(body);
+      return plainCalls(body);
     }
     const calls = body.split("[TOOL_CALLS]").map((part) => {
       const [, name = "", , id, text = ""] =
