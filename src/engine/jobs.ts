@@ -34,13 +34,21 @@ export const computeLogits = defineJob(
   import.meta.url,
   "computeLogits",
   (
-    params: { model: ModelOptions; tokens: ArrayLike<number>; everyPosition?: boolean; threads?: number },
+    params: {
+      model: ModelOptions;
+      tokens: ArrayLike<number>;
+      everyPosition?: boolean;
+      threads?: number;
+      /** Tokens computed at a time; all by default. */
+      microBatchSize?: number;
+    },
     host: JobHost,
   ): Float32Array => {
-    const { tokens, threads } = params;
+    const { tokens, threads, microBatchSize } = params;
     const context = host.model(params.model).createContext({
       contextLength: tokens.length,
       batchSize: tokens.length,
+      ...(microBatchSize === undefined ? {} : { microBatchSize }),
       ...(threads === undefined ? {} : { threads }),
     });
     try {
