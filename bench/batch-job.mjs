@@ -1,5 +1,6 @@
 // Continuous batching against llama.cpp's own decode loop, step by step in turns, in one thread of the engine.
 import { defineJob } from "../dist/engine/job.js";
+import { readsModel } from "../dist/engine/job-files.js";
 import { Answer } from "../dist/generate/answer.js";
 import { Outbox } from "../dist/generate/outbox.js";
 import { Scheduler } from "../dist/generate/scheduler.js";
@@ -16,6 +17,7 @@ const stepsPerTurn = 4;
 export const compareSteps = defineJob(
   import.meta.url,
   "compareSteps",
+  readsModel,
   ({ path, prompts, steps, contextLength, threads }, host) => {
     const model = host.model({ path });
     const slots = prompts.length;

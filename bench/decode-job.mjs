@@ -1,5 +1,6 @@
 // A decode loop that does nothing else: what imatrix and perplexity cannot be faster than.
 import { defineJob } from "../dist/engine/job.js";
+import { joinFiles, noFiles, readsModel } from "../dist/engine/job-files.js";
 import { batchesOf, batchTokens, cutIntoChunks } from "../dist/text/chunks.js";
 import { readTextFile } from "../dist/text/text.js";
 
@@ -7,6 +8,7 @@ import { readTextFile } from "../dist/text/text.js";
 export const decodeOnly = defineJob(
   import.meta.url,
   "decodeOnly",
+  ({ model, text }) => joinFiles(readsModel(model), { reads: [text] }),
   async (
     { model: options, text: path, chunks, context: contextLength, logitsFrom, parseSpecial, threads },
     host,
@@ -33,7 +35,7 @@ export const decodeOnly = defineJob(
 );
 
 /** Processor time that the engine's process has taken so far, in seconds. */
-export const processorSeconds = defineJob(import.meta.url, "processorSeconds", () => {
+export const processorSeconds = defineJob(import.meta.url, "processorSeconds", noFiles, () => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
 });

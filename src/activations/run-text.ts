@@ -1,10 +1,11 @@
 /** Running a model over a calibration text with observers watching: what collecting an imatrix and moments share. */
 import type { JobHost } from "../engine/job.js";
+import { type JobFiles, joinFiles } from "../engine/job-files.js";
 import type { Observer } from "../engine/observer.js";
 import type { WindowRange } from "../model/layer-window.js";
 import { batchesOf, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
 import { readTextFile, tokensOf } from "../text/text.js";
-import { Sweep, type SweptModel } from "./sweep.js";
+import { Sweep, type SweptModel, sweptFiles } from "./sweep.js";
 import { WindowClient } from "./window-client.js";
 import type { WindowReply, WindowRequest } from "./window-messages.js";
 
@@ -30,6 +31,11 @@ export interface OpenText {
   readonly text: TextChunks;
   /** Chunks decoded together. */
   readonly sequences: number;
+}
+
+/** What a run reads. */
+export function runTextFiles({ model, text }: RunTextParams): JobFiles {
+  return joinFiles(sweptFiles(model), { reads: [text] });
 }
 
 /** Loads the model's tokenizer, tokenizes the text and cuts it into chunks. Close the sweep at the end. */

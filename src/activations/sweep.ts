@@ -6,6 +6,7 @@
  */
 import type { ModelContext } from "../engine/context.js";
 import type { ModelFacts } from "../engine/facts.js";
+import { type JobFiles, readsModel } from "../engine/job-files.js";
 import { createMemoryFile } from "../engine/memory-file.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import type { Observer } from "../engine/observer.js";
@@ -39,6 +40,14 @@ export interface WindowPlan {
   readonly loadsAhead: boolean;
   /** `whole` is no file that llama.cpp reads the tokenizer from. */
   readonly needsVocabulary: boolean;
+}
+
+/** What a job opens of a model: its windows come to it, and streams between them may be large. */
+export function sweptFiles({ whole, windows }: SweptModel): JobFiles {
+  return {
+    ...(windows?.needsVocabulary === true ? {} : readsModel(whole)),
+    scratch: windows !== undefined,
+  };
 }
 
 export interface SweepText {
@@ -207,7 +216,7 @@ export class Sweep {
     }
     const file = createMemoryFile(this.#host.library.ffi, "lopsided-vocabulary");
     try {
-      this.#client.wait(this.#client.ask({ kind: "vocabulary", model: this.#model, path: file.sharedPath }));
+      this.#client.wait(this.#client.ask({ kind: "vocabulary", model: this.#model, path: file.path }));
       return this.#host.model({ path: file.path, name, vocabularyOnly: true });
     } finally {
       file.close();
@@ -243,7 +252,7 @@ export class Sweep {
       kind: "window",
       model: this.#model,
       range,
-      path: file.sharedPath,
+      path: file.path,
     });
     return { request, path: file.path, close: () => file.close() };
   }

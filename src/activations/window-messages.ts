@@ -9,7 +9,7 @@ export type WindowRequest = {
   readonly model: number;
 } & (
   | { readonly kind: "vocabulary"; readonly path: string }
-  /** To be written to `path`. */
+  /** To be written to `path`, as the job's process names it. */
   | { readonly kind: "window"; readonly range: WindowRange; readonly path: string }
   /** Vectors of some tokens; the first time with all tokens that will ever be asked for. */
   | { readonly kind: "embeddings"; readonly tokens: Int32Array; readonly all?: Int32Array }

@@ -27,7 +27,7 @@ export function runWithWindows<Params, Result, Event>(
         onEvent?.(event);
         return;
       }
-      answer(event, sources[event.model], embeddings)
+      answer(engine, event, sources[event.model], embeddings)
         .then((vectors) => running.send({ request: event.request, ...(vectors && { vectors }) }))
         .catch((error: unknown) => running.send({ request: event.request, error: serializeError(error) }));
     },
@@ -36,6 +36,7 @@ export function runWithWindows<Params, Result, Event>(
 }
 
 async function answer(
+  engine: Engine,
   request: WindowRequest,
   source: ModelSource | undefined,
   embeddings: Map<number, Promise<Embeddings>>,
@@ -51,7 +52,7 @@ async function answer(
   }
   await write(
     request.kind === "vocabulary" ? vocabularyModel(source) : windowModel(source, request.range),
-    request.path,
+    engine.outsidePath(request.path),
   );
   return undefined;
 }

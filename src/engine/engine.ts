@@ -2,16 +2,18 @@
  * llama.cpp in a child process, seen from the parent. Jobs (`job.ts`) run there one after the other; whatever
  * happens to the child, the parent lives and gets an error that says what was being done.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { createInterface } from "node:readline";
+import { dirname, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
+import { codeFolder } from "../isolation/own-code.js";
 import { crashError, silenceError } from "./crash.js";
-import { engineEnvironment } from "./environment.js";
+import { EngineProcess, type ProcessEnd } from "./engine-process.js";
+import { FileView } from "./file-view.js";
 import { Heartbeat } from "./heartbeat.js";
 import type { Job } from "./job.js";
+import { joinFiles } from "./job-files.js";
 import type { LogLine } from "./log.js";
-import { deserializeError, parseErrorLine, type ToChild, type ToParent } from "./messages.js";
+import { deserializeError, parseErrorLine, type ToParent } from "./messages.js";
 
 /** Time a job has to stop by itself when it is cancelled; then the child is killed. Promised: one second. */
 const graceMs = 700;
@@ -41,7 +43,7 @@ export interface RunningJob<Result, Message> {
 
 interface Pending {
   readonly id: number;
-  readonly child: ChildProcess;
+  readonly child: EngineProcess;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly onEvent: ((event: unknown) => void) | undefined;
@@ -50,13 +52,15 @@ interface Pending {
 }
 
 /**
- * Runs jobs beside llama.cpp. The child process starts with the first job and again after a crash; loaded models
- * stay for later jobs. An idle engine does not keep the program alive; `close` frees its memory at once.
+ * Runs jobs beside llama.cpp. The child process starts with the first job, again after a crash, and where it is confined
+ * also for a job with files that it does not see; loaded models stay for later jobs. An idle engine does not keep the program alive; `close` frees its memory at once.
  */
 export class Engine {
   readonly #options: EngineOptions;
-  #child: ChildProcess | undefined;
-  #exited: Promise<void> = Promise.resolve();
+  #child: EngineProcess | undefined;
+  #view = new FileView();
+  /** Stops a start that is under way. */
+  #starting: AbortController | undefined;
   #pending: Pending | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #nextId = 1;
@@ -90,18 +94,17 @@ export class Engine {
     const id = this.#nextId++;
     const early: Message[] = [];
     let send = (message: Message): void => void early.push(message);
-    const result = this.#queue.then(() => {
-      const running = this.#start(id, job, params, options);
+    const begun = (): void => {
       send = (message) => {
         if (this.#pending?.id === id) {
-          this.#send(this.#pending.child, { type: "message", id, message });
+          this.#pending.child.send({ type: "message", id, message });
         }
       };
       for (const message of early) {
         send(message);
       }
-      return running;
-    });
+    };
+    const result = this.#queue.then(() => this.#start(id, job, params, options, begun));
     this.#queue = result.catch(() => {});
     return { result, send: (message) => send(message) };
   }
@@ -111,14 +114,19 @@ export class Engine {
     if (this.#pending) {
       this.#pending.cancelled = true;
     }
+    this.#starting?.abort();
+    await this.#endChild();
+  }
+
+  async #endChild(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
     if (child) {
       // An idle child does not keep the program alive, but its end is waited for.
-      keepAlive(child, true);
-      child.kill("SIGKILL");
+      child.keepAlive(true);
+      child.kill();
+      await child.ended;
     }
-    await this.#exited;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -127,7 +135,17 @@ export class Engine {
 
   /** Process id of the child, if it runs. */
   get processId(): number | undefined {
-    return this.#child?.pid;
+    return this.#child?.id;
+  }
+
+  /** Whether the child is confined by the system, if it runs. */
+  get isConfined(): boolean {
+    return this.#child?.view !== undefined;
+  }
+
+  /** Where this process finds a file that a running job has open and names so. */
+  outsidePath(path: string): string {
+    return this.#child?.outsidePath(path) ?? path;
   }
 
   /** Whether the child has answered in the last seconds, if it has work; a silent one is killed after half a minute. */
@@ -135,25 +153,26 @@ export class Engine {
     return this.#heartbeat?.isSilent !== true;
   }
 
-  #start<Params, Result, Event, Message>(
+  async #start<Params, Result, Event, Message>(
     id: number,
     job: Job<Params, Result, Event, Message>,
     params: Params,
     { onEvent, onLoad, signal }: JobOptions<Event>,
+    begun: () => void,
   ): Promise<Result> {
     if (signal?.aborted) {
-      return Promise.reject(new CancelledError("the work was stopped before it began."));
+      throw new CancelledError("the work was stopped before it began.");
     }
-    const child = this.#ensureChild();
-    keepAlive(child, true);
+    const child = await this.#ensureChild(this.#viewFor(job, params), signal);
+    child.keepAlive(true);
     const cancel = () => this.#cancel(child, id);
     signal?.addEventListener("abort", cancel, { once: true });
     const heartbeat = new Heartbeat({
-      ask: () => this.#send(child, { type: "ping" }),
-      onLost: () => child.kill("SIGKILL"),
+      ask: () => child.send({ type: "ping" }),
+      onLost: () => child.kill(),
     });
     this.#heartbeat = heartbeat;
-    return new Promise<unknown>((resolve, reject) => {
+    const running = new Promise<unknown>((resolve, reject) => {
       this.#pending = {
         id,
         child,
@@ -163,76 +182,79 @@ export class Engine {
         onLoad,
         cancelled: false,
       };
-      this.#send(child, { type: "run", id, module: job.module, name: job.name, params });
-    }).finally(() => {
+      child.send({ type: "run", id, module: job.module, name: job.name, params });
+      begun();
+    });
+    try {
+      return (await running) as Result;
+    } finally {
       signal?.removeEventListener("abort", cancel);
       heartbeat.stop();
       this.#heartbeat = undefined;
       this.#pending = undefined;
       // Of a child that is being closed the end is waited for.
       if (this.#child === child) {
-        keepAlive(child, false);
+        child.keepAlive(false);
       }
-    }) as Promise<Result>;
+    }
   }
 
-  #cancel(child: ChildProcess, id: number): void {
+  #cancel(child: EngineProcess, id: number): void {
     const pending = this.#pending;
     if (pending?.id !== id) {
       return;
     }
     pending.cancelled = true;
-    this.#send(child, { type: "cancel", id });
+    child.send({ type: "cancel", id });
     setTimeout(() => {
       if (this.#pending === pending) {
-        child.kill("SIGKILL");
+        child.kill();
       }
     }, graceMs).unref();
   }
 
-  #send(child: ChildProcess, message: ToChild): void {
-    // A child that is gone reports it through its "close" event, which rejects the job.
-    child.send(message, () => {});
+  /** What the child has to see for a job, beside what it sees for those before. */
+  #viewFor<Params, Result, Event, Message>(
+    job: Job<Params, Result, Event, Message>,
+    params: Params,
+  ): FileView {
+    const code = dirname(fileURLToPath(job.module));
+    const isOurs = code === codeFolder || code.startsWith(codeFolder + sep);
+    return this.#view.with(joinFiles(job.files(params), { reads: isOurs ? [] : [code] }));
   }
 
-  #ensureChild(): ChildProcess {
-    if (this.#child) {
+  /** The child, or another one if it does not see all of the view. */
+  async #ensureChild(view: FileView, signal: AbortSignal | undefined): Promise<EngineProcess> {
+    if (this.#child && this.#child.view?.covers(view) !== false) {
       return this.#child;
     }
-    const child = fork(fileURLToPath(new URL("./child.js", import.meta.url)), [], {
-      execArgv: [],
-      serialization: "advanced",
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-      env: engineEnvironment(),
-    });
-    this.#child = child;
+    await this.#endChild();
+    this.#view = view;
     this.#step = "starting llama.cpp";
     this.#lines = [];
-    child.on("message", (message: ToParent) => this.#receive(message));
-    if (child.stderr) {
-      createInterface({ input: child.stderr }).on("line", (line) => this.#readErrorLine(line));
+    const starting = new AbortController();
+    this.#starting = starting;
+    const stop = AbortSignal.any([starting.signal, ...(signal ? [signal] : [])]);
+    const child = await EngineProcess.start(
+      view,
+      {
+        onMessage: (message) => this.#receive(message),
+        onErrorLine: (line) => this.#readErrorLine(line),
+      },
+      stop,
+    );
+    this.#starting = undefined;
+    if (child === undefined || stop.aborted) {
+      child?.kill();
+      throw new CancelledError("the work was stopped before it began.");
     }
-    this.#exited = new Promise((resolve) => {
-      child.once("error", (cause) => {
-        this.#lose(
-          child,
-          new EnvironmentError(`the engine's process cannot be started: ${cause.message}.`, {}, { cause }),
-        );
-        resolve();
-      });
-      child.once("close", (code, signal) => {
-        const error = this.#heartbeat?.isLost
-          ? silenceError(this.#step)
-          : crashError(this.#step, this.#lines, code, signal);
-        this.#lose(child, error);
-        resolve();
-      });
-    });
+    this.#child = child;
+    void child.ended.then((end) => this.#lose(child, end));
     return child;
   }
 
   /** The child is gone. */
-  #lose(child: ChildProcess, error: Error): void {
+  #lose(child: EngineProcess, { code, signal, cause }: ProcessEnd): void {
     if (this.#child === child) {
       this.#child = undefined;
     }
@@ -240,12 +262,21 @@ export class Engine {
     if (pending?.child !== child) {
       return;
     }
-    pending.reject(
-      pending.cancelled ? new CancelledError("the work was stopped in the middle of a computation.") : error,
-    );
+    if (pending.cancelled) {
+      pending.reject(new CancelledError("the work was stopped in the middle of a computation."));
+    } else if (cause) {
+      const message = `the engine's process cannot be started: ${cause.message}.`;
+      pending.reject(new EnvironmentError(message, {}, { cause }));
+    } else {
+      const isSilent = this.#heartbeat?.isLost === true;
+      pending.reject(isSilent ? silenceError(this.#step) : crashError(this.#step, this.#lines, code, signal));
+    }
   }
 
   #receive(message: ToParent): void {
+    if (message.type === "ready") {
+      return;
+    }
     if (message.type === "pong") {
       this.#heartbeat?.answered();
       return;
@@ -279,16 +310,5 @@ export class Engine {
       this.#lines.shift();
     }
     this.#options.onLog?.(line);
-  }
-}
-
-/** Whether the child keeps the parent's event loop running: only while it works. */
-function keepAlive(child: ChildProcess, busy: boolean): void {
-  const method = busy ? "ref" : "unref";
-  child[method]();
-  child.channel?.[method]();
-  const stderr = child.stderr;
-  if (stderr && method in stderr) {
-    (stderr as unknown as { ref(): void; unref(): void })[method]();
   }
 }

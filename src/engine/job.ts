@@ -3,6 +3,7 @@
  * the module's address so that the child can import it. What is large (activations, logits) is reduced there;
  * only parameters, messages, events and the result cross between the processes, as structured clones.
  */
+import type { JobFiles } from "./job-files.js";
 import type { NativeLibrary } from "./library.js";
 import type { Model, ModelOptions } from "./model.js";
 
@@ -31,16 +32,19 @@ export interface Job<Params, Result, Event = never, Message = never> {
   /** Name of the export. */
   readonly name: string;
   readonly run: (params: Params, host: JobHost<Event, Message>) => Result | Promise<Result>;
+  /** What it opens by name: where the system confines the engine's process, there is nothing else. */
+  readonly files: (params: Params) => JobFiles;
 }
 
 /**
  * Defines a job. It must be exported from its module under `name`:
- * `export const countTokens = defineJob(import.meta.url, "countTokens", (params: Params, host: JobHost) => ...)`.
+ * `export const countTokens = defineJob(import.meta.url, "countTokens", ({ model }) => readsModel(model), run)`.
  */
 export function defineJob<Params, Result, Event = never, Message = never>(
   module: string,
   name: string,
+  files: (params: Params) => JobFiles,
   run: (params: Params, host: JobHost<Event, Message>) => Result | Promise<Result>,
 ): Job<Params, Result, Event, Message> {
-  return { module, name, run };
+  return { module, name, files, run };
 }

@@ -1,6 +1,7 @@
 /** Small jobs that need no knowledge of what the model is used for. */
 import type { ModelFacts } from "./facts.js";
 import { defineJob, type JobHost } from "./job.js";
+import { readsModel } from "./job-files.js";
 import type { ModelOptions } from "./model.js";
 import type { TokenizeOptions } from "./tokenizer.js";
 
@@ -8,6 +9,7 @@ import type { TokenizeOptions } from "./tokenizer.js";
 export const describeModel = defineJob(
   import.meta.url,
   "describeModel",
+  ({ model }) => readsModel(model),
   (params: { model: ModelOptions }, host: JobHost): ModelFacts => host.model(params.model).facts,
 );
 
@@ -15,6 +17,7 @@ export const describeModel = defineJob(
 export const tokenizeText = defineJob(
   import.meta.url,
   "tokenizeText",
+  ({ model }) => readsModel(model),
   (
     params: { model: ModelOptions; text: string | Uint8Array; options?: TokenizeOptions },
     host: JobHost,
@@ -25,6 +28,7 @@ export const tokenizeText = defineJob(
 export const detokenizeTokens = defineJob(
   import.meta.url,
   "detokenizeTokens",
+  ({ model }) => readsModel(model),
   (params: { model: ModelOptions; tokens: Int32Array; special?: boolean }, host: JobHost): string =>
     host.model(params.model).detokenize(params.tokens, { special: params.special ?? false }),
 );
@@ -33,6 +37,7 @@ export const detokenizeTokens = defineJob(
 export const computeLogits = defineJob(
   import.meta.url,
   "computeLogits",
+  ({ model }) => readsModel(model),
   (
     params: {
       model: ModelOptions;

@@ -52,6 +52,8 @@ export interface NativeLibrary {
   /** llama.cpp's version. */
   readonly version: string;
   devices(): Device[];
+  /** Whether there is a graphics processor. */
+  hasGraphics(): boolean;
 }
 
 /** Names of the packages that may serve this platform, best first. */
@@ -121,6 +123,14 @@ function packageRoot(name: string, resolve: (specifier: string) => string): stri
   return folder;
 }
 
+/** Name of the installed package for graphics processors, if it is one that would be used. */
+export function acceleratedPackage(): string | undefined {
+  const require = createRequire(import.meta.url);
+  return candidatePackages()
+    .filter((name) => acceleratedSuffixes.some((suffix) => name.endsWith(suffix)))
+    .find((name) => packageRoot(name, (specifier) => require.resolve(specifier)) !== undefined);
+}
+
 /** Throws an EnvironmentError if the library is not installed, without loading it. */
 export function checkInstalled(): void {
   const require = createRequire(import.meta.url);
@@ -156,6 +166,14 @@ function listDevices(native: NativeFunctions): Device[] {
       freeBytes: free[0],
     };
   });
+}
+
+/** Asks for kinds only: asking a graphics processor for its memory takes some of it. */
+function anyGraphics(native: NativeFunctions): boolean {
+  return Array.from(
+    { length: native.ggml_backend_dev_count() },
+    (_, index) => deviceKinds[native.ggml_backend_dev_type(native.ggml_backend_dev_get(index))],
+  ).some((kind) => kind === "gpu" || kind === "integrated gpu");
 }
 
 let loaded: NativeLibrary | undefined;
@@ -209,7 +227,8 @@ function openLibrary(require: NodeJS.Require): NativeLibrary {
   const space = new TensorSpace(native, memory);
   const threadTuners = new ThreadTuners(defaultThreads());
   const devices = () => listDevices(native);
-  return { native, ffi, memory, space, log, threadTuners, packageName, version, devices };
+  const hasGraphics = () => anyGraphics(native);
+  return { native, ffi, memory, space, log, threadTuners, packageName, version, devices, hasGraphics };
 }
 
 function enlargeStack(ffi: Koffi): void {

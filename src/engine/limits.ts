@@ -13,24 +13,29 @@ const splitName = /-(\d{5})-of-(\d{5})\.gguf$/;
  * @param path the file, or the first of the set
  */
 export function findModelFiles(path: string): { paths: string[]; byteLength: number } {
-  const [, number, total] = splitName.exec(path) ?? [];
+  const [, number] = splitName.exec(path) ?? [];
   if (number !== undefined && number !== "00001") {
     throw new UsageError(`${path}: is part ${Number(number)} of a split model; name its first part.`, {
       file: path,
     });
   }
-  const parts = total === undefined ? 1 : Number(total);
-  const paths =
-    total === undefined
-      ? [path]
-      : Array.from({ length: parts }, (_, index) =>
-          path.replace(splitName, `-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`),
-        );
+  const paths = modelFileNames(path);
   let byteLength = 0;
   for (const part of paths) {
     byteLength += fileSize(part);
   }
   return { paths, byteLength };
+}
+
+/** Names of a model's files, whether they are there or not: the path itself, or all of a split set. */
+export function modelFileNames(path: string): string[] {
+  const [, , total] = splitName.exec(path) ?? [];
+  if (total === undefined) {
+    return [path];
+  }
+  return Array.from({ length: Number(total) }, (_, index) =>
+    path.replace(splitName, `-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`),
+  );
 }
 
 function fileSize(path: string): number {

@@ -2,6 +2,7 @@
 
 import type { ContextOptions } from "./context.js";
 import { defineJob, type JobHost } from "./job.js";
+import { readsModel } from "./job-files.js";
 import type { MemoryUse } from "./memory-use.js";
 import type { ModelOptions } from "./model.js";
 
@@ -20,6 +21,7 @@ export interface PlannedMemory {
 export const measureMemory = defineJob(
   import.meta.url,
   "measureMemory",
+  ({ model }) => readsModel(model),
   (params: { model: ModelOptions; context: ContextOptions }, host: JobHost): PlannedMemory => {
     const model = host.model({ ...params.model, measureOnly: true });
     const context = model.createContext(params.context);

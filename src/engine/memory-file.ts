@@ -10,11 +10,17 @@ import type { Koffi } from "./native.js";
 /** Of `memfd_create`: processes started from here do not inherit it. */
 const closeOnExec = 1;
 
+/** Where a process finds its own open files. */
+const ownFiles = "/proc/self/fd/";
+
+/** Where other processes of the same user find what a process calls `path`. */
+export function pathInProcess(path: string, processId: number): string {
+  return path.startsWith(ownFiles) ? `/proc/${processId}/fd/${path.slice(ownFiles.length)}` : path;
+}
+
 export interface MemoryFile {
-  /** Where this process finds it. */
+  /** Where this process finds it; its parent finds it where `Engine.outsidePath` says. */
   readonly path: string;
-  /** Where other processes of the same user find it. */
-  readonly sharedPath: string;
   /** Forgets it; mappings of it stay. */
   close(): void;
 }
@@ -36,8 +42,7 @@ function createNameless(ffi: Koffi, name: string): MemoryFile {
     return createTemporary(name);
   }
   return {
-    path: `/proc/self/fd/${fd}`,
-    sharedPath: `/proc/${process.pid}/fd/${fd}`,
+    path: `${ownFiles}${fd}`,
     close: () => closeSync(fd),
   };
 }
@@ -45,5 +50,5 @@ function createNameless(ffi: Koffi, name: string): MemoryFile {
 function createTemporary(name: string): MemoryFile {
   const path = join(tmpdir(), `${name}-${process.pid}-${created++}`);
   closeSync(openSync(path, "wx+", 0o600));
-  return { path, sharedPath: path, close: () => rmSync(path, { force: true }) };
+  return { path, close: () => rmSync(path, { force: true }) };
 }

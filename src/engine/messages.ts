@@ -32,6 +32,8 @@ export const controlFlag = {
 } as const;
 
 export type ToParent =
+  /** Said once, when the library is loaded, or cannot be; whether jobs can be run as well as anywhere. */
+  | { type: "ready"; isUsable: boolean }
   | { type: "pong" }
   | { type: "event"; id: number; event: unknown }
   | { type: "load"; id: number; path: string; fraction: number }

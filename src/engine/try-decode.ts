@@ -2,6 +2,7 @@
 import { CancelledError, LopsidedError } from "../errors.js";
 import type { Engine } from "./engine.js";
 import { defineJob, type JobHost } from "./job.js";
+import { readsModel } from "./job-files.js";
 import { findModelFiles, memoryLimitBytes } from "./limits.js";
 
 /** Few, since each token of a mixture of experts brings others into memory. */
@@ -19,6 +20,7 @@ interface Params {
 export const tryDecode = defineJob(
   import.meta.url,
   "tryDecode",
+  readsModel,
   ({ path, name, sequences, asStored }: Params, host: JobHost): boolean => {
     const model = host.model({ path, name, gpuLayers: 0, asStored, ignoreMemoryLimit: true });
     const context = model.createContext({

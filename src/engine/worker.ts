@@ -3,7 +3,7 @@ import { writeSync } from "node:fs";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { CancelledError, InternalError, systemErrorCode } from "../errors.js";
 import type { Job, JobHost } from "./job.js";
-import { loadLibrary, type NativeLibrary } from "./library.js";
+import { acceleratedPackage, loadLibrary, type NativeLibrary } from "./library.js";
 import {
   controlFlag,
   formatLogLine,
@@ -125,6 +125,19 @@ async function run({ id, module, name, params }: Extract<ToChild, { type: "run" 
   return result;
 }
 
+/** Loads the library, and says whether it is there with the graphics processor that its package is for. */
+function introduce(): void {
+  let isUsable = false;
+  try {
+    const library = openLibrary();
+    isUsable = acceleratedPackage() === undefined || library.hasGraphics();
+  } catch {
+    // The first job says why.
+  }
+  send({ type: "ready", isUsable });
+}
+
+introduce();
 parentPort?.on("message", (message: ToChild) => {
   if (message.type !== "run") {
     return;

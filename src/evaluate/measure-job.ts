@@ -4,12 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import { Savings } from "../activations/savings.js";
-import { type OpenWindow, Sweep, type SweptModel } from "../activations/sweep.js";
+import { type OpenWindow, Sweep, type SweptModel, sweptFiles } from "../activations/sweep.js";
 import { WindowClient } from "../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../activations/window-messages.js";
 import { shownName } from "../bytes/address.js";
 import { FileSource } from "../bytes/source.js";
 import { defineJob, type JobHost } from "../engine/job.js";
+import { type JobFiles, joinFiles } from "../engine/job-files.js";
 import type { Observer } from "../engine/observer.js";
 import { EnvironmentError, UsageError } from "../errors.js";
 import {
@@ -79,6 +80,7 @@ type MeasureHost = JobHost<MeasureEvent | WindowRequest, WindowReply>;
 export const measure = defineJob(
   import.meta.url,
   "measure",
+  measuredFiles,
   async (params: MeasureParams, host: MeasureHost): Promise<MeasureResult> => {
     const base = params.base === undefined ? undefined : await openBase(params.base);
     const client = new WindowClient(host);
@@ -104,6 +106,15 @@ export const measure = defineJob(
     }
   },
 );
+
+function measuredFiles({ models, reference, base, save, texts, checkpoint }: MeasureParams): JobFiles {
+  const written = [save, checkpoint?.path].filter((path) => path !== undefined);
+  return joinFiles(
+    ...[...models, ...(reference ? [reference] : [])].map(sweptFiles),
+    { reads: texts.map(({ path }) => path) },
+    { reads: base === undefined ? [] : [base], writes: written },
+  );
+}
 
 /** A model at its last window, with what is found of it. */
 interface Candidate {

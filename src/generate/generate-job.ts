@@ -1,6 +1,7 @@
 /** The job that writes answers: lives as long as its generator, takes requests between batches. */
 import type { ModelContext } from "../engine/context.js";
 import { defineJob, type JobHost } from "../engine/job.js";
+import { readsModel } from "../engine/job-files.js";
 import type { Model, ModelOptions } from "../engine/model.js";
 import { CancelledError } from "../errors.js";
 import { serializeError } from "../serialized-error.js";
@@ -25,6 +26,7 @@ type Host = JobHost<GenerateEvent, GenerateMessage>;
 export const generateJob = defineJob(
   import.meta.url,
   "generateJob",
+  ({ model }) => readsModel(model),
   (params: GenerateParams, host: Host): void => {
     const model = host.model(params.model);
     const context = model.createContext(contextOptions(params));

@@ -1,5 +1,6 @@
 /** What is asked of a model's vocabulary, in a process that has loaded nothing else. */
 import { defineJob, type JobHost } from "../engine/job.js";
+import { readsModel } from "../engine/job-files.js";
 import { type PromptText, textTokens } from "./prompt.js";
 
 export interface VocabularyFacts {
@@ -15,6 +16,7 @@ const vocabularyOf = (path: string, host: JobHost) => host.model({ path, vocabul
 export const describeVocabulary = defineJob(
   import.meta.url,
   "describeVocabulary",
+  readsModel,
   ({ path }: { path: string }, host: JobHost): VocabularyFacts => {
     const model = vocabularyOf(path, host);
     return { controlTexts: model.controlTexts(), longestTokenBytes: model.longestTokenBytes() };
@@ -25,6 +27,7 @@ export const describeVocabulary = defineJob(
 export const tokenizePrompt = defineJob(
   import.meta.url,
   "tokenizePrompt",
+  readsModel,
   ({ path, prompt }: { path: string; prompt: PromptText }, host: JobHost): readonly number[] =>
     textTokens(vocabularyOf(path, host), prompt),
 );

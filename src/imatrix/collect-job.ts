@@ -6,10 +6,12 @@ import {
   type RunPlace,
   type RunTextParams,
   runText,
+  runTextFiles,
   type TextHost,
 } from "../activations/run-text.js";
 import { Savings } from "../activations/savings.js";
 import { defineJob } from "../engine/job.js";
+import { joinFiles } from "../engine/job-files.js";
 import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
@@ -45,6 +47,12 @@ const savingShare = 0.05;
 export const collectImatrix = defineJob(
   import.meta.url,
   "collectImatrix",
+  (params) =>
+    joinFiles(
+      runTextFiles(params),
+      { writes: [params.checkpoint] },
+      { writes: (params.moments ?? []).flatMap((pass) => (pass ? [pass.output] : [])) },
+    ),
   async (params: CollectParams, host: TextHost): Promise<CollectResult> => {
     const opened = await openText(params, host);
     try {

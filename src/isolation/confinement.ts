@@ -74,6 +74,11 @@ function bubblewrap(files: readonly string[]): string[] {
 }
 
 function onlyNeeded(readable: readonly string[]): string[] {
+  return [...nodeFiles(), ...readable.flatMap((path) => ["--ro-bind", path, path])];
+}
+
+/** bubblewrap's words for what Node.js itself needs to see: its program and the libraries it is linked with. */
+export function nodeFiles(): string[] {
   const tried = [...libraries, "/etc/ld.so.cache"].flatMap((path) => ["--ro-bind-try", path, path]);
-  return [...tried, ...[process.execPath, ...readable].flatMap((path) => ["--ro-bind", path, path])];
+  return [...tried, "--ro-bind", process.execPath, process.execPath];
 }

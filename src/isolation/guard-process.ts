@@ -1,9 +1,10 @@
 /** Starting the process that guard.js runs in: its options, its environment, and what the system takes from it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { realpathSync } from "node:fs";
-import { dirname, join, sep } from "node:path";
+import { sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { confine } from "./confinement.js";
+import { codeFolder, packageFile } from "./own-code.js";
 
 export interface GuardProcessOptions {
   /** Folders of packages; all it may read besides our own code. */
@@ -15,10 +16,6 @@ export interface GuardProcessOptions {
 }
 
 const guardFile = fileURLToPath(new URL("./guard.js", import.meta.url));
-
-/** Our own compiled code, and what says that it consists of modules. */
-const codeFolder = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
-const packageFile = join(dirname(codeFolder), "package.json");
 
 export async function startGuardProcess(options: GuardProcessOptions): Promise<ChildProcess> {
   const folders = readableFolders(options.readable);

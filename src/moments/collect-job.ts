@@ -1,9 +1,16 @@
 /** Collecting moments beside the model: along with the imatrix, and in passes over the text of their own. */
 
 import { raiseLayer } from "../activations/operands.js";
-import { openText, type RunTextParams, runText, type TextHost } from "../activations/run-text.js";
+import {
+  openText,
+  type RunTextParams,
+  runText,
+  runTextFiles,
+  type TextHost,
+} from "../activations/run-text.js";
 import { shownName } from "../bytes/address.js";
 import { defineJob, type JobHost } from "../engine/job.js";
+import { joinFiles } from "../engine/job-files.js";
 import type { Observer } from "../engine/observer.js";
 import { defaultThreads } from "../engine/threads.js";
 import type { WindowRange } from "../model/layer-window.js";
@@ -28,6 +35,7 @@ export interface MomentsParams extends RunTextParams {
 export const collectMoments = defineJob(
   import.meta.url,
   "collectMoments",
+  (params) => joinFiles(runTextFiles(params), { writes: [params.pass.output] }),
   async (params: MomentsParams, host: TextHost): Promise<number> => {
     const opened = await openText(params, host);
     const moments = new WindowMoments({ ...params, moments: [params.pass] }, host, opened.text.chunks);

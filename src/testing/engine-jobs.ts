@@ -1,7 +1,9 @@
 /** Jobs with which the tests of the engine provoke what must not happen. */
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { defineJob, type JobHost } from "../engine/job.js";
+import { noFiles, readsModel } from "../engine/job-files.js";
 import { UsageError } from "../errors.js";
 
 interface Params {
@@ -12,6 +14,7 @@ interface Params {
 export const decodeForever = defineJob(
   import.meta.url,
   "decodeForever",
+  readsModel,
   ({ path }: Params, host: JobHost<"begun">) => {
     const context = host.model({ path }).createContext({ contextLength: 2048, threads: 1 });
     const tokens = new Int32Array(2048).fill(100);
@@ -29,6 +32,7 @@ export const decodeForever = defineJob(
 export const readEnvironment = defineJob(
   import.meta.url,
   "readEnvironment",
+  noFiles,
   (_: Params): { readonly variables: NodeJS.ProcessEnv; readonly memory: string } => ({
     variables: { ...process.env },
     memory: process.platform === "linux" ? readFileSync("/proc/self/environ", "utf8") : "",
@@ -36,15 +40,21 @@ export const readEnvironment = defineJob(
 );
 
 /** Never returns and never looks at a cancellation. */
-export const loopForever = defineJob(import.meta.url, "loopForever", (_: Params, host: JobHost<"begun">) => {
-  host.emit("begun");
-  for (;;) {}
-});
+export const loopForever = defineJob(
+  import.meta.url,
+  "loopForever",
+  noFiles,
+  (_: Params, host: JobHost<"begun">) => {
+    host.emit("begun");
+    for (;;) {}
+  },
+);
 
 /** Fails an assertion in llama.cpp: reads past the end of a tensor. */
 export const failAssertion = defineJob(
   import.meta.url,
   "failAssertion",
+  readsModel,
   ({ path }: Params, host: JobHost) => {
     const model = host.model({ path });
     const address = model.weights().get("output_norm.weight")?.address ?? 0;
@@ -53,15 +63,21 @@ export const failAssertion = defineJob(
 );
 
 /** Reads memory that is not there. */
-export const readNowhere = defineJob(import.meta.url, "readNowhere", ({ path }: Params, host: JobHost) => {
-  host.model({ path });
-  host.library.native.llama_n_ctx(8);
-});
+export const readNowhere = defineJob(
+  import.meta.url,
+  "readNowhere",
+  readsModel,
+  ({ path }: Params, host: JobHost) => {
+    host.model({ path });
+    host.library.native.llama_n_ctx(8);
+  },
+);
 
 /** Throws one of our errors, or another. */
 export const throwError = defineJob(
   import.meta.url,
   "throwError",
+  noFiles,
   ({ own }: { own: boolean }, _host: JobHost) => {
     throw own ? new UsageError("not like this.", { option: "x" }) : new TypeError("a bug");
   },
@@ -71,6 +87,7 @@ export const throwError = defineJob(
 export const echo = defineJob(
   import.meta.url,
   "echo",
+  noFiles,
   async ({ values }: { values: Float32Array }, host: JobHost<number>) => {
     for (const value of values) {
       host.emit(value);
@@ -83,6 +100,7 @@ export const echo = defineJob(
 export const answerMessages = defineJob(
   import.meta.url,
   "answerMessages",
+  noFiles,
   (_: Params, host: JobHost<string, string>): number => {
     for (let count = 0; ; ) {
       host.waitForMessage();
@@ -99,3 +117,44 @@ export const answerMessages = defineJob(
     }
   },
 );
+
+/** What native code that has gone wrong could reach: each attempt, and what came of it. */
+export const lookAround = defineJob(
+  import.meta.url,
+  "lookAround",
+  readsModel,
+  async (params: Attempts, host: JobHost): Promise<Record<keyof Attempts, string>> => {
+    const attempt = (action: () => unknown) => {
+      try {
+        return String(action());
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code ?? String(error);
+      }
+    };
+    return {
+      path: host.model({ path: params.path }).facts.architecture,
+      secret: attempt(() => readFileSync(params.secret, "utf8")),
+      planted: attempt(() => writeFileSync(params.planted, "planted")),
+      damaged: attempt(() => writeFileSync(params.damaged, "damaged", { flag: "r+" })),
+      port: await new Promise((resolve) => {
+        const socket = connect(params.port, "127.0.0.1", () => resolve("connected"));
+        socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+      }),
+      stopped: attempt(() => process.kill(params.stopped, 0)),
+    };
+  },
+);
+
+/** What `lookAround` tries. */
+export interface Attempts extends Params {
+  /** File to read. */
+  readonly secret: string;
+  /** File to make. */
+  readonly planted: string;
+  /** File to write into. */
+  readonly damaged: string;
+  /** Port of this machine to connect to. */
+  readonly port: number;
+  /** Process to signal. */
+  readonly stopped: number;
+}

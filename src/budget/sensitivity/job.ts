@@ -9,6 +9,7 @@
 import { createHash } from "node:crypto";
 import type { ModelContext } from "../../engine/context.js";
 import { defineJob, type JobHost } from "../../engine/job.js";
+import { type JobFiles, joinFiles, readsModel } from "../../engine/job-files.js";
 import type { Model, ModelOptions } from "../../engine/model.js";
 import { InternalError } from "../../errors.js";
 import { decodeChunks, noNumbers } from "../../evaluate/scorers.js";
@@ -62,6 +63,7 @@ export interface SensitivityOutcome {
 export const identifyText = defineJob(
   import.meta.url,
   "identifyText",
+  modelAndText,
   async (params: TextParams, host: JobHost): Promise<string> => {
     const { tokens } = await readChunks(params, loadPlain(host, params));
     return createHash("sha256").update(tokens).digest("hex");
@@ -72,6 +74,7 @@ export const identifyText = defineJob(
 export const measureSensitivity = defineJob(
   import.meta.url,
   "measureSensitivity",
+  modelAndText,
   async (params: SensitivityParams, host: JobHost<SensitivityEvent>): Promise<SensitivityOutcome> => {
     const { tensors, background, threads } = params;
     const model = loadPlain(host, params);
@@ -143,6 +146,10 @@ function growthBy(
 }
 
 type TextParams = Pick<SensitivityParams, "model" | "text" | "context" | "chunks" | "parseSpecial">;
+
+function modelAndText({ model, text }: TextParams): JobFiles {
+  return joinFiles(readsModel(model), { reads: [text] });
+}
 
 async function readChunks(
   { text, context, chunks, parseSpecial }: TextParams,

@@ -9,10 +9,11 @@
  * what a change of known size after that window costs. A tensor's share of it is by how much it changed the output.
  * Tensors of the last window, and the embedding, are measured themselves.
  */
-import { type OpenWindow, Sweep, type SweptModel } from "../../activations/sweep.js";
+import { type OpenWindow, Sweep, type SweptModel, sweptFiles } from "../../activations/sweep.js";
 import { WindowClient } from "../../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../../activations/window-messages.js";
 import { defineJob, type JobHost } from "../../engine/job.js";
+import { joinFiles } from "../../engine/job-files.js";
 import type { Model } from "../../engine/model.js";
 import { InternalError } from "../../errors.js";
 import { noNumbers } from "../../evaluate/scorers.js";
@@ -56,6 +57,7 @@ const firstDisturbed = 4;
 export const sweepSensitivity = defineJob(
   import.meta.url,
   "sweepSensitivity",
+  ({ model, text }) => joinFiles(sweptFiles(model), { reads: [text] }),
   async (params: SweepSensitivityParams, host: SweepHost): Promise<SweepSensitivityOutcome> => {
     const whole = { ...params.model.whole, plainWeights: true };
     const sweep = new Sweep(host, new WindowClient(host), { ...params.model, whole }, 0);

@@ -7,6 +7,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineJob, type JobHost } from "../../engine/job.js";
+import { noFiles } from "../../engine/job-files.js";
 import { C } from "../../engine/native.js";
 import { planGguf } from "../../gguf/layout.js";
 import type { Metadata } from "../../gguf/metadata.js";
@@ -36,6 +37,7 @@ const mostLoads = 4000;
 export const findWantedTensors = defineJob(
   import.meta.url,
   "findWantedTensors",
+  noFiles,
   ({ metadata, optional }: Params, host: JobHost): WantedTensor[] => {
     const folder = mkdtempSync(join(tmpdir(), "lopsided-probe-"));
     try {
