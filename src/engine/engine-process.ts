@@ -86,7 +86,9 @@ export class EngineProcess {
       onMessage: (message) => hears && handlers.onMessage(message),
       onErrorLine: (line) => hears && handlers.onErrorLine(line),
     }).finally(remove);
-    const gives = (): void => void child.kill("SIGKILL");
+    const gives = (): void => killGroup(child);
+    // What it has started ends with bubblewrap, but for a moment at the beginning.
+    child.once("exit", gives);
     const timer = setTimeout(gives, startTimeoutMs);
     signal.addEventListener("abort", gives, { once: true });
     try {
@@ -111,7 +113,11 @@ export class EngineProcess {
   }
 
   kill(): void {
-    this.#child.kill("SIGKILL");
+    if (this.view === undefined) {
+      this.#child.kill("SIGKILL");
+    } else {
+      killGroup(this.#child);
+    }
   }
 
   /** Where this process finds a file that the engine's process has open and names so. */
@@ -128,6 +134,15 @@ export class EngineProcess {
     if (stderr && method in stderr) {
       (stderr as unknown as { ref(): void; unref(): void })[method]();
     }
+  }
+}
+
+/** Kills a process that leads a group, and all of the group. */
+function killGroup({ pid }: ChildProcess): void {
+  try {
+    process.kill(-(pid ?? NaN), "SIGKILL");
+  } catch {
+    // It could not be started, or all of it has ended.
   }
 }
 
