@@ -5,6 +5,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../errors.js";
+import { hiddenPath } from "./output.js";
 
 /** Files of a model's folder that converting it may read. */
 const readInFolders =
@@ -13,9 +14,16 @@ const readInFolders =
 /** A file of a split set; the others are read with it. */
 const splitName = /^(.*)-\d{5,}-of-(\d{5,})\.gguf$/s;
 
+/** What follows an output's name in those of unfinished work beside it: checkpoints, streams, passes. */
+const unfinishedSuffix = /^(?:\.(?:partial|new|stream(?:-\d+)?|pass-\d+))+$/;
+
+/** What follows it in hidden names. */
+const hiddenSuffix = /^(?:partial|journal|lock-.*)$/;
+
 /**
  * Throws a UsageError if a file to be written is one of those that are read, or if two to be written are one: by
- * device and inode, so through any link, and in any case of letters where the disk does not tell them apart.
+ * device and inode, so through any link, and in any case of letters where the disk does not tell them apart. The same
+ * holds for the names that unfinished work takes beside an output.
  * @param outputs paths of files to be written, which need not exist
  * @param inputs paths of files and of models' folders; addresses and what is undefined do not matter
  */
@@ -49,6 +57,15 @@ export async function checkOutputs(
         },
       );
     }
+    for (const path of await unfinishedBeside(output)) {
+      const taken = read.get((await identityOf(path)) ?? "");
+      if (taken !== undefined) {
+        throw new UsageError(
+          `${taken}: is read by this command, which keeps unfinished work for ${output} in ${path}; rename one of them.`,
+          { file: taken },
+        );
+      }
+    }
     const other = written.get(identity);
     if (other !== undefined) {
       throw new UsageError(`${output}: two results of this command would be written to it; name two files.`, {
@@ -79,6 +96,24 @@ async function filesOf(path: string): Promise<string[]> {
     return otherPrefix === prefix && otherCount === count;
   };
   return names.filter(isOfSet).map((name) => join(dirname(path), name));
+}
+
+/** Files that have names of unfinished work for an output, whatever they are. */
+async function unfinishedBeside(output: string): Promise<string[]> {
+  const named = resolve(output);
+  const places = new Set([named, await realpath(named).catch(() => named)]);
+  const found = await Promise.all(
+    [...places].map(async (place) => {
+      const [folder, name, hidden] = [dirname(place), basename(place), basename(hiddenPath(place, ""))];
+      const names = await readdir(folder).catch(() => []);
+      const follows = (entry: string, start: string, suffix: RegExp) =>
+        entry.startsWith(start) && suffix.test(entry.slice(start.length));
+      return names
+        .filter((entry) => follows(entry, name, unfinishedSuffix) || follows(entry, hidden, hiddenSuffix))
+        .map((entry) => join(folder, entry));
+    }),
+  );
+  return found.flat();
 }
 
 async function identityOf(path: string): Promise<string | undefined> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { plan } from "../budget/plan.js";
 import { sensitivity } from "../budget/sensitivity/measure.js";
+import { compare } from "../compare/compare.js";
 import { perplexity } from "../evaluate/measure.js";
 import { imatrix } from "../imatrix/compute.js";
 import { make } from "../make/make.js";
@@ -40,9 +41,15 @@ const commands: Readonly<Record<string, Command>> = {
       }),
   },
   perplexity: {
-    inputs: ["model", "text"],
-    outputs: ["saveAllLogits"],
+    inputs: ["model", "text", "imatrix"],
+    outputs: ["saveAllLogits", "checkpoint"],
     run: (paths) => perplexity({ model: "", text: "", ...paths }),
+  },
+  compare: {
+    inputs: ["model", "text", "imatrix"],
+    outputs: ["markdown", "chart"],
+    run: ({ model = "", text = "", ...paths }) =>
+      compare({ source: model, models: [model], texts: [text], ...paths }),
   },
   plan: {
     inputs: ["model", "imatrix", "sensitivity", "moments"],
@@ -139,6 +146,32 @@ describe("no output may be an input", () => {
       }
     });
   }
+
+  it("nor may the unfinished work beside it", async (t) => {
+    const { folder, paths } = await setUp(t);
+    const output = join(folder, "new");
+    for (const [name, option, suffixes] of [
+      ["imatrix", "output", ["new.partial", "new.partial.new", "new.partial.stream"]],
+      ["imatrix", "moments", ["new.new", "new.pass-0", "new.pass-0.new"]],
+      ["perplexity", "checkpoint", ["new.stream-0"]],
+      ["sensitivity", "output", ["new.partial"]],
+      ["quantize", "output", [".new.partial", ".new.journal"]],
+      ["relayout", "output", [".new.partial"]],
+    ] as const) {
+      const { inputs, outputs, run } = commands[name]!;
+      const free = Object.fromEntries(outputs.map((other) => [other, join(folder, `free-${other}`)]));
+      for (const suffix of suffixes) {
+        const model = join(folder, suffix);
+        await link(paths.model!, model);
+        await assert.rejects(run(own({ ...paths, ...free, model, [option]: output }, { inputs, outputs })), {
+          name: "UsageError",
+          message:
+            /is read by this command, which keeps unfinished work for .*new in .*; rename one of them\.$/,
+        });
+        await rm(model);
+      }
+    }
+  });
 
   for (const [name, { inputs, outputs, run }] of Object.entries(commands)) {
     const [first, second] = outputs;

@@ -1,6 +1,7 @@
 /** The memory of the graphics processors that llama.cpp would use. */
 import type { Engine } from "./engine.js";
 import { defineJob, type JobHost } from "./job.js";
+import { noFiles } from "./job-files.js";
 import type { Device } from "./library.js";
 import { availableMemoryBytes } from "./limits.js";
 
@@ -40,6 +41,7 @@ export function graphicsMemoryOf(
 export const findGraphicsMemory = defineJob(
   import.meta.url,
   "findGraphicsMemory",
+  noFiles,
   ({ limit }: { limit?: number | undefined }, host: JobHost): GraphicsMemory | undefined =>
     graphicsMemoryOf(host.library.devices(), limit),
 );

@@ -149,7 +149,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
       await writeModel({
         ...wanted,
         step: "quantize",
-        inputs: await inputsOf(recipe, options),
+        inputs: await inputsOf(recipe, wanted.tensors, options),
         reads: readBy(options),
       });
     // First, so that an interrupted run repeats the smaller file.
@@ -387,13 +387,15 @@ function readBy({ model, imatrix, moments, recipe, tensorTypeFile }: ResolvedQua
 }
 
 /** What decides the output besides the source, for a run that resumes. */
-async function inputsOf(recipe: Recipe, options: Settings) {
+async function inputsOf(recipe: Recipe, tensors: WriteModelOptions["tensors"], options: Settings) {
   const overrides = [...(options.overrides ?? [])];
   return {
     recipe: renderRecipe(recipe),
     "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
     "moments file": options.moments && (await sha256OfFile(options.moments)),
     "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
+    // Whether quantized sources may be quantized again, for example, is no part of the file, but decides its types.
+    "set of types": JSON.stringify(tensors.map(({ source, type }) => [source.name, type])),
     splitting: JSON.stringify([options.keepSplit, options.splitMaxSize, ...(options.ownShard ?? [])]),
   };
 }

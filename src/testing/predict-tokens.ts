@@ -1,10 +1,12 @@
 /** What the layers that predict further tokens of a file say, by llama.cpp. */
 import { defineJob, type JobHost } from "../engine/job.js";
+import { readsModel } from "../engine/job-files.js";
 
 /** Logits after each of some tokens, given the vectors that left the model before each of them. */
 export const predictTokens = defineJob(
   import.meta.url,
   "predictTokens",
+  ({ path }) => readsModel({ path }),
   (
     { path, tokens, vectors }: { path: string; tokens: readonly number[]; vectors: Float32Array },
     host: JobHost,

@@ -54,6 +54,9 @@ export async function checkText(path: string, onWarning?: (warning: string) => v
   await checkReadable(path);
   const source = await FileSource.open(path);
   try {
+    if (source.byteLength === 0) {
+      throw noText(path, "is empty");
+    }
     const decoder = new TextDecoder("utf-8", { fatal: true });
     let isUtf8 = true;
     const end = Math.min(source.byteLength, lookedThroughBytes);
