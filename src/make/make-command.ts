@@ -14,7 +14,7 @@ import { callback, oneOrMore, orNone, text, wholeNumber, yesNo } from "../contra
 import { engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
-import { cache, cacheSize, effort, quantizeCommand } from "../quantize/quantize-command.js";
+import { cache, effort, encodedCacheSize, quantizeCommand } from "../quantize/quantize-command.js";
 import { quantizedBy } from "../report/card-command.js";
 import { checkCommand } from "../tasks/check-command.js";
 import type { StageEvent } from "./stages.js";
@@ -117,7 +117,7 @@ export const makeCommand = defineCommand({
     effort: { ...effort, about: "how long to search; max also collects second moments and uses them" },
     priorWeight,
     cache,
-    cacheSize,
+    cacheSize: encodedCacheSize,
     allowRequantize: {
       ...quantizeCommand.options.allowRequantize,
       about: "allow a source of less than eight bits",

@@ -62,7 +62,7 @@ export const cache = option({
     "keep encoded tensors there, and take from there what was encoded before; runs and models may share it",
 });
 
-export const cacheSize = option({
+export const encodedCacheSize = option({
   value: "<size>",
   schema: size.refine((bytes) => bytes >= 1e6, "must be at least 1M"),
   about: "most that the cache may take; what was used least recently goes first",
@@ -148,7 +148,7 @@ export const quantizeCommand = defineCommand({
     effort,
     moments,
     cache,
-    cacheSize,
+    cacheSize: encodedCacheSize,
     threads: encoderThreads,
     onProgress,
     onWarning,

@@ -32,7 +32,7 @@ const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
 /** Twice the value of E2M1 nearest to a number that is not negative, ties to even mantissas. */
-export function nearestLevel(twice: number): number {
+export function nearestE2m1(twice: number): number {
   float[0] = min(twice, largestLevel);
   bits[0]! &= 0x7f800000;
   // Two levels for each power of two, but whole numbers below 2.
@@ -68,7 +68,7 @@ function bestScale(
       let error = 0;
       for (let i = from; i < from + block; i++) {
         const size = abs(x[i]!);
-        const difference = fround(size - fround(scale * nearestLevel(fround(size / scale))));
+        const difference = fround(size - fround(scale * nearestE2m1(fround(size / scale))));
         error = fround(error + fround(fround(w[i]! * difference) * difference));
       }
       if (error < least) {
@@ -81,7 +81,7 @@ function bestScale(
 
 /** Twice the value of E2M1 for a weight, as its size, after it was multiplied by `factor`. */
 function levelOf(weight: number, factor: number, scale: number): number {
-  return scale === 0 ? 0 : nearestLevel(fround(fround(factor * abs(weight)) / scale));
+  return scale === 0 ? 0 : nearestE2m1(fround(fround(factor * abs(weight)) / scale));
 }
 
 /** <W, Q> of a row whose codes are those of its weights times `factor`. */

@@ -3,7 +3,7 @@ import { type AnswerParser, MarkedParser, type ReasoningFormat } from "./answer-
 import type { CallFormat, ToolFunction } from "./format.js";
 import { HarmonyParser, harmonyTokens } from "./harmony.js";
 import { apriel, commandR, functionary, granite, hermes, llama3, mistral, plainJson } from "./json-calls.js";
-import { gemma4, lfm2 } from "./literal-calls.js";
+import { gemma4Calls, lfm2 } from "./literal-calls.js";
 import { deepSeek, kimi } from "./token-calls.js";
 import { deepSeekV4, deepSeekV32, glm, miniMax, qwen3Coder, seedOss } from "./xml-calls.js";
 
@@ -17,7 +17,7 @@ const callFormats: readonly (readonly [marks: string | readonly string[], format
   ["seed:tool_call", seedOss],
   ["[TOOL_CALLS]", mistral],
   ["<|START_ACTION|>", commandR],
-  ["<|tool_call>", gemma4],
+  ["<|tool_call>", gemma4Calls],
   ["List of tools: ", lfm2],
   ["<|tool_call_start|>", lfm2],
   ["<|tool_call|>", granite],

@@ -199,7 +199,7 @@ export const lfm2: CallFormat = {
 };
 
 /** `<|tool_call>call:name{key:<|"|>value<|"|>,other:3}<tool_call|>` */
-export const gemma4: CallFormat = {
+export const gemma4Calls: CallFormat = {
   open: ["<|tool_call>"],
   close: "<tool_call|>",
   tokens: ["<|tool_call>", "<tool_call|>", '<|"|>'],

@@ -1,5 +1,5 @@
 /** NVFP4 for the output-aware encoder: blocks of 16 whose integer scale is the byte of their own scale; d is 1. */
-import { e2m1Codes, nearestLevel } from "../four-bit-float-encode.js";
+import { e2m1Codes, nearestE2m1 } from "../four-bit-float-encode.js";
 import { halfUe4m3 } from "../nvfp4.js";
 import { type BlockFormat, superblockWeights } from "./format.js";
 
@@ -25,7 +25,7 @@ export const formatNVFP4: BlockFormat = {
   },
   choose(targets, _weights, at, scale, values) {
     const target = targets[at]!;
-    values[at] = scale === 0 ? 0 : Math.sign(target) * nearestLevel(Math.abs(target) / scale);
+    values[at] = scale === 0 ? 0 : Math.sign(target) * nearestE2m1(Math.abs(target) / scale);
   },
   write(scales, values, from, out, at) {
     const codeOf = (i: number) => {
