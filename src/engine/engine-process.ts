@@ -3,6 +3,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { killGroup, leadsGroup } from "../isolation/process-group.js";
 import { type Confinement, confinedProcessId, confinementFor } from "./confinement.js";
 import { engineEnvironment } from "./environment.js";
 import type { FileView } from "./file-view.js";
@@ -79,7 +80,7 @@ export class EngineProcess {
   ): Promise<EngineProcess | undefined> {
     const [command = "", ...args] = [...words, process.execPath, childFile];
     // In a session of its own: Ctrl-C would end bubblewrap, and with it the process.
-    const child = spawn(command, args, { ...spawnOptions(), detached: true });
+    const child = spawn(command, args, { ...spawnOptions(), ...leadsGroup });
     // Nothing that is said before it is there matters: if it fails, another one will say it.
     let hears = false;
     const ended = listen(child, {
@@ -134,15 +135,6 @@ export class EngineProcess {
     if (stderr && method in stderr) {
       (stderr as unknown as { ref(): void; unref(): void })[method]();
     }
-  }
-}
-
-/** Kills a process that leads a group, and all of the group. */
-function killGroup({ pid }: ChildProcess): void {
-  try {
-    process.kill(-(pid ?? NaN), "SIGKILL");
-  } catch {
-    // It could not be started, or all of it has ended.
   }
 }
 

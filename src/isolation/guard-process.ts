@@ -5,6 +5,7 @@ import { sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { confine } from "./confinement.js";
 import { codeFolder, packageFile } from "./own-code.js";
+import { killGroup, leadsGroup } from "./process-group.js";
 
 export interface GuardProcessOptions {
   /** Folders of packages; all it may read besides our own code. */
@@ -29,11 +30,14 @@ export async function startGuardProcess(options: GuardProcessOptions): Promise<C
     ...permissionFlags(options.readable),
     guardFile,
   ];
-  return spawn(command ?? "", args, {
+  const child = spawn(command ?? "", args, {
+    ...leadsGroup,
     env: {},
     serialization: "advanced",
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
+  child.once("exit", () => killGroup(child));
+  return child;
 }
 
 /**

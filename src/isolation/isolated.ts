@@ -9,6 +9,7 @@ import type { ChildProcess } from "node:child_process";
 import { CancelledError, EnvironmentError, InternalError } from "../errors.js";
 import { type GuardProcessOptions, permissionFlags, startGuardProcess } from "./guard-process.js";
 import type { Failure, FromGuard, GuardSetup, ToGuard } from "./messages.js";
+import { killGroup } from "./process-group.js";
 
 export interface IsolatedOptions extends GuardProcessOptions {
   /** Address of the module that runs in a worker thread there and calls `serveRequests`. */
@@ -117,7 +118,9 @@ export class Isolated<Request, Reply> {
   }
 
   #discard(): void {
-    this.#child?.kill("SIGKILL");
+    if (this.#child) {
+      killGroup(this.#child);
+    }
     this.#child = undefined;
     this.#ready = undefined;
     this.#launches++;
@@ -130,7 +133,7 @@ export class Isolated<Request, Reply> {
       throw error;
     });
     if (launch !== this.#launches) {
-      child.kill("SIGKILL");
+      killGroup(child);
       throw new EnvironmentError("an isolated process was closed before it had started; try again.");
     }
     this.#child = child;
@@ -143,7 +146,7 @@ export class Isolated<Request, Reply> {
     return new Promise((resolve, reject) => {
       const fail = (reason: string) => {
         clearTimeout(timer);
-        child.kill("SIGKILL");
+        killGroup(child);
         if (this.#child === child) {
           this.#discard();
           this.#finish({ failure: "ended" });
