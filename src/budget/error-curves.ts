@@ -11,11 +11,11 @@ import { CancelledError } from "../errors.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { type ImportanceOptions, importanceFor } from "../imatrix/load-importance.js";
 import { rowCount, type SourceTensor } from "../model/source.js";
-import type { ModelMoments } from "../moments/model-moments.js";
 import type { OnProgress } from "../progress.js";
+import type { InputStatistics } from "../quantize/input-statistics.js";
 import type { Effort } from "../quants/effort.js";
 import { encoderSignature } from "../quants/encoder-signature.js";
-import type { InputMoments, OutputErrors } from "../quants/output-aware/refine.js";
+import { contentOf, type InputMoments, type OutputErrors } from "../quants/output-aware/refine.js";
 import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoder } from "../quants/transcoder.js";
@@ -32,8 +32,8 @@ export interface CurveTask {
 
 export interface CurveOptions extends ImportanceOptions {
   readonly effort: Effort;
-  /** Moments that `quantize --effort max` will use. */
-  readonly moments?: ModelMoments | undefined;
+  /** What `quantize --effort max` will know of the inputs. */
+  readonly inputs?: InputStatistics | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -117,7 +117,7 @@ async function readSample(
   const matrices = rowCount(tensor.shape) / rowsPerMatrix;
   const importance = imatrix && importanceFor(imatrix, tensor, options);
   const shares = expertShares(imatrix, importance, matrices);
-  const momentsOf = options.moments?.forEncoding(tensor);
+  const momentsOf = options.inputs?.forEncoding(tensor);
   const stride = momentsOf?.isPerExpert ? Math.ceil(matrices / sampledExperts) : 1;
   const sampled = Math.ceil(matrices / stride);
   const wanted = Math.min(rowsPerMatrix, Math.max(1, Math.ceil(sampledWeights / (columns * sampled))));
@@ -213,9 +213,9 @@ function sampleHash({ type, shape }: SourceTensor, parts: readonly SamplePart[])
   const hash = createHash("sha256").update(`${type} ${shape[0]}`);
   for (const { rows, importance, moments, share } of parts) {
     hash.update(`${share} `).update(rows);
-    for (const input of [importance, moments?.sums]) {
-      if (input) {
-        hash.update(input.sha256);
+    for (const content of [importance?.sha256, moments && contentOf(moments)]) {
+      if (content !== undefined) {
+        hash.update(content);
       }
     }
   }

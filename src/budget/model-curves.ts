@@ -6,8 +6,8 @@ import type { Imatrix } from "../imatrix/imatrix.js";
 import { importanceFor, loadImportance } from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
 import type { ModelSource, SourceTensor } from "../model/source.js";
-import { ModelMoments } from "../moments/model-moments.js";
 import type { OnProgress } from "../progress.js";
+import { type InputFiles, InputStatistics } from "../quantize/input-statistics.js";
 import { encoderEffort } from "../quantize/quantize.js";
 import type { RequestedEffort } from "../quantize/quantize-command.js";
 import { EncoderPool } from "../quants/pool.js";
@@ -18,13 +18,12 @@ import { ErrorCache, errorsPath } from "./measurement-cache.js";
 import { modelFingerprint } from "./model-fingerprint.js";
 import { type Item, itemsOf } from "./problem.js";
 
-export interface ModelCurvesOptions {
+/** With what `quantize --effort max` will know of the inputs. */
+export interface ModelCurvesOptions extends InputFiles {
   /** Folder of a cache, where errors are kept unless a file for them is named. */
   readonly cache?: string | undefined;
   readonly priorWeight?: number | undefined;
   readonly effort: RequestedEffort;
-  /** Path of the second moments that `quantize --effort max` will use. */
-  readonly moments?: string | undefined;
   /** Where errors that were measured are kept; in the user's cache folder by default. */
   readonly errors?: string | undefined;
   readonly threads?: number | undefined;
@@ -43,8 +42,7 @@ export async function curvesOf(
 ): Promise<MeasuredCurves> {
   const tasks = items.flatMap(({ tensors, types }) => tensors.map((tensor) => ({ tensor, types })));
   const open = tasks.filter(({ types }) => types.length > 1);
-  const moments =
-    options.moments === undefined ? undefined : await ModelMoments.open(options.moments, source.tensors);
+  const inputs = await InputStatistics.open(options, source.tensors);
   const cache = await ErrorCache.open(options.errors ?? errorsPath(fingerprint, options.cache));
   const pool = new EncoderPool(options.threads ?? availableParallelism());
   if (pool.warning) {
@@ -54,10 +52,10 @@ export async function curvesOf(
     return await measureCurves(open, imatrix, pool, cache, {
       ...options,
       effort: encoderEffort(options),
-      moments,
+      inputs,
     });
   } finally {
-    await moments?.close();
+    await inputs?.close();
     await pool.close();
     await cache.close();
   }

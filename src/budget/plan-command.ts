@@ -7,7 +7,7 @@ import { cacheTypeK, cacheTypeV, engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { ctx, margin, parallel } from "../memory/fit-command.js";
 import { machineExamples } from "../memory/machines.js";
-import { cache, effort, imatrix, moments, mtp } from "../quantize/quantize-command.js";
+import { activations, cache, effort, imatrix, moments, mtp } from "../quantize/quantize-command.js";
 import { backends } from "../quants/types.js";
 
 /** Options that are a budget; a plan needs exactly one of them. */
@@ -117,6 +117,7 @@ export const planCommand = defineCommand({
     cache: { ...cache, about: "folder of quantize's cache; measured errors are kept there too" },
     effort: { ...effort, about: "effort that quantize will be given" },
     moments: { ...moments, about: "with effort max: second moments of the inputs that quantize will use" },
+    activations: { ...activations, about: "with effort max: kept inputs that quantize will use" },
     threads: encoderThreads,
     onProgress,
     onWarning,

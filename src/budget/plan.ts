@@ -69,7 +69,11 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
   const rules = parseRules(options);
   checkEffort(options);
   const { model, output, curves: curvesPath, errors, imatrix: imatrixPath, moments } = options;
-  await checkOutputs([output, curvesPath, errors], [model, imatrixPath, options.sensitivity, moments]);
+  const { activations = [], sensitivity } = options;
+  await checkOutputs(
+    [output, curvesPath, errors],
+    [model, imatrixPath, sensitivity, moments, ...activations],
+  );
   const source = await openModel(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
@@ -129,12 +133,13 @@ async function layOut(
   options: ResolvedPlanOptions,
 ): Promise<PlannedOutput> {
   const recipe = plannedRecipe(source.tensors, types, budget);
-  const { imatrix: imatrixPath, moments, priorWeight, effort, model, mtp } = options;
+  const { imatrix: imatrixPath, moments, activations, priorWeight, effort, model, mtp } = options;
   const output = await predictOutput(source, recipe, imatrix, {
     model,
     output: "planned.gguf",
     imatrix: imatrixPath,
     moments,
+    activations,
     priorWeight,
     effort,
     mtp,
@@ -190,7 +195,8 @@ function resultOf(
 }
 
 /** Files go by their names alone: where they lay must not change the recipe's bytes. */
-function commentsOf(result: PlanResult, { model, imatrix, moments }: ResolvedPlanOptions): string {
+function commentsOf(result: PlanResult, options: ResolvedPlanOptions): string {
+  const { model, imatrix, moments, activations = [] } = options;
   const { bytes, bpw, predicted, bound, gap, sensitivity, errors, budget } = result;
   const optimality =
     gap === 0 ? "proven optimal" : `at least ${bound.toPrecision(4)}: gap ${(100 * gap).toFixed(2)} %`;
@@ -198,12 +204,16 @@ function commentsOf(result: PlanResult, { model, imatrix, moments }: ResolvedPla
     sensitivity === "defaults"
       ? "defaults by role and depth (measure it with: lopsided sensitivity)"
       : `measured, ${basename(sensitivity)}`;
+  const inputs = [
+    ...(moments === undefined ? [] : [`moments ${basename(moments)}`]),
+    ...activations.map((path) => `activations ${basename(path)}`),
+  ];
   return [
     `Planned by Lopsided ${version} for ${shownName(model)}, within ${budget.title}.`,
     `Size: ${bytes} bytes, ${bpw.toFixed(4)} bits per weight.`,
     `Predicted KL divergence from the source: ${predicted.toPrecision(4)} nats (${optimality}).`,
     `Sensitivity: ${basis}.`,
-    `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${basename(imatrix)}`}${moments === undefined ? "" : ` and moments ${basename(moments)}`}.`,
+    `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${basename(imatrix)}`}${inputs.map((name) => ` and ${name}`).join("")}.`,
   ]
     .map((line) => `# ${line.replace(/[\r\n]/g, " ")}\n`)
     .join("");

@@ -57,7 +57,8 @@ export async function checkRoom(path: string, folder: string, neededBytes: numbe
   }
 }
 
-async function freeBytes(folder: string): Promise<number | undefined> {
+/** Room on the disk of a folder; undefined if it does not say. */
+export async function freeBytes(folder: string): Promise<number | undefined> {
   const disk = await statfs(folder).catch(() => undefined);
   return disk && disk.blocks > 0 ? disk.bavail * disk.bsize : undefined;
 }

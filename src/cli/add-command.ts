@@ -52,6 +52,7 @@ async function call(runnable: RunnableCommand, view: View<unknown>, typed: Typed
   const controls: Typed = {
     onProgress: context.onProgress,
     onWarning: (warning: string) => context.say(`warning: ${warning}`),
+    onNotice: (notice: string) => context.say(notice),
     signal: context.signal,
     ...view.more?.(context),
   };

@@ -1,7 +1,8 @@
 /** What `imatrix` prints. */
 import type { ImatrixResult } from "../imatrix/compute.js";
 import type { ExpertCoverage } from "../imatrix/coverage.js";
-import { formatCount, formatDuration } from "../units.js";
+import { meaningOf } from "../imatrix/kept.js";
+import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
@@ -17,6 +18,13 @@ function describe(result: ImatrixResult): string {
     const { output, inputs, matrices, passes, thinnest, tokensPerDimension } = result.moments;
     lines.push(
       `${output}: second moments of ${inputs} inputs, ${matrices} matrices, ${passes} passes; the thinnest, ${thinnest}, has ${tokensPerDimension.toFixed(1)} tokens per dimension`,
+    );
+  }
+  if (result.activations) {
+    const { output, bytes, bits, layers, tokens, tokensPerDimension, fewestPerDimension } =
+      result.activations;
+    lines.push(
+      `${output}: inputs of experts in ${layers} layers, ${formatCount(tokens)} tokens at ${bits} bits, ${formatBytes(bytes)}; ${tokensPerDimension.toFixed(1)} tokens per dimension and expert (fewest ${fewestPerDimension.toFixed(1)}), ${meaningOf(tokensPerDimension)}`,
     );
   }
   return coverage.length === 0 ? lines.join("\n") : [coverageTable(coverage), "", ...lines].join("\n");

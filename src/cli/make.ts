@@ -19,6 +19,8 @@ function sayStage(event: StageEvent, say: (line: string) => void): void {
     say(`${event.stage}: nothing changed`);
   } else if (event.event === "finished") {
     say(`${event.stage}: done in ${formatDuration(event.seconds)}`);
+  } else if (event.event === "chosen") {
+    say(`${event.stage}: ${event.what}`);
   } else if (event.because !== undefined) {
     say(`${event.stage}: done again, because ${event.because}`);
   }

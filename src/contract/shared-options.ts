@@ -80,4 +80,10 @@ export const onWarning = option({
   only: "library",
 });
 
+export const onNotice = option({
+  schema: warningListener,
+  about: "hears what was decided and what it costs, before work begins",
+  only: "library",
+});
+
 export const signal = option({ schema: abortSignal, about: "stops the work", only: "library" });

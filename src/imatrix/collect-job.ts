@@ -1,5 +1,7 @@
 /** The part of an imatrix run that happens beside the model: decode the chunks, collect, save what is there. */
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import {
   type OpenText,
   openText,
@@ -10,8 +12,10 @@ import {
   type TextHost,
 } from "../activations/run-text.js";
 import { Savings } from "../activations/savings.js";
+import { syncFolder } from "../bytes/disk.js";
 import { defineJob } from "../engine/job.js";
 import { joinFiles } from "../engine/job-files.js";
+import { type KeptParams, WindowKept } from "../kept/collect.js";
 import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
@@ -30,6 +34,8 @@ export interface CollectParams extends CollectorOptions, RunTextParams {
   readonly saveEvery: number;
   /** Moments to collect along with the importance matrix, for each window. */
   readonly moments?: readonly (MomentsPass | undefined)[] | undefined;
+  /** Activations to keep along with the importance matrix. */
+  readonly kept?: KeptParams | undefined;
 }
 
 export interface CollectResult {
@@ -52,6 +58,7 @@ export const collectImatrix = defineJob(
       runTextFiles(params),
       { writes: [params.checkpoint] },
       { writes: (params.moments ?? []).flatMap((pass) => (pass ? [pass.output] : [])) },
+      { writes: params.kept ? [params.kept.path] : [] },
     ),
   async (params: CollectParams, host: TextHost): Promise<CollectResult> => {
     const opened = await openText(params, host);
@@ -71,7 +78,14 @@ async function collect(
 ): Promise<CollectResult> {
   const { sweep, text } = opened;
   const earlier = await readCheckpoint(params.checkpoint, run);
-  const from = earlier && placeToGoOn(earlier, opened, params);
+  const kept = params.kept && new WindowKept(params.kept, opened, run);
+  const place = earlier && placeToGoOn(earlier, opened, params);
+  const from = place && (kept?.goOn() ?? true) ? place : undefined;
+  if (kept && earlier && from === undefined) {
+    // A checkpoint must not outlast the rows that it speaks of.
+    await rm(params.checkpoint);
+    await syncFolder(dirname(params.checkpoint));
+  }
   const before = from && earlier?.entries;
   const collector = new ImatrixCollector(params, before);
   const outputs = params.expertOutputs ? new ExpertOutputs(outputsIn(before)) : undefined;
@@ -80,6 +94,7 @@ async function collect(
   const save = async ({ window, chunks }: RunPlace) => {
     collector.checkFinite(params.model.whole.path);
     sweep.sync();
+    kept?.sync();
     await writeCheckpoint(params.checkpoint, {
       ...emptyImatrix(params),
       sketch,
@@ -101,7 +116,13 @@ async function collect(
         if (outputs) {
           outputs.firstLayer = range.from;
         }
-        return [collector, ...(outputs ? [outputs] : []), ...(await momentsOf.begin(range, window))];
+        const chunks = window === from?.window ? from.chunks : 0;
+        return [
+          collector,
+          ...(outputs ? [outputs] : []),
+          ...((await kept?.begin(range, chunks)) ?? []),
+          ...(await momentsOf.begin(range, window)),
+        ];
       },
       async onDone(place) {
         if (sweep.windows > 1 && params.moments?.[place.window] !== undefined) {
@@ -114,6 +135,7 @@ async function collect(
         }
       },
       async onWindow(window) {
+        kept?.end();
         await momentsOf.end(window);
         saved = 0;
         if (window + 1 < sweep.windows && savings.mayBegin()) {
@@ -124,6 +146,7 @@ async function collect(
     await save({ window: sweep.windows - 1, chunks: text.chunks });
     return { chunks: text.chunks, resumedFrom: from ? chunksDone(from, opened) : 0, seconds };
   } finally {
+    kept?.close();
     await momentsOf.close();
   }
 }
@@ -188,11 +211,9 @@ function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
 }
 
 /** Everything that the statistics depend on, and the stream between windows. */
-function describeRun(
-  { identity, processOutput, expertOutputs, context, model }: CollectParams,
-  { text }: OpenText,
-): string {
+function describeRun(params: CollectParams, { text }: OpenText): string {
+  const { identity, processOutput, expertOutputs, context, model, kept } = params;
   const { windows, prediction } = model;
-  const facts = { identity, processOutput, context, windows: windows?.ranges, prediction };
+  const facts = { identity, processOutput, context, windows: windows?.ranges, prediction, kept };
   return runName(expertOutputs ? { ...facts, expertOutputs } : facts, text.tokens);
 }

@@ -14,6 +14,7 @@ import { Engine } from "../engine/engine.js";
 import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
+import { finishKept, unfinishedPath } from "../kept/writer.js";
 import { openModel } from "../model/open.js";
 import { planPrediction, runTensors } from "../model/prediction-facts.js";
 import { layerOf } from "../model/roles.js";
@@ -21,6 +22,7 @@ import type { ModelSource } from "../model/source.js";
 import type { MomentsPass } from "../moments/collect-job.js";
 import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
+import { besideActivations } from "../moments/inputs.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import { type MomentsOptions, planInputs } from "../moments/plan.js";
 import { loadReduceModule } from "../reduce/load.js";
@@ -33,6 +35,7 @@ import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { type ImatrixOptions, imatrixCommand } from "./imatrix-command.js";
 import { withPrior } from "./importance.js";
+import { describeKept, type KeptCoverage, keptParams } from "./kept.js";
 import { routedWithoutImportance } from "./load-importance.js";
 import { mergeImatrices } from "./merge.js";
 
@@ -51,6 +54,8 @@ export interface ImatrixResult {
   readonly coverage: readonly ExpertCoverage[];
   /** Of the moments file, if one was written. */
   readonly moments?: MomentsCoverage & { readonly output: string; readonly passes: number };
+  /** Of the file of kept activations, if one was written. */
+  readonly activations?: KeptCoverage;
   /** Time spent on chunks in this run, without loading the model. */
   readonly seconds: number;
   readonly tokensPerSecond: number;
@@ -113,6 +118,10 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
     const written = passes.filter((pass) => pass !== undefined);
     const momentsCoverage = options.moments && (await joinPasses(written, options.moments));
     const { run: _, window: __, ...own } = await readImatrixFile(checkpoint);
+    const activations = params.kept && (await describeKept(params.kept, own));
+    if (params.kept && activations) {
+      await finishKept(params.kept.path, activations.hidden);
+    }
     const named = { ...own, datasets: [options.dataset ?? shownName(options.text)] };
     const sum = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
     const converted = format === "dat" ? withPrior(sum, options.priorWeight ?? 0) : sum;
@@ -138,6 +147,7 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
       ...(momentsCoverage && {
         moments: { ...momentsCoverage, output: options.moments ?? "", passes: written.length },
       }),
+      ...(activations && { activations: activations.coverage }),
       seconds: collected.seconds,
       tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
     };
@@ -235,8 +245,9 @@ function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
   return others.length === 0 ? own : mergeImatrices([...others, own], own.chunkSize);
 }
 
-function wantedMoments({ momentsOf, momentsPerExpert }: Settings): MomentsOptions {
-  return { kinds: momentsOf, perExpert: momentsPerExpert };
+function wantedMoments({ momentsOf, momentsPerExpert, activations }: Settings): MomentsOptions {
+  const others = activations === undefined ? undefined : besideActivations;
+  return { kinds: momentsOf ?? others, perExpert: momentsPerExpert };
 }
 
 async function collectParams(
@@ -269,14 +280,19 @@ async function collectParams(
     threads: options.threads,
     checkpoint,
     saveEvery: options.outputFrequency,
+    kept: keptParams(options, source),
   };
 }
 
 /** What can be known to fail is found out before the hours of work. */
 async function checkPaths(options: Settings): Promise<void> {
-  const { model, text, output, moments, merge = [] } = options;
+  const { model, text, output, moments, activations, merge = [] } = options;
   await checkText(text, options.onWarning);
-  await checkOutputs([output, checkpointPath(output), moments], [model, text, ...merge]);
+  const unfinished = activations && unfinishedPath(activations);
+  await checkOutputs(
+    [output, checkpointPath(output), moments, activations, unfinished],
+    [model, text, ...merge],
+  );
   const trial = await OutputFile.create(output, 0);
   await trial.discard();
 }

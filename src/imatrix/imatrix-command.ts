@@ -81,11 +81,22 @@ export const imatrixCommand = defineCommand({
       value: "<kinds...>",
       schema: list(choice(inputKinds)),
       about: `whose inputs: ${inputKinds.join(", ")}`,
-      unset: "routed, or all but the output of a model without",
+      unset: "routed, or all but the output of a model without; with `activations` all but these two",
     }),
     momentsPerExpert: option({
       schema: yesNo,
       about: "one matrix per expert for routed gate and up too, not one per layer",
+    }),
+    activations: option({
+      value: "<file>",
+      schema: text,
+      about:
+        "also keep the inputs of routed experts, one vector per token and layer, for quantize --effort max",
+    }),
+    activationBits: option({
+      schema: choice(["8", "4"]),
+      about: "bits of a kept value; 4 halve the file",
+      default: "8",
     }),
     maxMemory,
     layersPerWindow,

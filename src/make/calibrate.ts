@@ -1,8 +1,13 @@
-/** The stage `imatrix`: calibration, and the second moments if they are to be used. */
+/** The stage `imatrix`: calibration, and what effort max needs to know of the inputs. */
+import { availableParallelism } from "node:os";
+import { allocatedBytes, freeBytes } from "../bytes/disk.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
 import { imatrix as computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
+import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
+import { unfinishedPath } from "../kept/writer.js";
+import { openModel } from "../model/open.js";
 import { engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 
@@ -12,8 +17,15 @@ export interface Calibration {
   readonly imatrixSha256: string;
   readonly textSha256: string;
   /** Only with effort `max`. */
-  readonly moments: string | undefined;
-  readonly momentsSha256: string | undefined;
+  readonly inputs: CalibratedInputs;
+  /** Of these files, by what they are. */
+  readonly inputsSha256: Readonly<Record<string, string | undefined>>;
+}
+
+/** Files of what effort max knows of the inputs of weights, as the options of `quantize` and `plan` name them. */
+export interface CalibratedInputs {
+  readonly moments?: string;
+  readonly activations?: readonly string[];
 }
 
 /** Computes `imatrix.gguf`, and the same as `imatrix.dat`. Errors: see `imatrix`. */
@@ -27,7 +39,9 @@ export async function calibrate(
   const { name, path: text, parseSpecial } = run.texts.calibration;
   const imatrix = folder.file("imatrix.gguf");
   const dat = folder.file("imatrix.dat");
-  const moments = options.effort === "max" ? folder.workFile("moments") : undefined;
+  const wanted = options.effort === "max" ? await chooseInputs(run, source) : undefined;
+  const activations = wanted?.activationBits && folder.workFile("activations");
+  const moments = wanted?.momentsOf.length ? folder.workFile("moments") : undefined;
   const { priorWeight } = options;
   const textSha256 = await sha256OfFile(text, options.signal);
   const done = await stages.run({
@@ -36,7 +50,8 @@ export async function calibrate(
       source: facts.identity,
       "calibration text": textSha256,
       "calibration chunks": [ctx, chunks, parseSpecial],
-      moments: moments !== undefined,
+      moments: wanted?.momentsOf,
+      activations: wanted?.activationBits,
       "prior weight": priorWeight,
       "llama.cpp": mirroredVersion,
     },
@@ -52,12 +67,49 @@ export async function calibrate(
         parseSpecial,
         priorWeight,
         moments,
+        ...(moments !== undefined && { momentsOf: wanted?.momentsOf }),
+        activations,
+        ...(activations !== undefined && { activationBits: wanted?.activationBits }),
       });
       await writeImatrixFile(dat, await readImatrixFile(imatrix), "dat");
       return result;
     },
-    files: () => [imatrix, dat, ...(moments === undefined ? [] : [moments])].map((path) => ({ path })),
+    files: () =>
+      [imatrix, dat, moments, activations].flatMap((path) => (path === undefined ? [] : [{ path }])),
   });
-  const [imatrixSha256 = "", , momentsSha256] = done.sha256;
-  return { result: done.result, imatrix, imatrixSha256, textSha256, moments, momentsSha256 };
+  const [imatrixSha256 = "", , ...others] = done.sha256;
+  const momentsSha256 = moments && others[0];
+  const activationsSha256 = activations && others.at(-1);
+  return {
+    result: done.result,
+    imatrix,
+    imatrixSha256,
+    textSha256,
+    inputs: { ...(moments && { moments }), ...(activations && { activations: [activations] }) },
+    inputsSha256: { moments: momentsSha256, activations: activationsSha256 },
+  };
+}
+
+/** Chooses what effort max needs, and says so before the work begins. */
+async function chooseInputs(
+  { options, folder, stages }: MakeRun,
+  source: PreparedSource,
+): Promise<MaxEffort> {
+  const { ctxCalibration, chunks, threads = availableParallelism() } = options;
+  const model = await openModel(source.runnable, { signal: options.signal });
+  try {
+    const free = await freeBytes(folder.work);
+    // What an earlier run has kept has its room already.
+    const path = folder.workFile("activations");
+    const taken = (await allocatedBytes(path)) + (await allocatedBytes(unfinishedPath(path)));
+    const chosen = chooseMaxEffort(model, {
+      tokens: ctxCalibration * chunks,
+      threads,
+      freeBytes: free && free + taken,
+    });
+    stages.chosen("imatrix", chosen.sentence);
+    return chosen;
+  } finally {
+    await model.close();
+  }
 }

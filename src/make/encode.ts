@@ -38,7 +38,7 @@ export async function encode(
     model: source.quantizeFrom,
     recipe: types.recipe,
     imatrix: calibration.imatrix,
-    moments: calibration.moments,
+    ...calibration.inputs,
     effort,
     priorWeight,
     splitMaxSize,
@@ -59,7 +59,7 @@ export async function encode(
       source: facts.identity,
       recipe: types.recipeSha256,
       "importance matrix": calibration.imatrixSha256,
-      moments: calibration.momentsSha256,
+      ...calibration.inputsSha256,
       effort,
       "prior weight": priorWeight,
       "low-bit tensors": request.copyLowBit ? "copied" : "lowered",
@@ -104,7 +104,7 @@ export async function verifyEncoded(
 
 /** The variant's name, from the types that a dry run finds. */
 async function variantOf(request: Omit<Parameters<typeof quantize>[0], "output">): Promise<string> {
-  const { moments: _, effort: __, ...others } = request;
+  const { moments: _, activations: __, effort: ___, ...others } = request;
   const planned = await quantize({ ...others, output: "planned.gguf", dryRun: true });
   const types = planned.tensors.map(({ to, shape }) => ({ type: to, parameters: weightCount(shape) }));
   return variantName(await loadRecipe(request.recipe ?? ""), mainTypeOf(types));

@@ -114,7 +114,11 @@ export const makeCommand = defineCommand({
       default: true,
     }),
     mtp: quantizeCommand.options.mtp,
-    effort: { ...effort, about: "how long to search; max also collects second moments and uses them" },
+    effort: {
+      ...effort,
+      about:
+        "how long to search; max also keeps what enters the experts, and makes the outputs' errors small",
+    },
     priorWeight,
     cache,
     cacheSize: encodedCacheSize,

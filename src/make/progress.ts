@@ -40,6 +40,9 @@ export class MakeProgress {
 
   /** Takes note of a stage's begin or end. */
   stage(event: StageEvent): void {
+    if (event.event === "chosen") {
+      return;
+    }
     const weight = this.#weights.get(event.stage) ?? 0;
     if (event.event === "begins") {
       this.#number++;

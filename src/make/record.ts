@@ -89,7 +89,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     },
     options: {
       effort,
-      moments: calibration.moments !== undefined,
+      moments: Object.keys(calibration.inputs).length > 0,
       ...(priorWeight !== undefined && { priorWeight }),
     },
     calibration: {

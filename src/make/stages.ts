@@ -47,6 +47,8 @@ export interface StageDone<T> {
 export type StageEvent =
   | { readonly stage: string; readonly event: "begins"; readonly because: string | undefined }
   | { readonly stage: string; readonly event: "skipped" }
+  /** What was decided about it, and what that costs: a sentence. */
+  | { readonly stage: string; readonly event: "chosen"; readonly what: string }
   | { readonly stage: string; readonly event: "finished"; readonly seconds: number };
 
 export interface StageListener {
@@ -63,6 +65,11 @@ export class Stages {
     this.#folder = folder;
     this.#listener = listener;
     this.#signal = signal;
+  }
+
+  /** Tells what was decided about a stage that is to be run. */
+  chosen(stage: string, what: string): void {
+    this.#listener.onStage({ stage, event: "chosen", what });
   }
 
   /** Does a stage, or finds it done. What it throws passes on; a stop says that the same command goes on. */

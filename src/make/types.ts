@@ -64,7 +64,7 @@ async function planTypes(
     inputs: {
       source: facts.identity,
       "importance matrix": calibration.imatrixSha256,
-      moments: calibration.momentsSha256,
+      ...calibration.inputsSha256,
       sensitivity: measured?.sha256,
       budget,
       effort,
@@ -86,7 +86,7 @@ async function planTypes(
           ? { errors: folder.workFile("errors.jsonl") }
           : { cache: options.cache }),
         effort,
-        moments: calibration.moments,
+        ...calibration.inputs,
       }),
     files: () => [{ path: recipe }],
   });

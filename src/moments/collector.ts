@@ -1,6 +1,7 @@
 /** Shows a pool of accumulators the inputs of weights while a model computes. */
 
 import { operandOf, weightName } from "../activations/operands.js";
+import { RouterWeights } from "../activations/router-weights.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError } from "../errors.js";
@@ -8,27 +9,14 @@ import type { AccumulatorPool } from "./accumulator-pool.js";
 import type { PlannedInput } from "./plan.js";
 
 /**
- * Nodes that hold the weights with which the router's choices are added up; of several in a layer the last is what
- * counts. Names: `build_moe_ffn` in llama.cpp `src/llama-graph.cpp`.
- */
-const routerWeights = /^ffn_moe_weights(?:_softmax|_norm|_scaled)?-(\d+)$/;
-
-/** Weights of the chosen experts in one layer: one for each token and slot. */
-interface RouterWeights {
-  readonly layer: string;
-  /** Token after token. */
-  readonly values: Float32Array;
-}
-
-/**
  * Vectors are weighted by the square of the router's weight for the expert: an error of the expert's output counts
  * that much in the layer's output. (A layer's pooled input counts as often as it is routed.) Where the graph does
  * not show the router's weights, all count alike.
  */
 export class MomentsCollector implements Observer {
-  readonly operations = ["MUL_MAT", "MUL_MAT_ID", "GET_ROWS", "RESHAPE", "DIV", "SCALE"];
+  readonly operations = ["MUL_MAT", "MUL_MAT_ID", ...RouterWeights.operations];
   readonly #byWeight: ReadonlyMap<string, PlannedInput>;
-  #router: RouterWeights | undefined;
+  readonly #router = new RouterWeights();
 
   readonly #pool: Pick<AccumulatorPool, "begin" | "add" | "deliver">;
 
@@ -39,7 +27,7 @@ export class MomentsCollector implements Observer {
 
   wants(node: NativeTensor): boolean {
     if (node.operation !== "MUL_MAT" && node.operation !== "MUL_MAT_ID") {
-      return routerWeights.test(node.name);
+      return this.#router.wants(node);
     }
     return this.#byWeight.has(weightName(operandOf(node, 0)));
   }
@@ -50,14 +38,9 @@ export class MomentsCollector implements Observer {
     } else if (node.operation === "MUL_MAT") {
       this.#addDense(node);
     } else {
-      this.#noteRouter(node);
+      this.#router.note(node);
     }
     this.#pool.deliver();
-  }
-
-  #noteRouter(node: NativeTensor): void {
-    const layer = `blk.${routerWeights.exec(node.name)?.[1]}.`;
-    this.#router = { layer, values: node.float32().slice() };
   }
 
   /** A product with one matrix per expert: input [in, slots or 1, tokens], choice [slots, tokens]. */
@@ -71,7 +54,7 @@ export class MomentsCollector implements Observer {
     const choices = choice.int32();
     const [slotStride, tokenStride] = [input.strides[1] / 4, input.strides[2] / 4];
     const [choiceStride, choiceTokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
-    const weights = this.#weightsFor(planned, slots * tokens);
+    const weights = this.#router.of(planned.weight, slots * tokens);
     const weightOf = (token: number, slot: number) => weights?.[token * slots + slot] ?? 1;
 
     if (matrices === 1) {
@@ -135,12 +118,5 @@ export class MomentsCollector implements Observer {
       throw new InternalError(`the input of "${name}" was not asked for.`);
     }
     return planned;
-  }
-
-  #weightsFor({ weight }: PlannedInput, count: number): Float32Array | undefined {
-    const router = this.#router;
-    return router && weight.startsWith(router.layer) && router.values.length === count
-      ? router.values
-      : undefined;
   }
 }

@@ -14,6 +14,9 @@ export const inputKinds = [
   "output",
 ] as const;
 
+/** Those that matrices are collected of beside kept activations: the output's is large, and gains little. */
+export const besideActivations = inputKinds.filter((kind) => kind !== "routed" && kind !== "output");
+
 export type InputKind = (typeof inputKinds)[number];
 
 /** An input of weights: what moments are of. */

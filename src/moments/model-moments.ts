@@ -148,5 +148,5 @@ export function withoutMoments(
   const weights = rest.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
   const total = tensors.reduce((sum, { source }) => sum + weightCount(source.shape), 0);
   const share = ((100 * weights) / total).toFixed(1);
-  return `${rest.length} tensors (${share} % of the weights, the first is ${rest[0]?.source.name}) have no moments and are encoded by their importance alone.`;
+  return `${rest.length} tensors (${share} % of the weights, the first is ${rest[0]?.source.name}) have neither moments nor activations and are encoded by their importance alone.`;
 }

@@ -3,6 +3,7 @@ import { defineCommand, type OptionsOf, type ResolvedOptionsOf } from "../contra
 import { option } from "../contract/option.js";
 import {
   encoderThreads,
+  onNotice,
   onProgress,
   onWarning,
   ownShard,
@@ -12,7 +13,7 @@ import {
   signal,
   splitMaxSize,
 } from "../contract/shared-options.js";
-import { choice, list, parsed, size, text, yesNo } from "../contract/values.js";
+import { choice, list, oneOrMore, parsed, size, text, yesNo } from "../contract/values.js";
 import { engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { predictionModes } from "../model/prediction-layers.js";
@@ -35,6 +36,13 @@ export const moments = option({
   value: "<file>",
   schema: text,
   about: "second moments of the inputs (imatrix --moments), for effort max",
+});
+
+export const activations = option({
+  value: "<file...>",
+  schema: oneOrMore,
+  about:
+    "kept inputs of routed experts (imatrix --activations), for effort max; several files count as those of one text",
 });
 
 export const allowRequantize = option({
@@ -149,9 +157,17 @@ export const quantizeCommand = defineCommand({
     moments,
     cache,
     cacheSize: encodedCacheSize,
+    activations,
+    calibration: option({
+      value: "<text>",
+      schema: text,
+      about:
+        "for effort max, in place of these files: calibrate on this text first, choosing what to collect; it lies beside the output until that is written",
+    }),
     threads: encoderThreads,
     onProgress,
     onWarning,
+    onNotice,
     signal,
   },
 });

@@ -15,7 +15,7 @@ import { withPaddedExperts } from "../model/padded-experts.js";
 import { predictionAlone, predictionPath, withPrediction } from "../model/prediction-layers.js";
 import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
-import { ModelMoments, withoutMoments } from "../moments/model-moments.js";
+import { withoutMoments } from "../moments/model-moments.js";
 import type { Effort } from "../quants/effort.js";
 import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
@@ -36,6 +36,8 @@ import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-
 import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
 import { type WriteModelOptions, writeModel } from "../write/write-model.js";
 import { byteOptions } from "./byte-options.js";
+import { collectInputs, removeCollected } from "./collect-inputs.js";
+import { InputStatistics } from "./input-statistics.js";
 import {
   type QuantizeOptions,
   quantizeCommand,
@@ -109,35 +111,37 @@ export interface QuantizeResult {
  */
 export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> {
   const started = performance.now();
-  const read = quantizeCommand.read(given);
-  const recipe = await chooseRecipe(read);
-  checkEffort(read);
-  if (read.decode) {
+  const asked = quantizeCommand.read(given);
+  const recipe = await chooseRecipe(asked);
+  checkEffort(asked, ["name a text for `calibration`"]);
+  if (asked.decode) {
     checkInstalled();
   }
-  if (read.keepSplit && read.mtp !== undefined && read.mtp !== "embed") {
+  if (asked.keepSplit && asked.mtp !== undefined && asked.mtp !== "embed") {
     throw new UsageError("`keepSplit` keeps all layers in their files; use `splitMaxSize` with `mtp`.");
   }
-  const outputs = [read.output, ...(read.mtp === "separate" ? [predictionPath(read.output)] : [])];
-  await checkOutputs(read.dryRun ? [] : outputs, readBy(read));
+  const outputs = [asked.output, ...(asked.mtp === "separate" ? [predictionPath(asked.output)] : [])];
+  await checkOutputs(asked.dryRun ? [] : outputs, readBy(asked));
+  const { calibration } = asked;
+  const read = calibration === undefined ? asked : await collectInputs(asked, calibration);
   const options = await settingsOf(read);
   const opened = await openModel(options.model, { signal: options.signal });
-  let moments: ModelMoments | undefined;
+  let inputs: InputStatistics | undefined;
   const tried: { runs?: boolean; runProblem?: string } = {};
   try {
     const source = options.padExperts ? withPaddedExperts(opened) : opened;
     const known = await loadImportance(options, opened.tensors);
     const imatrix = known && paddedImatrix(known, opened.tensors, source.tensors);
-    moments =
-      options.moments === undefined ? undefined : await ModelMoments.open(options.moments, opened.tensors);
+    inputs = await InputStatistics.open(options, opened.tensors, source.tensors);
     checkOverrides(options.overrides ?? new Map(), source.metadata);
     // The model's file is the same, whether the layers have a file of their own or none.
     const own = options.mtp === "separate" ? ({ ...options, mtp: "drop" } as const) : options;
     const part = withPrediction(source, own.mtp);
-    const { plan, request } = await requestFor(source, recipe, imatrix, moments, own, part);
+    const { plan, request } = await requestFor(source, recipe, imatrix, inputs, own, part);
     const more = [
       imatrix && coverageWarning(imatrix),
-      moments && withoutMoments(request.tensors),
+      inputs && withoutMoments(request.tensors),
+      ...((await inputs?.warnings()) ?? []),
       options.effort === "max" ? loadOutputAwareKernels().warning : undefined,
     ];
     for (const warning of [...plan.warnings, ...more]) {
@@ -155,7 +159,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     // First, so that an interrupted run repeats the smaller file.
     const prediction =
       options.mtp === "separate"
-        ? await quantizePrediction(source, recipe, imatrix, moments, options, write)
+        ? await quantizePrediction(source, recipe, imatrix, inputs, options, write)
         : undefined;
     const written = options.dryRun
       ? undefined
@@ -167,6 +171,9 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
             },
           }),
         });
+    if (written && calibration !== undefined) {
+      await removeCollected(read.output);
+    }
     return {
       ...resultOf(plan, written ?? plannedOutput(request), written, started),
       ...(prediction && { prediction }),
@@ -174,7 +181,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
       ...tried,
     };
   } finally {
-    await moments?.close();
+    await inputs?.close();
     await opened.close();
   }
 }
@@ -184,13 +191,13 @@ async function quantizePrediction(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
-  moments: ModelMoments | undefined,
+  inputs: InputStatistics | undefined,
   options: Settings,
   write: (request: Omit<WriteModelOptions, "step" | "inputs" | "reads">) => Promise<WrittenModel>,
 ): Promise<QuantizedPart> {
   const started = performance.now();
   const own = { ...options, output: predictionPath(options.output) };
-  const { plan, request } = await requestFor(source, recipe, imatrix, moments, own, predictionAlone(source));
+  const { plan, request } = await requestFor(source, recipe, imatrix, inputs, own, predictionAlone(source));
   const written = options.dryRun ? undefined : await write(request);
   const { output, bytes, files, tensorBytes, tensors, sha256 } = resultOf(
     plan,
@@ -228,7 +235,7 @@ async function requestFor(
   source: ModelSource,
   recipe: Recipe,
   imatrix: Imatrix | undefined,
-  moments: ModelMoments | undefined,
+  inputs: InputStatistics | undefined,
   options: Settings,
   part = source,
 ): Promise<{
@@ -242,7 +249,7 @@ async function requestFor(
     ...options,
     source: part,
     effort: encoderEffort(options),
-    tensors: plannedTensors(plan, part, imatrix, moments, options),
+    tensors: plannedTensors(plan, part, imatrix, inputs, options),
     metadata: await metadataOf(plan, part, recipe, imatrix, options),
   };
   return { plan, request };
@@ -261,18 +268,33 @@ export async function predictOutput(
   return resultOf(plan, plannedOutput(request), undefined, performance.now());
 }
 
-/** Throws a UsageError unless effort max and moments come together. */
-export function checkEffort({
-  effort,
-  moments,
-}: Pick<Settings, "moments"> & { effort?: Settings["effort"] | undefined }): void {
-  if (effort === "max" && moments === undefined) {
+/** Throws a UsageError unless effort max and something about the inputs come together; `remedies` are other ways to it. */
+export function checkEffort(
+  {
+    effort,
+    moments,
+    activations,
+    calibration,
+  }: Pick<Settings, "moments" | "activations"> & {
+    effort?: Settings["effort"] | undefined;
+    calibration?: string | undefined;
+  },
+  remedies: readonly string[] = [],
+): void {
+  const given = moments !== undefined || activations !== undefined;
+  if (effort === "max" && !given && calibration === undefined) {
+    const ways = [...remedies, 'give files that "lopsided imatrix" collects as `activations` or `moments`'];
+    throw new UsageError(`\`effort\` max needs to know the inputs: ${ways.join(", or ")}.`);
+  }
+  if (effort !== "max" && (given || calibration !== undefined)) {
     throw new UsageError(
-      "`effort` max needs the inputs' second moments: collect them with `imatrix`'s `moments`, and name their file with `moments`.",
+      "`moments`, `activations` and `calibration` are used by `effort` max alone; add it, or leave them out.",
     );
   }
-  if (effort !== "max" && moments !== undefined) {
-    throw new UsageError("`moments` are used by `effort` max alone; add it, or leave the moments out.");
+  if (given && calibration !== undefined) {
+    throw new UsageError(
+      "`calibration` collects what `moments` and `activations` would name; use one or the other.",
+    );
   }
 }
 
@@ -328,7 +350,7 @@ function plannedTensors(
   plan: TypePlan,
   source: ModelSource,
   imatrix: Imatrix | undefined,
-  moments: ModelMoments | undefined,
+  inputs: InputStatistics | undefined,
   options: Settings,
 ): OutputTensor[] {
   return source.tensors.map((tensor, index) => {
@@ -337,7 +359,7 @@ function plannedTensors(
       source: tensor,
       type,
       importance: imatrix && (() => importanceFor(imatrix, tensor, options)?.experts),
-      moments: moments?.of(tensor, type),
+      moments: inputs?.of(tensor, type),
     };
   });
 }
@@ -351,7 +373,8 @@ async function metadataOf(
   options: Settings,
 ): Promise<(sourceSha256: readonly string[]) => Metadata> {
   const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
-  const momentsSha256 = await momentsChecksum(options);
+  const [momentsSha256] = await checksumsOf(options.moments ? [options.moments] : [], options);
+  const activationsSha256 = await checksumsOf(options.activations ?? [], options);
   return (sourceSha256) =>
     outputMetadata({
       source: source.metadata,
@@ -365,16 +388,18 @@ async function metadataOf(
         sourceSha256,
         imatrixSha256,
         momentsSha256,
+        activationsSha256,
       },
     });
 }
 
-/** A dry run needs the checksum's length alone, and moments can be large. */
-async function momentsChecksum({ moments, dryRun }: Settings): Promise<string | undefined> {
-  if (moments === undefined) {
-    return undefined;
+/** A dry run needs the checksums' length alone, and the files can be large. */
+async function checksumsOf(paths: readonly string[], { dryRun }: Settings): Promise<string[]> {
+  const sums: string[] = [];
+  for (const path of paths) {
+    sums.push(dryRun ? "0".repeat(64) : await sha256OfFile(path));
   }
-  return dryRun ? "0".repeat(64) : sha256OfFile(moments);
+  return sums;
 }
 
 function plannedOutput(request: OutputRequest) {
@@ -382,8 +407,9 @@ function plannedOutput(request: OutputRequest) {
 }
 
 /** Paths of all that may be read. */
-function readBy({ model, imatrix, moments, recipe, tensorTypeFile }: ResolvedQuantizeOptions) {
-  return [model, imatrix, moments, recipe, tensorTypeFile];
+function readBy(options: ResolvedQuantizeOptions) {
+  const { model, imatrix, moments, activations = [], calibration, recipe, tensorTypeFile } = options;
+  return [model, imatrix, moments, ...activations, calibration, recipe, tensorTypeFile];
 }
 
 /** What decides the output besides the source, for a run that resumes. */
@@ -393,6 +419,7 @@ async function inputsOf(recipe: Recipe, tensors: WriteModelOptions["tensors"], o
     recipe: renderRecipe(recipe),
     "importance matrix": options.imatrix && (await sha256OfFile(options.imatrix)),
     "moments file": options.moments && (await sha256OfFile(options.moments)),
+    "activations file": options.activations && (await checksumsOf(options.activations, options)).join(" "),
     "set of options": byteOptions(options) + JSON.stringify(overrides, (_, value) => plain(value)),
     // Whether quantized sources may be quantized again, for example, is no part of the file, but decides its types.
     "set of types": JSON.stringify(tensors.map(({ source, type }) => [source.name, type])),

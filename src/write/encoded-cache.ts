@@ -9,6 +9,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "n
 import { join } from "node:path";
 import { EnvironmentError, systemErrorCode } from "../errors.js";
 import { encoderSignature } from "../quants/encoder-signature.js";
+import { contentOf } from "../quants/output-aware/refine.js";
 import type { Statistics } from "../quants/statistics.js";
 import type { Slice } from "../quants/transcode.js";
 import type { Transcoder } from "../quants/transcoder.js";
@@ -175,8 +176,7 @@ export async function keyOf(slice: Slice, encoders: Transcoder): Promise<string>
     columns,
     effort,
     importance?.sha256,
-    moments?.sums.sha256,
-    moments?.vectors,
+    moments && contentOf(moments),
   ];
   return createHash("sha256").update(JSON.stringify(facts)).update(source).digest("hex");
 }

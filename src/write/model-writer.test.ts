@@ -7,7 +7,7 @@ import { deserialize, serialize } from "node:v8";
 import { openGguf } from "../model/gguf-model.js";
 import { Kernels } from "../quants/kernels/kernels.js";
 import { loadKernels } from "../quants/kernels/load.js";
-import type { InputMoments } from "../quants/output-aware/refine.js";
+import type { MomentSums } from "../quants/output-aware/refine.js";
 import type { SharedInput } from "../quants/shared-input.js";
 import { sharedInput } from "../quants/shared-input.js";
 import { type StoredSlice, type Survey, survey } from "../quants/survey.js";
@@ -34,7 +34,7 @@ class Elsewhere implements Transcoder {
     const sent = serialize({
       ...slice,
       importance: importance && this.#send(importance),
-      moments: moments && { ...moments, sums: this.#send(moments.sums) },
+      moments: moments && "sums" in moments && { ...moments, sums: this.#send(moments.sums) },
     });
     await pause(5 * this.#delay());
     return deserialize(this.#perform(sent)) as Transcoded;
@@ -47,7 +47,7 @@ class Elsewhere implements Transcoder {
   #perform(sent: Buffer): Buffer {
     const { importance, moments, ...slice } = deserialize(sent) as Omit<Slice, "importance" | "moments"> & {
       importance?: string;
-      moments?: Omit<InputMoments, "sums"> & { sums: string };
+      moments?: Omit<MomentSums, "sums"> & { sums: string };
     };
     const received = {
       ...slice,

@@ -25,6 +25,8 @@ export interface Provenance {
   readonly sourceSha256: readonly string[];
   readonly imatrixSha256: string | undefined;
   readonly momentsSha256?: string | undefined;
+  /** Of each file of kept activations. */
+  readonly activationsSha256?: readonly string[];
 }
 
 /** What an importance matrix is called, and how much is in it. */
@@ -81,6 +83,13 @@ export function outputMetadata(options: OutputMetadataOptions): Metadata {
   }
   if (provenance.momentsSha256 !== undefined) {
     metadata.set("lopsided.moments.sha256", text(provenance.momentsSha256));
+  }
+  if (provenance.activationsSha256?.length) {
+    metadata.set("lopsided.activations.sha256", {
+      type: "array",
+      itemType: "string",
+      value: provenance.activationsSha256,
+    });
   }
   return metadata;
 }

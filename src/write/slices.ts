@@ -6,6 +6,9 @@
 /** About this many weights go into a slice: 4 MB as float32, some tens of milliseconds of encoding. */
 const weightsPerSlice = 1 << 20;
 
+/** An expert's matrix of so many weights is one slice: its moments may take as long to prepare as it does to encode. */
+const weightsPerExpert = 1 << 21;
+
 export interface SliceRange {
   /** First row, counted through all experts. */
   readonly firstRow: number;
@@ -63,6 +66,8 @@ export function sliceCount(shape: readonly number[]): number {
 
 function cut([columns = 1, rowsPerMatrix = 1, ...outer]: readonly number[]) {
   const matrices = outer.reduce((product, size) => product * size, 1);
-  const count = Math.max(1, Math.ceil((columns * rowsPerMatrix) / weightsPerSlice));
+  const weights = columns * rowsPerMatrix;
+  const isExpert = outer.length > 0 && weights <= weightsPerExpert;
+  const count = isExpert ? 1 : Math.max(1, Math.ceil(weights / weightsPerSlice));
   return { matrices, rowsPerMatrix, rowsPerSlice: Math.ceil(rowsPerMatrix / count) };
 }

@@ -4,22 +4,30 @@ import type { SimdModule } from "../../wasm/load.js";
 import type { SharedInput } from "../shared-input.js";
 import type { TypeName } from "../types.js";
 import { defaultOptions, OutputAwareEncoder } from "./encode-row.js";
+import { ExpertMoments, type ExpertRows } from "./expert-moments.js";
 import { factorize } from "./factor.js";
 import { superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { loadOutputAwareKernels } from "./load.js";
-import { packedLength, packedRow, unpackSymmetric } from "./packed.js";
+import { packedLength, unpackSymmetric } from "./packed.js";
 import { encoderAnswer, factorAnswer } from "./self-test.js";
 import { OutputAwareKernels } from "./simd.js";
 
-/** Second moments of the input of some rows. */
-export interface InputMoments {
+/** Second moments of the input of some rows: their sums, or what they are made of when their turn comes. */
+export type InputMoments = MomentSums | ExpertRows;
+
+export interface MomentSums {
   /** What to call them in messages. */
   readonly name: string;
   /** Sum of x x^T, packed (`packed.ts`); best in shared memory, so that threads need no copies. */
   readonly sums: SharedInput;
   /** Vectors behind the sums. */
   readonly vectors: number;
+}
+
+/** A name for moments by their content. */
+export function contentOf(moments: InputMoments): string {
+  return "sums" in moments ? `${moments.sums.sha256} ${moments.vectors}` : ExpertMoments.key(moments);
 }
 
 /**
@@ -57,6 +65,7 @@ export class Refiner {
   readonly #kernels: OutputAwareKernels | undefined;
   #key = "";
   #latest: Prepared | undefined;
+  #latestExpertMoments: ExpertMoments | undefined;
 
   readonly #module: WebAssembly.Module | undefined;
   readonly #faulty: readonly string[];
@@ -83,7 +92,7 @@ export class Refiner {
     start: Float32Array,
     encoded: Uint8Array,
   ): void {
-    const key = `${type} ${moments.sums.sha256} ${moments.vectors}`;
+    const key = `${type} ${contentOf(moments)}`;
     if (key !== this.#key) {
       this.#latest = undefined;
       this.#latest = this.#prepare(type, columns, moments);
@@ -100,14 +109,14 @@ export class Refiner {
 
   #prepare(type: TypeName, columns: number, moments: InputMoments): Prepared | undefined {
     const { name, vectors } = moments;
-    const sums = moments.sums.values;
     const format = formats[type];
-    if (format === undefined || sums.length !== packedLength(columns) || isEmpty(sums, columns)) {
+    const whole = format && this.#whole(moments, columns);
+    if (format === undefined || whole === undefined || isEmpty(whole, columns)) {
       return undefined;
     }
     try {
       const ridge = ridgeOf(vectors, columns);
-      const factor = factorize(unpackSymmetric(sums, columns), columns, format.unit, ridge, this.#module);
+      const factor = factorize(whole, columns, format.unit, ridge, this.#module);
       const kernels = this.#faulty.includes(encoderAnswer(type)) ? undefined : this.#kernels;
       if (kernels === undefined) {
         const encoder = new OutputAwareEncoder(type, factor);
@@ -127,6 +136,19 @@ export class Refiner {
       }
       throw error;
     }
+  }
+
+  /** The whole matrix, or undefined if it is of another size. */
+  #whole(moments: InputMoments, columns: number): Float32Array | undefined {
+    if ("sums" in moments) {
+      const { values } = moments.sums;
+      return values.length === packedLength(columns) ? unpackSymmetric(values, columns) : undefined;
+    }
+    if ((moments.weights?.width ?? moments.layer.columns) !== columns) {
+      return undefined;
+    }
+    this.#latestExpertMoments ??= new ExpertMoments(this.#module);
+    return this.#latestExpertMoments.of(moments);
   }
 }
 
@@ -151,9 +173,9 @@ function outputErrors(
   return { energy, error };
 }
 
-function isEmpty(sums: Float32Array, columns: number): boolean {
+function isEmpty(moments: Float32Array, columns: number): boolean {
   for (let i = 0; i < columns; i++) {
-    if ((sums[packedRow(columns, i)] as number) > 0) {
+    if ((moments[i * columns + i] as number) > 0) {
       return false;
     }
   }

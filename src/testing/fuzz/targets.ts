@@ -10,6 +10,8 @@ import { datParts } from "../../imatrix/dat.js";
 import { readImatrix } from "../../imatrix/file.js";
 import { ggufParts } from "../../imatrix/gguf.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
+import { KeptFile } from "../../kept/file.js";
+import { layoutOf, noRun } from "../../kept/format.js";
 import { openHuggingFaceModel } from "../../model/huggingface/open.js";
 import { readSentencePieceModel } from "../../model/huggingface/tokenizer/sentencepiece.js";
 import { tiktokenVocabulary } from "../../model/huggingface/tokenizer/tiktoken.js";
@@ -104,6 +106,8 @@ const moments = ggufBytes({
   ],
 });
 
+const activations = keptBytes();
+
 const smallGguf = ggufBytes({
   metadata: plainMetadata({ "general.name": "small", words: ["a", "bc"], numbers: [1, 2] }),
   tensors: [
@@ -163,6 +167,7 @@ export const fuzzTargets: ReadonlyMap<string, FuzzTarget> = new Map<string, Fuzz
     },
   ],
   ["moments", { inputs: [mutated(moments)], read: async (source) => void (await MomentsFile.read(source)) }],
+  ["activations", { inputs: [mutated(activations)], read: readActivations }],
   [
     "journal",
     {
@@ -248,6 +253,26 @@ async function readJournal(source: ByteSource): Promise<void> {
     if (Number.isNaN(statistics.weights)) {
       return;
     }
+  }
+}
+
+/** Kept activations of three tokens; all zero but the scales of the columns. */
+function keptBytes(): Uint8Array {
+  const input = { name: "in", layer: 0, weight: "", down: "", columns: 8, experts: 4, slots: 2 };
+  const facts = { bits: 8, datasets: ["text.txt"], chunkCount: 1, chunkSize: 3 } as const;
+  const { header, tensors, byteLength } = layoutOf([input], facts, noRun);
+  const bytes = new Uint8Array(byteLength);
+  bytes.set(header);
+  for (const { offset, byteLength } of tensors.filter(({ name }) => name === "in.channels")) {
+    bytes.fill(0x3f, offset, offset + byteLength);
+  }
+  return bytes;
+}
+
+async function readActivations(source: ByteSource): Promise<void> {
+  const file = await KeptFile.read(source);
+  for (const input of file.inputs.keys()) {
+    await file.load(input);
   }
 }
 

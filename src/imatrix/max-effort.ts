@@ -1,0 +1,87 @@
+/**
+ * What effort max needs to know of a model's inputs, chosen by the model and the machine, and what it costs: kept
+ * activations for routed experts, matrices for the other weights.
+ */
+import { type KeptInput, keptBytesPerToken, planKeptInputs } from "../kept/layers.js";
+import type { ModelSource } from "../model/source.js";
+import { weightCount } from "../model/source.js";
+import { besideActivations, type InputKind } from "../moments/inputs.js";
+import { planInputs } from "../moments/plan.js";
+import { formatBytes, formatCount, formatDuration } from "../units.js";
+
+export interface MaxEffort {
+  /** Bits of kept activations; undefined for a model without routed experts. */
+  readonly activationBits: "8" | "4" | undefined;
+  /** Whose matrices are collected. */
+  readonly momentsOf: readonly InputKind[];
+  /** Bytes on the disk while it is quantized. */
+  readonly diskBytes: number;
+  /** Bytes of memory that encoding takes. */
+  readonly memoryBytes: number;
+  /** Seconds that encoding takes. */
+  readonly seconds: number;
+  /** All of it as one sentence. */
+  readonly sentence: string;
+}
+
+/** What is known of the machine and the text. */
+export interface MaxEffortFacts {
+  /** Tokens of calibration, at most. */
+  readonly tokens: number;
+  readonly threads: number;
+  /** Bytes of disk that may be used; undefined if the disk does not say. */
+  readonly freeBytes: number | undefined;
+}
+
+/** Seconds of one core for a weight, and for a multiplication of moments: measured at the shapes of a 30B model. */
+const secondsPer = { weight: 1.4e-6, product: 1 / 1.2e10 };
+
+/** Square matrices of the widest input that a thread has at once: moments, the layer's, factors. */
+const matricesPerThread = 8;
+
+/** Bytes besides matrices and rows: this program, slices on their way. */
+const otherBytes = 3e8;
+
+/** Chooses, and estimates the costs. */
+export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): MaxEffort {
+  const { tensors, metadata } = source;
+  const { tokens, threads, freeBytes = Infinity } = facts;
+  const kept = planKeptInputs(tensors, metadata);
+  const momentsOf = besideActivations.filter((kind) => planInputs(tensors, { kinds: [kind] }).length > 0);
+  const matrixBytes = planInputs(tensors, { kinds: momentsOf }).reduce((sum, one) => sum + one.byteLength, 0);
+  const bytesWith = (bits: number) =>
+    tokens * kept.reduce((sum, one) => sum + keptBytesPerToken(one, bits), 0);
+  const activationBits = kept.length === 0 ? undefined : bytesWith(8) + matrixBytes <= freeBytes ? "8" : "4";
+  const keptBytes = activationBits === undefined ? 0 : bytesWith(Number(activationBits));
+  const diskBytes = keptBytes + matrixBytes;
+  const largestLayer = keptBytes / Math.max(1, kept.length);
+  const widest = Math.max(0, ...kept.map(({ columns }) => columns));
+  const memoryBytes = otherBytes + 2 * largestLayer + threads * matricesPerThread * 4 * widest ** 2;
+  const weights = tensors
+    .filter(({ shape }) => shape.length > 1)
+    .reduce((sum, { shape }) => sum + weightCount(shape), 0);
+  const products = kept.reduce((sum, input) => sum + productsOf(input, tokens), 0);
+  const seconds = (weights * secondsPer.weight + products * secondsPer.product) / threads;
+  const choice = [
+    ...(activationBits === undefined
+      ? []
+      : [
+          `keeps the inputs of ${kept.length} layers' experts at ${activationBits} bits (${perDimension(kept, tokens)})`,
+        ]),
+    ...(momentsOf.length === 0 ? [] : [`collects moments of ${momentsOf.join(", ")}`]),
+  ].join(" and ");
+  const sentence = `effort max ${choice}: up to ${formatBytes(diskBytes)} on the disk, about ${formatBytes(memoryBytes)} of memory, and ${formatDuration(seconds)} of encoding with ${threads} threads.`;
+  return { activationBits, momentsOf, diskBytes, memoryBytes, seconds, sentence };
+}
+
+/** Tokens that an expert will see on average for each column of its input. */
+function perDimension(kept: readonly KeptInput[], tokens: number): string {
+  const shares = kept.map(({ slots, experts, columns }) => (tokens * slots) / experts / columns);
+  const mean = shares.reduce((sum, share) => sum + share, 0) / kept.length;
+  return `${formatCount(tokens)} tokens, about ${mean.toFixed(1)} per expert and dimension`;
+}
+
+/** Multiplications for the moments of a layer's experts: gate, up and down, and what computes the input of down. */
+function productsOf({ columns, slots }: KeptInput, tokens: number): number {
+  return tokens * slots * 3 * columns ** 2;
+}

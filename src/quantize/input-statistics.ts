@@ -1,0 +1,69 @@
+/** What effort max knows of the inputs of weights: kept activations where there are some, and matrices for the rest. */
+import { ModelActivations } from "../kept/model-activations.js";
+import type { SourceTensor } from "../model/source.js";
+import { ModelMoments } from "../moments/model-moments.js";
+import type { InputMoments } from "../quants/output-aware/refine.js";
+import type { TypeName } from "../quants/types.js";
+
+export interface InputFiles {
+  /** Path of a moments file. */
+  readonly moments?: string | undefined;
+  /** Paths of files of kept activations. */
+  readonly activations?: readonly string[] | undefined;
+}
+
+/** Gives what an expert's moments are made of; undefined for one that saw no token. */
+type ReadInput = (expert: number) => Promise<InputMoments | undefined>;
+
+export class InputStatistics {
+  readonly #moments: ModelMoments | undefined;
+  readonly #activations: ModelActivations | undefined;
+
+  private constructor(moments: ModelMoments | undefined, activations: ModelActivations | undefined) {
+    this.#moments = moments;
+    this.#activations = activations;
+  }
+
+  /**
+   * Opens files, or returns undefined if none is named. Throws a UsageError if one is another model's.
+   * @param collected tensors of the model as it was run
+   * @param quantized those that are quantized: the same, or with padded experts
+   */
+  static async open(
+    { moments, activations = [] }: InputFiles,
+    collected: readonly SourceTensor[],
+    quantized: readonly SourceTensor[] = collected,
+  ): Promise<InputStatistics | undefined> {
+    if (moments === undefined && activations.length === 0) {
+      return undefined;
+    }
+    const matrices = moments === undefined ? undefined : await ModelMoments.open(moments, collected);
+    try {
+      const kept = activations.length === 0 ? undefined : await ModelActivations.open(activations, quantized);
+      return new InputStatistics(matrices, kept);
+    } catch (error) {
+      await matrices?.close();
+      throw error;
+    }
+  }
+
+  /** A function for each expert of a tensor, if anything is known and the type uses it. */
+  of(tensor: SourceTensor, type: TypeName): ReadInput | undefined {
+    return this.#activations?.of(tensor, type) ?? this.#moments?.of(tensor, type);
+  }
+
+  /** The same whatever the type will be, and whether experts differ. */
+  forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadInput } | undefined {
+    return this.#activations?.forEncoding(tensor) ?? this.#moments?.forEncoding(tensor);
+  }
+
+  /** What the files cannot do for this model, each a sentence. */
+  async warnings(): Promise<string[]> {
+    return (await this.#activations?.warnings()) ?? [];
+  }
+
+  async close(): Promise<void> {
+    await this.#moments?.close();
+    await this.#activations?.close();
+  }
+}
