@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { modelProcessOf } from "./processes.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "5" } } });
@@ -154,9 +155,7 @@ async function underAttack(name) {
 
 /** What the server says of itself, and what a request gets, while the model's process stands still. */
 async function stopEngine() {
-  const engine = childrenOf(processId).find((pid) =>
-    readFileSync(`/proc/${pid}/maps`, "utf8").includes("tiny-moe"),
-  );
+  const engine = modelProcessOf(processId, "tiny-moe");
   process.kill(engine, "SIGSTOP");
   await new Promise((resolve) => setTimeout(resolve, 5000));
   const begin = performance.now();
@@ -170,10 +169,6 @@ async function stopEngine() {
     `| engine stopped (SIGSTOP), then continued | /health ${health.status}, then ${after.status} | ${status} in ${took.toFixed(0)} ms | ${(memory() / 1e6).toFixed(0)} MB |`,
   );
   isWrong ||= health.status !== 503 || status !== 503 || after.status !== 200 || took > 1000;
-}
-
-function childrenOf(pid) {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
 }
 
 console.log("| attack | what the attacker got | another client's slowest answer | memory |");

@@ -3,7 +3,7 @@
 // Every request carries two numbers that its answer repeats, so that an answer that went to someone else shows. One thread is right for a busy machine: threads that wait for each other cost more.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -12,6 +12,7 @@ import { tokenizeText } from "../dist/engine/jobs.js";
 import { Generator } from "../dist/generate/generator.js";
 import { greedy } from "../dist/generate/request.js";
 import { compareSteps } from "./batch-job.mjs";
+import { childrenOf, descendantsOf } from "./processes.mjs";
 import { writeResult } from "./result.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -119,10 +120,7 @@ async function request(url, index, { question }) {
 function residentBytes(processId) {
   try {
     const own = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${processId}/status`, "utf8"))?.[1] ?? 0;
-    const children = readdirSync(`/proc/${processId}/task`).flatMap((thread) =>
-      readFileSync(`/proc/${processId}/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
-    );
-    return Number(own) * 1024 + children.reduce((sum, child) => sum + residentBytes(child), 0);
+    return Number(own) * 1024 + childrenOf(processId).reduce((sum, child) => sum + residentBytes(child), 0);
   } catch {
     return 0; // ended meanwhile, or not Linux
   }
@@ -130,12 +128,10 @@ function residentBytes(processId) {
 
 /** The process in which the server's model runs. */
 function engineOf(processId) {
-  const children = readdirSync(`/proc/${processId}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${processId}/task/${thread}/children`, "utf8").split(" ").filter(Boolean),
-  );
-  return Number(
-    children.find((child) => readFileSync(`/proc/${child}/cmdline`, "utf8").includes("engine/child.js")),
-  );
+  // Where it is confined, bubblewrap's processes lie between, which have its command among their arguments.
+  const isEngine = (child) =>
+    readFileSync(`/proc/${child}/cmdline`, "utf8").split("\0")[1]?.endsWith("engine/child.js");
+  return descendantsOf(processId).find(isEngine);
 }
 
 /** Kills the engine's process in the middle of a load: who gets an error, and how long until the next answer. */

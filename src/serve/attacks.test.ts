@@ -1,7 +1,9 @@
 /** What strangers may try: each is answered with the right error, and the next client as ever. */
 import assert from "node:assert/strict";
+import { request } from "node:http";
+import { platform } from "node:os";
 import { after, test } from "node:test";
-import { puzzle, puzzleAnswer, serveTinyModel } from "../testing/serve.js";
+import { goOn, puzzle, puzzleAnswer, serveTinyModel } from "../testing/serve.js";
 
 const server = await serveTinyModel({ parallel: 2 });
 after(() => server.stop());
@@ -105,6 +107,34 @@ test("a model's process that stands still is noticed, and goes on when it does",
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await answersAsEver();
+});
+
+test("who fills the queue leaves room for others", {
+  skip: platform() !== "linux" && "other systems have one loopback address",
+}, async () => {
+  const small = await serveTinyModel({ parallel: 1, queue: 8 });
+  /** The status of an answer to a client of another address. */
+  const ask = (localAddress: string, tokens: number) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const outgoing = request(
+        `${small.url}/v1/completions`,
+        { method: "POST", localAddress },
+        (incoming) => {
+          incoming.resume().on("end", () => resolve(incoming.statusCode));
+        },
+      );
+      outgoing.on("error", reject);
+      outgoing.end(JSON.stringify({ prompt: "def", max_tokens: tokens, logit_bias: goOn }));
+    });
+  try {
+    const greedy = Array.from({ length: 40 }, () => ask("127.0.0.1", 100));
+    // Whoever is refused is so at once, so the queue is as full as it gets.
+    assert.equal(await Promise.race(greedy), 429);
+    assert.equal(await ask("127.0.0.2", 1), 200);
+    assert.ok((await Promise.all(greedy)).every((status) => status === 200 || status === 429));
+  } finally {
+    await small.stop();
+  }
 });
 
 test("errors do not say where the model lies", async () => {

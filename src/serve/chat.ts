@@ -11,7 +11,7 @@ import type { Caller, Service } from "./service.js";
 /** Answers a conversation, at once or as events. */
 export async function answerChat(service: Service, body: ChatRequest, caller: Caller): Promise<Response> {
   checkChoices(service, body.n);
-  const release = service.admit(body.n);
+  const release = service.admit(body.n, caller);
   return releasedAfter(release, async () => {
     const chat = await prepareChat(service, chatTask(body), caller);
     return body.stream

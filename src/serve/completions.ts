@@ -15,7 +15,7 @@ export async function answerCompletion(
   caller: Caller,
 ): Promise<Response> {
   checkChoices(service, body.n);
-  const release = service.admit(body.n * body.prompt.length);
+  const release = service.admit(body.n * body.prompt.length, caller);
   return releasedAfter(release, async () => {
     const { parse_special } = body;
     const asked = body.prompt.map((prompt) =>

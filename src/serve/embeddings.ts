@@ -8,7 +8,7 @@ export async function answerEmbedding(
   body: EmbeddingRequest,
   caller: Caller,
 ): Promise<Response> {
-  const release = service.admit(body.input.length);
+  const release = service.admit(body.input.length, caller);
   const answers = body.input.map((input) => service.embed(input, caller));
   const embeddings = await Promise.all(answers).finally(release);
   const tokens = embeddings.reduce((sum, embedding) => sum + embedding.tokens, 0);

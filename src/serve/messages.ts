@@ -112,7 +112,7 @@ export async function answerMessages(
   body: MessagesRequest,
   caller: Caller,
 ): Promise<Response> {
-  const release = service.admit(1);
+  const release = service.admit(1, caller);
   return releasedAfter(release, async () => {
     const { stop_sequences, max_tokens: maxTokens } = body;
     const stop = stop_sequences?.filter((sequence) => sequence !== "");
@@ -153,7 +153,7 @@ export async function answerMessages(
 
 /** Counts the tokens of a conversation's prompt. */
 export async function countTokens(service: Service, body: CountRequest, caller: Caller): Promise<Response> {
-  const release = service.admit(1);
+  const release = service.admit(1, caller);
   return releasedAfter(release, async () => {
     const { tokens } = await prepareChat(service, { ...taskOf(body), answers: [] }, caller);
     return Response.json({ input_tokens: tokens.length });

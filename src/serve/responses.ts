@@ -113,7 +113,7 @@ export async function answerResponses(
   body: ResponsesRequest,
   caller: Caller,
 ): Promise<Response> {
-  const release = service.admit(1);
+  const release = service.admit(1, caller);
   return releasedAfter(release, async () => {
     const chat = await prepareChat(service, taskOf(body), caller);
     const begun = {

@@ -41,12 +41,15 @@ export class Service {
   readonly #template: ChatTemplate | Error;
   readonly #sampling: Partial<SamplingOptions>;
   readonly #mostAdmitted: number;
+  /** Of one client: the last quarter of the queue is for the others. */
+  readonly #mostOfOne: number;
   readonly #answering: FairQueue;
   /** Conversations are rendered one at a time, and clients take turns there, too; so with prompts to tokenize. */
   readonly #rendering: FairQueue;
   readonly #tokenizing: { readonly short: FairQueue; readonly long: FairQueue };
   readonly #stop = new AbortController();
   #admitted = 0;
+  readonly #admittedOf = new Map<string, number>();
 
   constructor({ generator, template, modelId, sampling = {}, queueLength }: ServiceOptions) {
     this.modelId = modelId;
@@ -56,6 +59,7 @@ export class Service {
     // As many again as are being written wait in the engine, so that a free slot has its next answer at once.
     const capacity = 2 * generator.slots;
     this.#mostAdmitted = capacity + queueLength;
+    this.#mostOfOne = capacity + Math.ceil((3 * queueLength) / 4);
     this.#answering = new FairQueue(capacity);
     this.#rendering = new FairQueue(1);
     this.#tokenizing = { short: new FairQueue(1), long: new FairQueue(1) };
@@ -105,10 +109,10 @@ export class Service {
   }
 
   /**
-   * Takes a request in, with the number of answers that it needs, and says how to let it go; which may be done twice.
-   * Throws an ApiError if too many wait, the engine does not answer, or the server is stopping.
+   * Takes a client's request in, with the number of answers that it needs, and says how to let it go; which may be
+   * done twice. Throws an ApiError if too many wait, of all clients or of this one, the engine does not answer, or the server is stopping.
    */
-  admit(count: number): () => void {
+  admit(count: number, { client }: Caller): () => void {
     if (this.isStopping) {
       throw new ApiError(503, "the server is shutting down.", { code: "shutting_down" });
     }
@@ -118,10 +122,11 @@ export class Service {
         retryAfter: 5,
       });
     }
-    if (this.#admitted + count > this.#mostAdmitted) {
+    const own = this.#admittedOf.get(client) ?? 0;
+    if (this.#admitted + count > this.#mostAdmitted || own + count > this.#mostOfOne) {
       throw new ApiError(
         429,
-        `${this.#admitted} answers are waiting or being written already; try again later.`,
+        `${this.#admitted} answers are waiting or being written already, ${own} of them for this client; try again later.`,
         {
           type: "requests",
           code: "queue_full",
@@ -129,12 +134,24 @@ export class Service {
         },
       );
     }
-    this.#admitted += count;
+    this.#countAdmitted(client, count);
     let isAdmitted = true;
     return () => {
-      this.#admitted -= isAdmitted ? count : 0;
+      if (isAdmitted) {
+        this.#countAdmitted(client, -count);
+      }
       isAdmitted = false;
     };
+  }
+
+  #countAdmitted(client: string, count: number): void {
+    this.#admitted += count;
+    const own = (this.#admittedOf.get(client) ?? 0) + count;
+    if (own > 0) {
+      this.#admittedOf.set(client, own);
+    } else {
+      this.#admittedOf.delete(client);
+    }
   }
 
   /**

@@ -15,6 +15,9 @@ import { temporaryFolder } from "../testing/temporary.js";
 /** Of every so many operations one fails; 1 in `FAULTS=all`. */
 const isWhole = process.env.FAULTS === "all";
 
+/** Which power losses to try, as in `POWER_LOSSES=41-80`: each has another moment, and other bytes that it costs. */
+const [firstLoss = 1, lastLoss] = process.env.POWER_LOSSES?.split("-").map(Number) ?? [];
+
 const engine = new Engine();
 after(() => engine.close());
 
@@ -154,7 +157,7 @@ async function failEach(t: TestContext, scenario: Scenario, stride: number): Pro
 async function losePower(t: TestContext, scenario: Scenario, times: number): Promise<void> {
   const { outputs, run } = scenario;
   const { folder, disk, total, expected } = await undisturbed(t, scenario);
-  for (let seed = 1; seed <= times; seed++) {
+  for (let seed = firstLoss; seed <= (lastLoss ?? times); seed++) {
     await empty(folder);
     disk.arm({ at: 1 + ((seed * 37) % total), code: "power" });
     // What need not be there, such as a file that only saves time, may be missed without a word.
@@ -164,14 +167,20 @@ async function losePower(t: TestContext, scenario: Scenario, times: number): Pro
     await run(folder, true);
     assert.deepEqual(await filesIn(folder, outputs), expected, `seed ${seed}`);
   }
-  t.diagnostic(`${total} operations, ${times} power losses`);
+  t.diagnostic(`${total} operations, power losses ${firstLoss} to ${lastLoss ?? times}`);
 }
 
-describe("whichever operation of the disk fails, the run ends with one sentence and goes on to the same bytes", () => {
-  it("quantize", async (t) => failEach(t, await quantizing(t), isWhole ? 1 : 3));
-  it("imatrix", async (t) => failEach(t, await calibrating(), isWhole ? 1 : 25));
-  it("make", async (t) => failEach(t, await making(), isWhole ? 1 : 1100));
-});
+const onlyPower = { skip: process.env.POWER_LOSSES !== undefined && "only power losses are asked for" };
+
+describe(
+  "whichever operation of the disk fails, the run ends with one sentence and goes on to the same bytes",
+  onlyPower,
+  () => {
+    it("quantize", async (t) => failEach(t, await quantizing(t), isWhole ? 1 : 3));
+    it("imatrix", async (t) => failEach(t, await calibrating(), isWhole ? 1 : 25));
+    it("make", async (t) => failEach(t, await making(), isWhole ? 1 : 1100));
+  },
+);
 
 describe("a power loss at any moment costs nothing but time, whatever bytes and names the disk lost or tore", () => {
   it("quantize", async (t) => losePower(t, await quantizing(t), isWhole ? 200 : 20));
