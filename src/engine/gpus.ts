@@ -2,7 +2,7 @@
 import type { Engine } from "./engine.js";
 import { defineJob, type JobHost } from "./job.js";
 import { noFiles } from "./job-files.js";
-import type { Device } from "./library.js";
+import { acceleratedPackage, type Device } from "./library.js";
 import { availableMemoryBytes } from "./limits.js";
 
 /** Left free on every processor for buffers that cannot be foreseen, as llama.cpp's own fitting does. */
@@ -57,7 +57,8 @@ export async function graphicsFor(
   engine: Engine,
   { gpuLayers, gpuMemory, signal }: GpuSettings,
 ): Promise<GraphicsMemory | undefined> {
-  return gpuLayers === undefined
+  // Without a package for them llama.cpp sees none, and need not be started to say so.
+  return gpuLayers === undefined && acceleratedPackage() !== undefined
     ? engine.run(findGraphicsMemory, { limit: gpuMemory }, { signal })
     : undefined;
 }
