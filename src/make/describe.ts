@@ -1,7 +1,7 @@
 /** The stages `card` and `report`: the files that people read. */
-import { rename, stat } from "node:fs/promises";
+import { readFile, rename, stat } from "node:fs/promises";
 import { sha256OfFile } from "../bytes/sha256.js";
-import { card as writeCard, report as writeReport } from "../report/write.js";
+import { cardText, card as writeCard, report as writeReport } from "../report/write.js";
 import type { Recorded } from "./record.js";
 import type { MakeRun } from "./run.js";
 
@@ -37,9 +37,14 @@ export async function describe(run: MakeRun, { sha256 }: Recorded): Promise<Desc
 
 /** Puts a card aside that is not as it was written. */
 async function keepEdited({ options, folder }: MakeRun, card: string): Promise<void> {
+  const { quantizedBy } = options;
   const [written] = folder.state.finished("card")?.files ?? [];
   const found = await stat(card).catch(() => undefined);
   if (found === undefined || (await sha256OfFile(card)) === written?.sha256) {
+    return;
+  }
+  // Written by a run that ended before it could note it.
+  if ((await readFile(card, "utf8")) === (await cardText({ folder: folder.path, quantizedBy }))) {
     return;
   }
   const aside = folder.file("README.edited.md");

@@ -150,6 +150,14 @@ describe("lopsided make", () => {
     const card = join(made, "README.md");
     assert.match(await readFile(card, "utf8"), /\| arithmetic \|/);
 
+    // As after a kill between the card and the note of it.
+    const state = join(made, ".lopsided", "state.json");
+    const noted = JSON.parse(await readFile(state, "utf8"));
+    delete noted.stages.card;
+    await writeFile(state, JSON.stringify(noted));
+    await lopsided(args);
+    assert.ok(!existsSync(join(made, "README.edited.md")), "a card of ours is not an edited one");
+
     await appendFile(card, "\nmine\n");
     const again = JSON.parse((await lopsided(args)).stdout) as MakeResult;
     assert.ok(again.skipped.includes("card") && !again.skipped.includes("baseline model"));

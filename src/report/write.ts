@@ -13,12 +13,18 @@ export interface DocumentResult {
 
 /** Writes README.md into a folder that has an `evaluation.json`. Errors: see `readEvaluation`. */
 export async function card(given: CardOptions): Promise<DocumentResult> {
-  const { folder, quantizedBy } = cardCommand.read(given);
-  const evaluation = await readEvaluation(join(folder, evaluationFileName));
+  const { folder } = cardCommand.read(given);
+  const text = await cardText(given);
   const output = join(folder, "README.md");
   await checkOutputs([output], [join(folder, evaluationFileName)]);
-  await writeTextFile(output, renderCard(evaluation, { quantizedBy }));
+  await writeTextFile(output, text);
   return { output };
+}
+
+/** What `card` would write. */
+export async function cardText(given: CardOptions): Promise<string> {
+  const { folder, quantizedBy } = cardCommand.read(given);
+  return renderCard(await readEvaluation(join(folder, evaluationFileName)), { quantizedBy });
 }
 
 /** Writes report.html into a folder that has an `evaluation.json`. Errors: see `readEvaluation`. */
