@@ -7,9 +7,10 @@ import type { Option } from "./contract/option.js";
 import { json } from "./contract/shared-options.js";
 import * as main from "./index.js";
 import * as server from "./serve/server.js";
+import * as machines from "./worker/library.js";
 
-/** What programs import: the package itself, and its part for servers, which is one of its own. */
-const library = { ...main, ...server };
+/** What programs import: the package itself, and its parts for servers and queues, which are apart. */
+const library = { ...main, ...server, ...machines };
 
 for (const { command, load } of commands) {
   const rows = Object.entries<Option>({ ...command.options, json });

@@ -18,9 +18,11 @@ import { pruneCommand } from "./quantize/prune-command.js";
 import { quantizeCommand } from "./quantize/quantize-command.js";
 import { relayoutCommand } from "./quantize/relayout-command.js";
 import { verifyCommand } from "./quantize/verify-command.js";
+import { queueCommand } from "./queue/queue-command.js";
 import { cardCommand, reportCommand } from "./report/card-command.js";
 import { serveCommand } from "./serve/serve-command.js";
 import { checkCommand } from "./tasks/check-command.js";
+import { workerCommand } from "./worker/worker-command.js";
 
 /** A contract that can be carried out. */
 export interface RunnableCommand {
@@ -49,6 +51,8 @@ export const commands: readonly RunnableCommand[] = [
   runnable(publishCommand, async () => (await import("./make/publish.js")).publish),
   runnable(chatCommand, async () => (await import("./generate/chat.js")).chat),
   runnable(serveCommand, async () => (await import("./serve/server.js")).serve),
+  runnable(workerCommand, async () => (await import("./worker/worker.js")).worker),
+  runnable(queueCommand, async () => (await import("./queue/list.js")).queue),
   runnable(cardCommand, async () => (await import("./report/write.js")).card),
   runnable(reportCommand, async () => (await import("./report/write.js")).report),
   runnable(demoCommand, async () => (await import("./make/demo.js")).demo),

@@ -64,6 +64,7 @@ export default {
           ["Lose less", "lose-less"],
           ["Prune experts", "prune"],
           ["Interrupt and resume", "interrupt-and-resume"],
+          ["Use many machines", "many-machines"],
           ["Verify", "verify"],
           ["Measure", "measure"],
           ["Run an eval", "run-an-eval"],

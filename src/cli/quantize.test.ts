@@ -154,7 +154,10 @@ describe("lopsided quantize", () => {
     );
     assert.equal(refused.status, 2);
     const other = await lopsided([...args, "--resume", "--pure"]);
-    assert.match(other.stderr, /its unfinished run was begun with another set of options and another set of types; repeat/);
+    assert.match(
+      other.stderr,
+      /its unfinished run was begun with another set of options and another set of types; repeat/,
+    );
     assert.equal(other.status, 2);
 
     const size = journalSize(folder);

@@ -22,6 +22,8 @@ export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
   make: async () => (await import("./make.js")).view,
   demo: async () => (await import("./make.js")).view,
   chat: async () => (await import("./chat.js")).view,
+  worker: async () => (await import("./worker.js")).view,
+  queue: async () => (await import("./queue.js")).view,
   serve: async () => (await import("./serve.js")).view,
   fit: async () => (await import("./fit.js")).view,
 };

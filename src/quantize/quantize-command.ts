@@ -19,6 +19,7 @@ import { priorWeight } from "../imatrix/imatrix-command.js";
 import { predictionModes } from "../model/prediction-layers.js";
 import { efforts } from "../quants/effort.js";
 import { parseTypeName } from "../quants/types.js";
+import { queueOptions } from "../queue/queue-options.js";
 
 export const imatrix = option({
   value: "<file>",
@@ -165,6 +166,7 @@ export const quantizeCommand = defineCommand({
         "for effort max, in place of these files: calibrate on this text first, choosing what to collect; it lies beside the output until that is written",
     }),
     threads: encoderThreads,
+    ...queueOptions,
     onProgress,
     onWarning,
     onNotice,

@@ -19,6 +19,7 @@ import { withoutMoments } from "../moments/model-moments.js";
 import type { Effort } from "../quants/effort.js";
 import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
+import { queueSettings } from "../queue/settings.js";
 import {
   parseTensorType,
   parseTensorTypeFile,
@@ -114,6 +115,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   const asked = quantizeCommand.read(given);
   const recipe = await chooseRecipe(asked);
   checkEffort(asked, ["name a text for `calibration`"]);
+  const machines = queueSettings(asked);
   if (asked.decode) {
     checkInstalled();
   }
@@ -153,6 +155,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
       await writeModel({
         ...wanted,
         step: "quantize",
+        machines,
         inputs: await inputsOf(recipe, wanted.tensors, options),
         reads: readBy(options),
       });

@@ -31,6 +31,19 @@ export interface Slice {
   readonly measureOutputs?: boolean;
   /** Rows in the target type that were encoded before: they are compared with the source, not encoded anew. */
   readonly encoded?: Uint8Array | undefined;
+  /** Where the source's rows were read. */
+  readonly origin?: RowOrigin | undefined;
+}
+
+/** Rows of a tensor of a model, for machines that can read them there themselves. */
+export interface RowOrigin {
+  /** Path or address of the model, as it may be shown. */
+  readonly model: string;
+  readonly tensor: string;
+  readonly shape: readonly number[];
+  /** Counted through all outer dimensions. */
+  readonly firstRow: number;
+  readonly rows: number;
 }
 
 export interface Transcoded {

@@ -8,10 +8,15 @@ import type { Slice, Transcoded } from "./transcode.js";
  * may come in any order. The slice's `source` belongs to the transcoder afterwards.
  */
 export interface Transcoder {
-  /** Slices on their way at once that keep every encoder busy; with their size, this bounds the caller's memory. */
+  /**
+   * Slices on their way at once that keep every encoder busy; with their size, this bounds the caller's memory. It
+   * changes as machines come and go.
+   */
   readonly slicesInFlight: number;
   /** See `transcode` for the errors that reject the promise. They concern this slice alone. */
   transcode(slice: Slice): Promise<Transcoded>;
   /** See `survey` for the errors that reject the promise. */
   survey(slice: StoredSlice): Promise<Survey>;
+  /** Who encodes and how fast, for people to read while it goes on; absent if that is this machine alone. */
+  describe?(): string;
 }

@@ -133,7 +133,7 @@ export class ModelWriter {
     this.#plan = plan;
     this.#sourceDates = sourceDates;
     this.#unfinished = unfinished;
-    this.#tasks = tensorTasks(plan, unfinished.files);
+    this.#tasks = tensorTasks(request.source.name, plan, unfinished.files);
     this.#totalWeights = sum(this.#tasks.map(({ source }) => weightCount(source.shape)));
     this.#recorder = new SliceRecorder(unfinished.journal);
     this.#signal = AbortSignal.any([this.#failed.signal, ...(request.signal ? [request.signal] : [])]);
@@ -171,7 +171,13 @@ export class ModelWriter {
         const sourceCrc32 = crc32(slice.source);
         return { ...(await this.#transcode(slice, sliceWeights(task))), sourceCrc32 };
       };
-      const options = { limit: this.#encoders.slicesInFlight, signal: this.#signal };
+      const encoders = this.#encoders;
+      const options = {
+        get limit() {
+          return encoders.slicesInFlight;
+        },
+        signal: this.#signal,
+      };
       const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
       await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
       await this.#recorder.flush();
@@ -258,7 +264,9 @@ export class ModelWriter {
     await this.#recorder.add(task.file, { crc32: crc32(bytes), sourceCrc32, statistics });
     this.#count(sliceTask, statistics);
     const total = this.#totalWeights;
-    onProgress?.({ step, done: this.#finishedWeights, total, unit: "weights", detail: task.target.name });
+    const machines = this.#encoders.describe?.();
+    const detail = machines === undefined ? task.target.name : `${task.target.name} | ${machines}`;
+    onProgress?.({ step, done: this.#finishedWeights, total, unit: "weights", detail });
   }
 
   #count(sliceTask: SliceTask, statistics: Statistics): void {
@@ -319,9 +327,14 @@ async function openUnfinished(request: WriteRequest, plan: readonly PlannedFile[
 }
 
 /** The work on each tensor, in the order of the files. */
-function tensorTasks(plan: readonly PlannedFile[], files: readonly OutputFile[]): TensorTask[] {
+function tensorTasks(
+  model: string,
+  plan: readonly PlannedFile[],
+  files: readonly OutputFile[],
+): TensorTask[] {
   return pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
     pairs(tensors, layout.tensors).map(([{ source, importance, moments }, target]) => ({
+      model,
       source,
       target,
       file,

@@ -11,6 +11,8 @@ import { labelOf, type SliceRange, slicesOf } from "./slices.js";
 
 /** One tensor on its way from the source to its place in an output file. */
 export interface TensorTask {
+  /** What the model is called that the source is of. */
+  readonly model: string;
   readonly source: SourceTensor;
   readonly target: GgufTensor;
   readonly file: OutputFile;
@@ -77,6 +79,13 @@ export class SliceReader {
       importance,
       effort,
       moments: options.withMoments ? await task.moments?.(slice.expert) : undefined,
+      origin: {
+        model: task.model,
+        tensor: source.name,
+        shape: source.shape,
+        firstRow: slice.firstRow,
+        rows: slice.rows,
+      },
     };
   }
 

@@ -1,0 +1,134 @@
+/** How a worker gets the data of a job and brings its result. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { EnvironmentError } from "../errors.js";
+import type { DataReference, QueueJob } from "./jobs.js";
+import {
+  dataPath,
+  outcomeHeader,
+  type ResultOutcome,
+  resultPath,
+  sealedHeaders,
+  workerHeader,
+} from "./requests.js";
+import { sha256 } from "./seal.js";
+
+export interface DataAccess {
+  /**
+   * Bytes of a SHA-256, exactly so many. Throws `NotWanted` if the coordinator has no use for the job any more, an
+   * EnvironmentError if it cannot be reached.
+   */
+  fetch(job: QueueJob, reference: DataReference): Promise<Uint8Array>;
+  /** Brings the result. Errors: as `fetch`. */
+  deliver(job: QueueJob, outcome: ResultOutcome, body: Uint8Array): Promise<void>;
+}
+
+/** The job is done, or its run is over. */
+export class NotWanted extends Error {}
+
+/** Waits between attempts, in milliseconds: a coordinator that restarts its network is back by then. */
+const waits = [100, 500, 1500, 3000];
+
+/** Time that a request may take: a large input on a slow line, in milliseconds. */
+const requestTimeoutMs = 300_000;
+
+/** The coordinator's HTTP server, as holders of the token use it. */
+export class HttpAccess implements DataAccess {
+  readonly #token: string;
+  readonly #worker: string;
+
+  /** `worker` is what the coordinator calls this machine. */
+  constructor(token: string, worker: string) {
+    this.#token = token;
+    this.#worker = worker;
+  }
+
+  async fetch({ coordinator }: QueueJob, { sha256: hash, bytes }: DataReference): Promise<Uint8Array> {
+    return await retried(coordinator, async () => {
+      const response = await this.#ask(coordinator, "GET", dataPath(hash));
+      const found = await readAtMost(response, bytes);
+      if (found.byteLength !== bytes || sha256(found) !== hash) {
+        throw new Error(`sent other bytes than ${hash.slice(0, 12)} names`);
+      }
+      return found;
+    });
+  }
+
+  async deliver({ id, coordinator }: QueueJob, outcome: ResultOutcome, body: Uint8Array): Promise<void> {
+    await retried(coordinator, async () => {
+      const headers = { [outcomeHeader]: outcome, [workerHeader]: this.#worker };
+      const response = await this.#ask(coordinator, "PUT", resultPath(id), headers, body);
+      await readAtMost(response, 1000);
+    });
+  }
+
+  async #ask(
+    coordinator: string,
+    method: string,
+    path: string,
+    headers: Readonly<Record<string, string>> = {},
+    body?: Uint8Array,
+  ): Promise<Response> {
+    const response = await fetch(coordinator + path, {
+      method,
+      headers: { ...headers, ...sealedHeaders(this.#token, method, path, body) },
+      body: (body ?? null) as Uint8Array<ArrayBuffer> | null,
+      redirect: "error",
+      signal: AbortSignal.timeout(requestTimeoutMs),
+    });
+    if (response.ok) {
+      return response;
+    }
+    const reason = Buffer.from(await readAtMost(response, 1000))
+      .toString("utf8")
+      .trim();
+    if (response.status === 404 || response.status === 410) {
+      throw new NotWanted(reason);
+    }
+    if (response.status < 500 && response.status !== 422) {
+      throw new EnvironmentError(`${coordinator}: refused this worker (${response.status}: ${reason}).`);
+    }
+    throw new Error(`answered with status ${response.status}`);
+  }
+}
+
+/** Tries again what may have been chance: a connection that broke, bytes that came damaged. */
+async function retried<T>(coordinator: string, attempt: () => Promise<T>): Promise<T> {
+  for (const wait of [...waits, undefined]) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (error instanceof NotWanted || error instanceof EnvironmentError) {
+        throw error;
+      }
+      if (wait === undefined) {
+        throw new EnvironmentError(
+          `${coordinator}: the coordinator cannot be reached (${reasonOf(error)}); check the network between the machines.`,
+          {},
+          { cause: error },
+        );
+      }
+    }
+    await sleep(wait);
+  }
+  throw new NotWanted();
+}
+
+/** What fetch throws says little; its cause says more. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  return String(code ?? message ?? cause);
+}
+
+async function readAtMost(response: Response, mostBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.byteLength;
+    if (length > mostBytes) {
+      throw new Error(`sent more than ${mostBytes} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks, length));
+}

@@ -1,0 +1,84 @@
+/** The connection to Redis, and the names under which things lie there. Loaded only where a queue is used. */
+import { Redis } from "ioredis";
+import { shownAddress } from "../bytes/address.js";
+import { EnvironmentError } from "../errors.js";
+import { version } from "../version.js";
+import { tokenName } from "./seal.js";
+
+/** Keys of all that is not BullMQ's begin so. */
+export const keyPrefix = "lopsided";
+
+/** Time within which Redis must answer at the beginning, in milliseconds. */
+const firstAnswerMs = 5000;
+
+/** The longest wait between two attempts to reach a Redis that has gone. */
+const longestRetryMs = 2000;
+
+/** What is done by one kind of worker and not by another: encoding needs no model. */
+export type QueueKind = "slices" | "chunks";
+
+/**
+ * Name of a queue. Whoever could come to other results, or has another token, has a queue of another name, and never
+ * sees the jobs. `engine` names what runs models.
+ */
+export function queueName(kind: QueueKind, token: string, engine = ""): string {
+  return [keyPrefix, kind, version, ...(engine ? [engine] : []), tokenName(token)].join("-");
+}
+
+export interface RedisListeners {
+  /** Told when Redis has gone, and when it is back. */
+  readonly onWarning?: ((warning: string) => void) | undefined;
+}
+
+/**
+ * Connects. Throws an EnvironmentError if there is no Redis or it refuses us; one that goes later is waited for, and
+ * what was asked of it is asked when it is back.
+ */
+export async function connectRedis(address: string, { onWarning }: RedisListeners = {}): Promise<Redis> {
+  const shown = shownAddress(address);
+  let isReady = false;
+  let isGone = false;
+  let problem = "";
+  const redis = new Redis(address, {
+    lazyConnect: true,
+    connectTimeout: firstAnswerMs,
+    // What BullMQ asks of connections that wait for jobs.
+    maxRetriesPerRequest: null,
+    retryStrategy: (attempt) => (isReady ? Math.min(50 * attempt, longestRetryMs) : null),
+  });
+  redis.on("error", (error) => {
+    problem = error.message;
+  });
+  redis.on("close", () => {
+    if (isReady && !isGone) {
+      isGone = true;
+      onWarning?.(`Redis at ${shown} has gone; waiting for it.`);
+    }
+  });
+  redis.on("ready", () => {
+    if (isGone) {
+      isGone = false;
+      onWarning?.(`Redis at ${shown} is back.`);
+    }
+  });
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (cause) {
+    redis.disconnect();
+    const reason = problem || (cause instanceof Error ? cause.message : String(cause));
+    throw new EnvironmentError(
+      `${shown}: no Redis answers (${reason}); check the address, and that a Redis or Valkey server runs there.`,
+      { queue: shown },
+      { cause },
+    );
+  }
+  isReady = true;
+  return redis;
+}
+
+/** Ends a connection that was told to close, whether Redis is there or not. */
+export function disconnect(redis: Redis): void {
+  redis.removeAllListeners("close");
+  redis.disconnect();
+}

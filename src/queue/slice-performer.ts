@@ -1,0 +1,60 @@
+/** Encodes the slices that jobs describe: what a worker of the queue does, on whatever machine. */
+
+import type { Transcoder } from "../quants/transcoder.js";
+import type { DataAccess } from "./data-access.js";
+import { packEncoded } from "./encode-result.js";
+import type { InputCache } from "./input-cache.js";
+import type { DataReference, EncodeJob, QueueJob } from "./jobs.js";
+import type { RowReader } from "./row-reader.js";
+import { sha256 } from "./seal.js";
+
+export interface SlicePerformerParts {
+  readonly encoders: Transcoder;
+  readonly access: DataAccess;
+  readonly cache: InputCache;
+  /** Reads rows at their origin. */
+  readonly rows?: RowReader | undefined;
+}
+
+export class SlicePerformer {
+  readonly #parts: SlicePerformerParts;
+
+  constructor(parts: SlicePerformerParts) {
+    this.#parts = parts;
+  }
+
+  /** Encodes the slices of a job. Errors: see `transcode` and `DataAccess`. */
+  async perform(job: QueueJob, work: EncodeJob): Promise<Uint8Array> {
+    const { encoders, cache, access } = this.#parts;
+    const shared = (input: DataReference) => cache.get(input, () => access.fetch(job, input));
+    const [importance, sums, sources] = await Promise.all([
+      work.importance && shared(work.importance),
+      work.moments && shared(work.moments.sums),
+      Promise.all(work.slices.map((slice) => this.#rows(job, slice))),
+    ]);
+    const { sourceType, targetType, columns, effort, measureOutputs, moments } = work;
+    // Given away together, so that a thread has them one after the other and factorizes their moments once.
+    const transcoded = work.slices.map(({ label, firstRow }, i) =>
+      encoders.transcode({
+        ...{ label, firstRow, sourceType, targetType, columns, effort, measureOutputs },
+        source: sources[i] as Uint8Array,
+        ...(importance && { importance }),
+        ...(moments && sums && { moments: { ...moments, sums } }),
+      }),
+    );
+    return packEncoded(await allOrFirst(transcoded));
+  }
+
+  /** The rows from where they come from, if they can be read there and are the same; else the coordinator's. */
+  async #rows(job: QueueJob, { source, origin }: EncodeJob["slices"][number]): Promise<Uint8Array> {
+    const { rows, access } = this.#parts;
+    const found = origin && (await rows?.read(origin));
+    return found && sha256(found) === source.sha256 ? found : await access.fetch(job, source);
+  }
+}
+
+/** All results, or the error of the first in order that has one, when all have come to their end. */
+async function allOrFirst<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
+}

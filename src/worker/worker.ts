@@ -1,0 +1,114 @@
+/** A machine that works for others: the whole of the `worker` command. */
+import { randomUUID } from "node:crypto";
+import { availableParallelism, hostname } from "node:os";
+import { shownAddress } from "../bytes/address.js";
+import { memoryLimitBytes } from "../engine/limits.js";
+import { UsageError } from "../errors.js";
+import { EncoderPool } from "../quants/pool.js";
+import { HttpAccess } from "../queue/data-access.js";
+import { InputCache } from "../queue/input-cache.js";
+import { JobWorker } from "../queue/job-worker.js";
+import { weightsOf } from "../queue/jobs.js";
+import { Announcer, findPresent } from "../queue/presence.js";
+import { connectRedis, disconnect, queueName } from "../queue/redis.js";
+import { tokenName } from "../queue/seal.js";
+import { checkToken } from "../queue/settings.js";
+import { SlicePerformer } from "../queue/slice-performer.js";
+import { version } from "../version.js";
+import { refusal } from "./coordinators.js";
+import { OriginReader } from "./origin-reader.js";
+import { type WorkerOptions, workerCommand } from "./worker-command.js";
+
+/** Part of the memory for inputs that slices share, unless told otherwise. */
+const cacheShare = 0.1;
+
+/** A worker that is at it. */
+export interface RunningWorker {
+  /** What coordinators call it. */
+  readonly name: string;
+  /** Address of the queue, as it may be shown. */
+  readonly queue: string;
+  readonly threads: number;
+  /** Finishes the jobs in hand and goes; with `now`, leaves them to others. */
+  stop(now?: boolean): Promise<void>;
+}
+
+/**
+ * Begins to take work from a queue.
+ * Throws a UsageError without a token, or if there are coordinators and none that this worker could work for; an
+ * EnvironmentError if there is no Redis.
+ */
+export async function worker(given: WorkerOptions): Promise<RunningWorker> {
+  const options = workerCommand.read(given);
+  const { threads = availableParallelism(), onWarning, cache = cacheShare * memoryLimitBytes() } = options;
+  const token = checkToken(options.token);
+  const name = `${hostname()}:${process.pid}`;
+  const redis = await connectRedis(options.queue, options);
+  const kind = { token: tokenName(token), engine: undefined };
+  const refused = new Set<string>();
+  const lookAround = async () => {
+    const coordinators = await findPresent(redis, "coordinator");
+    const reasons = coordinators.map((coordinator) => ({
+      ...coordinator,
+      reason: refusal(coordinator, kind),
+    }));
+    for (const { id, reason } of reasons) {
+      if (reason !== undefined && !refused.has(id)) {
+        refused.add(id);
+        onWarning?.(reason);
+      }
+    }
+    return reasons;
+  };
+  const first = (await findPresent(redis, "coordinator")).map((coordinator) => refusal(coordinator, kind));
+  if (first[0] !== undefined && first.every((reason) => reason !== undefined)) {
+    disconnect(redis);
+    throw new UsageError(first[0]);
+  }
+  const pool = new EncoderPool(threads);
+  if (pool.warning) {
+    onWarning?.(pool.warning);
+  }
+  const stopping = new AbortController();
+  const rows = new OriginReader(options.shared, stopping.signal);
+  const access = new HttpAccess(token, name);
+  const performer = new SlicePerformer({ encoders: pool, access, cache: new InputCache(cache), rows });
+  const done = { jobs: 0, weights: 0 };
+  const jobs = new JobWorker({
+    redis,
+    name: queueName("slices", token),
+    token,
+    concurrency: 2 * Math.max(1, threads),
+    access,
+    perform: (job) => performer.perform(job, job.work),
+    onDone(job) {
+      done.jobs++;
+      done.weights += weightsOf(job.work);
+    },
+    onWarning,
+  });
+  const since = Date.now();
+  const id = randomUUID();
+  const announcer = await Announcer.begin(
+    redis,
+    "worker",
+    () => ({
+      ...{ id, host: hostname(), pid: process.pid, version, token: kind.token, since, threads },
+      ...done,
+    }),
+    async () => void (await lookAround()),
+  );
+  return {
+    name,
+    queue: shownAddress(options.queue),
+    threads,
+    async stop(now = false) {
+      await announcer.close();
+      await jobs.close(now);
+      stopping.abort();
+      await rows.close();
+      disconnect(redis);
+      await pool.close();
+    },
+  };
+}
