@@ -64,9 +64,9 @@ describe("encodeRows", () => {
   });
 
   it("refuses types that it cannot encode", () => {
-    assert.throws(() => encode("IQ1_S", new Float32Array(256), 256), {
+    assert.throws(() => encode("Q1_0", new Float32Array(256), 256), {
       name: "UsageError",
-      message: "weights cannot be encoded as IQ1_S.",
+      message: "weights cannot be encoded as Q1_0.",
     });
   });
 });
