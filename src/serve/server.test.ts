@@ -298,21 +298,23 @@ test("figures are given to Prometheus", async () => {
 });
 
 test("more than the queue holds is refused, and told when to try again", async () => {
-  const small = await serveTinyModel({ parallel: 1, queue: 1 });
+  const small = await serveTinyModel({ parallel: 1, queue: 1, ctxSize: 4096 });
   try {
     const crowded = new OpenAI({ baseURL: `${small.url}/v1`, apiKey: "none", maxRetries: 0 });
-    const answers = Array.from({ length: 8 }, () =>
-      crowded.completions
-        .create({ model, prompt: "def", max_tokens: 20, logit_bias: goOn })
-        .catch((error) => error),
+    // Three answers of one request, and far from their ends: one is being written, two wait.
+    const long = { model, prompt: "def", n: 3, max_tokens: 4000, logit_bias: goOn, stream: true } as const;
+    const held = await crowded.completions.create(long);
+    await held[Symbol.asyncIterator]().next();
+    const more = Array.from({ length: 5 }, () =>
+      crowded.completions.create({ model, prompt: "def", max_tokens: 1 }).catch((error) => error),
     );
-    const outcomes = await Promise.all(answers);
-    const refused = outcomes.filter((outcome) => outcome instanceof APIError);
-    assert.equal(refused.length, 5);
-    for (const { status, code, headers } of refused) {
+    for (const refused of await Promise.all(more)) {
+      assert.ok(refused instanceof APIError, "a request too many was answered");
+      const { status, code, headers } = refused;
       assert.deepEqual([status, code], [429, "queue_full"]);
       assert.ok(Number(headers?.get("retry-after")) >= 1);
     }
+    held.controller.abort();
   } finally {
     await small.stop();
   }
