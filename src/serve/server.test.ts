@@ -301,10 +301,10 @@ test("more than the queue holds is refused, and told when to try again", async (
   const small = await serveTinyModel({ parallel: 1, queue: 1, ctxSize: 4096 });
   try {
     const crowded = new OpenAI({ baseURL: `${small.url}/v1`, apiKey: "none", maxRetries: 0 });
-    // Three answers of one request, and far from their ends: one is being written, two wait.
-    const long = { model, prompt: "def", n: 3, max_tokens: 4000, logit_bias: goOn, stream: true } as const;
-    const held = await crowded.completions.create(long);
-    await held[Symbol.asyncIterator]().next();
+    // Far from their ends: one is being written, two wait. Each stream has begun when its headers are there.
+    const long = { model, prompt: "def", max_tokens: 4000, logit_bias: goOn, stream: true } as const;
+    const held = [1, 2, 3].map(() => crowded.completions.create(long));
+    const streams = await Promise.all(held);
     const more = Array.from({ length: 5 }, () =>
       crowded.completions.create({ model, prompt: "def", max_tokens: 1 }).catch((error) => error),
     );
@@ -314,7 +314,9 @@ test("more than the queue holds is refused, and told when to try again", async (
       assert.deepEqual([status, code], [429, "queue_full"]);
       assert.ok(Number(headers?.get("retry-after")) >= 1);
     }
-    held.controller.abort();
+    for (const { controller } of streams) {
+      controller.abort();
+    }
   } finally {
     await small.stop();
   }
