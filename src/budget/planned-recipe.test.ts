@@ -93,4 +93,19 @@ describe("a planned recipe", () => {
       assert.equal(got.get(name), type, name);
     }
   });
+
+  it("tells a table of embeddings from the embedding that its role is a part of", () => {
+    const wanted = [
+      { name: "token_embd.weight", type: "Q6_K" as const },
+      { name: "per_layer_token_embd.weight", type: "IQ4_NL" as const },
+      { name: "blk.0.ffn_down_exps.weight", type: "Q6_K" as const },
+    ];
+    const recipe = parseRecipe(renderRecipe(recipeOf("a", "b", wanted)), "planned.yaml");
+    const shaped = wanted.map(({ name }) => ({ name, shape: [256, 8], type: "F16" as const }));
+    const planned = chooseTypes({ tensors: shaped, metadata, recipe });
+    assert.deepEqual(
+      planned.tensors.map(({ name, to }) => ({ name, type: to })),
+      wanted,
+    );
+  });
 });

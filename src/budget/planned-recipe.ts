@@ -1,5 +1,5 @@
 /** A recipe from the types of all tensors: rules by role and layers, so that a person can read and change it. */
-import { layerOf, type Role, roleOf, roles } from "../model/roles.js";
+import { layerOf, type Role, roleMatches, roleOf, roles } from "../model/roles.js";
 import type { TypeName } from "../quants/types.js";
 import type { Recipe, Rule } from "../recipe/recipe.js";
 import type { LayerRange } from "../recipe/schema.js";
@@ -20,13 +20,19 @@ interface Family {
 /** The rules that give each tensor its type; what they do not name keeps its own. */
 export function recipeOf(name: string, description: string, tensors: readonly TypedTensor[]): Recipe {
   const families = familiesOf(tensors);
-  // The first rule that selects a tensor counts: those for single names go before those for whole roles.
+  // The first rule that selects a tensor counts: what selects less goes before what selects more.
   const ordered = [
     ...families.filter(({ match }) => match !== undefined),
-    ...families.filter(({ match }) => match === undefined),
+    ...families.filter(({ match, role }) => match === undefined && isPartOfRole(role)),
+    ...families.filter(({ match, role }) => match === undefined && !isPartOfRole(role)),
   ];
   const rules = mergeRoles(ordered.flatMap(rulesOf));
   return { name, description, base: "COPY", pure: false, rules };
+}
+
+/** Whether another role's name selects tensors of this one too, as `embedding` does those of `embedding.table`. */
+function isPartOfRole(role: Role | undefined): boolean {
+  return role !== undefined && roles.some((other) => other !== role && roleMatches(other, role));
 }
 
 function familiesOf(tensors: readonly TypedTensor[]): Family[] {
