@@ -68,7 +68,8 @@ export function readFacts(
   };
 }
 
-function readMetadata({ native }: NativeLibrary, model: Address): Map<string, string> {
+/** All metadata except arrays, as llama.cpp prints it. */
+export function readMetadata({ native }: NativeLibrary, model: Address): Map<string, string> {
   const metadata = new Map<string, string>();
   const count = native.llama_model_meta_count(model);
   for (let index = 0; index < count; index++) {

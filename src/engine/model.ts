@@ -11,6 +11,7 @@ import type { LogLine } from "./log.js";
 import { type MemoryUse, parseMemoryUse } from "./memory-use.js";
 import { type Address, C, registerCallback } from "./native.js";
 import type { NativeTensor } from "./tensor.js";
+import { stopsOnTiles } from "./tiles.js";
 import { type TokenizeOptions, Tokenizer } from "./tokenizer.js";
 
 /** llama.cpp rounds contexts up to multiples of this. */
@@ -115,6 +116,7 @@ export class Model {
       : undefined;
     try {
       const plain = options.plainWeights === true;
+      const asStored = plain || options.asStored === true || stopsOnTiles(library, options.path);
       const address = native.llama_model_load_from_file(options.path, {
         ...native.llama_model_default_params(),
         n_gpu_layers: options.gpuLayers ?? -1,
@@ -122,7 +124,7 @@ export class Model {
         load_mode:
           plain || options.measureOnly || options.memoryMap === false ? C.loadMode.read : C.loadMode.map,
         no_alloc: options.measureOnly === true,
-        use_extra_bufts: !plain && options.asStored !== true,
+        use_extra_bufts: !asStored,
         vocab_only: options.vocabularyOnly === true,
         load_mtp: options.predictionLayers === true,
         progress_callback: progress.address,

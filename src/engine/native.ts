@@ -427,6 +427,7 @@ export function bindFunctions(
     llama_model_rope_type: llama.func("int llama_model_rope_type(uintptr_t model)") as (
       model: Address,
     ) => number,
+    llama_print_system_info: llama.func("const char *llama_print_system_info(void)") as () => string,
     llama_model_n_embd_out: llama.func("int32_t llama_model_n_embd_out(uintptr_t model)") as (
       model: Address,
     ) => number,
