@@ -265,7 +265,7 @@ test("AWQ packs outputs in an order of its own", async () => {
 
 const eight = bytes("F8_E4M3", [4, 4], integers(16, 127, 9));
 
-const refused: readonly [what: string, tensors: Tensors, message: RegExp][] = [
+const refused: readonly [what: string, tensors: Tensors, message: RegExp, quantization?: object][] = [
   [
     "a scale of another shape",
     { "a.weight": eight, "a.weight_scale_inv": f32([3, 2], [1, 2, 3, 4, 5, 6]) },
@@ -296,12 +296,42 @@ const refused: readonly [what: string, tensors: Tensors, message: RegExp][] = [
     { "a.qweight": i32([1, 8], integers(8, 100, 1)) },
     /"a\.qweight" is packed as by GPTQ or AWQ, but config\.json does not say by which of them\.$/,
   ],
+  [
+    "a group that there is not, in packed integers",
+    {
+      "a.weight_packed": i32([1, 2], [1, 2]),
+      "a.weight_scale": f32([1, 2], [1, 2]),
+      "a.weight_g_idx": i32([16], [...Array(15).fill(0), 2]),
+    },
+    /"a\.weight_g_idx" has the group 2 for input 15, but there are 2\.$/,
+  ],
+  [
+    "a group that there is not, in GPTQ",
+    {
+      "a.qweight": i32([1, 8], integers(8, 100, 1)),
+      "a.qzeros": i32([1, 1], [0]),
+      "a.scales": f32([1, 8], Array(8).fill(1)),
+      "a.g_idx": i32([8], [0, 0, -1, 0, 0, 0, 0, 0]),
+    },
+    /"a\.g_idx" has the group -1 for input 2, but there are 1\.$/,
+    { quant_method: "gptq", bits: 4 },
+  ],
+  [
+    "AWQ with eight bits",
+    {
+      "a.qweight": i32([8, 2], integers(16, 100, 1)),
+      "a.qzeros": i32([1, 2], [0, 0]),
+      "a.scales": f32([1, 8], Array(8).fill(1)),
+    },
+    /"a\.qweight" is of AWQ with 8 bits; only 4 can be read\.$/,
+    { quant_method: "awq", bits: 8 },
+  ],
 ];
 
-for (const [what, tensors, message] of refused) {
+for (const [what, tensors, message, quantization] of refused) {
   test(`${what} is refused`, async () => {
     const reading = async () => {
-      for (const tensor of await read(tensors)) {
+      for (const tensor of await read(tensors, quantization)) {
         await tensor.read(0, tensor.rows);
       }
     };

@@ -45,7 +45,6 @@ export function packedIntegers(name: string, parts: PackedIntegers, scales: Scal
     failTensor(groupIndex, `has ${valueCount(groupIndex.shape)} values, but ${columns} are expected`);
   }
   const mask = 2 ** bits - 1;
-  const groupSize = columns / groups;
   return {
     name,
     file: packed.source.name,
@@ -56,28 +55,85 @@ export function packedIntegers(name: string, parts: PackedIntegers, scales: Scal
     columns,
     type: "F32",
     async read(first, count) {
-      const [codes, factors, zeros, groupOf] = await Promise.all([
+      const [stored, factors, zeros, groupOf] = await Promise.all([
         readWords(packed, first * words, count * words),
         scales.read(scale),
         zeroPoint && readWords(zeroPoint, 0, zeroRows * groups),
-        groupIndex && readWords(groupIndex, 0, columns),
+        groupIndex && readGroups(groupIndex, columns, groups),
       ]);
+      const codes = unpacked(stored, bits);
       const out = new Float32Array(count * columns);
+      const offsets = new Float64Array(groups).fill(2 ** (bits - 1));
       for (let row = 0; row < count; row++) {
         const tensorRow = first + row;
-        for (let column = 0; column < columns; column++) {
-          const word = codes[row * words + Math.floor(column / perWord)] as number;
-          const code = (word >>> ((column % perWord) * bits)) & mask;
-          const group = groupOf ? (groupOf[column] as number) : Math.floor(column / groupSize);
-          const zero = zeros?.[Math.floor(tensorRow / perWord) * groups + group];
-          const offset =
-            zero === undefined ? 2 ** (bits - 1) : (zero >>> ((tensorRow % perWord) * bits)) & mask;
-          out[row * columns + column] = (code - offset) * (factors[tensorRow * groups + group] as number);
+        if (zeros) {
+          const firstWord = Math.floor(tensorRow / perWord) * groups;
+          const shift = (tensorRow % perWord) * bits;
+          for (let group = 0; group < groups; group++) {
+            offsets[group] = ((zeros[firstWord + group] as number) >>> shift) & mask;
+          }
         }
+        const ofRow = factors.subarray(tensorRow * groups, (tensorRow + 1) * groups);
+        const [start, end] = [row * columns, (row + 1) * columns];
+        decodeRow(codes.subarray(start, end), { offsets, factors: ofRow, groupOf }, out.subarray(start, end));
       }
       return floatBytes(out);
     },
   };
+}
+
+/** What the codes of a row mean: offset and scale of each group, and the group of each column if they are no runs. */
+interface RowGroups {
+  readonly offsets: Float64Array;
+  readonly factors: Float32Array;
+  readonly groupOf: Int32Array | undefined;
+}
+
+function decodeRow(codes: Uint8Array, { offsets, factors, groupOf }: RowGroups, out: Float32Array): void {
+  if (groupOf) {
+    for (let column = 0; column < out.length; column++) {
+      const group = groupOf[column] as number;
+      out[column] = ((codes[column] as number) - (offsets[group] as number)) * (factors[group] as number);
+    }
+    return;
+  }
+  const groupSize = out.length / factors.length;
+  for (let group = 0, column = 0; group < factors.length; group++) {
+    const offset = offsets[group] as number;
+    const factor = factors[group] as number;
+    for (const end = column + groupSize; column < end; column++) {
+      out[column] = ((codes[column] as number) - offset) * factor;
+    }
+  }
+}
+
+/** The codes of words, the lowest bits first: on little-endian machines those of their bytes in order. */
+export function unpacked(words: Int32Array, bits: 4 | 8): Uint8Array {
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  if (bits === 8) {
+    return bytes;
+  }
+  const codes = new Uint8Array(2 * bytes.length);
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index] as number;
+    codes[2 * index] = byte & 15;
+    codes[2 * index + 1] = byte >> 4;
+  }
+  return codes;
+}
+
+/** Reads the group of each input. Throws a MalformedInputError if there is no such group. */
+export async function readGroups(
+  tensor: SafetensorsTensor,
+  inputs: number,
+  groups: number,
+): Promise<Int32Array> {
+  const groupOf = await readWords(tensor, 0, inputs);
+  const input = groupOf.findIndex((group) => group < 0 || group >= groups);
+  if (input >= 0) {
+    failTensor(tensor, `has the group ${groupOf[input]} for input ${input}, but there are ${groups}`);
+  }
+  return groupOf;
 }
 
 /** Reads 32-bit words of a tensor. */

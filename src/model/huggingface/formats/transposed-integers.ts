@@ -10,7 +10,7 @@ import { decodeRows } from "../../../quants/codec.js";
 import type { SafetensorsTensor } from "../../../safetensors/header.js";
 import { floatBytes, type Rows } from "../rows.js";
 import { type RecentMatrices, transposed } from "../transformations/transpose.js";
-import { readWords } from "./packed-integers.js";
+import { readGroups, readWords, unpacked } from "./packed-integers.js";
 import { failTensor, type StoredTensor } from "./stored-tensor.js";
 
 export interface TransposedIntegers {
@@ -24,7 +24,7 @@ export interface TransposedIntegers {
   readonly zeroOffset: 0 | 1;
 }
 
-/** Which bits of a word hold AWQ's outputs 0 to 7. */
+/** Which four bits of a word, counted from the lowest, hold AWQ's outputs 0 to 7. */
 const awqOrder = [0, 4, 1, 5, 2, 6, 3, 7];
 
 /** A GPTQ or AWQ tensor called `name`, as rows of outputs in float32. */
@@ -51,6 +51,9 @@ function inputLines(parts: TransposedIntegers): Rows {
   const { method, weight, zeros, scales, groupIndex, bits } = parts;
   const perWord = 32 / bits;
   const isGptq = method === "gptq";
+  if (!isGptq && bits !== 4) {
+    failTensor(weight, `is of AWQ with ${bits} bits; only 4 can be read`);
+  }
   const [lines = 0, words = 0] = weight.shape;
   const inputs = isGptq ? lines * perWord : lines;
   const outputs = isGptq ? words : words * perWord;
@@ -68,6 +71,7 @@ function inputLines(parts: TransposedIntegers): Rows {
     );
   }
   const groupSize = inputs / groups;
+  const mask = 2 ** bits - 1;
   return {
     columns: outputs,
     rows: inputs,
@@ -75,39 +79,59 @@ function inputLines(parts: TransposedIntegers): Rows {
     async read(first, count) {
       const firstLine = isGptq ? Math.floor(first / perWord) : first;
       const endLine = isGptq ? Math.ceil((first + count) / perWord) : first + count;
-      const [codes, zeroWords, factors, groupOf] = await Promise.all([
+      const [stored, zeroWords, factors, groupOf] = await Promise.all([
         readWords(weight, firstLine * words, (endLine - firstLine) * words),
         readWords(zeros, 0, groups * (outputs / perWord)),
         readFactors(scales, groups * outputs),
-        groupIndex && readWords(groupIndex, 0, inputs),
+        groupIndex && readGroups(groupIndex, inputs, groups),
       ]);
+      const inOrder = (words: Int32Array) =>
+        isGptq ? unpacked(words, bits) : inAwqOrder(unpacked(words, bits));
+      const offsets = Int32Array.from(inOrder(zeroWords), (zero) => zero + parts.zeroOffset);
+      const codes = isGptq ? new Uint8Array(outputs) : inOrder(stored);
       const out = new Float32Array(count * outputs);
       for (let row = 0; row < count; row++) {
         const input = first + row;
+        if (isGptq) {
+          const line = (Math.floor(input / perWord) - firstLine) * words;
+          unpackAt(stored.subarray(line, line + words), (input % perWord) * bits, mask, codes);
+        }
         const group = groupOf ? (groupOf[input] as number) : Math.floor(input / groupSize);
-        if (group < 0 || group >= groups) {
-          failTensor(
-            groupIndex ?? scales,
-            `has the group ${group} for input ${input}, but there are ${groups}`,
-          );
-        }
-        for (let output = 0; output < outputs; output++) {
-          const code = isGptq
-            ? codeAt(codes, (Math.floor(input / perWord) - firstLine) * words + output, input % perWord, bits)
-            : codeAt(codes, row * words + Math.floor(output / 8), awqOrder[output % 8] ?? 0, bits);
-          const zeroWord = group * (outputs / perWord) + Math.floor(output / perWord);
-          const place = isGptq ? output % perWord : (awqOrder[output % 8] ?? 0);
-          const zero = codeAt(zeroWords, zeroWord, place, bits) + parts.zeroOffset;
-          out[row * outputs + output] = (code - zero) * (factors[group * outputs + output] as number);
-        }
+        const ofGroup = [group * outputs, (group + 1) * outputs] as const;
+        decodeLine(
+          isGptq ? codes : codes.subarray(row * outputs, (row + 1) * outputs),
+          offsets.subarray(...ofGroup),
+          factors.subarray(...ofGroup),
+          out.subarray(row * outputs, (row + 1) * outputs),
+        );
       }
       return floatBytes(out);
     },
   };
 }
 
-function codeAt(words: Int32Array, word: number, place: number, bits: number): number {
-  return ((words[word] as number) >>> (place * bits)) & (2 ** bits - 1);
+/** The code that begins at bit `shift` of each word. */
+function unpackAt(words: Int32Array, shift: number, mask: number, codes: Uint8Array): void {
+  for (let index = 0; index < codes.length; index++) {
+    codes[index] = ((words[index] as number) >>> shift) & mask;
+  }
+}
+
+function decodeLine(codes: Uint8Array, offsets: Int32Array, factors: Float32Array, out: Float32Array): void {
+  for (let index = 0; index < out.length; index++) {
+    out[index] = ((codes[index] as number) - (offsets[index] as number)) * (factors[index] as number);
+  }
+}
+
+/** Codes of AWQ's words, eight at a time, in the order of the outputs. */
+function inAwqOrder(codes: Uint8Array): Uint8Array {
+  const ordered = new Uint8Array(codes.length);
+  for (let start = 0; start < codes.length; start += 8) {
+    for (let output = 0; output < 8; output++) {
+      ordered[start + output] = codes[start + (awqOrder[output] as number)] as number;
+    }
+  }
+  return ordered;
 }
 
 async function readFactors(scales: SafetensorsTensor, count: number): Promise<Float32Array> {
