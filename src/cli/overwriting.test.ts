@@ -4,11 +4,16 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { plan } from "../budget/plan.js";
 import { sensitivity } from "../budget/sensitivity/measure.js";
+import { commands as allCommands } from "../commands.js";
 import { compare } from "../compare/compare.js";
+import { placeholderOf } from "../contract/flags.js";
+import type { Option } from "../contract/option.js";
 import { perplexity } from "../evaluate/measure.js";
+import { explore } from "../explore/explore.js";
 import { imatrix } from "../imatrix/compute.js";
 import { make } from "../make/make.js";
 import { convert } from "../quantize/convert.js";
+import { prune } from "../quantize/prune.js";
 import { quantize } from "../quantize/quantize.js";
 import { relayout } from "../quantize/relayout.js";
 import { card, report } from "../report/write.js";
@@ -30,7 +35,7 @@ const p = (paths: Paths, name: string) => paths[name] ?? "";
 const commands: Readonly<Record<string, Command>> = {
   imatrix: {
     inputs: ["model", "text", "merge"],
-    outputs: ["output", "moments"],
+    outputs: ["output", "moments", "activations"],
     run: (paths) =>
       imatrix({
         model: p(paths, "model"),
@@ -38,6 +43,7 @@ const commands: Readonly<Record<string, Command>> = {
         merge: [p(paths, "merge")],
         output: p(paths, "output"),
         moments: p(paths, "moments"),
+        activations: p(paths, "activations"),
       }),
   },
   perplexity: {
@@ -45,16 +51,39 @@ const commands: Readonly<Record<string, Command>> = {
     outputs: ["saveAllLogits", "checkpoint"],
     run: (paths) => perplexity({ model: "", text: "", ...paths }),
   },
+  "perplexity with a reference": {
+    inputs: ["reference"],
+    outputs: ["checkpoint"],
+    run: (paths) => perplexity({ model: originals.model!, text: [originals.text!], ...paths }),
+  },
+  "perplexity with a base": {
+    inputs: ["klDivergenceBase"],
+    outputs: ["checkpoint"],
+    run: (paths) => perplexity({ model: originals.model!, text: [originals.text!], ...paths }),
+  },
   compare: {
-    inputs: ["model", "text", "imatrix"],
+    inputs: ["source", "models", "texts", "imatrix"],
     outputs: ["markdown", "chart"],
-    run: ({ model = "", text = "", ...paths }) =>
-      compare({ source: model, models: [model], texts: [text], ...paths }),
+    run: ({ source = "", models = "", texts = "", ...paths }) =>
+      compare({ source, models: [models], texts: [texts], ...paths }),
   },
   plan: {
     inputs: ["model", "imatrix", "sensitivity", "moments"],
-    outputs: ["output", "errors"],
+    outputs: ["output", "errors", "curves"],
     run: (paths) => plan({ model: "", output: "", ...paths, effort: "max", bpw: 4 }),
+  },
+  "plan with activations": {
+    inputs: ["activations"],
+    outputs: ["output", "errors", "curves"],
+    run: ({ activations = "", ...paths }) =>
+      plan({
+        model: originals.model!,
+        output: "",
+        ...paths,
+        activations: [activations],
+        effort: "max",
+        bpw: 4,
+      }),
   },
   sensitivity: {
     inputs: ["model", "text", "imatrix"],
@@ -62,7 +91,7 @@ const commands: Readonly<Record<string, Command>> = {
     run: (paths) => sensitivity({ model: "", text: "", output: "", ...paths }),
   },
   check: {
-    inputs: ["model", "tasks"],
+    inputs: ["model", "tasks", "reference"],
     outputs: ["output"],
     run: (paths) => check({ model: "", ...paths }),
   },
@@ -70,6 +99,23 @@ const commands: Readonly<Record<string, Command>> = {
     inputs: ["model", "imatrix", "moments", "recipe", "tensorTypeFile"],
     outputs: ["output"],
     run: (paths) => quantize({ model: "", output: "", ...paths, effort: "max" }),
+  },
+  "quantize with activations": {
+    inputs: ["activations"],
+    outputs: ["output"],
+    run: ({ activations = "", output = "" }) =>
+      quantize({ model: originals.model!, output, activations: [activations], base: "Q4_0", effort: "max" }),
+  },
+  "quantize with calibration": {
+    inputs: ["model", "calibration"],
+    outputs: ["output"],
+    run: ({ model = "", calibration = "", output = "" }) =>
+      quantize({ model, output, calibration, base: "Q4_0", effort: "max" }),
+  },
+  prune: {
+    inputs: ["model", "imatrix"],
+    outputs: ["output", "imatrixOutput"],
+    run: (paths) => prune({ model: "", output: "", imatrix: "", ...paths, experts: 8 }),
   },
   "quantize of a folder": {
     inputs: ["config.json", "tokenizer.json", "model.safetensors"],
@@ -90,7 +136,13 @@ const commands: Readonly<Record<string, Command>> = {
 
 const originals: Paths = {
   model: fixture("tiny-moe-q8_0.gguf"),
+  source: fixture("tiny-moe-q8_0.gguf"),
+  models: fixture("tiny-moe-q8_0.gguf"),
+  reference: fixture("tiny-moe-q8_0.gguf"),
   text: fixture("text/calibration.txt"),
+  texts: fixture("text/eval.txt"),
+  calibration: fixture("text/calibration.txt"),
+  klDivergenceBase: fixture("reference/types.json"),
   evaluate: fixture("text/eval.txt"),
   tasks: fixture("text/demo-tasks.jsonl"),
   imatrix: fixture("reference/imatrix.gguf"),
@@ -99,6 +151,8 @@ const originals: Paths = {
   tensorTypeFile: fixture("README.md"),
   sensitivity: fixture("evaluation.json"),
   moments: fixture("reference/types.json"),
+  activations: fixture("reference/types.json"),
+  curves: fixture("reference/types.json"),
   folder: fixture("tiny-moe"),
 };
 
@@ -223,6 +277,67 @@ describe("no output may be an input", () => {
       name: "UsageError",
       message: /where files come and go with the work/,
     });
+  });
+
+  it("of explore: what it reads from the folder of its page", async (t) => {
+    const { folder, paths } = await setUp(t);
+    const page = join(folder, "index.html");
+    for (const option of ["model", "imatrix", "sensitivity", "curves"] as const) {
+      await link(paths[option]!, page);
+      await assert.rejects(explore({ model: paths.model!, [option]: page, output: folder }), {
+        name: "UsageError",
+        message: /is read by this command/,
+      });
+      await rm(page);
+    }
+  });
+
+  it("of perplexity and compare: an importance matrix that is found beside the model", async (t) => {
+    const { folder, paths } = await setUp(t);
+    const imatrixPath = join(folder, "own.gguf");
+    const text = paths.text!;
+    await imatrix({ model: paths.model!, text, output: imatrixPath, chunks: 1, ctx: 64, threads: 1 });
+    const model = join(folder, "quantized.gguf");
+    const options = { base: "Q4_0", allowRequantize: true, threads: 1 };
+    await quantize({ model: paths.model!, output: model, imatrix: imatrixPath, ...options });
+    const before = await readFile(imatrixPath);
+    const wrong = { name: "UsageError", message: /own\.gguf: is read by this command/ };
+    const limits = { chunks: 1, ctx: 64, threads: 1 };
+    const texts = [paths.evaluate!];
+    await assert.rejects(perplexity({ model, text: texts, saveAllLogits: imatrixPath, ...limits }), wrong);
+    const compared = { source: paths.model!, models: [model], texts, chart: imatrixPath, ...limits };
+    await assert.rejects(compare(compared), wrong);
+    assert.deepEqual(await readFile(imatrixPath), before);
+  });
+
+  it("and no command that names files is missing here", () => {
+    const elsewhere: Readonly<Record<string, readonly string[]>> = {
+      convert: ["folder"],
+      explore: ["model", "output", "sensitivity", "curves", "imatrix"],
+      make: ["model", "output", "calibration", "recipe", "evaluate", "baseline", "tasks"],
+      card: ["folder"],
+      report: ["folder"],
+      // Only writes what it made itself.
+      demo: ["output"],
+    };
+    const writesNothing = ["inspect", "verify", "fit", "publish", "chat", "serve", "worker", "queue"];
+    // Texts that are no files, and a folder of files with names of their own, which are hashes.
+    const noFiles = ["includeWeights", "excludeWeights", "systemPrompt", "cache"];
+    for (const { command } of allCommands) {
+      const cases = Object.entries(commands).filter(([name]) => name.split(" ")[0] === command.name);
+      const known = cases.flatMap(([, { inputs, outputs }]) => [...inputs, ...outputs]);
+      known.push(...(elsewhere[command.name] ?? []), ...noFiles);
+      const named = Object.entries<Option>(command.options)
+        .filter(([, row]) => row.isArgument || /file|folder|model|text/.test(placeholderOf(row) ?? ""))
+        .map(([name]) => name);
+      if (!writesNothing.includes(command.name)) {
+        assert.deepEqual(
+          named.filter((name) => !known.includes(name)),
+          [],
+          command.name,
+        );
+      }
+    }
   });
 
   it("of card and report", async (t) => {

@@ -41,6 +41,7 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
     ...options,
     reference: options.source,
     texts,
+    outputs,
   });
   const [first] = measured;
   const reference = first.pooled.reference;

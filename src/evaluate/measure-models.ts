@@ -3,6 +3,7 @@ import { sourceIdentity } from "../activations/source-identity.js";
 import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { shownName } from "../bytes/address.js";
+import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
 import { InternalError } from "../errors.js";
@@ -38,6 +39,8 @@ export interface MeasureModelsOptions {
   /** Path of a base file to compare with, and of one to write. */
   readonly base?: string | undefined;
   readonly save?: string | undefined;
+  /** Paths of what the caller will write: none may be an importance matrix that is found beside a model. */
+  readonly outputs?: readonly string[] | undefined;
   /** Where unfinished work is kept: the same run goes on from there. Nowhere by default. */
   readonly checkpoint?: string | undefined;
   readonly threads?: number | undefined;
@@ -68,6 +71,8 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
       sources.push(await openModel(path, { signal: options.signal }));
     }
     const calibrations = await calibrationsOf(options, sources);
+    const foundBeside = calibrations.map((calibration) => calibration?.path);
+    await checkOutputs([save, checkpoint, ...(options.outputs ?? [])], foundBeside);
     const swept = plansOf(options, paths, sources, await graphicsFor(engine, options));
     for (const { note } of swept) {
       if (note !== undefined) {

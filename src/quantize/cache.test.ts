@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { writeGgufFile } from "../testing/gguf-file.js";
@@ -98,6 +98,25 @@ describe("quantize with a cache", () => {
       assert.ok(total <= 1e6, String(total));
     }
     assert.equal((await run({ cache, base: "Q2_K" })).share, experts / all, "the latest are still there");
+  });
+
+  it("removes no file that is not its own", async (t) => {
+    const { cache, run } = await setUp(t);
+    const foreign = [
+      join(cache, "m.gguf"),
+      join(cache, "slices", "ab", "m.gguf"),
+      join(cache, "slices", "mine"),
+    ];
+    const large = Buffer.alloc(1.1e6, 7);
+    await mkdir(join(cache, "slices", "ab"), { recursive: true });
+    for (const path of foreign) {
+      await writeFile(path, large);
+      await utimes(path, 0, 0);
+    }
+    await run({ cache, cacheSize: 1e6 });
+    for (const path of foreign) {
+      assert.deepEqual(await readFile(path), large);
+    }
   });
 
   it("says that a folder cannot be one", async (t) => {

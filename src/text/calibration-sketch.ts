@@ -16,6 +16,7 @@ export const sketchKey = "lopsided.imatrix.sketch";
 export interface CalibrationSketch {
   /** What to call the importance matrix in messages. */
   readonly name: string;
+  readonly path: string;
   readonly sketch: TextSketch;
 }
 
@@ -63,7 +64,7 @@ async function readSketch(path: string): Promise<CalibrationSketch | undefined> 
     const magic = new TextDecoder("latin1").decode(await source.read(0, Math.min(4, source.byteLength)));
     // The older format has no room for it.
     const sketch = magic === "GGUF" ? sketchIn((await readGgufHeader(source)).metadata) : undefined;
-    return sketch && { name: shownName(path), sketch };
+    return sketch && { name: shownName(path), path, sketch };
   } finally {
     await source.close();
   }

@@ -31,6 +31,10 @@ const headBytes = checksumBytes + 8 * fields.length;
 const temporary = /\.new-[0-9a-f]{12}$/;
 const longestWrite = 3600e3;
 
+/** Names of the folders and files of the cache; what others put there is left alone. */
+const folderName = /^[0-9a-f]{2}$/;
+const fileName = /^[0-9a-f]{62}(?:\.new-[0-9a-f]{12})?$/;
+
 /** The folder is made smaller to this part of its bound, so that not every run has to. */
 const keptShare = 0.9;
 
@@ -120,8 +124,8 @@ export class EncodedCache {
   async trim(): Promise<void> {
     this.#writtenBytes = 0;
     const found: { path: string; bytes: number; used: number }[] = [];
-    for (const part of await readdir(this.#folder).catch(() => [])) {
-      for (const name of await readdir(join(this.#folder, part)).catch(() => [])) {
+    for (const part of await namesIn(this.#folder, folderName)) {
+      for (const name of await namesIn(join(this.#folder, part), fileName)) {
         const path = join(this.#folder, part, name);
         const entry = await stat(path).catch(() => undefined);
         if (entry === undefined) {
@@ -152,6 +156,10 @@ export class EncodedCache {
   #pathOf(key: string): string {
     return join(this.#folder, key.slice(0, 2), key.slice(2));
   }
+}
+
+async function namesIn(folder: string, pattern: RegExp): Promise<string[]> {
+  return (await readdir(folder).catch(() => [])).filter((name) => pattern.test(name));
 }
 
 /** Covers the key too: a file under another's name is as good as damaged. */
