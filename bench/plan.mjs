@@ -215,7 +215,7 @@ function print(rows) {
       head,
       cells.map((line) => line.map(String)),
       [1, 2, 3, 5, 6, 7],
-    ),
+    ).join("\n"),
   );
 }
 

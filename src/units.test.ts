@@ -7,6 +7,7 @@ describe("numbers for people", () => {
     assert.equal(formatBytes(11_414_441_984), "11.41 GB");
     assert.equal(formatBinaryBytes(11_414_441_984), "10.63 GiB");
     assert.equal(formatBytes(999), "999 B");
+    assert.equal(formatBytes(967.5649471), "967.6 B");
   });
 
   it("shorten counts and durations", () => {

@@ -10,7 +10,7 @@ function scaled(bytes: number, base: number, units: readonly string[]): string {
     value /= base;
     unit++;
   }
-  return `${unit === 0 ? value : value.toFixed(2)} ${units[unit]}`;
+  return `${unit > 0 ? value.toFixed(2) : Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
 /** `11.41 GB`: powers of ten. */

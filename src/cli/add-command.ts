@@ -69,7 +69,7 @@ async function call(runnable: RunnableCommand, view: View<unknown>, typed: Typed
   const result = await run(Object.fromEntries(given));
   return view.use
     ? await view.use(result, context, typed)
-    : { json: result, text: view.text?.(result, typed) ?? "" };
+    : { json: result, lines: view.lines?.(result, typed) ?? [] };
 }
 
 /** Puts an argument among the options; one that can be an option too must be given in one of the two ways. */

@@ -18,7 +18,7 @@ export const view: View<Chat> = {
     context.signal.addEventListener("abort", () => void close(), { once: true });
     try {
       await talk(conversation, context, json === true);
-      return json ? { json: { model, messages: conversation.messages }, text: "" } : undefined;
+      return json ? { json: { model, messages: conversation.messages }, lines: [] } : undefined;
     } finally {
       await close();
     }

@@ -5,26 +5,26 @@ import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<CheckResult> = { text: describe };
+export const view: View<CheckResult> = { lines: describe };
 
-function describe(result: CheckResult): string {
+function describe(result: CheckResult): readonly string[] {
   const { passed, failed, taskSet, seconds, tokensPerSecond, reference, length } = result;
   return [
     `${passed} of ${passed + failed} tasks passed (${taskSet.name}, ${formatDuration(seconds)}, ${formatCount(tokensPerSecond)} tokens/s)`,
     "",
-    ratesTable(result, reference),
+    ...ratesTable(result, reference),
     "",
-    habitsTable(result.habits, reference?.habits),
+    ...habitsTable(result.habits, reference?.habits),
     ...(length
       ? [
           "",
           `Answers are ${length.ratio.toFixed(3)} times as long as the reference's (95 %: ${length.low.toFixed(3)} to ${length.high.toFixed(3)}, ${length.tasks} tasks).`,
         ]
       : []),
-  ].join("\n");
+  ];
 }
 
-function ratesTable(result: CheckResult, reference: CheckedReference | undefined): string {
+function ratesTable(result: CheckResult, reference: CheckedReference | undefined): readonly string[] {
   const { passed, failed, low, high, rates, sampled } = result;
   const row = (kind: string, right: number, total: number, from: number, to: number, other?: string) => [
     ...[kind, String(right), String(total), percent(right / total), interval(from, to)],
@@ -48,7 +48,7 @@ function ratesTable(result: CheckResult, reference: CheckedReference | undefined
 }
 
 /** What the answers are like, beside the reference's. */
-function habitsTable(own: Habits, other: Habits | undefined): string {
+function habitsTable(own: Habits, other: Habits | undefined): readonly string[] {
   const lines: [string, (habits: Habits) => string | undefined][] = [
     ["tokens of an answer", ({ tokens }) => tokens.toFixed(1)],
     ["cut off", ({ truncated, answers }) => `${truncated} of ${answers}`],

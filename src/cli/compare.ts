@@ -5,12 +5,15 @@ import { formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<CompareResult> = { text: describe };
+export const view: View<CompareResult> = { lines: describe };
 
-function describe(result: CompareResult): string {
+function describe(result: CompareResult): readonly string[] {
   const tables = [comparisonRows(result), textRows(result)].filter((table) => table !== undefined);
-  const lines = tables.map(({ head, rows }) =>
-    formatTable(head, rows, head.map((_, column) => column).slice(1)),
-  );
-  return [...lines, `${comparisonNote(result)} ${formatDuration(result.seconds)}.`].join("\n\n");
+  return [
+    ...tables.flatMap(({ head, rows }) => [
+      ...formatTable(head, rows, head.map((_, column) => column).slice(1)),
+      "",
+    ]),
+    `${comparisonNote(result)} ${formatDuration(result.seconds)}.`,
+  ];
 }

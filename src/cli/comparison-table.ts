@@ -9,7 +9,7 @@ import { plusMinus } from "../units.js";
 import { formatTable } from "./table.js";
 
 /** Source, baseline and model with size, perplexity and distance from the source. */
-export function comparisonTable(source: PreparedSource, { model, baseline }: Evaluated): string {
+export function comparisonTable(source: PreparedSource, { model, baseline }: Evaluated): readonly string[] {
   const { reference } = model.evaluation;
   const rows = [
     ["source", source.bpw.toFixed(2), String(source.bytes), plusMinus(reference?.ppl, reference?.pplError)],
@@ -26,17 +26,17 @@ export function comparisonTable(source: PreparedSource, { model, baseline }: Eva
       ]),
   ];
   return [
-    formatTable(["model", "bpw", "bytes", "PPL", "difference", "KLD", "top-1"], rows, [1, 2, 3, 4, 5, 6]),
+    ...formatTable(["model", "bpw", "bytes", "PPL", "difference", "KLD", "top-1"], rows, [1, 2, 3, 4, 5, 6]),
     "",
     "PPL: perplexity on the evaluation text; KLD: mean KL divergence from the source, in nats;",
     "top-1: how often both find the same next token most likely.",
     ...(model.evaluation.floor ? [floorSentence(model.evaluation.floor)] : []),
-    ...(model.evaluation.texts.length > 1 ? ["", textsTable(model, baseline)] : []),
-  ].join("\n");
+    ...(model.evaluation.texts.length > 1 ? ["", ...textsTable(model, baseline)] : []),
+  ];
 }
 
 /** The divergence on each text, and the paired difference from the baseline's. */
-function textsTable(model: Compared, baseline: Compared | undefined): string {
+function textsTable(model: Compared, baseline: Compared | undefined): readonly string[] {
   const { texts } = model.evaluation;
   const worst = worstText(texts);
   const rows = texts.map((text, at) => {

@@ -2,4 +2,4 @@
 import type { DocumentResult } from "../report/write.js";
 import type { View } from "./view.js";
 
-export const view: View<DocumentResult> = { text: ({ output }) => output };
+export const view: View<DocumentResult> = { lines: ({ output }) => [output] };

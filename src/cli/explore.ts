@@ -7,11 +7,11 @@ import type { View } from "./view.js";
 export const view: View<ExploreResult> = {
   use: async ({ output, bytes, server }, { signal, print }) => {
     if (server === undefined) {
-      print({ json: { output, bytes }, text: `${output}: ${formatBytes(bytes)}` });
+      print({ json: { output, bytes }, lines: [`${output}: ${formatBytes(bytes)}`] });
       return undefined;
     }
     const { url } = server;
-    print({ json: { url, bytes }, text: `open ${url} in a browser; Ctrl-C ends it` });
+    print({ json: { url, bytes }, lines: [`open ${url} in a browser; Ctrl-C ends it`] });
     if (!signal.aborted) {
       await once(signal, "abort");
     }

@@ -4,9 +4,9 @@ import { formatBinaryBytes, formatBytes } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<FitResult> = { text: describe };
+export const view: View<FitResult> = { lines: describe };
 
-function describe(result: FitResult): string {
+function describe(result: FitResult): readonly string[] {
   const { memory, sequences, context, recipe } = result;
   const size = (bytes: number) => [formatBytes(bytes), formatBinaryBytes(bytes)];
   const rows = [
@@ -19,14 +19,14 @@ function describe(result: FitResult): string {
     ["of it left free", ...size(memory.marginBytes)],
   ];
   return [
-    formatTable(["", "", ""], rows, [1, 2]).trim(),
+    ...formatTable(["", "", ""], rows, [1, 2]).slice(1),
     "",
     cacheLine(result),
     verdict(result),
     ...[`${memory.name}: ${memory.basis}.`, ...result.notes].map((note) => `note: ${note}`),
     "",
     result.command,
-  ].join("\n");
+  ];
 }
 
 function cacheLine({ kvBytesPerToken, kvFixedBytes, cacheTypeK, cacheTypeV }: FitResult): string {

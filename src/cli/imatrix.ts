@@ -6,9 +6,9 @@ import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<ImatrixResult> = { text: describe };
+export const view: View<ImatrixResult> = { lines: describe };
 
-function describe(result: ImatrixResult): string {
+function describe(result: ImatrixResult): readonly string[] {
   const { output, tensors, chunks, tokens, resumedFrom, seconds, tokensPerSecond, coverage } = result;
   const resumed = resumedFrom > 0 ? ` (${resumedFrom} of them by an earlier run)` : "";
   const lines = [
@@ -27,11 +27,11 @@ function describe(result: ImatrixResult): string {
       `${output}: inputs of experts in ${layers} layers, ${formatCount(tokens)} tokens at ${bits} bits, ${formatBytes(bytes)}; ${tokensPerDimension.toFixed(1)} tokens per dimension and expert (fewest ${fewestPerDimension.toFixed(1)}), ${meaningOf(tokensPerDimension)}`,
     );
   }
-  return coverage.length === 0 ? lines.join("\n") : [coverageTable(coverage), "", ...lines].join("\n");
+  return coverage.length === 0 ? lines : [...coverageTable(coverage), "", ...lines];
 }
 
 /** One line for the tensors of a layer whose experts saw the same tokens. */
-function coverageTable(coverage: readonly ExpertCoverage[]): string {
+function coverageTable(coverage: readonly ExpertCoverage[]): readonly string[] {
   const groups = new Map<string, { names: string[]; row: ExpertCoverage }>();
   for (const row of coverage) {
     const [layer, name] = splitName(row.tensor);

@@ -3,17 +3,16 @@ import type { InspectResult } from "../model/inspect.js";
 import { formatBytes } from "../units.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import { formatTable } from "./table.js";
-import { printableLine } from "./terminal.js";
 import type { Typed, View } from "./view.js";
 
-export const view: View<InspectResult> = { text: describe };
+export const view: View<InspectResult> = { lines: describe };
 
-function describe(result: InspectResult, { tensors }: Typed): string {
+function describe(result: InspectResult, { tensors }: Typed): readonly string[] {
   const lines = [
-    printableLine(`${result.model}: ${result.architecture}${result.name ? `, ${result.name}` : ""}`),
+    `${result.model}: ${result.architecture}${result.name ? `, ${result.name}` : ""}`,
     `${sizeLine(result)}; file ${formatBytes(result.bytes)}`,
     "",
-    rolesTable(result),
+    ...rolesTable(result),
     ...result.notes,
   ];
   if (tensors) {
@@ -24,7 +23,7 @@ function describe(result: InspectResult, { tensors }: Typed): string {
       packed ?? type,
       String(bytes),
     ]);
-    lines.push("", formatTable(["name", "role", "shape", "type", "bytes"], rows, [4]));
+    lines.push("", ...formatTable(["name", "role", "shape", "type", "bytes"], rows, [4]));
   }
-  return lines.join("\n");
+  return lines;
 }

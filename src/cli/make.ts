@@ -9,7 +9,7 @@ import { rolesTable, sizeLine } from "./roles-table.js";
 import type { View } from "./view.js";
 
 export const view: View<MakeResult> = {
-  text: describe,
+  lines: describe,
   more: ({ say }) => ({ command: commandLine(), onStage: (event: StageEvent) => sayStage(event, say) }),
 };
 
@@ -27,16 +27,16 @@ function sayStage(event: StageEvent, say: (line: string) => void): void {
 }
 
 /** The result for people: what is in the model, how it compares, where everything is. */
-function describe(result: MakeResult): string {
+function describe(result: MakeResult): readonly string[] {
   const { output, model, quantize, evaluate, seconds } = result;
   const summary = summarize(quantize.tensors.map((tensor) => ({ ...tensor, type: tensor.to })));
   return [
-    rolesTable(summary),
+    ...rolesTable(summary),
     "",
     sizeLine(summary),
-    ...(evaluate === undefined ? [] : ["", comparisonTable(result.source, evaluate)]),
+    ...(evaluate === undefined ? [] : ["", ...comparisonTable(result.source, evaluate)]),
     "",
     `${model}: ${formatBytes(quantize.bytes)}`,
     `Everything is in ${output}; ${formatDuration(seconds)} in all.`,
-  ].join("\n");
+  ];
 }

@@ -7,39 +7,39 @@ import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<PerplexityResult> = { text: describe };
+export const view: View<PerplexityResult> = { lines: describe };
 
-function describe(result: PerplexityResult): string {
+function describe(result: PerplexityResult): readonly string[] {
   const { ppl, pplError, chunks, positions, seconds, tokensPerSecond } = result;
   const lines = [
     `perplexity ${ppl.toFixed(4)} ± ${pplError.toFixed(4)} (${chunks} chunks, ${positions} scored tokens, ${formatDuration(seconds)}, ${formatCount(tokensPerSecond)} tokens/s)`,
   ];
   const rows = comparison(result);
   if (rows.length > 0) {
-    lines.push("", formatTable(["against the reference", "", "±"], rows, [1, 2]));
+    lines.push("", ...formatTable(["against the reference", "", "±"], rows, [1, 2]));
   }
   if (result.floor) {
     lines.push("", floorSentence(result.floor));
   }
   if (result.context >= longContext) {
-    lines.push("", positionsTable(result.byPosition));
+    lines.push("", ...positionsTable(result.byPosition));
   }
   if (result.routing) {
-    lines.push("", routingTable(result.routing));
+    lines.push("", ...routingTable(result.routing));
     if (result.floor?.sameExperts !== undefined) {
       lines.push(`The floor of "same experts" is ${percent(result.floor.sameExperts)}.`);
     }
   }
   if (result.texts.length > 1) {
-    lines.push("", textsTable(result.texts));
+    lines.push("", ...textsTable(result.texts));
   }
-  return lines.join("\n");
+  return lines;
 }
 
 /** From this length of chunks on it is shown what becomes of a long context. */
 const longContext = 2048;
 
-function positionsTable(ranges: PerplexityResult["byPosition"]): string {
+function positionsTable(ranges: PerplexityResult["byPosition"]): readonly string[] {
   return formatTable(
     ["tokens before", "tokens", "PPL", "KLD, mean"],
     ranges.map(({ from, to, positions, nll, kld }) => [
@@ -53,7 +53,7 @@ function positionsTable(ranges: PerplexityResult["byPosition"]): string {
 }
 
 /** Where routers choose otherwise than the reference's. */
-function routingTable(routing: readonly RoutingOfLayer[]): string {
+function routingTable(routing: readonly RoutingOfLayer[]): readonly string[] {
   return formatTable(
     ["router of layer", "same experts", "shared experts", "moved probability"],
     routing.map(({ layer, sameExperts, sharedExperts, movedProbability }) => [
@@ -67,7 +67,7 @@ function routingTable(routing: readonly RoutingOfLayer[]): string {
 }
 
 /** One row for each text; the worst is the one with the largest mean divergence. */
-function textsTable(texts: PerplexityResult["texts"]): string {
+function textsTable(texts: PerplexityResult["texts"]): readonly string[] {
   const worst = worstText(texts);
   return formatTable(
     ["text", "tokens", "PPL", "±", "PPL ratio", "KLD, mean", "±", "top-1", ""],

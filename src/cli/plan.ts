@@ -4,26 +4,26 @@ import { formatBytes, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<PlanResult> = { text: describe };
+export const view: View<PlanResult> = { lines: describe };
 
-function describe(result: PlanResult): string {
+function describe(result: PlanResult): readonly string[] {
   const { budget, predicted, bound, gap } = result;
   const optimality =
     gap === 0
       ? "proven optimal"
       : `no recipe gets below ${bound.toPrecision(4)}, gap ${(100 * gap).toFixed(2)} %`;
   return [
-    typesTable(result),
+    ...typesTable(result),
     "",
     `${result.recipe}: ${formatBytes(result.bytes)} (${result.bytes} bytes), ${result.bpw.toFixed(3)} bits per weight`,
     `budget: ${budget.title}, ${budget.bytes} bytes, of which ${budget.used} are used`,
     `predicted KL divergence ${predicted.toPrecision(4)} nats (${optimality}); sensitivity: ${result.sensitivity}, errors: ${result.errors}`,
     formatDuration(result.seconds),
-  ].join("\n");
+  ];
 }
 
 /** How many tensors and bytes each type got, and what part of the predicted divergence. */
-function typesTable({ tensors, predicted }: PlanResult): string {
+function typesTable({ tensors, predicted }: PlanResult): readonly string[] {
   const groups = new Map<string, { count: number; bytes: number; cost: number }>();
   for (const { type, bytes, error, alpha } of tensors) {
     const group = groups.get(type) ?? { count: 0, bytes: 0, cost: 0 };

@@ -5,6 +5,7 @@ import { InternalError } from "../errors.js";
 import { version } from "../version.js";
 import { addCommand, optionsOf } from "./add-command.js";
 import { withLongOptions } from "./long-options.js";
+import { printableLine } from "./terminal.js";
 import { views } from "./views.js";
 
 /** The program with all commands; they do nothing yet. */
@@ -14,7 +15,8 @@ export function createProgram(): Command {
     .version(version)
     .showHelpAfterError("(see --help)")
     .exitOverride()
-    .configureHelp({ showGlobalOptions: true });
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: (message, write) => write(`${printableError(message)}\n`) });
   for (const runnable of commands) {
     const { name } = runnable.command;
     const view = views[name];
@@ -27,6 +29,12 @@ export function createProgram(): Command {
     command.exitOverride();
   }
   return program;
+}
+
+/** What commander says of a mistake, which quotes what was typed, and below it what may have been meant. */
+function printableError(message: string): string {
+  const [, error = "", hint] = /^(.*?)(?:\n(\(Did you mean [^\n]*\)))?\n?$/s.exec(message) ?? [];
+  return [error, ...(hint ? [hint] : [])].map((line) => printableLine(line)).join("\n");
 }
 
 /** Runs what was typed; sets the exit status. */

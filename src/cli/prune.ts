@@ -4,7 +4,7 @@ import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<PruneResult> = { text: describe };
+export const view: View<PruneResult> = { lines: describe };
 
 function describe({
   output,
@@ -15,9 +15,9 @@ function describe({
   parameters,
   layers,
   seconds,
-}: PruneResult): string {
+}: PruneResult): readonly string[] {
   return [
-    formatTable(
+    ...formatTable(
       ["layer", "dropped experts", "of what all add"],
       layers.map(({ layer, dropped, lost }) => [
         String(layer),
@@ -33,5 +33,5 @@ function describe({
       : [`${output} would have ${formatBytes(bytes)}; nothing was written (dry run)`]),
     ...(imatrix === undefined ? [] : [`${imatrix}: its importance matrix`]),
     formatDuration(seconds),
-  ].join("\n");
+  ];
 }

@@ -5,11 +5,11 @@ import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { rolesTable, sizeLine } from "./roles-table.js";
 import type { View } from "./view.js";
 
-export const view: View<QuantizeResult> = { text: describe };
+export const view: View<QuantizeResult> = { lines: describe };
 
-function describe(result: QuantizeResult): string {
+function describe(result: QuantizeResult): readonly string[] {
   const summary = summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to })));
-  const lines = [rolesTable(summary), "", sizeLine(summary)];
+  const lines = [...rolesTable(summary), "", sizeLine(summary)];
   const outputs = [result, ...(result.prediction ? [result.prediction] : [])];
   if (result.files === undefined) {
     const sizes = outputs.map(({ output, bytes }) => `${output} would have ${formatBytes(bytes)}`);
@@ -24,5 +24,5 @@ function describe(result: QuantizeResult): string {
       lines.push(`${(100 * result.cachedShare).toFixed(1)} % of the weights were in the cache`);
     }
   }
-  return lines.join("\n");
+  return lines;
 }

@@ -4,9 +4,9 @@ import { formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<QueueResult> = { text: describe };
+export const view: View<QueueResult> = { lines: describe };
 
-function describe({ queue, coordinators, workers, jobs }: QueueResult): string {
+function describe({ queue, coordinators, workers, jobs }: QueueResult): readonly string[] {
   const since = (begin: number) => (Date.now() - begin) / 1000;
   const runs = coordinators.map(({ host, pid, version, step, done, total, unit, since: begin, url }) => [
     `${host}:${pid}`,
@@ -31,12 +31,15 @@ function describe({ queue, coordinators, workers, jobs }: QueueResult): string {
   ]);
   return [
     queue,
-    section("coordinators", ["run", "version", "doing", "for", "data at"], runs),
-    section("workers", ["worker", "version", "threads", "jobs", "weights", "for"], machines),
-    section("jobs", ["queue", "waiting", "active", "delayed"], counts),
-  ].join("\n\n");
+    "",
+    ...section("coordinators", ["run", "version", "doing", "for", "data at"], runs),
+    "",
+    ...section("workers", ["worker", "version", "threads", "jobs", "weights", "for"], machines),
+    "",
+    ...section("jobs", ["queue", "waiting", "active", "delayed"], counts),
+  ];
 }
 
-function section(what: string, head: string[], rows: string[][]): string {
-  return rows.length === 0 ? `no ${what}` : formatTable(head, rows);
+function section(what: string, head: string[], rows: string[][]): readonly string[] {
+  return rows.length === 0 ? [`no ${what}`] : formatTable(head, rows);
 }

@@ -6,7 +6,7 @@ import { formatBinaryBytes, formatBytes, formatCount } from "../units.js";
 import { formatTable } from "./table.js";
 
 /** The roles table of a model card: group, type, bits, count, size. */
-export function rolesTable(summary: ModelSummary): string {
+export function rolesTable(summary: ModelSummary): readonly string[] {
   return formatTable(
     ["tensors", "type", "bits", "count", "weights", "size"],
     summary.groups.map(({ role, type, packed, count, parameters, bytes }) => [

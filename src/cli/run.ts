@@ -20,10 +20,10 @@ export interface CommandContext {
   readonly onInterrupt: (handler: (() => void) | undefined) => void;
 }
 
-/** What a command leaves behind: the object for `--json`, and what people read instead. */
+/** What a command leaves behind: the object for `--json`, and the lines that people read instead. */
 export interface CommandResult {
   readonly json: unknown;
-  readonly text: string;
+  readonly lines: readonly string[];
 }
 
 /**
@@ -61,7 +61,9 @@ export async function runCommand(
   let isPrinted = false;
   const print = (result: CommandResult) => {
     bar.stop();
-    process.stdout.write(`${json ? printableJson(result.json) : printableText(result.text)}\n`);
+    process.stdout.write(
+      `${json ? printableJson(result.json) : result.lines.map((line) => printableLine(line)).join("\n")}\n`,
+    );
     isPrinted = true;
   };
   try {

@@ -4,9 +4,9 @@ import { formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
 
-export const view: View<SensitivityResult> = { text: describe };
+export const view: View<SensitivityResult> = { lines: describe };
 
-function describe({ output, tensors, chunks, seconds }: SensitivityResult): string {
+function describe({ output, tensors, chunks, seconds }: SensitivityResult): readonly string[] {
   const roles = new Map<string, number[]>();
   for (const { role, alpha } of tensors) {
     roles.set(role, [...(roles.get(role) ?? []), alpha]);
@@ -20,8 +20,8 @@ function describe({ output, tensors, chunks, seconds }: SensitivityResult): stri
   ]);
   return [
     "KL divergence in nats for each unit of relative error",
-    formatTable(["role", "tensors", "all together", "least", "most"], rows, [1, 2, 3, 4]),
+    ...formatTable(["role", "tensors", "all together", "least", "most"], rows, [1, 2, 3, 4]),
     "",
     `${output}: ${tensors.length} tensors on ${chunks} chunks, ${formatDuration(seconds)}`,
-  ].join("\n");
+  ];
 }

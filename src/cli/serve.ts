@@ -20,6 +20,8 @@ async function describe({ url, host, port, modelId, generator }: RunningServer) 
   const { slots } = generator;
   return {
     json: { url, host, port, model: modelId, slots, contextLength, processId: process.pid },
-    text: `${modelId} at ${url} (API under ${url}/v1, ${slots} answers at once, ${contextLength} tokens each)`,
+    lines: [
+      `${modelId} at ${url} (API under ${url}/v1, ${slots} answers at once, ${contextLength} tokens each)`,
+    ],
   };
 }

@@ -4,7 +4,7 @@ import { formatTable } from "./table.js";
 
 describe("tables", () => {
   it("align columns without borders or trailing blanks", () => {
-    const text = formatTable(
+    const lines = formatTable(
       ["type", "count"],
       [
         ["IQ2_S", "48"],
@@ -12,6 +12,6 @@ describe("tables", () => {
       ],
       [1],
     );
-    assert.equal(text, "type   count\nIQ2_S     48\nQ4_K     192");
+    assert.deepEqual(lines, ["type   count", "IQ2_S     48", "Q4_K     192"]);
   });
 });

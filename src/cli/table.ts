@@ -11,22 +11,22 @@ const noBorders = Object.fromEntries(
     .map((part) => [part, ""]),
 );
 
-/** A plain table without borders; columns listed in `right` (by number) are aligned to the right. */
+/** The lines of a plain table without borders; columns listed in `right` (by number) are aligned to the right. */
 export function formatTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   right: readonly number[] = [],
-): string {
+): readonly string[] {
+  const printable = (cells: readonly string[]) => cells.map((cell) => printableLine(cell, longestCell));
   const table = new Table({
     chars: { ...noBorders, middle: "  " },
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
     colAligns: head.map((_, column) => (right.includes(column) ? "right" : "left")),
-    head: [...head],
+    head: printable(head),
   });
-  table.push(...rows.map((row) => row.map((cell) => printableLine(cell, longestCell))));
+  table.push(...rows.map(printable));
   return table
     .toString()
     .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
+    .map((line) => line.trimEnd());
 }

@@ -7,9 +7,9 @@ import type { View } from "./view.js";
 /** Lines of each table; `--json` has all. */
 const mostLines = 10;
 
-export const view: View<VerifyResult> = { text: describe };
+export const view: View<VerifyResult> = { lines: describe };
 
-function describe({ model, bytes, tensors, weights, ...result }: VerifyResult): string {
+function describe({ model, bytes, tensors, weights, ...result }: VerifyResult): readonly string[] {
   const lines = [
     `${model}: ${tensors} tensors, ${formatCount(weights)} weights decoded, all finite`,
     `${formatBytes(bytes)} in ${formatDuration(result.seconds)}, ${formatBytes(result.bytesPerSecond)}/s`,
@@ -26,7 +26,7 @@ function describe({ model, bytes, tensors, weights, ...result }: VerifyResult): 
   if (result.compared) {
     lines.push("", ...comparedTable(result.compared));
   }
-  return lines.join("\n");
+  return lines;
 }
 
 function zeroTable(found: readonly ZeroBlocks[]): string[] {
@@ -41,7 +41,7 @@ function zeroTable(found: readonly ZeroBlocks[]): string[] {
   ]);
   return [
     `blocks that are all zero, in ${found.length} matrices${found.length > most.length ? "; the worst" : ""}:`,
-    formatTable(["tensor", "expert", "type", "zero blocks", "share"], rows, [1, 3, 4]),
+    ...formatTable(["tensor", "expert", "type", "zero blocks", "share"], rows, [1, 3, 4]),
   ];
 }
 
@@ -56,6 +56,6 @@ function comparedTable(compared: readonly ComparedTensor[]): string[] {
   ]);
   return [
     `${compared.length} tensors compared with the source${compared.length > worst.length ? "; the largest errors" : ""}:`,
-    formatTable(["tensor", "types", "rows", "relative error", "gain"], rows, [2, 3, 4]),
+    ...formatTable(["tensor", "types", "rows", "relative error", "gain"], rows, [2, 3, 4]),
   ];
 }

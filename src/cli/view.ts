@@ -5,8 +5,8 @@ import type { CommandContext, CommandResult } from "./run.js";
 export type Typed = Readonly<Record<string, unknown>>;
 
 export interface View<Result> {
-  /** The result for people; `--json` prints the result itself. */
-  readonly text?: (result: Result, typed: Typed) => string;
+  /** The result for people, line by line; `--json` prints the result itself. */
+  readonly lines?: (result: Result, typed: Typed) => readonly string[];
   /** Options that only the command line gives, such as listeners that print. */
   readonly more?: (context: CommandContext) => Typed;
   /** What happens with a result that is not simply printed, such as a server. */

@@ -7,7 +7,7 @@ export const view: View<RunningWorker> = {
   use: async ({ name, queue, threads, stop }, { signal, say, print }) => {
     print({
       json: { name, queue, threads, processId: process.pid },
-      text: `${name}: ${threads} threads for ${queue}`,
+      lines: [`${name}: ${threads} threads for ${queue}`],
     });
     if (!signal.aborted) {
       await once(signal, "abort");
