@@ -19,7 +19,7 @@ import { Refiner } from "./refine.js";
 import { OutputAwareKernels } from "./simd.js";
 
 const types = Object.keys(formats) as TypeName[];
-const plain = { passes: 2, inflation: 0 };
+const plain = { passes: 2, scalePass: 1, inflation: 0 };
 const { module: kernels } = loadOutputAwareKernels();
 
 /** Rows, what the diagonal encoder makes of them, and moments of their input. */
@@ -169,7 +169,7 @@ for (const type of types) {
       const simd = new OutputAwareKernels(kernels!);
       simd.prepare(type, factor);
       const whole = encoded.slice();
-      simd.encodeRows(weights, start, whole, { passes: 2, inflation: 0.12 });
+      simd.encodeRows(weights, start, whole, { passes: 2, scalePass: 1, inflation: 0.12 });
       const error = (bytes: Uint8Array) =>
         outputError(weights, decoded(type, bytes, weights.length), factor.moments, 512);
       near(error(whole), error(reference), 0.02);
@@ -178,7 +178,7 @@ for (const type of types) {
       for (let row = 0; row < 6; row++) {
         const part = weights.slice(row * 512, (row + 1) * 512);
         const own = apart.subarray(row * stride, (row + 1) * stride);
-        simd.encodeRows(part, start.slice(row * 512), own, { passes: 2, inflation: 0.12 });
+        simd.encodeRows(part, start.slice(row * 512), own, { passes: 2, scalePass: 1, inflation: 0.12 });
       }
       assert.deepEqual(apart, whole);
     });
@@ -207,7 +207,10 @@ for (const type of types) {
 test("after enough passes, no other code of any single weight would be better (Q3_K)", () => {
   const { weights, moments, encoded } = sample("Q3_K", 256, 1);
   const factor = factorize(moments, 256, 1, 0.1);
-  new OutputAwareEncoder("Q3_K", factor, { passes: 20, inflation: 0 }).encodeRow(weights, encoded);
+  new OutputAwareEncoder("Q3_K", factor, { passes: 20, scalePass: 1, inflation: 0 }).encodeRow(
+    weights,
+    encoded,
+  );
   const values = decoded("Q3_K", encoded, 256);
   const least = outputError(weights, values, factor.moments, 256);
   for (let i = 0; i < 256; i += 5) {

@@ -37,8 +37,11 @@ export class OutputAwareKernels {
     const n = factor.columns;
     const views = this.#arrange(n, format);
     fillTiles(views.feedback, factor.feedback, n);
-    fillTiles(views.moments, factor.moments, n);
     fillRoundedTiles(views.faint, factor.faint, n);
+    for (let i = 0; i < n; i++) {
+      views.deviations[i] = Math.sqrt(factor.moments[i * n + i] as number);
+    }
+    fillRoundedTiles(views.correlations, correlationsOf(factor.moments, views.deviations), n);
     for (let i = 0; i < n; i++) {
       const panel = i - (i % superblockWeights);
       const row = i * n + panel;
@@ -46,6 +49,12 @@ export class OutputAwareKernels {
       views.nearMoments.set(factor.moments.subarray(row, row + superblockWeights), i * superblockWeights);
       views.conditionalDiagonal[i] = factor.conditional[i * format.unit + (i % format.unit)] as number;
       views.momentDiagonal[i] = factor.moments[i * n + i] as number;
+    }
+    for (let panel = 0; panel < n; panel += superblockWeights) {
+      const from = panel * superblockWeights;
+      const square = superblockWeights ** 2;
+      const near = views.nearMoments.subarray(from, from + square);
+      fillTiles(views.nearTiles.subarray(from, from + square), near, superblockWeights);
     }
     views.conditional.set(factor.conditional);
     views.inverses.set(factor.inverses);
@@ -83,7 +92,7 @@ export class OutputAwareKernels {
       this.#load(views, format, own, start.subarray(first * n), out, options);
       this.#exports.feed_forward?.(padded);
       for (let pass = 0; pass < options.passes; pass++) {
-        this.#exports.descend?.(padded);
+        this.#exports.descend?.(padded, pass === options.scalePass ? 1 : 0);
       }
       this.#store(views, format, out);
     }
@@ -96,35 +105,26 @@ export class OutputAwareKernels {
     if (views === undefined) {
       throw new RangeError("nothing is prepared");
     }
-    const { errors, targets, moments, momentDiagonal } = views;
+    const { errors, panelValues, momentDiagonal } = views;
     let [energy, error] = [0, 0];
     for (let first = 0; first < rows.length; first += batch * n) {
       const count = Math.min(batch * n, rows.length - first);
       errors.fill(0);
-      targets.fill(0);
       for (let i = 0; i < count; i++) {
         const weight = rows[first + i] as number;
         errors[i] = weight - (decoded[first + i] as number);
         energy += (momentDiagonal[i % n] as number) * weight * weight;
       }
-      this.#multiply(errors, moments, targets);
-      for (let i = 0; i < count; i++) {
-        error += (errors[i] as number) * (targets[i] as number);
+      this.#exports.round_errors?.(batch);
+      for (let panel = 0; panel < n; panel += superblockWeights) {
+        this.#exports.compute_gradients?.(batch, panel);
+        for (let i = 0; i < panelValues.length; i++) {
+          const row = Math.floor(i / superblockWeights);
+          error += (errors[row * n + panel + (i % superblockWeights)] as number) * (panelValues[i] as number);
+        }
       }
     }
     return { energy, error };
-  }
-
-  /** Adds a batch of rows times a matrix in tiles. */
-  #multiply(rows: Float32Array, tiles: Float32Array, out: Float32Array): void {
-    const n = this.#columns;
-    const views = this.#views;
-    const packed = views?.packed.byteOffset ?? 0;
-    for (let row = 0; row < batch; row += 4) {
-      const at = 4 * row * n;
-      this.#exports.pack_rows?.(rows.byteOffset + at, 4 * n, n, packed);
-      this.#exports.add_product?.(packed, n, tiles.byteOffset, 32 * n, n, out.byteOffset + at, 4 * n);
-    }
   }
 
   #setFormat(format: BlockFormat): void {
@@ -165,10 +165,12 @@ export class OutputAwareKernels {
   #arrange(n: number, format: BlockFormat): Views {
     const counts = {
       feedback: n * n,
-      moments: n * n,
+      correlations: (n * n) / 2,
+      deviations: n,
       faint: (n * n) / 2,
       nearFeedback: n * superblockWeights,
       nearMoments: n * superblockWeights,
+      nearTiles: n * superblockWeights,
       conditional: n * format.unit,
       inverses: n * format.unit,
       conditionalDiagonal: n,
@@ -199,9 +201,11 @@ export class OutputAwareKernels {
     this.#exports.set_factor?.(
       n,
       at("feedback"),
-      at("moments"),
+      at("correlations"),
+      at("deviations"),
       at("nearFeedback"),
       at("nearMoments"),
+      at("nearTiles"),
       at("conditional"),
       at("inverses"),
       at("conditionalDiagonal"),
@@ -274,13 +278,13 @@ export class OutputAwareKernels {
         const scale = roundingScale(row);
         const inflation = inflationOf(row, start.subarray(from, to), momentDiagonal, most);
         roundedScales[i] = scale;
-        roundedScales[4 + i] = scale === 0 ? 0 : inflation / scale / faintScale;
+        roundedScales[4 + i] = scale === 0 ? 0 : inflation / scale / roundedScale;
       }
       const at = targets.byteOffset + 4 * first * n;
       const scales = roundedScales.byteOffset;
       exports.pack_rounded?.(at, 4 * n, n, scales, packed.byteOffset);
       const faint = views.faint.byteOffset;
-      exports.add_rounded_product?.(packed.byteOffset, n / 2, faint, n, scales + 16, at, 4 * n);
+      exports.add_rounded_product?.(packed.byteOffset, n / 2, faint, 16 * n, n, scales + 16, at, 4 * n);
     }
   }
 
@@ -303,11 +307,14 @@ export class OutputAwareKernels {
 /** Parts of the memory. */
 interface Views {
   readonly feedback: Float32Array;
-  readonly moments: Float32Array;
-  /** In int16. */
+  /** In int16, like `faint`. */
+  readonly correlations: Float32Array;
+  /** Roots of the moments' diagonal. */
+  readonly deviations: Float32Array;
   readonly faint: Float32Array;
   readonly nearFeedback: Float32Array;
   readonly nearMoments: Float32Array;
+  readonly nearTiles: Float32Array;
   readonly conditional: Float32Array;
   readonly inverses: Float32Array;
   readonly conditionalDiagonal: Float32Array;
@@ -326,8 +333,8 @@ interface Views {
   readonly roundedScales: Float32Array;
 }
 
-/** What `faint` is multiplied by before it is rounded. */
-const faintScale = 2 ** 14;
+/** What `faint` and correlations are multiplied by before they are rounded. */
+const roundedScale = 2 ** 14;
 
 /** What to multiply a row by so that its values fit in 16 bits and its length is at most 2^16.5. */
 function roundingScale(row: Float32Array): number {
@@ -347,10 +354,19 @@ function fillRoundedTiles(tiles: Float32Array, matrix: Float32Array, n: number):
     for (let j = 0; j < n; j += 8) {
       const at = j * n + 8 * (i - (i % 2)) + (i % 2);
       for (let k = 0; k < 8; k++) {
-        out[at + 2 * k] = Math.round(faintScale * (matrix[i * n + j + k] as number));
+        out[at + 2 * k] = Math.round(roundedScale * (matrix[i * n + j + k] as number));
       }
     }
   }
+}
+
+/** Moments over the roots of both variances; 0 where an input never was. */
+function correlationsOf(moments: Float32Array, deviations: Float32Array): Float32Array {
+  const n = deviations.length;
+  return moments.map((moment, i) => {
+    const product = (deviations[Math.floor(i / n)] as number) * (deviations[i % n] as number);
+    return product > 0 ? moment / product : 0;
+  });
 }
 
 function emptyScales({ block }: BlockFormat): Scales {

@@ -30,6 +30,8 @@ function rounded(values: usize, scale: usize): v128 {
  * Adds four packed rows times a matrix, and each times a factor of its own, to four rows of `out`. The sums of
  * products must stay below 2^31.
  * @param pairs pairs of columns of the rows
+ * @param tiles first tile of the wanted columns, from the row on that belongs to the first packed column; tiles are
+ *   `tileStride` bytes apart
  * @param factors f32[4]
  * @param out first row, `columns` values, a multiple of 8; rows are `outStride` bytes apart
  */
@@ -37,14 +39,15 @@ export function add_rounded_product(
   packed: usize,
   pairs: i32,
   tiles: usize,
+  tileStride: usize,
   columns: i32,
   factors: usize,
   out: usize,
   outStride: usize,
 ): void {
   const end = packed + (<usize>pairs << 4);
-  let tile = tiles;
-  for (let column: i32 = 0; column < columns; column += 8, out += 32) {
+  for (let column: i32 = 0; column < columns; column += 8, out += 32, tiles += tileStride) {
+    let tile = tiles;
     let s0 = i32x4.splat(0);
     let t0 = s0;
     let s1 = s0;

@@ -4,7 +4,8 @@
 import { f16_to_f32, f32_to_f16 } from "../../kernels/assembly/half";
 import { choose, set_minimum } from "./choose";
 import { add_product, pack_rows } from "./product";
-import { add_rows, add_scaled, copy, dot, subtract_from } from "./vectors";
+import { add_rounded_product, pack_rounded } from "./rounded-product";
+import { add_rows, add_scaled, copy, dot, multiply, subtract_from } from "./vectors";
 
 const PANEL: i32 = 256;
 const PANEL_BYTES: usize = 1024;
@@ -19,11 +20,17 @@ let fixed_scale: bool = false;
 /** f32[128]: what d is multiplied by, for integer scales from `lowest` on. */
 export const MULTIPLES: usize = memory.data(512, 16);
 
-/** U and H in tiles; their diagonal panels row after row (panel, row, column). */
+/** U in tiles; the diagonal panels of U and H row after row (panel, row, column), and of H in tiles of their own. */
 let feedback: usize = 0;
-let moments: usize = 0;
 let near_feedback: usize = 0;
 let near_moments: usize = 0;
+let near_tiles: usize = 0;
+/**
+ * H's correlations H_ij / sqrt(H_ii H_jj) times 2^14 in int16, in tiles, and the roots of its diagonal. Gradients are
+ * made of these: what rounding does to them is a thousandth of what a weight's own error does.
+ */
+let correlations: usize = 0;
+let deviations: usize = 0;
 /** `unit` values for each column: S, and the inverses of H's diagonal blocks; and the diagonals of S and H. */
 let conditional: usize = 0;
 let inverses: usize = 0;
@@ -38,7 +45,10 @@ let scales: usize = 0;
 let integers: usize = 0;
 /** Per row 256 values: targets with feedback, or gradients, of the panel in work. */
 let panel_values: usize = 0;
-/** The errors again, packed for products: four rows after four rows. */
+/**
+ * The errors again, packed for products, four rows after four rows: as they are for feedback; then, panel after panel,
+ * in int16 and followed by f32[4], what a product of each row is to be multiplied by.
+ */
 let packed_errors: usize = 0;
 /** Per row 256 values, what a scale is multiplied by, and their products with the panel's moments; four rows packed. */
 let steps: usize = 0;
@@ -58,6 +68,16 @@ const REST: usize = memory.data(32, 16);
 const OLD: usize = memory.data(32, 16);
 const OLD_ERROR: usize = memory.data(32, 16);
 const STEP: usize = memory.data(32, 16);
+/** f32[4][256]: errors of four rows in a panel, times the roots of H's diagonal. */
+const SCALED: usize = memory.data(4096, 16);
+/** f32[4]: what they are multiplied by before they are rounded. */
+const ROUNDING: usize = memory.data(16, 16);
+
+/** Length of a row of a panel in whole numbers: times 2^14 sqrt(256), the most of a column, it stays below 2^31. */
+const ROUNDED_LENGTH: f32 = 8000;
+/** Bytes of four packed rows of a panel in int16, and of their factors. */
+const ROUNDED_BYTES: usize = 2048;
+const ROUNDED_PANEL: usize = ROUNDED_BYTES + 16;
 
 export function set_format(
   block_: i32,
@@ -78,9 +98,11 @@ export function set_format(
 export function set_factor(
   columns_: i32,
   feedback_: usize,
-  moments_: usize,
+  correlations_: usize,
+  deviations_: usize,
   nearFeedback: usize,
   nearMoments: usize,
+  nearTiles: usize,
   conditional_: usize,
   inverses_: usize,
   conditionalDiagonal: usize,
@@ -88,9 +110,11 @@ export function set_factor(
 ): void {
   columns = columns_;
   feedback = feedback_;
-  moments = moments_;
+  correlations = correlations_;
+  deviations = deviations_;
   near_feedback = nearFeedback;
   near_moments = nearMoments;
+  near_tiles = nearTiles;
   conditional = conditional_;
   inverses = inverses_;
   conditional_diagonal = conditionalDiagonal;
@@ -127,29 +151,33 @@ export function feed_forward(rows: i32): void {
     for (let row: i32 = 0; row < rows; row++) {
       copy(panel_values + <usize>row * PANEL_BYTES, row_at(targets, row, panel), PANEL);
     }
-    add_errors(rows, panel, tiles_of(feedback, panel), panel);
+    add_feedback(rows, panel);
     for (let row: i32 = 0; row < rows; row++) feed_panel(row, panel);
     pack_errors(rows, panel);
   }
+  round_errors(rows);
 }
 
-/** One pass of coordinate descent over all panels of `rows` rows, a multiple of four. */
-export function descend(rows: i32): void {
+/**
+ * One pass of coordinate descent over all panels of `rows` rows, a multiple of four.
+ * @param triesScales whether blocks try the scales beside their own
+ */
+export function descend(rows: i32, triesScales: i32): void {
+  const candidates = triesScales == 0 ? 1 : highest_minimum > 0 ? 5 : 3;
   for (let panel: i32 = 0; panel < columns; panel += PANEL) {
-    memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
-    add_errors(rows, columns, tiles_of(moments, panel), panel);
+    compute_gradients(rows, panel);
     if (!fixed_scale) fit_scales(rows, panel);
-    for (let row: i32 = 0; row < rows; row++) descend_panel(row, panel);
-    pack_errors(rows, panel);
+    for (let row: i32 = 0; row < rows; row++) descend_panel(row, panel, candidates);
+    round_panel(rows, panel);
   }
 }
 
-/** Adds the errors in columns [0, count) times a panel of a matrix to the panel's values. */
-function add_errors(rows: i32, count: i32, tiles: usize, panel: i32): void {
-  const stride = <usize>columns << 5;
+/** Adds the errors before a panel times U to the panel's values. */
+function add_feedback(rows: i32, panel: i32): void {
+  const tiles = feedback + (<usize>panel >> 3) * (<usize>columns << 5);
   for (let row: i32 = 0; row < rows; row += 4) {
     const out = panel_values + <usize>row * PANEL_BYTES;
-    add_product(row_at(packed_errors, row, 0), count, tiles, stride, PANEL, out, PANEL_BYTES);
+    add_product(row_at(packed_errors, row, 0), panel, tiles, <usize>columns << 5, PANEL, out, PANEL_BYTES);
   }
 }
 
@@ -160,11 +188,50 @@ function pack_errors(rows: i32, panel: i32): void {
   }
 }
 
-/** The tiles of a panel. */
+/** Makes a panel's values the errors times H; `round_errors` comes first. */
+export function compute_gradients(rows: i32, panel: i32): void {
+  memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
+  const stride = <usize>columns << 4;
+  const tiles = correlations + (<usize>panel >> 3) * stride;
+  for (let row: i32 = 0; row < rows; row += 4) {
+    const out = panel_values + <usize>row * PANEL_BYTES;
+    for (let from: i32 = 0; from < columns; from += PANEL) {
+      const packed = rounded_at(row, from);
+      const tile = tiles + (<usize>from << 4);
+      add_rounded_product(packed, PANEL >> 1, tile, stride, PANEL, packed + ROUNDED_BYTES, out, PANEL_BYTES);
+    }
+  }
+  const roots = deviations + (<usize>panel << 2);
+  for (let row: i32 = 0; row < rows; row++) multiply(panel_values + <usize>row * PANEL_BYTES, roots, PANEL);
+}
+
+/** Rounds and packs the errors of all panels. */
+export function round_errors(rows: i32): void {
+  for (let panel: i32 = 0; panel < columns; panel += PANEL) round_panel(rows, panel);
+}
+
+function round_panel(rows: i32, panel: i32): void {
+  const roots = deviations + (<usize>panel << 2);
+  for (let row: i32 = 0; row < rows; row += 4) {
+    const packed = rounded_at(row, panel);
+    for (let i: i32 = 0; i < 4; i++) {
+      const scaled = SCALED + <usize>i * PANEL_BYTES;
+      copy(scaled, row_at(errors, row + i, panel), PANEL);
+      multiply(scaled, roots, PANEL);
+      const length = sqrt<f32>(dot(scaled, scaled, PANEL));
+      const place = <usize>i << 2;
+      store<f32>(ROUNDING + place, length > 0 ? ROUNDED_LENGTH / length : 0);
+      store<f32>(packed + ROUNDED_BYTES + place, length / (ROUNDED_LENGTH * 16384));
+    }
+    pack_rounded(SCALED, PANEL_BYTES, PANEL, ROUNDING, packed);
+  }
+}
+
+/** The rounded errors of four rows in a panel. */
 // @ts-ignore: decorator
 @inline
-function tiles_of(matrix: usize, panel: i32): usize {
-  return matrix + (<usize>panel >> 3) * (<usize>columns << 5);
+function rounded_at(row: i32, panel: i32): usize {
+  return row_at(packed_errors, row, 0) + <usize>(panel >> 8) * ROUNDED_PANEL;
 }
 
 // @ts-ignore: decorator
@@ -297,12 +364,11 @@ function quadratic(x: usize, a: usize, stride: usize): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-function descend_panel(row: i32, panel: i32): void {
+function descend_panel(row: i32, panel: i32, candidates: i32): void {
   const gradient = panel_values + <usize>row * PANEL_BYTES;
   const d = load<f32>(scales_at(row, panel));
   const dmin = load<f32>(scales_at(row, panel), 4);
   const near = near_moments + (<usize>panel << 10);
-  const candidates = highest_minimum > 0 ? 5 : 3;
   for (let from: i32 = 0; from < PANEL; from += block) {
     const place = integers_at(row, panel + from);
     const error = row_at(errors, row, panel + from);
@@ -427,12 +493,12 @@ function fit_scales(rows: i32, panel: i32): void {
 
 /** Fits the scale `offset` bytes behind d, of which the panel's weights have `steps`; updates errors and gradients. */
 function fit_steps(rows: i32, panel: i32, offset: usize): void {
-  const tiles = tiles_of(moments, panel) + (<usize>panel << 5);
+  const tiles = near_tiles + (<usize>panel << 10);
   memory.fill(step_products, 0, <usize>rows * PANEL_BYTES);
   for (let row: i32 = 0; row < rows; row += 4) {
     const place = <usize>row * PANEL_BYTES;
     pack_rows(steps + place, PANEL_BYTES, PANEL, packed_steps);
-    add_product(packed_steps, PANEL, tiles, <usize>columns << 5, PANEL, step_products + place, PANEL_BYTES);
+    add_product(packed_steps, PANEL, tiles, <usize>PANEL << 5, PANEL, step_products + place, PANEL_BYTES);
   }
   for (let row: i32 = 0; row < rows; row++) {
     const place = <usize>row * PANEL_BYTES;

@@ -27,6 +27,14 @@ export function copy(y: usize, x: usize, count: i32): void {
   memory.copy(y, x, <usize>count << 2);
 }
 
+/** y = x y, element by element. */
+// @ts-ignore: decorator
+@inline
+export function multiply(y: usize, x: usize, count: i32): void {
+  const end = y + (<usize>count << 2);
+  for (; y < end; y += 16, x += 16) v128.store(y, f32x4.mul(v128.load(y), v128.load(x)));
+}
+
 /** y = x - y. */
 // @ts-ignore: decorator
 @inline
