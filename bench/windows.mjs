@@ -10,6 +10,7 @@ import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "nod
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { parseSize } from "../dist/contract/size.js";
+import { writeResult } from "./result.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,6 +20,7 @@ const { values, positionals } = parseArgs({
     rate: { type: "string", default: "200MB" },
     threads: { type: "string" },
     cases: { type: "string", default: "abc" },
+    json: { type: "string", default: "out/bench-windows.json" },
   },
 });
 const [model] = positionals;
@@ -74,9 +76,13 @@ async function run(title, options, limits) {
   }
   const figures = status === 0 ? JSON.parse(output) : { failed: status };
   const gigabytes = (bytes) => Number((bytes / 1e9).toFixed(2));
-  console.log(JSON.stringify({ title, ...figures, readGB: gigabytes(readBytes), peakGB: gigabytes(peak) }));
+  const result = { title, ...figures, readGB: gigabytes(readBytes), peakGB: gigabytes(peak) };
+  console.log(JSON.stringify(result));
+  results.push(result);
+  writeResult(values.json, { bytes: statSync(model).size, chunks: Number(values.chunks), runs: results });
 }
 
+const results = [];
 const whole = { ignoreMemoryLimit: true, maxMemory: 2 ** 50 };
 const windows = { maxMemory: 0.95 * memory };
 const cases = [

@@ -1,0 +1,186 @@
+// Ways to encode the tiny model at the bytes of asym-2bit-experts, by divergence from its BF16 original, over several
+// realizations (bench/permuted.mjs): a single run's noise is 5 %.
+//
+//   npm run -s build && node bench/realizations.mjs [--texts eval=E,python=P] [--calibration FILE] [--realizations 3]
+//     [--ways llama.cpp,default,matrices,activations,plan] [--chunks 40] [--tokens N] [--keep FOLDER]
+//
+// matrices: --effort max with a matrix of second moments for each expert; activations: with kept activations; plan:
+// types chosen by `plan`, measured sensitivities, the same activations. --tokens: calibrate the moments and activations
+// on so many tokens, the importance matrix still on the whole text. Without --calibration: the fixture's tasks and as
+// much code and prose of the shipped mix; the shipped prose is always measured too. All texts are read with special
+// tokens.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { compare, convert, imatrix, plan, quantize, sensitivity } from "../dist/index.js";
+import { readShippedText } from "../dist/text/shipped-texts.js";
+import { writePermuted } from "./permuted.mjs";
+import { writeResult } from "./result.mjs";
+
+const fixture = (path) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    calibration: { type: "string" },
+    texts: { type: "string", default: `eval=${fixture("text/eval.txt")}` },
+    chunks: { type: "string", default: "40" },
+    realizations: { type: "string", default: "3" },
+    ways: { type: "string", default: "llama.cpp,default,matrices,activations,plan" },
+    tokens: { type: "string" },
+    threads: { type: "string", default: "2" },
+    keep: { type: "string" },
+    json: { type: "string", default: "out/bench-realizations.json" },
+  },
+});
+const threads = Number(options.threads);
+const folder = options.keep ?? mkdtempSync(join(tmpdir(), "lopsided-bench-"));
+const ctx = 512;
+const scarce = options.tokens && { chunks: Math.round(Number(options.tokens) / ctx) };
+const ways = options.ways.split(",");
+const recipe = "asym-2bit-experts";
+
+/** Runs what makes a file unless it is there from an earlier run. */
+async function once(path, make) {
+  if (!existsSync(path)) {
+    await make(path);
+  }
+  return path;
+}
+
+/** The tasks of the fixture, and of the shipped mix as many characters of each of the kinds that are plain text. */
+async function mixedText() {
+  const tasks = readFileSync(fixture("text/calibration.txt"), "utf8");
+  const kinds = { code: tasks.length, prose: tasks.length };
+  const parts = [tasks];
+  for (const line of (await readShippedText("calibration.jsonl")).split("\n").filter(Boolean)) {
+    const { kind, text } = JSON.parse(line);
+    if (text !== undefined && kinds[kind] > 0) {
+      parts.push(text);
+      kinds[kind] -= text.length;
+    }
+  }
+  const path = join(folder, "mixed.txt");
+  writeFileSync(path, parts.join("\n\n"));
+  return path;
+}
+
+/** The files of one realization, and what they are compared with. */
+async function encodeAll(seed, calibration) {
+  const place = (name) => join(folder, `${seed}-${scarce ? `${scarce.chunks}-` : ""}${name}`);
+  const shared = (name) => join(folder, `${seed}-${name}`);
+  const plain = await once(join(folder, "bf16.gguf"), (output) =>
+    convert({ folder: fixture("tiny-moe"), output, type: "BF16" }),
+  );
+  const model = await once(shared("model.gguf"), (output) => writePermuted(plain, output, seed));
+  const text = { model, text: calibration, parseSpecial: true, threads, ctx };
+  const importance = await once(shared("imatrix.gguf"), (output) => imatrix({ ...text, output }));
+  const collect = { ...text, ...scarce };
+  const matrices = () =>
+    once(place("matrices.gguf"), async (moments) => {
+      const momentsOf = ["routed", "attention"];
+      await imatrix({ ...collect, output: place("m.gguf"), moments, momentsPerExpert: true, momentsOf });
+    });
+  const activations = () =>
+    once(place("activations.gguf"), (kept) =>
+      imatrix({ ...collect, output: place("a.gguf"), activations: kept, moments: place("moments.gguf") }),
+    );
+  const request = { model, imatrix: importance, threads, priorWeight: 0 };
+  const byActivations = async () => ({
+    ...request,
+    effort: "max",
+    activations: [await activations()],
+    moments: place("moments.gguf"),
+  });
+  const encode = {
+    "llama.cpp": (output) => {
+      const script = fileURLToPath(new URL("quantize-once.mjs", import.meta.url));
+      const json = JSON.stringify({ ...request, recipe, output });
+      execFileSync(process.execPath, [script, "llama.cpp", json], { stdio: ["ignore", "ignore", "inherit"] });
+    },
+    default: (output) => quantize({ ...request, recipe, output }),
+    matrices: async (output) =>
+      quantize({ ...request, recipe, output, effort: "max", moments: await matrices() }),
+    activations: async (output) => quantize({ ...(await byActivations()), recipe, output }),
+    plan: async (output) => {
+      const bytes = statSync(files.activations ?? files["llama.cpp"]).size;
+      const costs = await once(shared("sensitivity.json"), (path) =>
+        sensitivity({ ...text, imatrix: importance, output: path, chunks: 16, rounds: 2 }),
+      );
+      const planned = place("plan.yaml");
+      const { predicted } = await plan({
+        ...(await byActivations()),
+        output: planned,
+        size: `${bytes}`,
+        sensitivity: costs,
+      });
+      console.log(`plan predicts ${predicted.toFixed(6)}`);
+      await quantize({ ...(await byActivations()), recipe: planned, output });
+    },
+  };
+  const files = {};
+  for (const way of ways) {
+    files[way] = await once(place(`${way}.out.gguf`), encode[way]);
+  }
+  return { model, files };
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Mean and standard error over realizations. */
+function estimate(values) {
+  const center = mean(values);
+  const variance = values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1);
+  return { mean: center, error: values.length > 1 ? Math.sqrt(variance / values.length) : undefined };
+}
+
+try {
+  mkdirSync(folder, { recursive: true });
+  const calibration = options.calibration ?? (await mixedText());
+  const prose = join(folder, "prose.txt");
+  writeFileSync(prose, await readShippedText("prose.txt"));
+  const runs = [];
+  for (let seed = 0; seed < Number(options.realizations); seed++) {
+    const { model, files } = await encodeAll(seed, calibration);
+    const { models } = await compare({
+      source: model,
+      models: Object.values(files),
+      texts: [...options.texts.split(","), `prose=${prose}`],
+      chunks: Number(options.chunks),
+      parseSpecial: true,
+      floor: false,
+      threads,
+      ctx,
+    });
+    const run = Object.fromEntries(
+      models.map(({ bytes, texts }, i) => [
+        ways[i],
+        { bytes, kld: Object.fromEntries(texts.map(({ name, kld }) => [name, kld.mean])) },
+      ]),
+    );
+    runs.push(run);
+    console.log(JSON.stringify({ seed, ...run }));
+  }
+  // Ratios to the mean of the first way over all realizations, as its own noise would be in every ratio otherwise.
+  const names = Object.keys(runs[0][ways[0]].kld);
+  const base = Object.fromEntries(
+    names.map((name) => [name, mean(runs.map((run) => run[ways[0]].kld[name]))]),
+  );
+  const summary = ways.map((way) => {
+    const ratios = runs.map((run) => names.map((name) => run[way].kld[name] / base[name]));
+    const texts = names.map((name, i) => [name, estimate(ratios.map((row) => row[i]))]);
+    const geometric = estimate(ratios.map((row) => Math.exp(mean(row.map(Math.log)))));
+    return { way, bytes: runs[0][way].bytes, texts: Object.fromEntries(texts), geometric };
+  });
+  for (const { way, texts, geometric } of summary) {
+    const shown = ({ mean: value, error }) => `${value.toFixed(3)} +- ${error?.toFixed(3) ?? "?"}`;
+    const columns = Object.entries(texts).map(([name, value]) => `${name} ${shown(value)}`);
+    console.log(`${way.padEnd(12)} ${columns.join("  ")}  geometric mean ${shown(geometric)}`);
+  }
+  writeResult(options.json, { base, summary, runs });
+} finally {
+  if (options.keep === undefined) {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
