@@ -114,14 +114,19 @@ describe("models with padded experts", () => {
       t.after(() => engine.close());
       const path = join(folder, "model.gguf");
       await writeTinyModel(engine, name, path);
-      const logitsOf = (model: string) =>
-        engine.run(computeLogits, { model: { path: model }, tokens: [1, 2, 3, 4, 5], threads: 1 });
+      const tokens = [1, 2, 3, 4, 5];
+      const logitsOf = (model: string, more = {}) =>
+        engine.run(computeLogits, { model: { path: model }, tokens, threads: 1, ...more });
+      const between = (some: Float32Array, others: Float32Array) =>
+        Math.max(...some.map((logit, i) => Math.abs(logit - others[i]!)));
 
       const exact = join(folder, "padded.gguf");
       await quantize({ model: path, output: exact, base: "COPY", padExperts: true, threads: 0 });
       const [before, after] = [await logitsOf(path), await logitsOf(exact)];
-      const difference = Math.max(...before.map((logit, i) => Math.abs(logit - after[i]!)));
-      assert.ok(difference < 1e-3, `logits differ by ${difference}`);
+      // The last bits of products differ, as they do between tokens computed together and one by one.
+      const floor = between(before, await logitsOf(path, { microBatchSize: 1 }));
+      const difference = between(before, after);
+      assert.ok(difference <= Math.max(1e-3, 1.5 * floor), `logits differ by ${difference}, floor ${floor}`);
 
       const small = join(folder, "small.gguf");
       const { tensors } = await quantize({
