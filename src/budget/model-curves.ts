@@ -24,6 +24,8 @@ export interface ModelCurvesOptions extends InputFiles {
   readonly cache?: string | undefined;
   readonly priorWeight?: number | undefined;
   readonly effort: RequestedEffort;
+  /** Tensors of the model as its statistics were collected, if others are measured: experts were padded since. */
+  readonly collected?: readonly SourceTensor[] | undefined;
   /** Where errors that were measured are kept; in the user's cache folder by default. */
   readonly errors?: string | undefined;
   readonly threads?: number | undefined;
@@ -42,7 +44,7 @@ export async function curvesOf(
 ): Promise<MeasuredCurves> {
   const tasks = items.flatMap(({ tensors, types }) => tensors.map((tensor) => ({ tensor, types })));
   const open = tasks.filter(({ types }) => types.length > 1);
-  const inputs = await InputStatistics.open(options, source.tensors);
+  const inputs = await InputStatistics.open(options, options.collected ?? source.tensors, source.tensors);
   const cache = await ErrorCache.open(options.errors ?? errorsPath(fingerprint, options.cache));
   const pool = new EncoderPool(options.threads ?? availableParallelism());
   if (pool.warning) {

@@ -7,7 +7,15 @@ import { cacheTypeK, cacheTypeV, engine } from "../engine/engine-options.js";
 import { priorWeight } from "../imatrix/imatrix-command.js";
 import { ctx, margin, parallel } from "../memory/fit-command.js";
 import { machineExamples } from "../memory/machines.js";
-import { activations, cache, effort, imatrix, moments, mtp } from "../quantize/quantize-command.js";
+import {
+  activations,
+  cache,
+  effort,
+  imatrix,
+  moments,
+  mtp,
+  padExperts,
+} from "../quantize/quantize-command.js";
 import { backends } from "../quants/types.js";
 
 /** Options that are a budget; a plan needs exactly one of them. */
@@ -56,6 +64,21 @@ export function budgetOptionsOf<Given extends BudgetOptions>(options: Given): Bu
   return Object.fromEntries(given) as BudgetOptions;
 }
 
+/** Changes of the experts that are weighed against fewer bits. */
+export const expertOptions = {
+  prune: option({
+    value: "<n,...|auto>",
+    schema: text,
+    about:
+      "also weigh dropping experts, keeping so many in each layer, like 96,64; auto tries 7/8 to 1/2 of them (needs imatrix --expert-outputs)",
+  }),
+  padExperts: {
+    ...padExperts,
+    about:
+      "also weigh wider experts: zeros to the next multiple of 256, so that types of less than 4.25 bits fit their rows",
+  },
+} as const;
+
 export const planCommand = defineCommand({
   name: "plan",
   summary: "Choose each tensor's type so that the model loses least within a budget; write a recipe.",
@@ -97,6 +120,7 @@ export const planCommand = defineCommand({
       schema: list(text),
       about: "one type for all layers of a role, like routed.down (repeatable)",
     }),
+    ...expertOptions,
     mtp: {
       ...mtp,
       about:

@@ -5,9 +5,10 @@ import { shownName } from "../bytes/address.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
-import { InternalError } from "../errors.js";
-import type { Imatrix } from "../imatrix/imatrix.js";
+import { InternalError, UsageError } from "../errors.js";
+import type { ChangedExperts } from "../imatrix/changed-experts.js";
 import { loadImportance } from "../imatrix/load-importance.js";
+import { Architecture } from "../model/architecture.js";
 import { openModel } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import { checkEffort, predictOutput } from "../quantize/quantize.js";
@@ -18,15 +19,16 @@ import { renderRecipe } from "../recipe/render.js";
 import { version } from "../version.js";
 import { allocate } from "./allocate.js";
 import type { Budget } from "./budget.js";
+import type { MeasuredCurves } from "./error-curves.js";
+import { type ExpertVariant, expertVariants } from "./expert-variants.js";
 import { curvesOf, withImportance, writeCurves } from "./model-curves.js";
 import { modelFingerprint, modelFingerprints } from "./model-fingerprint.js";
 import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-command.js";
-import { alphaOf, errorOf, itemsOf, parseRules, plannedRecipe } from "./problem.js";
+import { alphaOf, errorOf, itemsOf, type Problem, parseRules, plannedRecipe } from "./problem.js";
 import { budgetFor } from "./requested-budget.js";
 import { defaultSensitivity, type Sensitivity } from "./sensitivity/defaults.js";
 import { openSensitivity } from "./sensitivity/open.js";
 import { type LaidOut, type Solved, solve } from "./solve.js";
-import type { ErrorCurve } from "./typical-curves.js";
 
 export interface PlannedTensorResult {
   readonly name: string;
@@ -35,6 +37,15 @@ export interface PlannedTensorResult {
   /** Relative error that was measured for this type: importance-weighted, or of the outputs by the moments. */
   readonly error: number;
   readonly alpha: number;
+}
+
+/** A number of experts in each layer, padded or not, with the types that lose least. */
+export interface WeighedVariant {
+  readonly experts: number;
+  readonly padded: boolean;
+  readonly bytes: number;
+  readonly bpw: number;
+  readonly predicted: number;
 }
 
 export interface PlanResult {
@@ -53,6 +64,10 @@ export interface PlanResult {
   /** (predicted - bound) / predicted; 0 if proven optimal. */
   readonly gap: number;
   readonly sensitivity: string;
+  /** What becomes of the experts besides their types, and what that is predicted to cost, in nats; absent if nothing. */
+  readonly experts?: ChangedExperts & { readonly divergence: number };
+  /** The ways to change the experts that fit the budget, each with its best types; absent if there was but one. */
+  readonly weighed?: readonly WeighedVariant[];
   /** Whether errors were measured, or typical ones taken because there are no weights. */
   readonly errors: "measured" | "typical";
   readonly seconds: number;
@@ -82,24 +97,41 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     const { unloaded } = budget;
     const fingerprint = await modelFingerprint(source);
     const sensitivity = await sensitivityFor(source, options);
-    const hasImportance = imatrix && withImportance(source, imatrix, options);
-    const items = itemsOf(source.tensors, { ...rules, backend: options.backend, hasImportance, unloaded });
-    const measured = await curvesOf(source, items, imatrix, fingerprint, options);
-    const { curves, isMeasured } = measured;
-    if (curvesPath !== undefined) {
-      await writeCurves(curvesPath, { ...measured, source, imatrix, fingerprint }, options);
+    const variants = await expertVariants(source, imatrix, sensitivity, options);
+    const solved: SolvedVariant[] = [];
+    const failures: UsageError[] = [];
+    let measured: MeasuredCurves | undefined;
+    for (const variant of variants) {
+      const hasImportance = variant.imatrix && withImportance(variant.source, variant.imatrix, options);
+      const { backend } = options;
+      const items = itemsOf(variant.source.tensors, { ...rules, backend, hasImportance, unloaded });
+      // Fewer experts have the errors of all, which come first.
+      if (measured === undefined || variant.kept === undefined) {
+        const more = { ...options, collected: source.tensors };
+        measured = await curvesOf(variant.source, items, variant.imatrix, fingerprint, more);
+        if (curvesPath !== undefined && variant.source === source) {
+          await writeCurves(curvesPath, { ...measured, source, imatrix, fingerprint }, options);
+        }
+      }
+      try {
+        const problem = { budget, sensitivity, items, curves: measured.curves };
+        solved.push({ ...(await solveVariant(variant, problem, options)), variant, measured });
+      } catch (error) {
+        if (!(error instanceof UsageError)) {
+          throw error;
+        }
+        failures.push(error);
+      }
     }
-    const solved = await solve(
-      { budget, sensitivity, items, curves },
-      {
-        allocate,
-        layOut: (types) => layOut(source, imatrix, budget, types, options),
-        onAttempt: (done, total) => options.onProgress?.({ step: "solve", done, total, unit: "attempts" }),
-        remedies: imatrix === undefined ? ["give an `imatrix` (types of less than 2.6 bits need it)"] : [],
-      },
+    if (solved.length === 0) {
+      // Of sizes the smallest model says most, of divergences the model as it is.
+      throw failures.at(budget.targetKld === undefined ? -1 : 0);
+    }
+    const result = resultOf(solved, { budget, sensitivity, options, started });
+    await writeTextFile(
+      options.output,
+      commentsOf(result, options) + renderRecipe(bestOf(solved, budget).recipe),
     );
-    const result = resultOf(solved, { budget, sensitivity, curves, options, isMeasured, started });
-    await writeTextFile(options.output, commentsOf(result, options) + renderRecipe(solved.recipe));
     return result;
   } finally {
     if (options.engine === undefined) {
@@ -124,15 +156,40 @@ interface PlannedOutput extends LaidOut {
   readonly output: Awaited<ReturnType<typeof predictOutput>>;
 }
 
+/** A variant's recipe for the budget. */
+interface SolvedVariant extends Solved<PlannedOutput> {
+  readonly variant: ExpertVariant;
+  /** Errors of the model with all experts. */
+  readonly measured: MeasuredCurves;
+}
+
+async function solveVariant(
+  variant: ExpertVariant,
+  { budget, ...problem }: Problem,
+  options: ResolvedPlanOptions,
+): Promise<Solved<PlannedOutput>> {
+  const { targetKld } = budget;
+  const left = targetKld === undefined ? budget : { ...budget, targetKld: targetKld - variant.cost };
+  return await solve(
+    { ...problem, budget: left },
+    {
+      allocate,
+      layOut: (types) => layOut(variant, budget, types, options),
+      onAttempt: (done, total) => options.onProgress?.({ step: "solve", done, total, unit: "attempts" }),
+      remedies:
+        variant.imatrix === undefined ? ["give an `imatrix` (types of less than 2.6 bits need it)"] : [],
+    },
+  );
+}
+
 /** The recipe for these types, and what `quantize` makes of it. */
 async function layOut(
-  source: ModelSource,
-  imatrix: Imatrix | undefined,
+  { source, imatrix, changes }: ExpertVariant,
   budget: Budget,
   types: ReadonlyMap<string, TypeName>,
   options: ResolvedPlanOptions,
 ): Promise<PlannedOutput> {
-  const recipe = plannedRecipe(source.tensors, types, budget);
+  const recipe = plannedRecipe(source.tensors, types, budget, changes);
   const { imatrix: imatrixPath, moments, activations, priorWeight, effort, model, mtp } = options;
   const output = await predictOutput(source, recipe, imatrix, {
     model,
@@ -154,20 +211,34 @@ async function layOut(
   return { recipe, output, bytes: output.bytes, bpw: output.bpw };
 }
 
+/** Predicted divergence: what its types cost, and the experts that it lacks. */
+function predictedOf({ allocation, variant }: SolvedVariant): number {
+  return allocation.cost + variant.cost;
+}
+
+/** The smallest where a divergence is the budget, otherwise the one that loses least; of equals the first. */
+function bestOf(solved: readonly SolvedVariant[], { targetKld }: Budget): SolvedVariant {
+  const rank = (one: SolvedVariant) => (targetKld === undefined ? predictedOf(one) : one.bytes);
+  return solved.reduce((best, one) => (rank(one) < rank(best) ? one : best));
+}
+
 interface ResultContext {
   readonly budget: Budget;
   readonly sensitivity: Sensitivity;
-  readonly curves: ReadonlyMap<string, ErrorCurve>;
   readonly options: ResolvedPlanOptions;
-  readonly isMeasured: boolean;
   readonly started: number;
 }
 
-function resultOf(
-  { output, types, allocation, budgetBytes }: Solved<PlannedOutput>,
-  context: ResultContext,
-): PlanResult {
-  const { budget, sensitivity, curves, isMeasured } = context;
+function resultOf(solved: readonly SolvedVariant[], context: ResultContext): PlanResult {
+  const { budget, sensitivity } = context;
+  const best = bestOf(solved, budget);
+  const { output, types, allocation, budgetBytes, variant, measured } = best;
+  const predicted = predictedOf(best);
+  // With a target each choice has a budget of bytes of its own.
+  const comparable = budget.targetKld === undefined ? solved : [best];
+  const bounds = comparable.map((one) => one.allocation.bound + one.variant.cost);
+  const bound = Math.min(predicted, ...bounds);
+  const { changed } = variant;
   return {
     recipe: context.options.output,
     bytes: output.bytes,
@@ -178,19 +249,33 @@ function resultOf(
       bytes: budgetBytes,
       used: budget.isFile ? output.bytes : allocation.bytes,
     },
-    predicted: allocation.cost,
-    bound: allocation.bound,
-    gap: allocation.gap,
+    predicted,
+    bound,
+    gap: predicted > 0 ? (predicted - bound) / predicted : 0,
     sensitivity: sensitivity.name,
-    errors: isMeasured ? "measured" : "typical",
+    errors: measured.isMeasured ? "measured" : "typical",
+    ...(solved.length > 1 && { weighed: solved.map(weighedVariant) }),
+    ...(Object.keys(changed).length > 0 && { experts: { ...changed, divergence: variant.cost } }),
     seconds: (performance.now() - context.started) / 1000,
     tensors: output.tensors.map(({ name, to, bytes }) => ({
       name,
       type: types.get(name) ?? to,
       bytes,
-      error: errorOf(name, to, curves),
+      error: errorOf(name, to, measured.curves),
       alpha: alphaOf(name, sensitivity),
     })),
+  };
+}
+
+function weighedVariant(solved: SolvedVariant): WeighedVariant {
+  const { variant, bytes, bpw } = solved;
+  const { changes, source } = variant;
+  return {
+    experts: new Architecture(source.metadata).experts,
+    padded: changes.padExperts === true,
+    bytes,
+    bpw,
+    predicted: predictedOf(solved),
   };
 }
 
@@ -212,9 +297,26 @@ function commentsOf(result: PlanResult, options: ResolvedPlanOptions): string {
     `Planned by Lopsided ${version} for ${shownName(model)}, within ${budget.title}.`,
     `Size: ${bytes} bytes, ${bpw.toFixed(4)} bits per weight.`,
     `Predicted KL divergence from the source: ${predicted.toPrecision(4)} nats (${optimality}).`,
+    ...expertsLines(result),
     `Sensitivity: ${basis}.`,
     `Errors: ${errors}, ${imatrix === undefined ? "without importance matrix" : `with importance matrix ${basename(imatrix)}`}${inputs.map((name) => ` and ${name}`).join("")}.`,
   ]
     .map((line) => `# ${line.replace(/[\r\n]/g, " ")}\n`)
     .join("");
+}
+
+function expertsLines({ experts, weighed = [] }: PlanResult): string[] {
+  const { count, width, divergence = 0 } = experts ?? {};
+  const others = weighed.map(
+    (one) => `${one.experts}${one.padded ? " padded" : ""} ${one.predicted.toPrecision(4)}`,
+  );
+  return [
+    ...(count
+      ? [
+          `Experts: ${count.after} of ${count.before} in each layer, of which ${divergence.toPrecision(4)} nats.`,
+        ]
+      : []),
+    ...(width ? [`Width of the experts: ${width.after} instead of ${width.before}.`] : []),
+    ...(others.length > 0 ? [`Weighed, by experts in each layer: ${others.join(", ")}.`] : []),
+  ];
 }

@@ -149,19 +149,21 @@ export function typesOf(items: readonly Item[], choice: readonly number[]): Map<
   return types;
 }
 
-/** The recipe that gives each tensor its type. */
+/** The recipe that gives each tensor of a model its type. `changes`: what else becomes of its experts. */
 export function plannedRecipe(
   tensors: readonly CandidateTensor[],
   types: ReadonlyMap<string, TypeName>,
   { title }: Budget,
+  changes: Pick<Recipe, "keepExperts" | "padExperts"> = {},
 ): Recipe {
-  return recipeOf(
+  const recipe = recipeOf(
     `planned-${bitsPerWeightOf(tensors, types).toFixed(2)}bpw`,
     `Least predicted divergence within ${title}.`,
     tensors
       .filter(({ name, shape }) => isQuantizable(name, shape))
       .map(({ name, type }) => ({ name, type: types.get(name) ?? type })),
   );
+  return { ...recipe, ...changes };
 }
 
 function bitsPerWeightOf(tensors: readonly CandidateTensor[], types: ReadonlyMap<string, TypeName>): number {

@@ -17,9 +17,27 @@ function describe(result: PlanResult): readonly string[] {
     "",
     `${result.recipe}: ${formatBytes(result.bytes)} (${result.bytes} bytes), ${result.bpw.toFixed(3)} bits per weight`,
     `budget: ${budget.title}, ${budget.bytes} bytes, of which ${budget.used} are used`,
+    ...expertsLines(result),
     `predicted KL divergence ${predicted.toPrecision(4)} nats (${optimality}); sensitivity: ${result.sensitivity}, errors: ${result.errors}`,
     formatDuration(result.seconds),
   ];
+}
+
+function expertsLines({ experts, weighed = [] }: PlanResult): string[] {
+  const { count, width, divergence = 0 } = experts ?? {};
+  const lines = weighed.map(
+    ({ experts: kept, padded, bytes, predicted }) =>
+      `weighed: ${kept} experts in each layer${padded ? ", padded" : ""}: ${formatBytes(bytes)}, predicted ${predicted.toPrecision(4)} nats`,
+  );
+  if (width) {
+    lines.push(`chosen: experts ${width.after} wide instead of ${width.before}`);
+  }
+  if (count) {
+    lines.push(
+      `chosen: ${count.after} of ${count.before} experts in each layer, predicted to cost ${divergence.toPrecision(4)} nats`,
+    );
+  }
+  return lines;
 }
 
 /** How many tensors and bytes each type got, and what part of the predicted divergence. */

@@ -8,6 +8,8 @@ import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
 import { unfinishedPath } from "../kept/writer.js";
 import { openModel } from "../model/open.js";
+import { loadRecipe } from "../recipe/presets.js";
+import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { engineOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 
@@ -43,6 +45,7 @@ export async function calibrate(
   const activations = wanted?.activationBits && folder.workFile("activations");
   const moments = wanted?.momentsOf.length ? folder.workFile("moments") : undefined;
   const { priorWeight } = options;
+  const expertOutputs = await needsExpertOutputs(options);
   const textSha256 = await sha256OfFile(text, options.signal);
   const done = await stages.run({
     name: "imatrix",
@@ -53,6 +56,7 @@ export async function calibrate(
       moments: wanted?.momentsOf,
       activations: wanted?.activationBits,
       "prior weight": priorWeight,
+      "outputs of experts": expertOutputs || undefined,
       "llama.cpp": mirroredVersion,
     },
     run: async (stage) => {
@@ -66,6 +70,7 @@ export async function calibrate(
         chunks,
         parseSpecial,
         priorWeight,
+        expertOutputs,
         moments,
         ...(moments !== undefined && { momentsOf: wanted?.momentsOf }),
         activations,
@@ -88,6 +93,11 @@ export async function calibrate(
     inputs: { ...(moments && { moments }), ...(activations && { activations: [activations] }) },
     inputsSha256: { moments: momentsSha256, activations: activationsSha256 },
   };
+}
+
+/** Whether experts may be dropped. */
+async function needsExpertOutputs({ prune, recipe }: ResolvedMakeOptions): Promise<boolean> {
+  return prune !== undefined || (await loadRecipe(recipe ?? defaultRecipe)).keepExperts !== undefined;
 }
 
 /** Chooses what effort max needs, and says so before the work begins. */

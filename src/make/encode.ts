@@ -1,6 +1,8 @@
 /** The stages `quantize` and `verify`: the model file. */
+import { countsToKeep } from "../budget/expert-variants.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
+import { openModel } from "../model/open.js";
 import { weightCount } from "../model/source.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
 import { type VerifyResult, verify } from "../quantize/verify.js";
@@ -34,6 +36,8 @@ export async function encode(
 ): Promise<Encoded> {
   const { options, folder, stages } = run;
   const { priorWeight, splitMaxSize, effort, mtp } = options;
+  // A plan has weighed it, and its recipe says what came of that.
+  const padExperts = hasBudget(options) ? undefined : options.padExperts;
   const request = {
     model: source.quantizeFrom,
     recipe: types.recipe,
@@ -43,6 +47,7 @@ export async function encode(
     priorWeight,
     splitMaxSize,
     mtp,
+    padExperts,
     allowRequantize: true,
     // A plan has weighed what lowering them costs; a recipe made for other models has not.
     copyLowBit:
@@ -64,6 +69,7 @@ export async function encode(
       "prior weight": priorWeight,
       "low-bit tensors": request.copyLowBit ? "copied" : "lowered",
       splitting: splitMaxSize,
+      padding: padExperts,
       "layers that predict further tokens": mtp,
       name,
     },
@@ -119,7 +125,7 @@ export async function checkTypes(
   options: ResolvedMakeOptions,
   { groups, model: shown }: SourceFacts,
 ): Promise<{ bytes: number | undefined }> {
-  const { model, recipe = defaultRecipe, allowRequantize, mtp } = options;
+  const { model, recipe = defaultRecipe, allowRequantize, mtp, prune, padExperts, signal } = options;
   if (!allowRequantize && isBelowEightBits(groups)) {
     throw new UsageError(
       `${shown}: is quantized to less than eight bits already; use the original, or allow it with \`allowRequantize\`.`,
@@ -127,9 +133,17 @@ export async function checkTypes(
     );
   }
   if (hasBudget(options)) {
+    if (prune !== undefined) {
+      const source = await openModel(model, { signal });
+      try {
+        countsToKeep(prune, source);
+      } finally {
+        await source.close();
+      }
+    }
     // Finds out whether such layers are there.
-    await quantize({ model, base: "COPY", mtp, output: "planned.gguf", dryRun: true });
+    await quantize({ model, base: "COPY", mtp, padExperts, output: "planned.gguf", dryRun: true });
     return { bytes: options.size };
   }
-  return await quantize({ model, recipe, mtp, output: "planned.gguf", dryRun: true });
+  return await quantize({ model, recipe, mtp, padExperts, output: "planned.gguf", dryRun: true });
 }

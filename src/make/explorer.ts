@@ -48,7 +48,8 @@ export async function exploreSource(
     name: encoded.name,
     bytes: encoded.result.bytes,
     types: new Map(encoded.result.tensors.map(({ name, to }) => [name, to])),
-    measured: evaluated?.model.evaluation.kld?.mean,
+    // The page is of the model with all experts: what one with fewer loses would be taken for what types cost.
+    measured: encoded.result.experts?.count ? undefined : evaluated?.model.evaluation.kld?.mean,
   };
   await stages.run({
     name: "explorer",

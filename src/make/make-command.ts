@@ -1,5 +1,5 @@
 /** The contracts of `make` and `demo`: mostly options of the commands that they run. */
-import { budgetOptions } from "../budget/plan-command.js";
+import { budgetOptions, expertOptions } from "../budget/plan-command.js";
 import { defineCommand, type OptionsOf, type ResolvedOptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import {
@@ -58,6 +58,16 @@ export const makeCommand = defineCommand({
     }),
     recipe: { ...quantizeCommand.options.recipe, unset: `${defaultRecipe}, unless there is a budget` },
     ...budgetOptions,
+    prune: {
+      ...expertOptions.prune,
+      about:
+        "with a budget: also weigh dropping experts, keeping so many in each layer, like 96,64; auto tries 7/8 to 1/2 of them",
+    },
+    padExperts: {
+      ...expertOptions.padExperts,
+      about:
+        "make experts wider with zeros, to the next multiple of 256; with a budget only if that loses less",
+    },
     sensitivity: option({
       schema: yesNo,
       about: "with a budget: go by role and depth rather than measure",

@@ -225,6 +225,21 @@ describe("lopsided make", () => {
     }
   });
 
+  it("drops experts where a budget has no room for all of them, and says so on card and report", async (t) => {
+    const folder = join(await temporaryFolder(t), "out");
+    const options = ["--size", "2.8MB", "--no-sensitivity", "--prune", "12", "--baseline", "none"];
+    const { quantize, plan } = await madeWith(folder, [...options, "--effort", "fast"]);
+    assert.ok(quantize.bytes <= 2_800_000);
+    assert.equal(quantize.bytes, plan?.bytes);
+    assert.deepEqual([quantize.experts?.count?.before, quantize.experts?.count?.after], [16, 12]);
+    for (const name of ["README.md", "report.html"]) {
+      assert.match(await readFile(join(folder, name), "utf8"), /12 of the 16 experts of each layer are kept/);
+    }
+    assert.match(await readFile(join(folder, "recipe.yaml"), "utf8"), /^keepExperts: 12$/m);
+    const again = await madeWith(folder, [...options, "--effort", "fast"]);
+    assert.ok(again.skipped.includes("plan") && again.skipped.includes("quantize"));
+  });
+
   it("refuses what contradicts itself before any work", async (t) => {
     const folder = join(await temporaryFolder(t), "out");
     for (const [args, message] of [

@@ -26,6 +26,11 @@ export async function checkMakeOptions(options: ResolvedMakeOptions): Promise<vo
   if (ctx !== undefined && memory === undefined) {
     throw new UsageError("`ctx` is the context that `memory` makes room for; give `memory` too.");
   }
+  if (options.prune !== undefined && !hasBudget(options)) {
+    throw new UsageError(
+      "`prune` is weighed against fewer bits: give a budget too, or a recipe file with `keepExperts`.",
+    );
+  }
   for (const path of [calibration, ...evaluated, tasks]) {
     if (path !== undefined) {
       await checkText(path);

@@ -57,7 +57,7 @@ async function planTypes(
   const { options, folder, stages, engine } = run;
   const measured = await measureSensitivity(run, facts, source, calibration);
   const recipe = folder.file("recipe.yaml");
-  const { priorWeight, effort, mtp } = options;
+  const { priorWeight, effort, mtp, prune, padExperts } = options;
   const budget = budgetOptionsOf(options);
   const done = await stages.run({
     name: "plan",
@@ -67,6 +67,7 @@ async function planTypes(
       ...calibration.inputsSha256,
       sensitivity: measured?.sha256,
       budget,
+      experts: (prune ?? padExperts) ? [prune, padExperts] : undefined,
       effort,
       "prior weight": priorWeight,
       "layers that predict further tokens": mtp,
@@ -81,6 +82,8 @@ async function planTypes(
         imatrix: calibration.imatrix,
         priorWeight,
         mtp,
+        prune,
+        padExperts,
         sensitivity: measured?.result.output,
         ...(options.cache === undefined
           ? { errors: folder.workFile("errors.jsonl") }

@@ -24,18 +24,19 @@ export function collectionFolder(output: string): string {
 
 /**
  * Chooses what to collect, says so, and collects it: the options with the files, and with the importance matrix of
- * the same text unless another is given. What an earlier run collected of the same model and text is used again.
+ * the same text unless another is given, which says what each expert adds if `expertOutputs`. What an earlier run collected of the same model and text is used again.
  * Errors: see `imatrix`.
  */
 export async function collectInputs(
   options: ResolvedQuantizeOptions,
   text: string,
+  expertOutputs: boolean,
 ): Promise<ResolvedQuantizeOptions> {
   const { model, output, dryRun, engine, onProgress, onWarning, signal } = options;
   const folder = collectionFolder(output);
   const file = (name: string) => join(folder, name);
   const files = { imatrix: file("imatrix.gguf"), moments: file("moments"), activations: file("activations") };
-  const { chosen, identity } = await choose(options, text, files.activations);
+  const { chosen, identity } = await choose(options, text, files.activations, expertOutputs);
   options.onNotice?.(chosen.sentence);
   if (dryRun) {
     return options;
@@ -53,6 +54,7 @@ export async function collectInputs(
       output: files.imatrix,
       ...(moments !== undefined && { moments, momentsOf: chosen.momentsOf }),
       ...(activations !== undefined && { activations, activationBits: chosen.activationBits }),
+      expertOutputs,
       parseSpecial: true,
       engine,
       onProgress,
@@ -78,6 +80,7 @@ async function choose(
   { model, output, threads = availableParallelism(), signal }: ResolvedQuantizeOptions,
   text: string,
   activations: string,
+  expertOutputs: boolean,
 ): Promise<{ chosen: MaxEffort; identity: string }> {
   const source = await openModel(model, { signal });
   try {
@@ -85,7 +88,8 @@ async function choose(
     const taken = (await allocatedBytes(activations)) + (await allocatedBytes(unfinishedPath(activations)));
     const tokens = Math.ceil((await stat(text)).size / bytesPerToken);
     const chosen = chooseMaxEffort(source, { tokens, threads, freeBytes: free && free + taken });
-    const facts = [version, await sourceIdentity(source, text), chosen.activationBits, chosen.momentsOf];
+    const { activationBits, momentsOf } = chosen;
+    const facts = [version, await sourceIdentity(source, text), activationBits, momentsOf, expertOutputs];
     const identity = createHash("sha256").update(JSON.stringify(facts)).digest("hex");
     return { chosen, identity };
   } finally {

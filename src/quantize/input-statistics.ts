@@ -1,5 +1,7 @@
 /** What effort max knows of the inputs of weights: kept activations where there are some, and matrices for the rest. */
 import { ModelActivations } from "../kept/model-activations.js";
+import type { KeptExperts } from "../model/pruned-experts.js";
+import { layerOf } from "../model/roles.js";
 import type { SourceTensor } from "../model/source.js";
 import { ModelMoments } from "../moments/model-moments.js";
 import type { InputMoments } from "../quants/output-aware/refine.js";
@@ -18,29 +20,38 @@ type ReadInput = (expert: number) => Promise<InputMoments | undefined>;
 export class InputStatistics {
   readonly #moments: ModelMoments | undefined;
   readonly #activations: ModelActivations | undefined;
+  readonly #kept: KeptExperts | undefined;
 
-  private constructor(moments: ModelMoments | undefined, activations: ModelActivations | undefined) {
+  private constructor(
+    moments: ModelMoments | undefined,
+    activations: ModelActivations | undefined,
+    kept: KeptExperts | undefined,
+  ) {
     this.#moments = moments;
     this.#activations = activations;
+    this.#kept = kept;
   }
 
   /**
    * Opens files, or returns undefined if none is named. Throws a UsageError if one is another model's.
    * @param collected tensors of the model as it was run
-   * @param quantized those that are quantized: the same, or with padded experts
+   * @param quantized the same, or with padded experts
+   * @param kept experts that are quantized, if not all
    */
   static async open(
     { moments, activations = [] }: InputFiles,
     collected: readonly SourceTensor[],
     quantized: readonly SourceTensor[] = collected,
+    kept?: KeptExperts,
   ): Promise<InputStatistics | undefined> {
     if (moments === undefined && activations.length === 0) {
       return undefined;
     }
     const matrices = moments === undefined ? undefined : await ModelMoments.open(moments, collected);
     try {
-      const kept = activations.length === 0 ? undefined : await ModelActivations.open(activations, quantized);
-      return new InputStatistics(matrices, kept);
+      const activated =
+        activations.length === 0 ? undefined : await ModelActivations.open(activations, quantized);
+      return new InputStatistics(matrices, activated, kept);
     } catch (error) {
       await matrices?.close();
       throw error;
@@ -49,12 +60,19 @@ export class InputStatistics {
 
   /** A function for each expert of a tensor, if anything is known and the type uses it. */
   of(tensor: SourceTensor, type: TypeName): ReadInput | undefined {
-    return this.#activations?.of(tensor, type) ?? this.#moments?.of(tensor, type);
+    return this.#ofKept(tensor, this.#activations?.of(tensor, type) ?? this.#moments?.of(tensor, type));
   }
 
   /** The same whatever the type will be, and whether experts differ. */
   forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadInput } | undefined {
-    return this.#activations?.forEncoding(tensor) ?? this.#moments?.forEncoding(tensor);
+    const found = this.#activations?.forEncoding(tensor) ?? this.#moments?.forEncoding(tensor);
+    return found && { ...found, read: this.#ofKept(tensor, found.read) ?? found.read };
+  }
+
+  /** Files know experts by the numbers that they had before some were dropped. */
+  #ofKept({ name }: SourceTensor, read: ReadInput | undefined): ReadInput | undefined {
+    const experts = name.includes("_exps.") ? this.#kept?.get(layerOf(name) ?? -1) : undefined;
+    return experts && read ? (expert) => read(experts[expert] ?? expert) : read;
   }
 
   /** What the files cannot do for this model, each a sentence. */

@@ -1,6 +1,7 @@
 /** `prune`: a model without the experts that add least to their layers. */
 import { checkOutputs } from "../bytes/overwriting.js";
 import type { Metadata } from "../gguf/metadata.js";
+import { warnOfGuesses } from "../imatrix/changed-experts.js";
 import { chooseExperts, type LayerChoice } from "../imatrix/expert-choice.js";
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { prunedImatrix } from "../imatrix/pruned.js";
@@ -97,18 +98,6 @@ function requestOf(source: ModelSource, pruned: ModelSource, output: string): Ou
         .set("lopsided.version", { type: "string", value: version })
         .set("lopsided.source.sha256", { type: "array", itemType: "string", value: sourceSha256 }),
   };
-}
-
-function warnOfGuesses(
-  layers: readonly LayerChoice[],
-  onWarning: ((warning: string) => void) | undefined,
-): void {
-  const guessed = layers.filter(({ lost }) => lost === undefined).map(({ layer }) => layer);
-  if (guessed.length > 0) {
-    onWarning?.(
-      `layers that predict further tokens (${guessed.join(", ")}) were not run when the statistics were collected; their experts are chosen by the length of their router's rows, which changes how often predictions are right, not what the model says.`,
-    );
-  }
 }
 
 function parametersOf({ tensors }: ModelSource): number {

@@ -6,12 +6,11 @@ import { readWholeText } from "../bytes/text-file.js";
 import { checkInstalled } from "../engine/library.js";
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
+import { type ChangedExperts, withChangedExperts } from "../imatrix/changed-experts.js";
 import { coverageWarning } from "../imatrix/coverage.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { importanceFor, loadImportance, routedWithoutImportance } from "../imatrix/load-importance.js";
-import { paddedImatrix } from "../imatrix/padded.js";
 import { openModel } from "../model/open.js";
-import { withPaddedExperts } from "../model/padded-experts.js";
 import { predictionAlone, predictionPath, withPrediction } from "../model/prediction-layers.js";
 import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
@@ -89,6 +88,8 @@ export interface QuantizeResult {
   readonly tensors: readonly QuantizedTensor[];
   /** Tensors of routed experts that the importance matrix knows nothing of; absent without one. */
   readonly routedWithoutImportance?: readonly string[];
+  /** What became of the routed experts besides their types; absent if nothing did. */
+  readonly experts?: ChangedExperts;
   /** The file of the layers that predict further tokens, if they were to have one of their own. */
   readonly prediction?: QuantizedPart;
   /** Whether llama.cpp decoded some tokens of it; only with `decode`. */
@@ -125,16 +126,20 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   const outputs = [asked.output, ...(asked.mtp === "separate" ? [predictionPath(asked.output)] : [])];
   await checkOutputs(asked.dryRun ? [] : outputs, readBy(asked));
   const { calibration } = asked;
-  const read = calibration === undefined ? asked : await collectInputs(asked, calibration);
+  const read =
+    calibration === undefined
+      ? asked
+      : await collectInputs(asked, calibration, recipe.keepExperts !== undefined);
   const options = await settingsOf(read);
   const opened = await openModel(options.model, { signal: options.signal });
   let inputs: InputStatistics | undefined;
   const tried: { runs?: boolean; runProblem?: string } = {};
   try {
-    const source = options.padExperts ? withPaddedExperts(opened) : opened;
     const known = await loadImportance(options, opened.tensors);
-    const imatrix = known && paddedImatrix(known, opened.tensors, source.tensors);
-    inputs = await InputStatistics.open(options, opened.tensors, source.tensors);
+    const { keepExperts, padExperts = options.padExperts } = recipe;
+    const model = await withChangedExperts(opened, known, { keepExperts, padExperts }, options);
+    const { source, imatrix, whole, kept, changed } = model;
+    inputs = await InputStatistics.open(options, opened.tensors, whole.tensors, kept);
     checkOverrides(options.overrides ?? new Map(), source.metadata);
     // The model's file is the same, whether the layers have a file of their own or none.
     const own = options.mtp === "separate" ? ({ ...options, mtp: "drop" } as const) : options;
@@ -180,6 +185,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     return {
       ...resultOf(plan, written ?? plannedOutput(request), written, started),
       ...(prediction && { prediction }),
+      ...(Object.keys(changed).length > 0 && { experts: changed }),
       ...(imatrix && { routedWithoutImportance: routedWithoutImportance(imatrix, source.tensors) }),
       ...tried,
     };

@@ -3,6 +3,8 @@
  *
  *     name: asym-2bit-experts
  *     base: IQ3_S                  # a mixture of llama.cpp for what no rule matches, a type, or COPY
+ *     keepExperts: 96              # the others are left out; all are kept without this line
+ *     padExperts: true             # make experts as wide as a multiple of 256
  *     rules:                       # the first rule that matches a tensor decides
  *       - { tensors: [routed.gate, routed.up], type: IQ2_S }
  *       - { tensors: routed.down, layers: 0-5, type: Q4_K }
@@ -38,6 +40,10 @@ export interface Recipe {
   readonly base: Base;
   /** Whether the base's type is used without the exceptions of its mixture. */
   readonly pure: boolean;
+  /** Routed experts that each layer keeps, those that add most by the importance matrix; all of them if undefined. */
+  readonly keepExperts?: number;
+  /** Whether experts are made wider with zeros, to the next multiple of 256 (see `withPaddedExperts`). */
+  readonly padExperts?: boolean;
   readonly rules: readonly Rule[];
 }
 
@@ -70,10 +76,12 @@ export function parseRecipe(text: string, file: string): Recipe {
       .sort((a, b) => Number(b.isUnknownKey) - Number(a.isUnknownKey) || lineOf(a.path) - lineOf(b.path));
     throw malformed(file, lineOf(worst?.path ?? []), worst?.message ?? "not a recipe.");
   }
-  const { rules, description, ...recipe } = result.data;
+  const { rules, description, keepExperts, padExperts, ...recipe } = result.data;
   return {
     ...recipe,
     ...(description === undefined ? {} : { description }),
+    ...(keepExperts === undefined ? {} : { keepExperts }),
+    ...(padExperts ? { padExperts } : {}),
     rules: rules.map(({ tensors, match, layers, ...rule }, index) => ({
       ...rule,
       ...(tensors === undefined ? {} : { tensors }),
@@ -114,6 +122,7 @@ interface Problem {
 const kinds: ReadonlyMap<string, string> = new Map([
   ["string", "a text"],
   ["boolean", "true or false"],
+  ["number", "a number"],
   ["array", "a list"],
   ["object", "a mapping of keys to values"],
 ]);

@@ -4,12 +4,15 @@ import type { Recipe, Rule } from "./recipe.js";
 import type { LayerRange } from "./schema.js";
 
 /** A recipe as YAML that `parseRecipe` reads back to the same recipe. */
-export function renderRecipe({ name, description, base, pure, rules }: Recipe): string {
+export function renderRecipe(recipe: Recipe): string {
+  const { name, description, base, pure, keepExperts, padExperts, rules } = recipe;
   const document = new Document({
     name,
     description,
     base,
     pure: pure || undefined,
+    keepExperts,
+    padExperts: padExperts || undefined,
     rules: rules.length > 0 ? rules.map(plainRule) : undefined,
   });
   // One line for each rule.

@@ -96,11 +96,16 @@ const ruleSchema = z
     },
   );
 
-export const recipeKeys = ["name", "description", "base", "pure", "rules"];
+export const recipeKeys = ["name", "description", "base", "pure", "keepExperts", "padExperts", "rules"];
 export const recipeSchema = z.strictObject({
   name: z.string().regex(/^[\w.+-]+$/, "a name has letters, digits and the signs . _ + - only."),
   description: z.string().optional(),
   base: baseSchema,
   pure: z.boolean().default(false),
+  keepExperts: z
+    .int("keepExperts must be a whole number.")
+    .min(1, "keepExperts must be at least 1.")
+    .optional(),
+  padExperts: z.boolean().optional(),
   rules: z.array(ruleSchema).default([]),
 });

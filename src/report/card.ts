@@ -6,6 +6,7 @@ import {
   bits,
   bothSizes,
   coverageLine,
+  expertsLine,
   habitsTable,
   hasExplorer,
   machineFits,
@@ -57,7 +58,9 @@ function introduction(evaluation: Evaluation): string {
   ].join("\n");
 }
 
-function scheme({ groups, output, recipe }: Evaluation): string {
+function scheme(evaluation: Evaluation): string {
+  const { groups, output, recipe } = evaluation;
+  const experts = expertsLine(evaluation);
   const rows = groups.map(({ role, type, count, parameters, bytes }) => [
     escapeMarkdown(role),
     code(type),
@@ -80,6 +83,7 @@ function scheme({ groups, output, recipe }: Evaluation): string {
       [...rows, [...total, formatBytes(tensorBytes)].map((cell) => (cell === "" ? "" : `**${cell}**`))],
       [2, 3, 4, 5],
     ),
+    ...(experts ? ["", escapeMarkdown(experts)] : []),
     ...(plan === undefined
       ? []
       : [

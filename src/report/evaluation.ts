@@ -76,8 +76,27 @@ const recipeSchema = z.object({
       bound: z.number(),
       sensitivity: z.string(),
       errors: z.enum(["measured", "typical"]),
+      /** Numbers of experts in each layer that were weighed, padded or not: see `WeighedVariant`. */
+      weighed: z
+        .array(
+          z.object({
+            experts: count,
+            padded: z.boolean(),
+            bytes: count,
+            bpw: positive,
+            predicted: z.number(),
+          }),
+        )
+        .readonly()
+        .optional(),
     })
     .optional(),
+});
+
+/** What became of the routed experts besides their types: see `ChangedExperts`. */
+const expertsSchema = z.object({
+  count: z.object({ before: count, after: count, lost: fraction.optional() }).optional(),
+  width: z.object({ before: count, after: count }).optional(),
 });
 
 const groupSchema = z.object({
@@ -260,7 +279,13 @@ export const evaluationSchema = z.object({
   evaluations: z.array(textSchema).readonly().optional(),
   tasks: z.object({ name: z.string(), sha256, count }).optional(),
   /** The quantized model. */
-  output: z.object({ bytes: count, tensorBytes: count, parameters: count, bpw: positive }),
+  output: z.object({
+    bytes: count,
+    tensorBytes: count,
+    parameters: count,
+    bpw: positive,
+    experts: expertsSchema.optional(),
+  }),
   /** What lies in the folder, by name: the model file or files, then the rest. */
   files: z.array(z.object({ name: z.string(), bytes: count, sha256 })).readonly(),
   groups: z.array(groupSchema).readonly(),

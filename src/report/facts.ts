@@ -44,6 +44,23 @@ export function hasExplorer({ files }: Evaluation): boolean {
   return files.some(({ name }) => name === explorerFileName);
 }
 
+/** What became of the experts besides their types, in sentences; undefined if nothing did. */
+export function expertsLine({ output, recipe }: Evaluation): string | undefined {
+  const { count, width } = output.experts ?? {};
+  const weighed = (recipe.plan?.weighed ?? []).map(
+    ({ experts, padded, predicted }) =>
+      `${experts} experts${padded ? ", padded" : ""} ${predicted.toPrecision(3)}`,
+  );
+  const sentences = [
+    count &&
+      `${count.after} of the ${count.before} experts of each layer are kept${count.lost === undefined ? "" : `; the others had ${percent(count.lost)} of what all add to their layers, on the calibration text`}.`,
+    width &&
+      `Experts are ${width.after} wide instead of ${width.before}; the rest is zeros, and computes nothing.`,
+    weighed.length > 0 && `Weighed by predicted KL divergence, in nats: ${weighed.join("; ")}.`,
+  ].filter((sentence) => typeof sentence === "string");
+  return sentences.length > 0 ? sentences.join(" ") : undefined;
+}
+
 /** Figures of a measurement against the source: how each is called, and how it is written. */
 export const measures: readonly {
   readonly title: string;

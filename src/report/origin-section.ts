@@ -1,7 +1,7 @@
 /** Where everything comes from: the last part of the report. */
 import { formatCount } from "../units.js";
 import type { Evaluation } from "./evaluation.js";
-import { bothSizes, coverageLine, textLine } from "./facts.js";
+import { bothSizes, coverageLine, expertsLine, textLine } from "./facts.js";
 import { escapeHtml, pre } from "./html.js";
 import type { Section } from "./section.js";
 
@@ -60,6 +60,10 @@ function facts(evaluation: Evaluation): Fact[] {
   }
   if (tasks !== undefined) {
     rows.push(["tasks", `${tasks.name}, ${tasks.count} tasks`, tasks.sha256]);
+  }
+  const experts = expertsLine(evaluation);
+  if (experts !== undefined) {
+    rows.push(["experts", experts]);
   }
   const { plan } = recipe;
   if (plan !== undefined) {
