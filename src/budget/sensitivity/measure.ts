@@ -1,6 +1,5 @@
 /** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on its weights. */
 import { createHash } from "node:crypto";
-import { rm } from "node:fs/promises";
 import type { SweptModel } from "../../activations/sweep.js";
 import { planSweep } from "../../activations/window-plan.js";
 import { runWithWindows } from "../../activations/window-server.js";
@@ -28,6 +27,7 @@ import { sensitivityFormat } from "./file.js";
 import { identifyText, measureSensitivity, type SensitivityEvent, type SensitivityOutcome } from "./job.js";
 import { canPerturb, type TensorToPerturb } from "./noise.js";
 import { type SensitivityOptions, sensitivityCommand } from "./sensitivity-command.js";
+import { SweepCheckpoint } from "./sweep-checkpoint.js";
 import { sweepSensitivity } from "./sweep-job.js";
 
 type Settings = ResolvedOptionsOf<typeof sensitivityCommand>;
@@ -75,8 +75,8 @@ const noise: Noise = { background: 0.02, added: 0.12 };
  * Puts a little noise of known size on all tensors of the loaded model, and more on one tensor at a time; what that
  * adds to the KL divergence from the model without noise, over the size of the added noise, is the tensor's
  * sensitivity. A model that does not fit in memory is measured in one sweep over its layers, from disturbances of the
- * residual stream (`sweep-job.ts`), without being resumable. Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished work is kept beside
- * the output and continued by the next run with the same model, text and options.
+ * residual stream (`sweep-job.ts`). Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished
+ * work is kept beside the output and continued by the next run with the same model, text and options.
  *
  * Throws a UsageError if options make no sense, the text is too short or the imatrix is of another model; other errors
  * as in `perplexity`.
@@ -100,7 +100,7 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
       options.onWarning?.(model.note);
     }
     const measured = model.windows
-      ? await measureInSweep(engine, options, source, model, tensors, imatrix)
+      ? await measureInSweep(engine, options, source, model, tensors, imatrix, fingerprint)
       : await measureWhole(engine, options, model, tensors, imatrix, fingerprint);
     const { chunks, background } = measured.outcome;
     const method: SensitivityMethod = model.windows ? "sweep" : "whole";
@@ -116,7 +116,7 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
     };
     const file = { format: sensitivityFormat, version, fingerprint, ...result };
     await writeTextFile(options.output, `${JSON.stringify(file, undefined, 1)}\n`);
-    await rm(partial, { force: true });
+    new SweepCheckpoint(partial, "").remove();
     return { output: options.output, ...result, seconds: (performance.now() - started) / 1000 };
   } finally {
     if (options.engine === undefined) {
@@ -181,10 +181,12 @@ async function measureInSweep(
   model: SweptModel,
   tensors: readonly SourceTensor[],
   imatrix: Imatrix | undefined,
+  fingerprint: string,
 ): Promise<Measured> {
   const { onProgress, signal } = options;
+  const checkpoint = { path: partialPath(options), identity: identityOf(options, fingerprint, imatrix) };
   const tasks = tensors.map((tensor) => ({ ...taskOf(tensor, imatrix, options), isWanted: true }));
-  const params = { ...paramsOf(options, model.whole), ...noise, model, tensors: tasks };
+  const params = { ...paramsOf(options, model.whole), ...noise, model, tensors: tasks, checkpoint };
   const outcome = await runWithWindows(engine, sweepSensitivity, params, [source], {
     signal,
     onEvent: ({ done, total }) => onProgress?.({ step: "sensitivity", done, total, unit: "passes" }),
@@ -220,15 +222,21 @@ function paramsOf(options: Settings, model: ModelOptions) {
 /** Stands for all that a measurement depends on besides the tensor and the level. */
 async function runName(
   engine: Engine,
-  { signal, priorWeight }: Settings,
+  options: Settings,
   params: ReturnType<typeof paramsOf>,
   fingerprint: string,
   imatrix: Imatrix | undefined,
 ): Promise<string> {
-  const tokens = await engine.run(identifyText, params, { signal });
-  const hash = createHash("sha256").update(
-    JSON.stringify([fingerprint, tokens, params.context, params.rounds, priorWeight, noise]),
-  );
+  const tokens = await engine.run(identifyText, params, { signal: options.signal });
+  const identity = identityOf(options, fingerprint, imatrix);
+  return createHash("sha256")
+    .update(JSON.stringify([identity, tokens, params.context, params.rounds, noise]))
+    .digest("hex");
+}
+
+/** Stands for the model and the importance of its columns. */
+function identityOf({ priorWeight }: Settings, fingerprint: string, imatrix: Imatrix | undefined): string {
+  const hash = createHash("sha256").update(JSON.stringify([fingerprint, priorWeight]));
   for (const [name, { sums }] of imatrix?.entries ?? []) {
     hash.update(name).update(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength));
   }

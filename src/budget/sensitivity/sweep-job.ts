@@ -8,7 +8,11 @@
  * At the end it is known how far each disturbed stream's predictions have gone from those of the model without noise:
  * what a change of known size after that window costs. A tensor's share of it is by how much it changed the output.
  * Tensors of the last window, and the embedding, are measured themselves.
+ *
+ * After each window but the last what has been found is saved, and a run that was stopped goes on with the next one:
+ * what enters a window is not written over before.
  */
+import { createHash } from "node:crypto";
 import { type OpenWindow, Sweep, type SweptModel, sweptFiles } from "../../activations/sweep.js";
 import { WindowClient } from "../../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../../activations/window-messages.js";
@@ -28,9 +32,12 @@ import type { SensitivityEvent, SensitivityOutcome, SensitivityParams } from "./
 import { type TensorToPerturb, weightBytes, writeNoise } from "./noise.js";
 import { perturbRows, SignSource } from "./perturbation.js";
 import { chunksTogether, comparedStride, divergenceOf, estimateOf, firstCompared } from "./positions.js";
+import { SweepCheckpoint, type TensorChange } from "./sweep-checkpoint.js";
 
 export interface SweepSensitivityParams extends Omit<SensitivityParams, "model" | "rounds"> {
   readonly model: SweptModel;
+  /** Where unfinished work is kept, and what the run depends on beside the text and these parameters. */
+  readonly checkpoint: { readonly path: string; readonly identity: string };
 }
 
 /** Text passed through windows so far, of all that there is to do. */
@@ -57,7 +64,7 @@ const firstDisturbed = 4;
 export const sweepSensitivity = defineJob(
   import.meta.url,
   "sweepSensitivity",
-  ({ model, text }) => joinFiles(sweptFiles(model), { reads: [text] }),
+  ({ model, text, checkpoint }) => joinFiles(sweptFiles(model), { reads: [text], writes: [checkpoint.path] }),
   async (params: SweepSensitivityParams, host: SweepHost): Promise<SweepSensitivityOutcome> => {
     const whole = { ...params.model.whole, plainWeights: true };
     const sweep = new Sweep(host, new WindowClient(host), { ...params.model, whole }, 0);
@@ -71,15 +78,6 @@ export const sweepSensitivity = defineJob(
   },
 );
 
-/** How much a tensor's noise changed the output of its window. */
-interface Change {
-  readonly tensor: TensorToPerturb;
-  /** Relative size of the noise. */
-  readonly error: number;
-  /** Mean square of the change, relative to the output's. */
-  readonly size: number;
-}
-
 class SensitivitySweep {
   readonly #params: SweepSensitivityParams;
   readonly #host: SweepHost;
@@ -90,9 +88,10 @@ class SensitivitySweep {
   readonly #sequences: number;
   readonly #workspace: Workspace;
   readonly #last: number;
-  readonly #changes: Change[][] = [];
+  readonly #checkpoint: SweepCheckpoint;
+  readonly #changes: (readonly TensorChange[])[];
   /** Sizes of what disturbs the windows' streams. */
-  readonly #disturbances: number[] = [];
+  readonly #disturbances: number[];
   #done = 0;
 
   constructor(params: SweepSensitivityParams, host: SweepHost, sweep: Sweep, text: TextChunks) {
@@ -110,15 +109,28 @@ class SensitivitySweep {
     this.#sequences = chunksTogether(text.context, sweep.facts);
     const { kernels } = loadKernels();
     this.#workspace = new Workspace(kernels && new Kernels(kernels));
+    this.#checkpoint = new SweepCheckpoint(params.checkpoint.path, runName(params, text));
+    const { changes = [], disturbances = [] } = this.#checkpoint.read() ?? {};
+    this.#changes = [...changes];
+    this.#disturbances = [...disturbances];
   }
 
   run(): SweepSensitivityOutcome {
-    this.#sweep.begin({ text: this.#streams, sequences: this.#sequences }, false);
-    this.#disturbEmbeddings();
-    for (let window = 0; window < this.#last; window++) {
-      this.#withWindow(window, (opened) => this.#measureWindow(window, opened));
+    const done = this.#changes.length;
+    const { streamPath } = this.#checkpoint;
+    this.#sweep.begin({ text: this.#streams, sequences: this.#sequences, streamPath }, done > 0);
+    if (done === 0) {
+      this.#disturbEmbeddings();
     }
-    return this.#withWindow(this.#last, (opened) => this.#measureLast(opened));
+    this.#done = this.#passesBefore(done);
+    for (let window = done; window < this.#last; window++) {
+      this.#withWindow(window, (opened) => this.#measureWindow(window, opened));
+      this.#sweep.sync();
+      this.#checkpoint.save({ changes: this.#changes, disturbances: this.#disturbances });
+    }
+    const outcome = this.#withWindow(this.#last, (opened) => this.#measureLast(opened));
+    this.#checkpoint.remove();
+    return outcome;
   }
 
   #withWindow<T>(window: number, action: (opened: OpenWindow) => T): T {
@@ -227,10 +239,10 @@ class SensitivitySweep {
     };
     add({ name: "token_embd.weight", error: this.#params.added, growth: ofEmbedding });
     for (const [which, changes] of this.#changes.entries()) {
-      for (const { tensor, error, size } of changes) {
+      for (const { name, error, size } of changes) {
         const share = size / (this.#disturbances[which] || 1);
         const { mean = 0, error: uncertainty = 0 } = grown[which] ?? {};
-        add({ name: tensor.name, error, growth: { mean: share * mean, error: share * uncertainty } });
+        add({ name, error, growth: { mean: share * mean, error: share * uncertainty } });
       }
     }
     this.#copyNoisy(window);
@@ -312,13 +324,13 @@ class SensitivitySweep {
     opened: OpenWindow,
     tensors: readonly TensorToPerturb[],
     sizeOf: () => number,
-  ): Change[] {
+  ): TensorChange[] {
     this.#copyNoisy(window);
     return tensors.map((tensor) => {
       const error = this.#withNoise(window, opened.model, tensor, (draw) =>
         this.#decode(opened, trial, draw),
       );
-      return { tensor, error, size: sizeOf() };
+      return { name: tensor.name, error, size: sizeOf() };
     });
   }
 
@@ -396,12 +408,33 @@ class SensitivitySweep {
     }
   }
 
+  /** What `#tell` has counted when all windows before this one are done. */
+  #passesBefore(window: number): number {
+    let passes = 0;
+    for (const [before, { length }] of this.#changes.slice(0, window).entries()) {
+      passes += 3 + before + length;
+    }
+    return passes;
+  }
+
   #tell(): void {
     const windows = this.#last + 1;
     const trials = this.#params.tensors.filter(({ name }) => layerOf(name) !== undefined).length + 1;
     const total = 3 * windows + (windows * this.#last) / 2 + trials;
     this.#host.emit({ done: Math.min(total, ++this.#done), total });
   }
+}
+
+/** Stands for all that the state of a run depends on. */
+function runName(params: SweepSensitivityParams, { tokens }: TextChunks): string {
+  const { checkpoint, context, background, added, tensors, model } = params;
+  const measured = tensors.map(({ name }) => name);
+  return createHash("sha256")
+    .update(
+      JSON.stringify([checkpoint.identity, context, background, added, measured, model.windows?.ranges]),
+    )
+    .update(tokens)
+    .digest("hex");
 }
 
 function difference(a: Float32Array, b: Float32Array): Float32Array {
