@@ -65,11 +65,27 @@ export class InternalError extends LopsidedError {
 /** What is wrong when the system lets this process open no more files, if `error` says so. */
 export function tooManyFiles(error: unknown): EnvironmentError | undefined {
   const code = systemErrorCode(error);
-  if (code !== "EMFILE" && code !== "ENFILE") {
+  const isSaid =
+    code === "EMFILE" ||
+    code === "ENFILE" ||
+    (error instanceof Error && /too many open files/i.test(error.message));
+  // Node.js takes a package's file that it may not open for one that is not there.
+  const isLikely = code === "ERR_MODULE_NOT_FOUND" && mostOpenFiles() < enoughFiles;
+  if (!isSaid && !isLikely) {
     return undefined;
   }
-  const message = `too many files are open (${code}); allow more, for example with "ulimit -n 1024", and try again.`;
+  const shown = code === "ENFILE" ? code : "EMFILE";
+  const message = `too many files are open (${shown}); allow more, for example with "ulimit -n 1024", and try again.`;
   return new EnvironmentError(message, {}, { cause: error });
+}
+
+/** With so many files that a process may open, loading modules cannot be what opens too many. */
+const enoughFiles = 512;
+
+function mostOpenFiles(): number {
+  const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
+  const most = report.userLimits?.open_files?.soft;
+  return typeof most === "number" ? most : Number.POSITIVE_INFINITY;
 }
 
 /** The code of a Node.js system error (`ENOENT`, `ENOSPC`, ...), if it is one. */
