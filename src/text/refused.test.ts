@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { sensitivity } from "../budget/sensitivity/measure.js";
+import { compare } from "../compare/compare.js";
 import { perplexity } from "../evaluate/measure.js";
 import { imatrix } from "../imatrix/compute.js";
 import { make } from "../make/make.js";
+import { quantize } from "../quantize/quantize.js";
 import { loadTasks } from "../tasks/load.js";
 import { fixture } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
@@ -25,6 +27,8 @@ test("what is no text is refused with the reason by every command that reads tex
     () => sensitivity({ model, text: path, output }),
     () => make({ model, calibration: path, output }),
     () => make({ model, calibration: fixture("text/calibration.txt"), evaluate: path, output }),
+    () => compare({ source: model, models: [model], texts: [path] }),
+    () => quantize({ model, output, calibration: path, base: "Q4_0", effort: "max" }),
     () => loadTasks(path),
   ];
   const files: readonly (readonly [RegExp, Uint8Array])[] = [
