@@ -3,15 +3,7 @@ import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { onProgress, onWarning, parseSpecial, signal } from "../contract/shared-options.js";
 import { oneOrMore, text } from "../contract/values.js";
-import {
-  engine,
-  engineThreads,
-  gpuLayers,
-  gpuMemory,
-  ignoreMemoryLimit,
-  layersPerWindow,
-  maxMemory,
-} from "../engine/engine-options.js";
+import { engine, runOptions } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 
 export const compareCommand = defineCommand({
@@ -46,12 +38,7 @@ export const compareCommand = defineCommand({
     imatrix: perplexityCommand.options.imatrix,
     markdown: option({ value: "<file>", schema: text, about: "write the table as Markdown, to be posted" }),
     chart: option({ value: "<file>", schema: text, about: "write a chart of size and divergence, as SVG" }),
-    threads: engineThreads,
-    gpuLayers,
-    gpuMemory,
-    maxMemory,
-    layersPerWindow,
-    ignoreMemoryLimit,
+    ...runOptions,
     onProgress,
     onWarning,
     signal,

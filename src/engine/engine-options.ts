@@ -70,3 +70,13 @@ export const engine = option({
   about: "an engine to use, which stays open; otherwise one is started and closed",
   only: "library",
 });
+
+/** What every command takes that runs a model as a whole or some layers at a time. */
+export const runOptions = {
+  threads: engineThreads,
+  gpuLayers,
+  gpuMemory,
+  maxMemory,
+  layersPerWindow,
+  ignoreMemoryLimit,
+};

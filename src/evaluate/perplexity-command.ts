@@ -3,15 +3,7 @@ import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
 import { oneOrMore, text, wholeNumber, yesNo } from "../contract/values.js";
-import {
-  engine,
-  engineThreads,
-  gpuLayers,
-  gpuMemory,
-  ignoreMemoryLimit,
-  layersPerWindow,
-  maxMemory,
-} from "../engine/engine-options.js";
+import { engine, runOptions } from "../engine/engine-options.js";
 
 /** What texts to measure on may be. */
 export const evaluatedText = "text to predict; several are reported one by one, named as in code=a.txt";
@@ -79,12 +71,7 @@ export const perplexityCommand = defineCommand({
       schema: text,
       about: "keep unfinished work in this file, from which the same command goes on; removed at the end",
     }),
-    threads: engineThreads,
-    gpuLayers,
-    gpuMemory,
-    maxMemory,
-    layersPerWindow,
-    ignoreMemoryLimit,
+    ...runOptions,
     onProgress,
     onWarning,
     signal,

@@ -1,6 +1,6 @@
 /** Looks at stored rows for themselves, without anything to compare them with. */
 import { InternalError } from "../errors.js";
-import { batchRowsOf, notFinite } from "./transcode.js";
+import { decodeFinite } from "./transcode.js";
 import { rowBytes, type TypeName, traitsOf } from "./types.js";
 import type { Workspace } from "./workspace.js";
 
@@ -38,20 +38,10 @@ export function survey(slice: StoredSlice, workspace: Workspace): Survey {
   }
   const { quantized, blockSize } = traitsOf(sourceType);
   const blockLength = quantized ? blockSize : columns;
-  const batchRows = batchRowsOf(rows, columns);
-  workspace.arrange(columns, batchRows, stride, 0);
   let zeroBlocks = 0;
-  for (let first = 0; first < rows; first += batchRows) {
-    const count = Math.min(batchRows, rows - first);
-    const stored = workspace.source.subarray(0, count * stride);
-    const weights = workspace.weights.subarray(0, count * columns);
-    stored.set(source.subarray(first * stride, first * stride + stored.byteLength));
-    workspace.decode(sourceType, stored, weights);
-    if (!workspace.isFinite(weights)) {
-      throw notFinite(slice, first, weights);
-    }
+  decodeFinite(slice, workspace, (weights) => {
     zeroBlocks += countZeroBlocks(weights, blockLength);
-  }
+  });
   return { blocks: (rows * columns) / blockLength, zeroBlocks };
 }
 

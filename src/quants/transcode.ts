@@ -165,10 +165,21 @@ export function transcode(slice: Slice, workspace: Workspace): Transcoded {
 
 /** Throws a MalformedInputError if a weight is not finite, as far as the type can be decoded. */
 function checkFinite(slice: Slice, workspace: Workspace): void {
-  const { sourceType, columns, source } = slice;
-  if (!traitsOf(sourceType).canDecode) {
-    return;
+  if (traitsOf(slice.sourceType).canDecode) {
+    decodeFinite(slice, workspace, () => {});
   }
+}
+
+/**
+ * Decodes a slice's rows batch by batch, each of which is gone with the next. Throws a MalformedInputError that names
+ * the row of a weight that is not finite.
+ */
+export function decodeFinite(
+  slice: Pick<Slice, "label" | "firstRow" | "sourceType" | "columns" | "source">,
+  workspace: Workspace,
+  take: (weights: Float32Array) => void,
+): void {
+  const { sourceType, columns, source } = slice;
   const stride = rowBytes(sourceType, columns);
   const rows = source.byteLength / stride;
   const batchRows = batchRowsOf(rows, columns);
@@ -182,11 +193,12 @@ function checkFinite(slice: Slice, workspace: Workspace): void {
     if (!workspace.isFinite(weights)) {
       throw notFinite(slice, first, weights);
     }
+    take(weights);
   }
 }
 
 /** Rows of a batch. */
-export function batchRowsOf(rows: number, columns: number): number {
+function batchRowsOf(rows: number, columns: number): number {
   return Math.min(rows, Math.max(1, Math.floor(batchWeights / columns)));
 }
 
@@ -228,7 +240,7 @@ function setImportance(out: Float32Array, importance: Float32Array | undefined, 
 }
 
 /** The error for a batch that begins `firstRow` rows after the slice and has a weight that is not finite. */
-export function notFinite(
+function notFinite(
   slice: Pick<Slice, "label" | "firstRow" | "columns">,
   firstRow: number,
   weights: Float32Array,

@@ -3,15 +3,7 @@ import { defineCommand, type OptionsOf } from "../../contract/command.js";
 import { option } from "../../contract/option.js";
 import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../../contract/shared-options.js";
 import { text, wholeNumber } from "../../contract/values.js";
-import {
-  engine,
-  engineThreads,
-  gpuLayers,
-  gpuMemory,
-  ignoreMemoryLimit,
-  layersPerWindow,
-  maxMemory,
-} from "../../engine/engine-options.js";
+import { engine, maxMemory, runOptions } from "../../engine/engine-options.js";
 import { priorWeight } from "../../imatrix/imatrix-command.js";
 import { imatrix } from "../../quantize/quantize-command.js";
 
@@ -58,15 +50,11 @@ export const sensitivityCommand = defineCommand({
       default: 1,
     }),
     parseSpecial,
-    threads: engineThreads,
-    gpuLayers,
-    gpuMemory,
+    ...runOptions,
     maxMemory: {
       ...maxMemory,
       about: "memory to use, 8GB for example; a larger model is measured in one sweep over its layers",
     },
-    layersPerWindow,
-    ignoreMemoryLimit,
     onProgress,
     onWarning,
     signal,
