@@ -15,7 +15,8 @@ export const compareCommand = defineCommand({
       isArgument: true,
       required: true,
       schema: text,
-      about: "what the files are compared with: a GGUF file, Hugging Face folder, https:// or hf:// address",
+      about:
+        "what the files are compared with: a GGUF file, Hugging Face folder, https://, hf:// or s3:// address",
     }),
     models: option({
       isArgument: true,

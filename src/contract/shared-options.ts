@@ -16,7 +16,7 @@ export const readableModel = option({
   isArgument: true,
   required: true,
   schema: text,
-  about: "GGUF file, first file of a split set, Hugging Face folder, https:// or hf:// address",
+  about: "GGUF file, first file of a split set, Hugging Face folder, https://, hf:// or s3:// address",
 });
 
 /** A model that llama.cpp runs. */

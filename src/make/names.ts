@@ -6,6 +6,7 @@ import { basename } from "node:path";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { isFtype } from "../recipe/ftypes.js";
 import type { Recipe } from "../recipe/recipe.js";
+import { schemeOf } from "../remote/address-schemes.js";
 
 /** A label at the end of a name, with what publishers put before it. */
 const labelAtEnd = /[-.](?:UD-)?(?:[IT]?Q\d(?:_[0-9A-Z]+)*|BF16|F16|F32|MXFP4(?:_MOE)?|NVFP4)$/i;
@@ -16,11 +17,9 @@ const labelAtEnd = /[-.](?:UD-)?(?:[IT]?Q\d(?:_[0-9A-Z]+)*|BF16|F16|F32|MXFP4(?:
  */
 export function baseNameOf(model: string): string {
   const [path = ""] = model.split(/[?#]/);
-  const last = basename(path.replace(/[\\/]+$/, "").replaceAll("\\", "/")) || "model";
-  const isRepository = /^hf:\/\/[^/]+\/[^/]+$/.test(path);
-  const plain = (isRepository ? last.replace(/@.*$/, "") : last)
-    .replace(/\.gguf$/i, "")
-    .replace(/-\d{5}-of-\d{5}$/, "");
+  const named = schemeOf(path)?.withoutVersion(path) ?? path;
+  const last = basename(named.replace(/[\\/]+$/, "").replaceAll("\\", "/")) || "model";
+  const plain = last.replace(/\.gguf$/i, "").replace(/-\d{5}-of-\d{5}$/, "");
   return plain.replace(labelAtEnd, "").replace(/[^\w.+-]/g, "_") || "model";
 }
 

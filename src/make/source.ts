@@ -11,6 +11,7 @@ import { type ModelSource, weightCount } from "../model/source.js";
 import { type ModelSummary, summarize, tensorsWithRoles } from "../model/summary.js";
 import { convert } from "../quantize/convert.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
+import { schemeOf } from "../remote/address-schemes.js";
 import { identityOf } from "../write/fingerprint.js";
 import { downloadModel } from "./download.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
@@ -114,11 +115,9 @@ function conversionTarget(groups: ModelSummary["groups"]): ConversionTarget {
 }
 
 async function placeOf(model: string): Promise<SourceFacts["place"]> {
-  if (/^https?:\/\//.test(model)) {
-    return "remote gguf";
-  }
-  if (model.startsWith("hf://")) {
-    return /\.gguf$/i.test(model) ? "remote gguf" : "remote folder";
+  const scheme = schemeOf(model);
+  if (scheme !== undefined) {
+    return scheme.kindOf(model) === "file" ? "remote gguf" : "remote folder";
   }
   return (await stat(model)).isDirectory() ? "folder" : "gguf";
 }

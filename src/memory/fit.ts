@@ -11,7 +11,7 @@ import { tensorsWithRoles } from "../model/summary.js";
 import { loadRecipe } from "../recipe/presets.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { chooseTypes, type TensorToPlan } from "../recipe/type-plan.js";
-import { parseHubAddress } from "../remote/hub-address.js";
+import { schemeOf } from "../remote/address-schemes.js";
 import { type FitOptions, fitCommand } from "./fit-command.js";
 import type { MemoryNeed } from "./formula.js";
 import { paddedContext } from "./kv-cache.js";
@@ -174,21 +174,9 @@ function predictionNote(bytesLeft: number): string[] {
       ];
 }
 
-/** How llama-server is told of a model; it downloads remote ones itself. */
+/** How llama-server is told of a model; it downloads remote ones itself. What is not GGUF is converted first. */
 function modelWords(model: string): string[] {
-  if (/^https?:/i.test(model)) {
-    return ["-mu", shellWord(model)];
-  }
-  if (!model.startsWith("hf://")) {
-    return ["-m", shellWord(model)];
-  }
-  const { repository, revision, path } = parseHubAddress(model);
-  // What is not GGUF is converted first; llama-server knows no revisions but by address.
-  if (path === undefined) {
-    return ["-m", "converted.gguf"];
-  }
-  if (revision === undefined) {
-    return ["-hfr", shellWord(repository), "-hff", shellWord(path)];
-  }
-  return ["-mu", shellWord(`https://huggingface.co/${repository}/resolve/${revision}/${path}`)];
+  const scheme = schemeOf(model);
+  const words = scheme ? (scheme.serverWords(model) ?? ["-m", "converted.gguf"]) : ["-m", model];
+  return words.map(shellWord);
 }

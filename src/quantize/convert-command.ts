@@ -23,7 +23,7 @@ export const convertCommand = defineCommand({
       isArgument: true,
       required: true,
       schema: text,
-      about: "Hugging Face folder, or hf://owner/repository[@revision]",
+      about: "Hugging Face folder, hf://owner/repository[@revision], or s3://bucket/path",
     }),
     output: option({ isArgument: true, required: true, schema: text, about: "GGUF file to write" }),
     type: option({

@@ -13,7 +13,7 @@ export const relayoutCommand = defineCommand({
       isArgument: true,
       required: true,
       schema: text,
-      about: "GGUF file, first file of a split set, https:// or hf:// address of one",
+      about: "GGUF file, first file of a split set, https://, hf:// or s3:// address of one",
     }),
     output: option({
       isArgument: true,

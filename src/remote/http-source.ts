@@ -72,13 +72,18 @@ export class HttpSource implements ByteSource {
   }
 
   /**
-   * Opens an address by asking for one byte. Throws an EnvironmentError if the server cannot be reached, refuses,
-   * has no such file or knows no ranges.
+   * Opens an address by asking for one byte; `shown` is what to call it, and what to do if access is refused. Throws
+   * an EnvironmentError if the server cannot be reached, refuses, has no such file or knows no ranges.
    */
-  static async open(address: string, options: HttpOptions = {}): Promise<HttpSource> {
-    const name = shownAddress(address);
+  static async open(
+    address: string,
+    options: HttpOptions = {},
+    shown: Pick<HttpFile, "name" | "accessHint"> = { name: shownAddress(address) },
+  ): Promise<HttpSource> {
+    const { name, accessHint } = shown;
     const request: HttpRequest = {
       name,
+      accessHint,
       mostBytes: 1,
       target: () => ({ url: address, headers: { range: "bytes=0-0" } }),
       check: (response) => checkPartial(request, response),
@@ -91,7 +96,8 @@ export class HttpSource implements ByteSource {
         file: name,
       });
     }
-    return new HttpSource({ name, url: address, byteLength, version: versionOf(headers) }, options);
+    const version = versionOf(headers);
+    return new HttpSource({ name, accessHint, url: address, byteLength, version }, options);
   }
 
   /** Throws an EnvironmentError if the bytes cannot be had, a MalformedInputError if the file is another by now. */
