@@ -39,3 +39,39 @@ export const processorSeconds = defineJob(import.meta.url, "processorSeconds", n
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
 });
+
+/**
+ * Decodes one token after the other and returns the processor seconds that each takes on average, by the fastest of
+ * some rounds of each model, taken in turns.
+ */
+export const decodeOneByOne = defineJob(
+  import.meta.url,
+  "decodeOneByOne",
+  ({ models }) => joinFiles(...models.map((path) => readsModel({ path }))),
+  ({ models, tokens, rounds }, host) => {
+    const opened = models.map((path) => {
+      const model = host.model({ path });
+      return model.createContext({ contextLength: tokens, batchSize: 1, microBatchSize: 1, threads: 1 });
+    });
+    const fastest = models.map(() => Number.POSITIVE_INFINITY);
+    for (let round = -1; round < rounds; round++) {
+      for (const [index, context] of opened.entries()) {
+        context.clear();
+        const before = process.cpuUsage();
+        for (let position = 0; position < tokens; position++) {
+          context.decode([{ sequence: 0, position, tokens: [3 + ((17 * position) % 1000)] }]);
+          context.synchronize();
+        }
+        const { user, system } = process.cpuUsage(before);
+        // The first round warms up.
+        if (round >= 0) {
+          fastest[index] = Math.min(fastest[index], (user + system) / 1e6 / tokens);
+        }
+      }
+    }
+    for (const context of opened) {
+      context.close();
+    }
+    return fastest;
+  },
+);

@@ -49,6 +49,21 @@ function outputAware(read) {
   ].join("\n\n");
 }
 
+/** Experts of less than two bits. */
+function oneBit(read) {
+  const run = read("output-aware-1bit");
+  const cases = grouping(run.results, ({ recipe, text }) => `${recipe} ${text}`);
+  const rows = [...cases.values()].map((contenders) => {
+    const of = (name) => contenders.find(({ who }) => who === name);
+    const mean = (who) => `${of(who).kld.mean.toFixed(5)} ± ${of(who).kld.meanError.toFixed(5)}`;
+    const ratio = (who) => (of(who).kld.mean / of("llama.cpp").kld.mean).toFixed(2);
+    const { recipe, text } = contenders[0];
+    return [recipeOf(recipe), textOf(text), mean("llama.cpp"), ratio("default"), ratio("max")];
+  });
+  const head = ["experts", "text", "llama.cpp", "lopsided / llama.cpp", "`--effort max` / llama.cpp"];
+  return [markdownTable(head, rows, [2, 3, 4]), origin(run)].join("\n\n");
+}
+
 function grouping(items, keyOf) {
   const groups = new Map();
   for (const item of items) {
@@ -219,8 +234,93 @@ function cache(read) {
   return [markdownTable(head, rows, [1, 2, 3, 4, 5]), origin(run)].join("\n\n");
 }
 
+function pruningFit(read) {
+  const run = read("pruning-fit");
+  const rows = run.results.fit.map(({ experts, lost, weighed, mean, error, factor }) => [
+    `${experts} of 16`,
+    percent(lost, 1),
+    weighed.toFixed(4),
+    `${mean.toFixed(3)} ± ${error.toFixed(3)}`,
+    factor.toFixed(1),
+  ]);
+  const head = ["experts", "lost of what all add", "times sensitivity", "measured, nats", "factor"];
+  return [markdownTable(head, rows, [1, 2, 3, 4]), origin(run)].join("\n\n");
+}
+
+function pruningSizes(read) {
+  const run = read("pruning");
+  const { sizes } = run.results;
+  const kinds = sizes[0].rows[0].texts.map(({ name }) => name);
+  const rows = sizes.flatMap((size) =>
+    size.rows.map(({ what, bytes, experts, predicted, mean, error, texts: each }) => [
+      grouped(bytes),
+      what,
+      String(experts),
+      predicted.toPrecision(2),
+      `${mean.toFixed(4)} ± ${error.toFixed(4)}`,
+      ...each.map((one) => one.mean.toFixed(3)),
+    ]),
+  );
+  const head = ["bytes", "", "experts", "predicted", "measured, nats", ...kinds];
+  const note = `12 of 16 experts are planned on the pruned model, so that what is predicted there is the types' part alone.`;
+  return [
+    markdownTable(
+      head,
+      rows,
+      head.map((_, i) => i).filter((i) => i !== 1),
+    ),
+    origin({ ...run, note }),
+  ].join("\n\n");
+}
+
+function merging(read) {
+  const run = read("pruning");
+  const found = run.results.merging;
+  const rows = found.map(({ what, mean, error, texts: each }) => [
+    what,
+    `${mean.toFixed(3)} ± ${error.toFixed(3)}`,
+    ...each.map((one) => one.mean.toFixed(3)),
+  ]);
+  const head = ["4 of 16 experts", "all texts, nats", ...found[0].texts.map(({ name }) => name)];
+  return [markdownTable(head, rows, head.map((_, i) => i).slice(1)), origin(run)].join("\n\n");
+}
+
+function padded(read) {
+  const run = read("padded");
+  const { recipe, same, rows: found } = run.results;
+  const names = { plain: `\`${recipe}\``, padded: `\`${recipe}\`` };
+  const rows = found.map(({ what, isPadded, down, bits, bytes, mean, error, tokensPerSecond }) => [
+    names[what] ?? "`plan` for the padded file's bytes",
+    isPadded ? "768" : "704",
+    down,
+    grouped(bytes),
+    bits.toFixed(2),
+    `${mean.toFixed(3)} ± ${error.toFixed(3)}`,
+    tokensPerSecond.toFixed(0),
+  ]);
+  const head = [
+    "types by",
+    "width",
+    "`ffn_down_exps`",
+    "bytes",
+    "bits per weight of 704",
+    "divergence",
+    "tokens/s",
+  ];
+  return [
+    markdownTable(head, rows, [1, 3, 4, 5, 6]),
+    `Unquantized, the logits of the padded model differ from the model's by ${Number(same.difference.toPrecision(2))} (of ${same.largest.toFixed(1)}); those of tokens one by one from those of tokens together by ${same.floor.toPrecision(2)}. Tokens per second of CPU time, one after the other on one thread.`,
+    origin(run),
+  ].join("\n\n");
+}
+
 export const tables = {
   "output-aware": outputAware,
+  "output-aware-1bit": oneBit,
+  "pruning-fit": pruningFit,
+  "pruning-sizes": pruningSizes,
+  merging,
+  padded,
   divergence,
   types,
   "types-fine": typesFine,
