@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
-import type { TypeName } from "../quants/types.js";
+import { Engine } from "../engine/engine.js";
+import { openModel } from "../model/open.js";
+import { bitsPerWeight, type TypeName } from "../quants/types.js";
+import { writeTinyModel } from "../testing/architectures/write.js";
 import { plainMetadata } from "../testing/gguf-file.js";
+import { temporaryFolder } from "../testing/temporary.js";
+import { ftypes } from "./ftypes.js";
 import type { TypeOverrides } from "./overrides.js";
-import { loadRecipe } from "./presets.js";
+import { loadRecipe, presetNames } from "./presets.js";
 import { planTypes, type TensorToPlan } from "./type-plan.js";
 
 const experts: TensorToPlan = { name: "blk.0.ffn_up_exps.weight", shape: [320, 320, 8], type: "MXFP4" };
@@ -47,4 +53,28 @@ test("layers of multi-token prediction get types that they can have without impo
   assert.equal(types.get("blk.0.ffn_down_exps.weight"), "IQ3_S");
   assert.equal(types.get("blk.1.ffn_gate_exps.weight"), "Q4_K");
   assert.equal(types.get("blk.1.nextn.eh_proj.weight"), "Q6_K");
+});
+
+test("gpt-oss with rows of 320 is never larger than its source, nor of another type of the same size", async (t) => {
+  const engine = new Engine();
+  t.after(() => engine.close());
+  const path = join(await temporaryFolder(t), "gpt-oss.gguf");
+  await writeTinyModel(engine, "gpt-oss-odd", path);
+  const { tensors, metadata, close } = await openModel(path);
+  t.after(close);
+  assert.ok(tensors.some(({ type, shape }) => type === "MXFP4" && (shape[0] ?? 0) % 256 !== 0));
+  // Refused: rows of 320 fill no blocks of Q1_0, and nothing stands in for it; Q2_0 cannot be encoded.
+  const possible = ftypes.filter((ftype) => ftype !== "Q1_0" && ftype !== "Q2_0");
+  for (const name of [...(await presetNames()), ...possible]) {
+    for (const allowRequantize of [false, true]) {
+      const recipe = await loadRecipe(name);
+      const overrides = { allowRequantize };
+      const planned = planTypes({ tensors, metadata, recipe, overrides, hasImportance: () => true });
+      // Four bits are what such experts were trained with: fewer only where that was asked for.
+      for (const { name: tensor, from, to } of planned.tensors.filter(({ from }) => from === "MXFP4")) {
+        const isLower = allowRequantize && bitsPerWeight(to) < bitsPerWeight(from);
+        assert.ok(to === from || isLower, `${name}: ${tensor} of ${from} becomes ${to}`);
+      }
+    }
+  }
 });
