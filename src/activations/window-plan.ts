@@ -56,6 +56,11 @@ export function planSweep(source: ModelSource, path: string, options: SweepOptio
   return planned.windows && prediction?.inWindows === false ? planParts(source, path, others) : planned;
 }
 
+/** Whether its layers can be run by themselves, so that no file of the whole model is needed. */
+export function runsInWindows(source: ModelSource): boolean {
+  return startsOf(source) !== undefined;
+}
+
 function planParts(source: ModelSource, path: string, options: SweepOptions): SweptModel {
   const whole: ModelOptions = {
     path,

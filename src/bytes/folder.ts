@@ -6,7 +6,7 @@ import { EnvironmentError, MalformedInputError, systemErrorCode } from "../error
 import { isInside } from "./inside.js";
 import { type ByteSource, FileSource } from "./source.js";
 
-/** A folder of files: on disk, in memory, or a repository. */
+/** A folder of files: on disk, in memory, a repository, or on a web server. */
 export interface Folder {
   /** What to call it in a message: a path or an address. */
   readonly name: string;
@@ -14,6 +14,13 @@ export interface Folder {
   list(subfolder?: string): Promise<readonly string[]>;
   /** Opens a file in it (`name` or `subfolder/name`), or undefined if there is none. */
   open(file: string): Promise<ByteSource | undefined>;
+}
+
+/** Whether a folder has a file, also one that lists nothing (see `WebFolder`). */
+export async function hasFile(folder: Folder, file: string): Promise<boolean> {
+  const source = await folder.open(file);
+  await source?.close();
+  return source !== undefined;
 }
 
 /** A folder on disk. */

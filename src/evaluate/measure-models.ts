@@ -12,7 +12,7 @@ import {
   readConversations,
   renderConversations,
 } from "../generate/rendered-conversations.js";
-import { openModel } from "../model/open.js";
+import { openModelToRun } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import { calibrationSketchOf } from "../text/calibration-sketch.js";
@@ -68,7 +68,7 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
   const paths = [...models, ...(reference === undefined ? [] : [reference])];
   try {
     for (const path of paths) {
-      sources.push(await openModel(path, { signal: options.signal }));
+      sources.push(await openModelToRun(path, { signal: options.signal }));
     }
     const calibrations = await calibrationsOf(options, sources);
     const foundBeside = calibrations.map((calibration) => calibration?.path);

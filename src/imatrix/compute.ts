@@ -15,7 +15,7 @@ import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
 import { finishKept, unfinishedPath } from "../kept/writer.js";
-import { openModel } from "../model/open.js";
+import { openModelToRun } from "../model/open.js";
 import { planPrediction, runTensors } from "../model/prediction-facts.js";
 import { layerOf } from "../model/roles.js";
 import type { ModelSource } from "../model/source.js";
@@ -89,7 +89,7 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
   }
   const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
-  const source = await openModel(options.model, { signal: options.signal });
+  const source = await openModelToRun(options.model, { signal: options.signal });
   try {
     const merged = await readMerged(options, source);
     const params = await collectParams(options, source, checkpoint, await graphicsFor(engine, options));

@@ -7,7 +7,7 @@ import { imatrix as computeImatrix, type ImatrixResult } from "../imatrix/comput
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
 import { unfinishedPath } from "../kept/writer.js";
-import { openModel } from "../model/open.js";
+import { openModelToRun } from "../model/open.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { engineOptions, type MakeRun } from "./run.js";
@@ -106,7 +106,7 @@ async function chooseInputs(
   source: PreparedSource,
 ): Promise<MaxEffort> {
   const { ctxCalibration, chunks, threads = availableParallelism() } = options;
-  const model = await openModel(source.runnable, { signal: options.signal });
+  const model = await openModelToRun(source.runnable, { signal: options.signal });
   try {
     const free = await freeBytes(folder.work);
     // What an earlier run has kept has its room already.

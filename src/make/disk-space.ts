@@ -3,10 +3,9 @@ import { checkRoom } from "../bytes/disk.js";
 import type { MakeFolder } from "./folder.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 import { buildsBaseline } from "./options.js";
-import type { SourceFacts } from "./source.js";
+import { convertedBytes, isRunInPlace, type SourceFacts } from "./source.js";
 
-/** Bytes of a weight in a conversion, and in a baseline of 5 bits. */
-const convertedBytes = 2;
+/** Bytes of a weight in a baseline of 5 bits. */
 const baselineBytes = 5 / 8;
 
 /**
@@ -22,7 +21,12 @@ export async function checkRoomFor(
   const { place, bytes, parameters } = facts;
   const isNew = (stage: string) =>
     folder.state.finished(stage) === undefined && folder.state.underWay(stage) === undefined;
-  const copy = place === "gguf" ? 0 : place === "remote gguf" ? bytes : convertedBytes * parameters;
+  const copy =
+    place === "gguf" || isRunInPlace(facts)
+      ? 0
+      : place === "remote gguf"
+        ? bytes
+        : convertedBytes * parameters;
   const baseline = buildsBaseline(options) ? baselineBytes * parameters : 0;
   const needed =
     (isNew("source") ? copy : 0) +

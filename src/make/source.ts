@@ -1,7 +1,9 @@
 /** The stage `source`: what the model is, and a local GGUF file of it that llama.cpp can run. */
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
+import { runsInWindows } from "../activations/window-plan.js";
 import { shownAddress } from "../bytes/address.js";
+import { memoryLimitBytes } from "../engine/limits.js";
 import { type Metadata, metadataString } from "../gguf/metadata.js";
 import { Architecture } from "../model/architecture.js";
 import type { ConversionTarget } from "../model/huggingface/conversion.js";
@@ -34,11 +36,13 @@ export interface SourceFacts extends ModelSummary {
   /** Weights that a token passes through. */
   readonly activeParameters: number;
   readonly place: "gguf" | "folder" | "remote gguf" | "remote folder";
+  /** Its layers can be run by themselves. */
+  readonly runsInWindows: boolean;
 }
 
 export interface SourceResult {
   readonly model: string;
-  /** GGUF file that llama.cpp runs: the source itself, or what was made of it in the work folder. */
+  /** What llama.cpp runs: the source itself, or a GGUF file that was made of it in the work folder. */
   readonly runnable: string;
   /** Files that were made in the work folder. */
   readonly made: readonly string[];
@@ -68,33 +72,58 @@ export async function readSource(options: ResolvedMakeOptions): Promise<SourceFa
       name: options.name ?? baseNameOf(options.model),
       activeParameters: activeParameters(source),
       place: await placeOf(options.model),
+      runsInWindows: runsInWindows(source),
     };
   } finally {
     await source.close();
   }
 }
 
-/** Makes the source runnable: what is no local GGUF file is converted or downloaded into the work folder. */
+/**
+ * Whether a checkpoint is run where it lies, some layers at a time, and nothing of it is stored: one on a server, and
+ * one whose conversion would not fit in memory.
+ */
+export function isRunInPlace({ place, parameters, runsInWindows }: SourceFacts): boolean {
+  const isFolder = place === "remote folder" || place === "folder";
+  return (
+    isFolder &&
+    runsInWindows &&
+    (place === "remote folder" || convertedBytes * parameters > memoryLimitBytes())
+  );
+}
+
+/** Bytes of a weight in a conversion. */
+export const convertedBytes = 2;
+
+/** Makes the source runnable: what is no local GGUF file is converted or downloaded, unless it can be run in place. */
 export async function prepareSource(run: MakeRun, facts: SourceFacts): Promise<PreparedSource> {
   const { options, stages } = run;
   const { model } = options;
   const { bytes, parameters, bpw, groups, place } = facts;
+  const isInPlace = isRunInPlace(facts);
+  if (isInPlace) {
+    options.onWarning?.(
+      `${facts.model}: is run some layers at a time and read where it lies whenever it is needed; nothing of it is stored, and it is not given the tasks.`,
+    );
+  }
   const done = await stages.run({
     name: "source",
-    inputs: { model: facts.identity, place: place === "gguf" ? model : place },
+    inputs: { model: facts.identity, place: place === "gguf" ? model : isInPlace ? "in place" : place },
     run: async (context): Promise<SourceResult> => {
-      const made = place === "gguf" ? [] : await makeRunnable(run, facts, context);
-      return { model: facts.model, runnable: made[0] ?? model, made, bytes, parameters, bpw, groups };
+      const made = place === "gguf" || isInPlace ? [] : await makeRunnable(run, facts, context);
+      return { model: facts.model, runnable: made[0] ?? facts.model, made, bytes, parameters, bpw, groups };
     },
     files: ({ made }) => made.map((path) => ({ path })),
   });
-  const { runnable } = done.result;
-  return { ...done.result, quantizeFrom: place === "folder" ? model : runnable };
+  // What follows a question mark in an address is not in the result, which is kept.
+  const runnable = isInPlace || place === "gguf" ? model : done.result.runnable;
+  return { ...done.result, runnable, quantizeFrom: place === "folder" ? model : runnable };
 }
 
 async function makeRunnable(run: MakeRun, facts: SourceFacts, context: StageContext): Promise<string[]> {
   const { options, folder } = run;
-  const why = "llama.cpp runs local GGUF files only";
+  const why =
+    facts.place === "remote gguf" ? "llama.cpp runs local GGUF files only" : "llama.cpp runs GGUF files only";
   if (facts.place === "remote gguf") {
     options.onWarning?.(`${why}: ${facts.model} is downloaded to ${folder.work} (${facts.bytes} bytes).`);
     const controls = { onProgress: context.onProgress, signal: options.signal, continues: context.continues };

@@ -3,7 +3,7 @@ import { memoryLimitBytes } from "../engine/limits.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 import { buildsBaseline, hasBudget } from "./options.js";
 import type { PlannedStage } from "./progress.js";
-import type { SourceFacts } from "./source.js";
+import { isRunInPlace, type SourceFacts } from "./source.js";
 
 /** Seconds of a machine with two cores, roughly; what was measured on the tiny model and on one large layer. */
 const secondsPer = {
@@ -31,6 +31,7 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
   const { effort, ctxCalibration, chunks, ctxEvaluate, evaluateChunks, baseline, sensitivityChunks } =
     options;
   const { parameters, activeParameters, bytes, groups, place } = facts;
+  const isInPlace = isRunInPlace(facts);
   const decoding = (tokens: number) => tokens * activeParameters * secondsPer.decodedWeight;
   const encoding = parameters * secondsPer.encodedWeight[effort];
   // What ships takes about as long as one text.
@@ -46,7 +47,7 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
   const measures = options.evaluate !== false;
   const checksTasks = options.check !== false;
   const stages: [string, number, boolean?][] = [
-    ["source", place === "gguf" ? 0 : 10 * bytes * secondsPer.hashedByte],
+    ["source", place === "gguf" || isInPlace ? 0 : 10 * bytes * secondsPer.hashedByte],
     ["imatrix", decoding(ctxCalibration * chunks)],
     ["recipe", 0, !hasBudget(options)],
     ["sensitivity", sensitivity, hasBudget(options) && options.sensitivity !== false],
@@ -58,7 +59,7 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
     ["baseline", measuring, measures && baseline !== "none"],
     ["check baseline", checking, checksTasks && measures && baseline !== "none"],
     ["check", checking, checksTasks],
-    ["check source", checking, checksTasks && bytes <= memoryLimitBytes()],
+    ["check source", checking, checksTasks && !isInPlace && bytes <= memoryLimitBytes()],
     ["error curves", curves, options.explorer],
     ["explorer", secondsPer.report, options.explorer],
     ["memory", secondsPer.memoryTable],

@@ -5,7 +5,7 @@ import { type CheckResult, check } from "../tasks/check.js";
 import { loadTasks } from "../tasks/load.js";
 import type { Encoded } from "./encode.js";
 import { engineOptions, type MakeRun } from "./run.js";
-import type { PreparedSource, SourceFacts } from "./source.js";
+import { isRunInPlace, type PreparedSource, type SourceFacts } from "./source.js";
 
 export interface TaskCheck {
   /** Whether it was done before and nothing has changed. */
@@ -48,7 +48,7 @@ export async function taskCheck(run: MakeRun, checked: CheckedModel): Promise<Ta
 
 export interface Checked {
   readonly model: CheckResult;
-  /** Not if it is too large for the memory: it would be read from the disk for every token. */
+  /** Not if it is too large for the memory, or no file: it would be read anew for every token. */
   readonly source: CheckResult | undefined;
 }
 
@@ -68,7 +68,7 @@ export async function checkTasks(
     return undefined;
   }
   const model = await ours.run();
-  if (facts.bytes > memoryLimitBytes()) {
+  if (isRunInPlace(facts) || facts.bytes > memoryLimitBytes()) {
     return { model, source: undefined };
   }
   const theirs = await taskCheck(run, {

@@ -4,7 +4,8 @@ import { stat } from "node:fs/promises";
 import { schemeOf } from "../remote/address-schemes.js";
 import type { HubOptions } from "../remote/hub.js";
 import { openGguf } from "./gguf-model.js";
-import type { ConversionOptions, HuggingFaceModel } from "./huggingface/model.js";
+import { asConverted } from "./huggingface/as-converted.js";
+import { type ConversionOptions, type HuggingFaceModel, isCheckpoint } from "./huggingface/model.js";
 import { openHuggingFaceFolder, openHuggingFaceModel } from "./huggingface/open.js";
 import type { ModelSource } from "./source.js";
 
@@ -14,7 +15,8 @@ export type OpenOptions = HubOptions & ConversionOptions;
 /**
  * Opens a MODEL argument: a GGUF file (or the first of a split set), a Hugging Face folder, or one of them on a
  * server: `https://...gguf`, `hf://owner/repository[@revision]/path.gguf`, `hf://owner/repository[@revision]`,
- * `s3://bucket/path.gguf`, `s3://bucket/path` (`remote/address-schemes.ts`).
+ * `https://.../` (with a slash at its end), `s3://bucket/path.gguf`, `s3://bucket/path`
+ * (`remote/address-schemes.ts`).
  * Throws a UsageError for what is of no such form, an EnvironmentError if it cannot be opened, a
  * MalformedInputError if it is damaged. Once `signal` is aborted, reads of remote models throw a CancelledError.
  */
@@ -25,6 +27,15 @@ export async function openModel(model: string, options: OpenOptions = {}): Promi
     return await openGguf(name, open);
   }
   return (await isFolder(model)) ? await openFolder(model, options) : await openGguf(model);
+}
+
+/**
+ * Opens a model as what llama.cpp runs: a checkpoint of packed weights as the file that `convert --type auto` makes of
+ * it. Errors: see `openModel`.
+ */
+export async function openModelToRun(model: string, options: OpenOptions = {}): Promise<ModelSource> {
+  const source = await openModel(model, options);
+  return isCheckpoint(source) ? asConverted(source) : source;
 }
 
 /** Opens a Hugging Face folder, local or on a server. Errors: see `openModel`. */

@@ -10,7 +10,7 @@ import { checkOutputs } from "../bytes/overwriting.js";
 import { imatrix } from "../imatrix/compute.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
 import { unfinishedPath } from "../kept/writer.js";
-import { openModel } from "../model/open.js";
+import { openModelToRun } from "../model/open.js";
 import { version } from "../version.js";
 import type { ResolvedQuantizeOptions } from "./quantize-command.js";
 
@@ -82,7 +82,7 @@ async function choose(
   activations: string,
   expertOutputs: boolean,
 ): Promise<{ chosen: MaxEffort; identity: string }> {
-  const source = await openModel(model, { signal });
+  const source = await openModelToRun(model, { signal });
   try {
     const free = await freeBytes(dirname(resolve(output)));
     const taken = (await allocatedBytes(activations)) + (await allocatedBytes(unfinishedPath(activations)));

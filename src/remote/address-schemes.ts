@@ -8,6 +8,7 @@ import { HttpSource } from "./http-source.js";
 import { type HubOptions, HubRepository } from "./hub.js";
 import { parseHubAddress } from "./hub-address.js";
 import { openS3Object, parseS3Address, S3Folder } from "./s3.js";
+import { WebFolder } from "./web-folder.js";
 
 /** A file on a server, and those beside it. */
 export interface RemotePlace {
@@ -80,20 +81,23 @@ const hub: AddressScheme = {
   },
 };
 
-/** `https://host/path.gguf`: what follows a question mark belongs to all files of a set, and into no message. */
+/** `https://host/path.gguf`, `https://host/folder/`: what follows a question mark belongs to all files of a set, and into no message. */
 const web: AddressScheme = {
   matches: (address) => /^https?:\/\//i.test(address),
-  kindOf: () => "file",
+  kindOf: (address) => (shownAddress(address).endsWith("/") ? "folder" : "file"),
   async file(address, options) {
     const name = shownAddress(address);
     checkFetchable(name, address);
     const query = address.slice(name.length);
     return { name, open: (file) => HttpSource.open(file + query, options) };
   },
-  async folder(address) {
+  async folder(address, options) {
     const shown = shownAddress(address);
+    if (shown.endsWith("/")) {
+      return WebFolder.open(address, options);
+    }
     throw new UsageError(
-      `${shown}: is not a Hugging Face folder; name a local one or hf://owner/repository.`,
+      `${shown}: is not a Hugging Face folder; name a local one, hf://owner/repository, or an address that ends with a slash.`,
       { model: shown },
     );
   },

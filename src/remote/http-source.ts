@@ -23,6 +23,9 @@ export interface HttpFile {
   readonly accessHint?: string | undefined;
 }
 
+/** What to call a file, and what to do if access is refused. */
+type ShownFile = Pick<HttpFile, "name" | "accessHint">;
+
 /** Bytes asked for at a time: what is lost with a connection is fetched again. */
 const largestRange = 1 << 24;
 
@@ -75,12 +78,16 @@ export class HttpSource implements ByteSource {
    * Opens an address by asking for one byte; `shown` is what to call it, and what to do if access is refused. Throws
    * an EnvironmentError if the server cannot be reached, refuses, has no such file or knows no ranges.
    */
-  static async open(
+  static async open(address: string, options: HttpOptions = {}, shown?: ShownFile): Promise<HttpSource> {
+    return new HttpSource(await HttpSource.find(address, options, shown), options);
+  }
+
+  /** What `open` finds out. */
+  static async find(
     address: string,
     options: HttpOptions = {},
-    shown: Pick<HttpFile, "name" | "accessHint"> = { name: shownAddress(address) },
-  ): Promise<HttpSource> {
-    const { name, accessHint } = shown;
+    { name, accessHint }: ShownFile = { name: shownAddress(address) },
+  ): Promise<HttpFile> {
     const request: HttpRequest = {
       name,
       accessHint,
@@ -96,8 +103,7 @@ export class HttpSource implements ByteSource {
         file: name,
       });
     }
-    const version = versionOf(headers);
-    return new HttpSource({ name, accessHint, url: address, byteLength, version }, options);
+    return { name, accessHint, url: address, byteLength, version: versionOf(headers) };
   }
 
   /** Throws an EnvironmentError if the bytes cannot be had, a MalformedInputError if the file is another by now. */

@@ -2,7 +2,7 @@
  * The tensors of a folder of safetensors files: a single `model.safetensors`, or shards with
  * `model.safetensors.index.json` that says which tensor lies in which file.
  */
-import type { Folder } from "../bytes/folder.js";
+import { type Folder, hasFile } from "../bytes/folder.js";
 import { isJsonObject, readJson } from "../bytes/json.js";
 import type { ByteSource } from "../bytes/source.js";
 import { MalformedInputError } from "../errors.js";
@@ -83,9 +83,15 @@ async function addTensors(tensors: Map<string, SafetensorsTensor>, source: ByteS
 /** The index, unless it is of other files than those that are there beside a complete model.safetensors. */
 async function usableIndex(folder: Folder): Promise<ReadonlyMap<string, string> | undefined> {
   const index = await readIndex(folder);
-  const names = new Set(await folder.list());
-  const isOfOthers = index && [...index.values()].some((file) => !names.has(file));
-  return isOfOthers && names.has(singleName) ? undefined : index;
+  if (index === undefined || !(await hasFile(folder, singleName))) {
+    return index;
+  }
+  for (const file of new Set(index.values())) {
+    if (!(await hasFile(folder, file))) {
+      return undefined;
+    }
+  }
+  return index;
 }
 
 /** Tensor name -> file name, or undefined if the folder has no index. */
@@ -120,9 +126,8 @@ function checkShardName(index: ByteSource, tensor: string, file: unknown): strin
 }
 
 async function findFiles(folder: Folder): Promise<readonly string[]> {
-  const names = await folder.list();
-  const all = names.filter((name) => name.startsWith("model") && name.endsWith(".safetensors")).sort();
-  const files = all.includes(singleName) ? [singleName] : all;
+  const names = (await hasFile(folder, singleName)) ? [singleName] : await folder.list();
+  const files = names.filter((name) => name.startsWith("model") && name.endsWith(".safetensors")).sort();
   if (files.length > 0) {
     return files;
   }

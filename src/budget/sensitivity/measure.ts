@@ -14,7 +14,7 @@ import { UsageError } from "../../errors.js";
 import type { Estimate } from "../../evaluate/statistics.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
 import { importanceFor, loadImportance } from "../../imatrix/load-importance.js";
-import { openModel } from "../../model/open.js";
+import { openModelToRun } from "../../model/open.js";
 import { type Role, roleOf } from "../../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../../model/source.js";
 import { isQuantizable } from "../../recipe/quantizable.js";
@@ -87,7 +87,7 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
   const partial = partialPath(options);
   await checkText(options.text, options.onWarning);
   await checkOutputs([options.output, partial], [options.model, options.text, options.imatrix]);
-  const source = await openModel(options.model, { signal: options.signal });
+  const source = await openModelToRun(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
     const imatrix = await loadImportance(options, source.tensors);

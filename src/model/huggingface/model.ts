@@ -23,3 +23,8 @@ export interface HuggingFaceModel extends ModelSource {
   /** `general.file_type` of a file converted to `target`. */
   fileType(target: ConversionTarget): number;
 }
+
+/** Whether a model is a checkpoint that is read as one. */
+export function isCheckpoint(model: ModelSource): model is HuggingFaceModel {
+  return "conversionType" in model;
+}

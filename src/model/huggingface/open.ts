@@ -1,6 +1,6 @@
 /** Opens Hugging Face folders: from config.json and the headers of the safetensors files to a model of GGUF tensors. */
 import { resolve } from "node:path";
-import { type Folder, LocalFolder } from "../../bytes/folder.js";
+import { type Folder, hasFile, LocalFolder } from "../../bytes/folder.js";
 import { MalformedInputError, UsageError } from "../../errors.js";
 import type { Metadata } from "../../gguf/metadata.js";
 import { openSafetensorsFolder } from "../../safetensors/folder.js";
@@ -99,7 +99,7 @@ export async function openHuggingFaceModel(
 
 /** config.json, with the text model's part of it beside the rest. */
 async function readConfig(folder: Folder): Promise<Fields> {
-  if ((await folder.list()).includes("modules.json")) {
+  if (await hasFile(folder, "modules.json")) {
     throw new MalformedInputError(
       `${folder.name}: is an embedding model (it has modules.json); convert it with llama.cpp's convert_hf_to_gguf.py.`,
       { file: folder.name },

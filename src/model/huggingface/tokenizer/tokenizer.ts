@@ -1,5 +1,5 @@
 /** The `tokenizer.*` keys: vocabulary, special tokens, chat templates. */
-import type { Folder } from "../../../bytes/folder.js";
+import { type Folder, hasFile } from "../../../bytes/folder.js";
 import { readJsonText } from "../../../bytes/json.js";
 import { MalformedInputError } from "../../../errors.js";
 import type { Metadata } from "../../../gguf/metadata.js";
@@ -65,14 +65,13 @@ async function vocabularyMetadata(source: TokenizerSource): Promise<Metadata> {
   if (tokenizer && !hasBytes) {
     return byteBpe(tokenizer, source);
   }
-  const names = await folder.list();
-  if (names.includes("tokenizer.model")) {
+  if (await hasFile(folder, "tokenizer.model")) {
     return await sentencePiece(source);
   }
   if (tokenizer && isCharacterBpe(tokenizer)) {
     return characterBpe(tokenizer, source);
   }
-  if (names.includes("tiktoken.model")) {
+  if (await hasFile(folder, "tiktoken.model")) {
     return await tiktoken(source);
   }
   if (tokenizer) {
