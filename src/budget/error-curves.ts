@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { CancelledError } from "../errors.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { type ImportanceOptions, importanceFor } from "../imatrix/load-importance.js";
+import { expertShares } from "../imatrix/rare-experts.js";
 import { rowCount, type SourceTensor } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { InputStatistics } from "../quantize/input-statistics.js";
@@ -20,7 +21,6 @@ import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
 import type { Transcoder } from "../quants/transcoder.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
-import { expertShares } from "./expert-shares.js";
 import type { ErrorCache } from "./measurement-cache.js";
 import { type ErrorCurve, typicalCurve } from "./typical-curves.js";
 

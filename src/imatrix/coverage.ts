@@ -1,5 +1,6 @@
 /** How many tokens each expert saw: thin statistics make bad low-bit experts. */
 import type { Imatrix } from "./imatrix.js";
+import { thinExpertTokens } from "./rare-experts.js";
 
 /** Coverage of the experts of one tensor. */
 export interface ExpertCoverage {
@@ -14,12 +15,6 @@ export interface ExpertCoverage {
   /** Tokens of every expert. */
   readonly tokens: readonly number[];
 }
-
-/**
- * Tokens below which an expert counts as thin: the mean of n squared Gaussian inputs has a relative standard
- * error of sqrt(2 / n), 12.5 % at 128.
- */
-export const thinExpertTokens = 128;
 
 /** Coverage of every tensor with counts per expert, in the order of its layers; empty for a `.dat` file. */
 export function expertCoverage(imatrix: Imatrix): ExpertCoverage[] {

@@ -1,14 +1,7 @@
 /** From statistics to the importance of each column, as the encoders use it. */
 import { UsageError } from "../errors.js";
 import { type Imatrix, type ImatrixEntry, mostTokens } from "./imatrix.js";
-
-/**
- * Shrinkage prior in tokens, if neither the caller nor the file says otherwise: an expert's statistics are
- * mixed with this many tokens of the average expert. One token leaves a well visited expert as it is (0.1 % at
- * a thousand tokens) and keeps an expert that saw a single token from trusting that token alone (llama.cpp
- * issue 15060).
- */
-export const defaultPriorWeight = 1;
+import { defaultPriorWeight, shrunkMean } from "./rare-experts.js";
 
 export interface ImportanceShape {
   /** Length of the tensor's row. */
@@ -53,7 +46,7 @@ export function importanceOf(
     const sums = entry.sums.subarray(expert * columns, (expert + 1) * columns);
     const count = entry.counts[entry.counts.length === 1 ? 0 : expert] ?? 0;
     if (prior !== undefined) {
-      return shrunk(sums, count, prior, priorWeight);
+      return shrunkMean(sums, count, prior, priorWeight);
     }
     return plainMean(sums, count, imatrix.format === "dat" ? sums : undefined);
   });
@@ -123,10 +116,6 @@ function plainMean(sums: Float32Array, count: number, ifNone: Float32Array | und
     return sums.map((sum) => sum / divisor);
   }
   return ifNone?.slice() ?? new Float32Array(sums.length).fill(1);
-}
-
-function shrunk(sums: Float32Array, count: number, prior: Float64Array, weight: number): Float32Array {
-  return sums.map((sum, column) => (sum + weight * (prior[column] ?? 0)) / (count + weight));
 }
 
 /** Mean squared input over all tokens of all experts; 1 where no expert saw any. */

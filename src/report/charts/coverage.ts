@@ -1,6 +1,6 @@
 /** How many tokens of the calibration text the experts saw. */
 import * as Plot from "@observablehq/plot";
-import { thinExpertTokens } from "../../imatrix/coverage.js";
+import { thinExpertTokens } from "../../imatrix/rare-experts.js";
 import { layerOf } from "../../model/roles.js";
 import { type Chart, figure, isNarrow, layerTicks } from "../chart.js";
 import { wideChart } from "../draw-chart.js";
