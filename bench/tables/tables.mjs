@@ -64,6 +64,34 @@ function oneBit(read) {
   return [markdownTable(head, rows, [2, 3, 4]), origin(run)].join("\n\n");
 }
 
+/** Ratios to llama.cpp's divergence over several realizations. */
+function realizations(read) {
+  const run = read("realizations");
+  const { base, summary, runs } = run.results;
+  const names = {
+    "llama.cpp": "llama.cpp",
+    default: "lopsided",
+    matrices: "`max`, a matrix per expert",
+    activations: "`max`, kept activations",
+  };
+  const titles = { eval: "chat tasks", python: "Python", prose: "prose" };
+  const shown = ({ mean, error }) => `${mean.toFixed(2)} ± ${error.toFixed(2)}`;
+  const texts = Object.keys(base);
+  return [
+    markdownTable(
+      ["", ...texts.map((name) => titles[name] ?? name), "geometric mean"],
+      summary.map(({ way, texts: ofTexts, geometric }) => [
+        names[way] ?? way,
+        ...texts.map((name) => shown(ofTexts[name])),
+        `**${shown(geometric)}**`,
+      ]),
+      [1, 2, 3, 4],
+    ),
+    `Of llama.cpp's mean over ${runs.length} realizations: ${texts.map((name) => base[name].toPrecision(3)).join(", ")} nats.`,
+    origin(run),
+  ].join("\n\n");
+}
+
 function grouping(items, keyOf) {
   const groups = new Map();
   for (const item of items) {
@@ -316,6 +344,7 @@ function padded(read) {
 
 export const tables = {
   "output-aware": outputAware,
+  realizations,
   "output-aware-1bit": oneBit,
   "pruning-fit": pruningFit,
   "pruning-sizes": pruningSizes,

@@ -26,7 +26,7 @@ import { modelFingerprint, modelFingerprints } from "./model-fingerprint.js";
 import { type PlanOptions, planCommand, type ResolvedPlanOptions } from "./plan-command.js";
 import { alphaOf, errorOf, itemsOf, type Problem, parseRules, plannedRecipe } from "./problem.js";
 import { budgetFor } from "./requested-budget.js";
-import { defaultSensitivity, type Sensitivity } from "./sensitivity/defaults.js";
+import { defaultSensitivity, fittedTo, type Sensitivity } from "./sensitivity/defaults.js";
 import { openSensitivity } from "./sensitivity/open.js";
 import { type LaidOut, type Solved, solve } from "./solve.js";
 
@@ -96,8 +96,9 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
     const budget = await budgetFor(source, { ...options, engine });
     const { unloaded } = budget;
     const fingerprint = await modelFingerprint(source);
-    const sensitivity = await sensitivityFor(source, options);
-    const variants = await expertVariants(source, imatrix, sensitivity, options);
+    const known = await sensitivityFor(source, options);
+    const variants = await expertVariants(source, imatrix, known, options);
+    let sensitivity = known;
     const solved: SolvedVariant[] = [];
     const failures: UsageError[] = [];
     let measured: MeasuredCurves | undefined;
@@ -112,6 +113,7 @@ export async function plan(given: PlanOptions): Promise<PlanResult> {
         if (curvesPath !== undefined && variant.source === source) {
           await writeCurves(curvesPath, { ...measured, source, imatrix, fingerprint }, options);
         }
+        sensitivity = fittedTo(known, measured.curves);
       }
       try {
         const problem = { budget, sensitivity, items, curves: measured.curves };

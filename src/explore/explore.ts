@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readCurves } from "../budget/curves-file.js";
 import { withImportance } from "../budget/model-curves.js";
 import { modelFingerprints } from "../budget/model-fingerprint.js";
-import type { Sensitivity } from "../budget/sensitivity/defaults.js";
+import { fittedTo, type Sensitivity } from "../budget/sensitivity/defaults.js";
 import type { MeasuredModel } from "../budget/sensitivity/file.js";
 import { openSensitivity } from "../budget/sensitivity/open.js";
 import type { ErrorCurve } from "../budget/typical-curves.js";
@@ -83,15 +83,13 @@ async function measuredOf(source: ModelSource, { sensitivity, curves }: PageFile
     fingerprints: await modelFingerprints(source),
     names: quantizableNames(source.tensors),
   };
-  return {
-    sensitivity: sensitivity === undefined ? undefined : await sensitivityIn(sensitivity, measured),
-    curves: curves === undefined ? undefined : await curvesIn(curves, measured),
-  };
+  const errors = curves === undefined ? undefined : await curvesIn(curves, measured);
+  const costs = sensitivity === undefined ? undefined : await sensitivityIn(sensitivity, measured);
+  return { sensitivity: costs && errors ? fittedTo(costs, errors) : costs, curves: errors };
 }
 
 async function sensitivityIn(path: string, model: MeasuredModel): Promise<Sensitivity> {
-  const { alphas } = await openSensitivity(path, model);
-  return { name: shownName(path), alphas };
+  return { ...(await openSensitivity(path, model)), name: shownName(path) };
 }
 
 async function curvesIn(path: string, model: MeasuredModel): Promise<ReadonlyMap<string, ErrorCurve>> {

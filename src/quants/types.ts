@@ -346,6 +346,11 @@ export function traitsOf(name: TypeName): TypeTraits {
   return types.get(name) as TypeTraits;
 }
 
+/** Whether something is a type's name as GGUF files and our own have it. */
+export function isTypeName(name: unknown): name is TypeName {
+  return types.has(name as TypeName);
+}
+
 /** Traits of the type with this GGUF number, or undefined if there is none. */
 export function traitsOfId(id: number): TypeTraits | undefined {
   return byId.get(id);

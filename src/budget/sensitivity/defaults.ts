@@ -5,11 +5,35 @@
  * `lopsided sensitivity`, or the defaults below.
  */
 import { isTied, layerOf, type Role, roleOf } from "../../model/roles.js";
+import type { TypeName } from "../../quants/types.js";
+import type { ErrorCurve } from "../typical-curves.js";
 
 export interface Sensitivity {
   /** What to call it in messages and recipes: a path, or "defaults". */
   readonly name: string;
   readonly alphas: ReadonlyMap<string, number>;
+  /** What errors that were measured as they are cost: the tensor's type, and nats of KL divergence. */
+  readonly costs?: ReadonlyMap<string, MeasuredCost>;
+}
+
+export interface MeasuredCost {
+  readonly type: TypeName;
+  readonly cost: number;
+}
+
+/**
+ * The sensitivities with which the errors of these curves cost what they were measured to cost. An alpha is per unit of
+ * error, and curves of `--effort max` have other units than noise: what matters is that both are the same.
+ */
+export function fittedTo(sensitivity: Sensitivity, curves: ReadonlyMap<string, ErrorCurve>): Sensitivity {
+  const alphas = new Map(sensitivity.alphas);
+  for (const [name, { type, cost }] of sensitivity.costs ?? []) {
+    const error = curves.get(name)?.get(type) ?? 0;
+    if (error > 0) {
+      alphas.set(name, cost / error);
+    }
+  }
+  return { ...sensitivity, alphas };
 }
 
 /**

@@ -3,7 +3,8 @@ import { isJsonArray, isJsonObject, type JsonObject, type JsonValue, readJson } 
 import type { ByteSource } from "../../bytes/source.js";
 import { MalformedInputError, UsageError } from "../../errors.js";
 import { namesFusedOrNot, type Role } from "../../model/roles.js";
-import { type Sensitivity, withDefaults } from "./defaults.js";
+import { isTypeName } from "../../quants/types.js";
+import { type MeasuredCost, type Sensitivity, withDefaults } from "./defaults.js";
 
 export interface TensorSensitivity {
   readonly name: string;
@@ -50,7 +51,7 @@ export async function readSensitivity(source: ByteSource, model: MeasuredModel):
       { file: path },
     );
   }
-  return { name: path, alphas: withDefaults(measured, model.names) };
+  return { name: path, alphas: withDefaults(measured, model.names), costs: readCosts(file) };
 }
 
 /** Gate and up of routed experts cost together what they cost as one tensor; of one, each is taken for half. */
@@ -102,6 +103,18 @@ function readAlphas(file: JsonObject, malformed: (what: string) => Error): Map<s
     alphas.set(name, alpha);
   }
   return alphas;
+}
+
+/** What errors cost that were measured as they are; of another kind of file nothing. */
+function readCosts(file: JsonObject): Map<string, MeasuredCost> {
+  const costs = new Map<string, MeasuredCost>();
+  for (const tensor of (file.get("tensors") as JsonValue[]).filter(isJsonObject)) {
+    const [name, type, cost] = ["name", "type", "cost"].map((key) => tensor.get(key));
+    if (typeof name === "string" && isTypeName(type) && isAlpha(cost)) {
+      costs.set(name, { type, cost });
+    }
+  }
+  return costs;
 }
 
 function isAlpha(value: JsonValue | undefined): value is number {

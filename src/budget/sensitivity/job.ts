@@ -7,29 +7,18 @@
  * be found in each tensor's measurement, and outweigh what most of them cost. Amid noise it has been paid already.
  */
 import { createHash } from "node:crypto";
-import type { ModelContext } from "../../engine/context.js";
 import { defineJob, type JobHost } from "../../engine/job.js";
-import { type JobFiles, joinFiles, readsModel } from "../../engine/job-files.js";
-import type { Model, ModelOptions } from "../../engine/model.js";
+import type { Model } from "../../engine/model.js";
 import { InternalError } from "../../errors.js";
-import { decodeChunks, noNumbers } from "../../evaluate/scorers.js";
 import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
 import { Kernels } from "../../quants/kernels/kernels.js";
 import { loadKernels } from "../../quants/kernels/load.js";
 import { Workspace } from "../../quants/workspace.js";
-import { batchesOf, batchTokens, cutIntoChunks, type TextChunks } from "../../text/chunks.js";
-import { readTextFile, tokensOf } from "../../text/text.js";
 import { type TensorToPerturb, weightBytes, writeNoise } from "./noise.js";
-import { chunksTogether, comparedStride, divergenceOf, estimateOf, firstCompared } from "./positions.js";
+import { estimateOf } from "./positions.js";
+import { loadPlain, modelAndText, Probe, type ProbeParams, readChunks } from "./probe.js";
 
-export interface SensitivityParams {
-  readonly model: ModelOptions;
-  /** Path of the text. */
-  readonly text: string;
-  readonly context: number;
-  readonly chunks: number | undefined;
-  readonly parseSpecial: boolean;
-  readonly threads: number | undefined;
+export interface SensitivityParams extends ProbeParams {
   /** All that may be quantized. */
   readonly tensors: readonly TensorToPerturb[];
   /** Relative size of the noise on all tensors. */
@@ -53,7 +42,7 @@ export interface SensitivityOutcome {
   readonly chunks: number;
   /** Scored positions that were compared. */
   readonly positions: number;
-  /** Mean KL divergence of the model with noise on all tensors from the model without. */
+  /** Mean KL divergence of the model with noise on all tensors from the model without any. */
   readonly background: Estimate;
   /** Tensors that the computation does not use. */
   readonly unused: readonly string[];
@@ -64,7 +53,7 @@ export const identifyText = defineJob(
   import.meta.url,
   "identifyText",
   modelAndText,
-  async (params: TextParams, host: JobHost): Promise<string> => {
+  async (params: ProbeParams, host: JobHost): Promise<string> => {
     const { tokens } = await readChunks(params, loadPlain(host, params));
     return createHash("sha256").update(tokens).digest("hex");
   },
@@ -112,11 +101,6 @@ function namesOfOthers(all: readonly TensorToPerturb[], some: readonly TensorToP
   return all.filter((tensor) => !known.has(tensor)).map(({ name }) => name);
 }
 
-/** Both jobs load the model in the same way, so that it is loaded once. */
-function loadPlain(host: JobHost<SensitivityEvent>, { model }: TextParams): Model {
-  return host.model({ ...model, plainWeights: true });
-}
-
 function growthBy(
   model: Model,
   tensor: TensorToPerturb,
@@ -143,95 +127,4 @@ function growthBy(
     model.writeWeight(tensor.name, original);
   }
   return { error: error.estimate().mean, growth: growth.estimate() };
-}
-
-type TextParams = Pick<SensitivityParams, "model" | "text" | "context" | "chunks" | "parseSpecial">;
-
-function modelAndText({ model, text }: TextParams): JobFiles {
-  return joinFiles(readsModel(model), { reads: [text] });
-}
-
-async function readChunks(
-  { text, context, chunks, parseSpecial }: TextParams,
-  model: Model,
-): Promise<TextChunks> {
-  const bytes = await readTextFile(text, tokensOf({ context, chunks }));
-  return cutIntoChunks(text, model.tokenize(bytes, { parseSpecial }), { context, chunks });
-}
-
-/** The model on the text, and what it said before any noise. */
-class Probe {
-  readonly #context: ModelContext;
-  readonly #reference: Float32Array[] = [];
-  /** Every so-many-th scored position is compared. */
-  readonly #stride: number;
-
-  readonly #model: Model;
-  readonly #text: TextChunks;
-
-  constructor(model: Model, text: TextChunks, threads: number | undefined) {
-    this.#model = model;
-    this.#text = text;
-    this.#stride = comparedStride(text, model.facts.vocabularySize);
-    this.#context = model.createContext({
-      contextLength: text.context,
-      sequences: this.#together,
-      batchSize: batchTokens,
-      ...(threads === undefined ? {} : { threads }),
-    });
-    this.#eachRow((logits, place) => {
-      if (!logits.every(Number.isFinite)) {
-        throw noNumbers(model.path, place.chunk, place.position);
-      }
-      this.#reference.push(logits.slice());
-    });
-  }
-
-  /**
-   * KL divergence of the model as it is now, at every position that is compared. `beforeGroup` is called before each
-   * group of chunks that are decoded together.
-   */
-  divergences(beforeGroup?: () => void): Float64Array {
-    const divergences = new Float64Array(this.#reference.length);
-    let count = 0;
-    this.#eachRow((logits, place) => {
-      const divergence = divergenceOf(this.#reference[count] ?? logits, logits);
-      if (!Number.isFinite(divergence)) {
-        throw noNumbers(this.#model.path, place.chunk, place.position);
-      }
-      divergences[count++] = divergence;
-    }, beforeGroup);
-    return divergences;
-  }
-
-  get #together(): number {
-    return chunksTogether(this.#text.context, this.#model.facts);
-  }
-
-  #eachRow(
-    visit: (logits: Float32Array, place: { chunk: number; position: number }) => void,
-    beforeGroup?: () => void,
-  ): void {
-    const { addsBos, bosToken, vocabularySize } = this.#model.facts;
-    const first = firstCompared(this.#text.context);
-    const batches = batchesOf(this.#text, {
-      sequences: this.#together,
-      batchSize: this.#context.batchSize,
-      logitsFrom: first,
-      startToken: addsBos ? bosToken : undefined,
-    });
-    for (const batch of batches) {
-      if (batch.begins) {
-        beforeGroup?.();
-      }
-      decodeChunks(this.#context, batch);
-      const logits = this.#context.logits();
-      for (const [row, place] of batch.rows.entries()) {
-        if ((place.position - first) % this.#stride !== 0) {
-          continue;
-        }
-        visit(logits.subarray(row * vocabularySize, (row + 1) * vocabularySize), place);
-      }
-    }
-  }
 }

@@ -6,6 +6,7 @@ import { runWithWindows } from "../../activations/window-server.js";
 import { shownName } from "../../bytes/address.js";
 import { writeTextFile } from "../../bytes/atomic-write.js";
 import { checkOutputs } from "../../bytes/overwriting.js";
+import { sha256OfFile } from "../../bytes/sha256.js";
 import type { ResolvedOptionsOf } from "../../contract/command.js";
 import { Engine } from "../../engine/engine.js";
 import { graphicsFor } from "../../engine/gpus.js";
@@ -15,9 +16,10 @@ import type { Estimate } from "../../evaluate/statistics.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
 import { importanceFor, loadImportance } from "../../imatrix/load-importance.js";
 import { expertShares } from "../../imatrix/rare-experts.js";
-import { openModelToRun } from "../../model/open.js";
+import { openModel, openModelToRun } from "../../model/open.js";
 import { type Role, roleOf } from "../../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../../model/source.js";
+import type { TypeName } from "../../quants/types.js";
 import { isQuantizable } from "../../recipe/quantizable.js";
 import { checkText } from "../../text/text.js";
 import { version } from "../../version.js";
@@ -26,6 +28,7 @@ import { modelFingerprint } from "../model-fingerprint.js";
 import { sensitivityFormat } from "./file.js";
 import { identifyText, measureSensitivity, type SensitivityEvent, type SensitivityOutcome } from "./job.js";
 import { canPerturb, type TensorToPerturb } from "./noise.js";
+import { measureQuantized } from "./quantized-job.js";
 import { type SensitivityOptions, sensitivityCommand } from "./sensitivity-command.js";
 import { SweepCheckpoint } from "./sweep-checkpoint.js";
 import { sweepSensitivity } from "./sweep-job.js";
@@ -39,6 +42,9 @@ export interface MeasuredTensor {
   readonly alpha: number;
   /** Standard error of alpha, over the positions of the text. */
   readonly alphaError: number;
+  /** With `quantized`: its type there, and the KL divergence that its error costs, in nats. */
+  readonly type?: TypeName;
+  readonly cost?: number;
 }
 
 /** Relative sizes of the noise. */
@@ -49,15 +55,19 @@ export interface Noise {
   readonly added: number;
 }
 
-/** In the whole model, tensor after tensor, or in one sweep over the layers of a model larger than memory. */
-export type SensitivityMethod = "whole" | "sweep";
+/**
+ * By noise in the whole model, tensor after tensor; in one sweep over the layers of a model larger than memory; or by the
+ * errors of a quantization.
+ */
+export type SensitivityMethod = "whole" | "sweep" | "quantized";
 
 export interface SensitivityResult {
   readonly output: string;
   readonly chunks: number;
   readonly method: SensitivityMethod;
-  readonly noise: Noise;
-  /** Mean KL divergence of the model with noise on all tensors. */
+  /** Undefined if there was none. */
+  readonly noise?: Noise;
+  /** Mean KL divergence of the model with noise on all tensors, or of the quantization. */
   readonly backgroundKld: number;
   readonly tensors: readonly MeasuredTensor[];
   /**
@@ -78,15 +88,19 @@ const noise: Noise = { background: 0.02, added: 0.12 };
  * residual stream (`sweep-job.ts`). Sizes are weighted by importance as in `plan`, if there is an imatrix. Unfinished
  * work is kept beside the output and continued by the next run with the same model, text and options.
  *
- * Throws a UsageError if options make no sense, the text is too short or the imatrix is of another model; other errors
- * as in `perplexity`.
+ * With `quantized`, a quantization of the model, there is no noise: its tensors are made the model's own one at a time
+ * (`quantized-job.ts`), and the file also says what each one's error costs, which `plan` takes for its errors as they are.
+ *
+ * Throws a UsageError if options make no sense, the text is too short, or imatrix or quantization are of another model;
+ * other errors as in `perplexity`.
  */
-export async function sensitivity(given: SensitivityOptions): Promise<SensitivityResult> {
+export async function sensitivity(request: SensitivityOptions): Promise<SensitivityResult> {
   const started = performance.now();
-  const options = sensitivityCommand.read(given);
+  const options = sensitivityCommand.read(request);
   const partial = partialPath(options);
   await checkText(options.text, options.onWarning);
-  await checkOutputs([options.output, partial], [options.model, options.text, options.imatrix]);
+  const { model: given, text, imatrix: imatrixPath, quantized } = options;
+  await checkOutputs([options.output, partial], [given, text, imatrixPath, quantized]);
   const source = await openModelToRun(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
@@ -99,17 +113,21 @@ export async function sensitivity(given: SensitivityOptions): Promise<Sensitivit
     if (model.note !== undefined) {
       options.onWarning?.(model.note);
     }
+    if (quantized !== undefined) {
+      await checkQuantized(quantized, { name: options.model, fingerprint, model });
+    }
     const measured = model.windows
       ? await measureInSweep(engine, options, source, model, tensors, imatrix, fingerprint)
       : await measureWhole(engine, options, model, tensors, imatrix, fingerprint);
     const { chunks, background } = measured.outcome;
-    const method: SensitivityMethod = model.windows ? "sweep" : "whole";
+    const method: SensitivityMethod =
+      quantized !== undefined ? "quantized" : model.windows ? "sweep" : "whole";
     const known = new Set(measured.tensors.map(({ name }) => name));
     const unmeasured = all.map(({ name }) => name).filter((name) => !known.has(name));
     const result = {
       chunks,
       method,
-      noise,
+      ...(quantized === undefined && { noise }),
       backgroundKld: background.mean,
       tensors: measured.tensors,
       unmeasured,
@@ -146,9 +164,42 @@ function perturbable(tensors: readonly SourceTensor[], { model, onWarning }: Set
   return possible;
 }
 
+/** The types of a model's tensors by name. */
+async function typesIn(path: string | undefined): Promise<ReadonlyMap<string, TypeName> | undefined> {
+  if (path === undefined) {
+    return undefined;
+  }
+  const model = await openModel(path);
+  await model.close();
+  return new Map(model.tensors.map(({ name, type }) => [name, type]));
+}
+
 interface Measured {
   readonly outcome: Omit<SensitivityOutcome, "unused">;
   readonly tensors: readonly MeasuredTensor[];
+}
+
+/** Throws a UsageError if a file is no quantization of the model, or the model is too large to be measured with one. */
+async function checkQuantized(
+  path: string,
+  { name, fingerprint, model }: { name: string; fingerprint: string; model: SweptModel },
+): Promise<void> {
+  if (model.windows) {
+    throw new UsageError(
+      `${shownName(name)}: does not fit in memory, where the errors of \`quantized\` are measured; measure it without, by noise.`,
+    );
+  }
+  const quantized = await openModel(path);
+  try {
+    if ((await modelFingerprint(quantized)) !== fingerprint) {
+      throw new UsageError(
+        `${shownName(path)}: is no quantization of ${shownName(name)} with the same tensors; give one that \`quantize\` made of it.`,
+        { file: path },
+      );
+    }
+  } finally {
+    await quantized.close();
+  }
 }
 
 /** Measures tensor after tensor in the loaded model; what is measured is kept at once. */
@@ -166,8 +217,12 @@ async function measureWhole(
   try {
     const outcome = await measureMissing(tensors, imatrix, known, run, engine, params, options);
     const unused = new Set(outcome.unused);
-    const used = tensors.filter(({ name }) => !unused.has(name));
-    return { outcome, tensors: used.map(({ name }) => knownResult(name, known, run)) };
+    const types = await typesIn(options.quantized);
+    const used = tensors.filter(({ name, type }) => !unused.has(name) && types?.get(name) !== type);
+    return {
+      outcome,
+      tensors: used.map(({ name }) => knownResult(name, known, run, types?.get(name))),
+    };
   } finally {
     await known.close();
   }
@@ -229,8 +284,10 @@ async function runName(
 ): Promise<string> {
   const tokens = await engine.run(identifyText, params, { signal: options.signal });
   const identity = identityOf(options, fingerprint, imatrix);
+  const measured =
+    options.quantized === undefined ? noise : await sha256OfFile(options.quantized, options.signal);
   return createHash("sha256")
-    .update(JSON.stringify([identity, tokens, params.context, params.rounds, noise]))
+    .update(JSON.stringify([identity, tokens, params.context, params.rounds, measured]))
     .digest("hex");
 }
 
@@ -277,12 +334,11 @@ async function measureMissing(
     ] as const;
     writes.push(known.add(new Map(entries.map(([quantity, value]) => [keyOf(run, name, quantity), value]))));
   };
+  const { quantized, signal } = options;
   try {
-    return await engine.run(
-      measureSensitivity,
-      { ...params, ...noise, tensors: tasks },
-      { onEvent, signal: options.signal },
-    );
+    return quantized === undefined
+      ? await engine.run(measureSensitivity, { ...params, ...noise, tensors: tasks }, { onEvent, signal })
+      : await engine.run(measureQuantized, { ...params, quantized, tensors: tasks }, { onEvent, signal });
   } finally {
     await Promise.all(writes);
   }
@@ -304,9 +360,16 @@ function taskOf(
   return { name, type, shape, experts };
 }
 
-function knownResult(name: string, known: ErrorCache, run: string): MeasuredTensor {
+function knownResult(
+  name: string,
+  known: ErrorCache,
+  run: string,
+  type: TypeName | undefined,
+): MeasuredTensor {
   const value = (quantity: Quantity) => known.get(keyOf(run, name, quantity)) ?? 0;
-  return resultOf(name, value("error"), { mean: value("growth"), error: value("growth error") });
+  const size = value("error");
+  const result = resultOf(name, size, { mean: value("growth"), error: value("growth error") });
+  return type === undefined ? result : { ...result, type, cost: result.alpha * size };
 }
 
 /**

@@ -28,6 +28,12 @@ export const sensitivityCommand = defineCommand({
       schema: text,
       about: "JSON file to write",
     }),
+    quantized: option({
+      value: "<file>",
+      schema: text,
+      about:
+        "measure what the errors of this quantization cost, each of its tensors in turn made the model's own, in place of noise; on a text that it was not calibrated on",
+    }),
     imatrix: { ...imatrix, about: "importance matrix that plan will use, GGUF or .dat" },
     priorWeight,
     ctx: option({
