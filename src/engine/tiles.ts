@@ -1,15 +1,19 @@
 /**
- * Models that llama.cpp v0.5.0 cannot run with weights rearranged for a processor's matrix tiles (AMX): of attention
- * with a compressed context it puts the matrices that have a part for each head among them, and multiplies them with
- * inputs that are not contiguous, which the tiles do not take. It finds no other place for the product and aborts
- * ("GGML_ASSERT(*cur_backend_id != -1) failed").
+ * Models that llama.cpp v0.5.0 cannot run with weights rearranged for a processor's matrix tiles (AMX). Of attention with a
+ * compressed context it puts the matrices that have a part for each head among them, and multiplies them with inputs
+ * that are not contiguous, which the tiles do not take: it finds no other place for the product and aborts
+ * ("GGML_ASSERT(*cur_backend_id != -1) failed"). Of models with a recurrent state what it computes for a batch of several
+ * sequences is not a number now and then (seen at qwen35moe in Q4_K_M), and with weights as they are stored it is.
  */
 import { readMetadata } from "./facts.js";
 import type { NativeLibrary } from "./library.js";
 import { C } from "./native.js";
 
-/** What the metadata of such a model has: `attn_k_b` and `attn_v_b` come with the first, `attn_output_a` with the other. */
-const compressed = /\.attention\.(kv|output)_lora_rank$/;
+/**
+ * What the metadata of such a model has: `attn_k_b` and `attn_v_b` come with the first, `attn_output_a` with the second,
+ * a recurrent state with the third.
+ */
+const unfit = /\.attention\.(kv|output)_lora_rank$|\.ssm\.\w+$/;
 
 /** Whether this processor has tiles and the model is one of these; its weights are then to stay as they are stored. */
 export function stopsOnTiles(library: NativeLibrary, path: string): boolean {
@@ -26,7 +30,7 @@ export function stopsOnTiles(library: NativeLibrary, path: string): boolean {
     return false;
   }
   try {
-    return [...readMetadata(library, header).keys()].some((key) => compressed.test(key));
+    return [...readMetadata(library, header).keys()].some((key) => unfit.test(key));
   } finally {
     native.llama_model_free(header);
   }
