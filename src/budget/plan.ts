@@ -6,6 +6,7 @@ import { writeTextFile } from "../bytes/atomic-write.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { Engine } from "../engine/engine.js";
 import { InternalError, UsageError } from "../errors.js";
+import { tensorBytes } from "../gguf/layout.js";
 import type { ChangedExperts } from "../imatrix/changed-experts.js";
 import { loadImportance } from "../imatrix/load-importance.js";
 import { Architecture } from "../model/architecture.js";
@@ -16,6 +17,7 @@ import type { TypeName } from "../quants/types.js";
 import { quantizableNames } from "../recipe/quantizable.js";
 import type { Recipe } from "../recipe/recipe.js";
 import { renderRecipe } from "../recipe/render.js";
+import { isLowBit } from "../recipe/type-plan.js";
 import { version } from "../version.js";
 import { allocate } from "./allocate.js";
 import type { Budget } from "./budget.js";
@@ -48,6 +50,16 @@ export interface WeighedVariant {
   readonly predicted: number;
 }
 
+/** Tensors that could be copied without loss, and what became of them. */
+export interface LowBitTensors {
+  readonly count: number;
+  /** What all of them take if they are copied, and as planned. */
+  readonly copiedBytes: number;
+  readonly bytes: number;
+  /** What lowering them is predicted to cost, in nats; 0 if all are copied. */
+  readonly divergence: number;
+}
+
 export interface PlanResult {
   /** Path of the recipe file. */
   readonly recipe: string;
@@ -68,6 +80,8 @@ export interface PlanResult {
   readonly experts?: ChangedExperts & { readonly divergence: number };
   /** The ways to change the experts that fit the budget, each with its best types; absent if there was but one. */
   readonly weighed?: readonly WeighedVariant[];
+  /** Of tensors that the source has in 4.5 bits or less, like MXFP4 experts; absent without such. */
+  readonly lowBit?: LowBitTensors;
   /** Whether errors were measured, or typical ones taken because there are no weights. */
   readonly errors: "measured" | "typical";
   readonly seconds: number;
@@ -241,6 +255,14 @@ function resultOf(solved: readonly SolvedVariant[], context: ResultContext): Pla
   const bounds = comparable.map((one) => one.allocation.bound + one.variant.cost);
   const bound = Math.min(predicted, ...bounds);
   const { changed } = variant;
+  const tensors = output.tensors.map(({ name, to, bytes }) => ({
+    name,
+    type: types.get(name) ?? to,
+    bytes,
+    error: errorOf(name, to, measured.curves),
+    alpha: alphaOf(name, sensitivity),
+  }));
+  const lowBit = lowBitTensors(output.tensors, tensors);
   return {
     recipe: context.options.output,
     bytes: output.bytes,
@@ -258,14 +280,29 @@ function resultOf(solved: readonly SolvedVariant[], context: ResultContext): Pla
     errors: measured.isMeasured ? "measured" : "typical",
     ...(solved.length > 1 && { weighed: solved.map(weighedVariant) }),
     ...(Object.keys(changed).length > 0 && { experts: { ...changed, divergence: variant.cost } }),
+    ...(lowBit && { lowBit }),
     seconds: (performance.now() - context.started) / 1000,
-    tensors: output.tensors.map(({ name, to, bytes }) => ({
-      name,
-      type: types.get(name) ?? to,
-      bytes,
-      error: errorOf(name, to, measured.curves),
-      alpha: alphaOf(name, sensitivity),
-    })),
+    tensors,
+  };
+}
+
+function lowBitTensors(
+  quantized: PlannedOutput["output"]["tensors"],
+  planned: readonly PlannedTensorResult[],
+): LowBitTensors | undefined {
+  const indices = [...quantized.keys()].filter((index) => isLowBit(quantized[index]?.from ?? "F32"));
+  if (indices.length === 0) {
+    return undefined;
+  }
+  const total = (of: (index: number) => number) => indices.reduce((sum, index) => sum + of(index), 0);
+  return {
+    count: indices.length,
+    copiedBytes: total((index) => {
+      const { name = "", from = "F32", shape = [] } = quantized[index] ?? {};
+      return tensorBytes({ name, type: from, shape });
+    }),
+    bytes: total((index) => planned[index]?.bytes ?? 0),
+    divergence: total((index) => (planned[index]?.alpha ?? 0) * (planned[index]?.error ?? 0)),
   };
 }
 

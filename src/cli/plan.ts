@@ -18,6 +18,7 @@ function describe(result: PlanResult): readonly string[] {
     `${result.recipe}: ${formatBytes(result.bytes)} (${result.bytes} bytes), ${result.bpw.toFixed(3)} bits per weight`,
     `budget: ${budget.title}, ${budget.bytes} bytes, of which ${budget.used} are used`,
     ...expertsLines(result),
+    ...lowBitLines(result),
     `predicted KL divergence ${predicted.toPrecision(4)} nats (${optimality}); sensitivity: ${result.sensitivity}, errors: ${result.errors}`,
     formatDuration(result.seconds),
   ];
@@ -38,6 +39,15 @@ function expertsLines({ experts, weighed = [] }: PlanResult): string[] {
     );
   }
   return lines;
+}
+
+/** What copying them costs in bytes, and lowering them in divergence. */
+function lowBitLines({ lowBit }: PlanResult): string[] {
+  return lowBit === undefined
+    ? []
+    : [
+        `${lowBit.count} tensors have 4.5 bits or less already: copied they take ${formatBytes(lowBit.copiedBytes)}, as planned ${formatBytes(lowBit.bytes)} at ${lowBit.divergence.toPrecision(4)} nats`,
+      ];
 }
 
 /** How many tensors and bytes each type got, and what part of the predicted divergence. */
