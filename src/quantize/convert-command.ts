@@ -40,6 +40,10 @@ export const convertCommand = defineCommand({
         "layers that predict further tokens: embed them in the file, drop them, write a separate file (mtp-OUTPUT), or only that one as OUTPUT",
       unset: "as llama.cpp's converter does with the family",
     }),
+    mmproj: option({
+      schema: yesNo,
+      about: "convert the vision tower and its projector, which llama.cpp reads from a file of their own",
+    }),
     fuseGateUpExps: option({
       schema: yesNo,
       about: "gate and up of all experts as one tensor, where llama.cpp can read it",

@@ -1,5 +1,6 @@
 /** `convert`: a Hugging Face folder to a GGUF file, without Python. */
 import type { ResolvedOptionsOf } from "../contract/command.js";
+import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import type { ConversionOptions } from "../model/huggingface/model.js";
 import { openFolder } from "../model/open.js";
@@ -21,7 +22,12 @@ export interface ConvertResult extends WrittenOutput {
 export async function convert(given: ConvertOptions): Promise<ConvertResult> {
   const started = performance.now();
   const options = convertCommand.read(given);
-  const { mtp, output } = options;
+  const { mtp, mmproj, output } = options;
+  if (mmproj && (mtp !== undefined || options.fuseGateUpExps)) {
+    throw new UsageError(
+      "`mtp` and `fuseGateUpExps` are about the text model, which is not in a file of `mmproj`; leave them out.",
+    );
+  }
   if (mtp === "separate") {
     // First, so that an interrupted run repeats the smaller file.
     const { tensors: _, ...prediction } = await convertPart(options, "only", predictionPath(output));
@@ -35,11 +41,11 @@ export async function convert(given: ConvertOptions): Promise<ConvertResult> {
 
 /** Writes one file or set: the model as its family has it, or with or without the layers that predict further tokens. */
 async function convertPart(
-  { fuseGateUpExps: fuseGateAndUp, fp8AsQ8, ...options }: ResolvedOptionsOf<typeof convertCommand>,
+  { fuseGateUpExps: fuseGateAndUp, fp8AsQ8, mmproj, ...options }: ResolvedOptionsOf<typeof convertCommand>,
   prediction: ConversionOptions["prediction"],
   output: string,
 ): Promise<Omit<ConvertResult, "seconds" | "prediction">> {
-  const layout = { prediction, fuseGateAndUp, fp8AsQ8 };
+  const layout = { prediction, fuseGateAndUp, fp8AsQ8, mmproj };
   const source = await openFolder(options.folder, { signal: options.signal, ...layout });
   try {
     const target = options.type === "auto" ? source.storedTarget : options.type;

@@ -44,7 +44,7 @@ export interface ModelFamily {
   readonly prediction?: PredictionLayers;
   readonly leftOut?: readonly LeftOut[];
   /** The name that the rules know a tensor by; undefined if it is not wanted. */
-  readonly rename?: (name: string, count: LayerCount) => string | undefined;
+  readonly rename?: (name: string, count: LayerCount, config: Fields) => string | undefined;
   /** Kinds of rope scaling beside linear and YaRN that the family's own rules know what to do with. */
   readonly ropeKinds?: readonly string[];
   readonly computed?: (config: Fields) => readonly ComputedTensor[];

@@ -43,6 +43,10 @@ export function conversionType(
   target: ConversionTarget,
 ): ConversionTarget {
   const { name, shape } = tensor;
+  // Kernels over images, which llama.cpp reads as F16 or F32.
+  if (name === "v.patch_embd.weight") {
+    return target === "F16" ? "F16" : "F32";
+  }
   if (shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight")) {
     return "F32";
   }

@@ -141,12 +141,12 @@ class TensorMapper {
     if (buffers.test(name)) {
       return undefined;
     }
-    const { architecture, layers } = this.#plan;
+    const { architecture, layers, config } = this.#plan;
     const leftOut = architecture.leftOut?.find((one) => one.names.test(name));
     if (leftOut) {
       return this.#leave(leftOut.what);
     }
-    const known = architecture.rename ? architecture.rename(name, layers) : name;
+    const known = architecture.rename ? architecture.rename(name, layers, config) : name;
     if (known === undefined) {
       return undefined;
     }

@@ -7,6 +7,8 @@ import type { ConversionTarget } from "./conversion.js";
 export interface ConversionOptions {
   /** Layers that predict further tokens (MTP): as the family has them by default, none, or nothing else. */
   readonly prediction?: "none" | "embedded" | "only" | undefined;
+  /** The vision tower and its projector, and nothing of the text model. */
+  readonly mmproj?: boolean | undefined;
   /** Gate and up of all experts of a layer as one tensor. */
   readonly fuseGateAndUp?: boolean | undefined;
   /** What is stored as FP8 becomes Q8_0 whatever type is asked for. */

@@ -34,6 +34,7 @@ import type { Sizes } from "./tensor-rules.js";
 import { tiedOutputNote } from "./tied-output.js";
 import { tokenizerMetadata } from "./tokenizer/tokenizer.js";
 import { RecentMatrices } from "./transformations/transpose.js";
+import { visionTowerOf } from "./vision/index.js";
 
 /** GGML_QNT_VERSION in llama.cpp `ggml/include/ggml.h`. */
 const quantizationVersion = 2;
@@ -61,21 +62,24 @@ export async function openHuggingFaceModel(
   folder: Folder,
   options: ConversionOptions = {},
 ): Promise<HuggingFaceModel> {
-  const config = await readConfig(folder);
-  const architecture = findArchitecture(config);
+  const whole = await readConfig(folder);
+  const quantization = readQuantization(whole);
+  const tower = options.mmproj ? await visionTowerOf(folder, whole) : undefined;
+  const { family: architecture, config } = tower ?? { family: findArchitecture(whole), config: whole };
   const sizes = architecture.sizes(config);
-  const quantization = readQuantization(config);
   const files = await openSafetensorsFolder(folder);
   try {
     const recent = new RecentMatrices();
-    const layers = countLayers(config, architecture, files.tensors, options);
+    const layers = tower
+      ? { hidden: tower.blocks, stored: 0, prediction: 0, onlyPrediction: false }
+      : countLayers(config, architecture, files.tensors, options);
     const plan = { name: folder.name, architecture, config, layers, sizes, recent };
     const { tensors: mapped, leftOut } = mapTensors(plan, storedTensors(files.tensors, quantization, recent));
     const tensors = fused(mapped, architecture, options);
     const types = new ConversionTypes(architecture, tensors, options);
     const metadata = await modelMetadata(folder, { config, architecture, sizes, layers }, tensors, types);
     const sources = tensors.map(sourceTensor);
-    const tiedNote = await tiedOutputNote(config, sources);
+    const tiedNote = tower ? undefined : await tiedOutputNote(config, sources);
     return {
       name: folder.name,
       metadata,
@@ -230,12 +234,21 @@ async function modelMetadata(
 ): Promise<Metadata> {
   const { config, architecture, sizes, layers } = model;
   const parameters = tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
-  const facts = { architecture: architecture.gguf, parameters, sizeLabel: sizeLabel(tensors) };
-  const context = { config, rope: ropeParameters(config), sizes, layers };
-  return new MetadataBuilder()
+  const isTower = architecture.gguf === "clip";
+  const facts = {
+    architecture: architecture.gguf,
+    parameters,
+    sizeLabel: sizeLabel(tensors),
+    ...(isTower && { type: "mmproj" }),
+  };
+  const context = { config, rope: isTower ? config : ropeParameters(config), sizes, layers };
+  const builder = new MetadataBuilder()
     .add(await generalMetadata(folder, config, facts))
     .add(metadataOf(architecture.gguf, architecture.metadata, context))
     .uint32("general.file_type", types.fileType(types.stored))
-    .uint32("general.quantization_version", quantizationVersion)
-    .add(await tokenizerMetadata(folder, config, sizes.vocabulary ?? 0, architecture.tokenizer)).entries;
+    .uint32("general.quantization_version", quantizationVersion);
+  const vocabulary = sizes.vocabulary ?? 0;
+  return isTower
+    ? builder.entries
+    : builder.add(await tokenizerMetadata(folder, config, vocabulary, architecture.tokenizer)).entries;
 }

@@ -121,7 +121,7 @@ export function denseThenExperts(config: Fields, layer: number): readonly string
 export const visionTower: LeftOut = {
   names:
     /(^|\.)(visual|vision_tower|vision_model|multi_modal_projector|embed_vision|embed_audio|audio_tower)\./,
-  what: "the vision tower, which is a file of its own in GGUF (mmproj)",
+  what: "the vision tower, which is a file of its own in GGUF (`convert --mmproj`)",
 };
 
 /** The name without the part that tells the text model from others of the checkpoint. */

@@ -38,6 +38,8 @@ export interface GeneralFacts {
   readonly architecture: string;
   /** Number of weights. */
   readonly parameters: number;
+  /** `general.type`; "model" by default. */
+  readonly type?: string;
   /** Size label if the name tells none. */
   readonly sizeLabel: string;
 }
@@ -51,7 +53,7 @@ export async function generalMetadata(
   const card = await readModelCard(folder);
   const builder = new MetadataBuilder()
     .string("general.architecture", facts.architecture)
-    .string("general.type", "model")
+    .string("general.type", facts.type ?? "model")
     .add(samplingMetadata(await Fields.read(folder, "generation_config.json")));
   const texts = new Map<GeneralKey, string | undefined>();
   for (const key of Object.keys(cardNames) as GeneralKey[]) {

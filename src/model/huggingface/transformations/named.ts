@@ -198,3 +198,15 @@ function rowsWithin(
 function product(sizes: readonly number[]): number {
   return sizes.reduce((result, size) => result * size, 1);
 }
+
+/**
+ * One of the `frames` slices of a kernel over images: from [size, size, frames, ...] to [size, size, ...]. `size` is the
+ * name of the number of rows in a slice.
+ */
+export function middle(size: string, frame: number, frames = 2): Transformation {
+  return ([source], context) => {
+    const rows = context.size(size);
+    const sourceRow = (row: number) => (Math.floor(row / rows) * frames + frame) * rows + (row % rows);
+    return gatheredRows(source, source.rows / frames, sourceRow);
+  };
+}

@@ -1,0 +1,62 @@
+/** The vision towers that can be converted: families like those of text models, of GGUF's architecture "clip". */
+import type { Folder } from "../../../bytes/folder.js";
+import type { JsonValue } from "../../../bytes/json.js";
+import { MalformedInputError, UsageError } from "../../../errors.js";
+import type { ModelFamily } from "../architecture.js";
+import { Fields } from "../fields.js";
+import { qwen3Vl } from "./qwen3-vl.js";
+
+const towers: readonly ModelFamily[] = [qwen3Vl];
+
+/** A tower, and what config.json says of it. */
+export interface VisionTower {
+  readonly family: ModelFamily;
+  readonly config: Fields;
+  readonly blocks: number;
+}
+
+/**
+ * The tower of a checkpoint. Throws a UsageError if it has none, or one of a family that is not known here, and a
+ * MalformedInputError if preprocessor_config.json does not say how images are normalized.
+ */
+export async function visionTowerOf(folder: Folder, config: Fields): Promise<VisionTower> {
+  const [name] = config.items("architectures");
+  const tower = config.object("vision_config");
+  if (tower === undefined) {
+    throw new UsageError(
+      `${config.file}: \`mmproj\`: the model has no vision tower ("vision_config"); leave the option out.`,
+      { file: config.file },
+    );
+  }
+  const family = towers.find(({ huggingFace }) => huggingFace.some((known) => known === name));
+  if (family === undefined) {
+    const known = towers.flatMap(({ huggingFace }) => huggingFace).join(", ");
+    throw new UsageError(
+      `${config.file}: \`mmproj\`: the vision tower of ${String(name)} has no table of names here (known are ${known}); use llama.cpp's convert_hf_to_gguf.py --mmproj for it.`,
+      { file: config.file },
+    );
+  }
+  const merged = await visionConfig(folder, config, tower);
+  return { family, config: merged, blocks: merged.requireSize("depth") };
+}
+
+/** The tower's part of config.json, with the text model's facts that it needs and how images are normalized. */
+async function visionConfig(folder: Folder, config: Fields, tower: Fields): Promise<Fields> {
+  const images = await Fields.read(folder, "preprocessor_config.json");
+  const [mean, deviation] = ["image_mean", "image_std"].map((key) => images?.value(key));
+  if (mean === undefined || deviation === undefined) {
+    throw new MalformedInputError(
+      `${folder.name}: preprocessor_config.json with "image_mean" and "image_std" is missing; download it.`,
+      { file: folder.name },
+    );
+  }
+  const text = config.object("text_config") ?? config;
+  const added: [string, JsonValue | undefined][] = [
+    ["image_mean", mean],
+    ["image_std", deviation],
+    ["text_hidden_size", text.value("hidden_size")],
+    ["text_rms_norm_eps", text.value("rms_norm_eps")],
+  ];
+  const known = added.filter((entry): entry is [string, JsonValue] => entry[1] !== undefined);
+  return tower.merged(new Map(known));
+}
