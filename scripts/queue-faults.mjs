@@ -1,0 +1,196 @@
+// Quantizes the tiny model on a queue of two workers again and again, with one fault at a random moment of each run: a
+// worker killed, one stopped for some seconds, a worker's connection to Redis cut, Redis killed and started again or
+// emptied, the coordinator stopped for a while, or killed and resumed. The bytes must always be those of one machine.
+// redis-server must be installed.
+//
+//   npm run -s build && node scripts/queue-faults.mjs [RUNS] [SEED]
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { uniform } from "../dist/testing/random.js";
+import { TestRedis } from "../dist/testing/redis.js";
+
+const [runs = "50", seed = "1"] = process.argv.slice(2);
+const file = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "lopsided-queue-faults-"));
+const next = uniform(Number(seed));
+const token = "the-token-of-these-faults";
+const redis = await TestRedis.start(folder);
+const program = file("dist/cli/main.js");
+const output = join(folder, "out.gguf");
+const quantizing = (path) => [
+  ...["quantize", file("fixtures/tiny-moe-q8_0.gguf"), path, "--allow-requantize", "-t", "1"],
+  ...["--recipe", "asym-2bit-experts", "--imatrix", file("fixtures/reference/imatrix.gguf")],
+];
+
+/** A way to Redis that can be cut. */
+async function breakableWay() {
+  const sockets = new Set();
+  let isCut = false;
+  const server = createServer((near) => {
+    if (isCut) {
+      near.destroy();
+      return;
+    }
+    const far = connect(Number(new URL(redis.url).port), "127.0.0.1");
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ]) {
+      sockets.add(from);
+      from.on("error", () => {});
+      from.on("close", () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+      from.pipe(to);
+    }
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `redis://127.0.0.1:${server.address().port}/0`,
+    close: () => server.close(),
+    cut() {
+      isCut = true;
+      for (const socket of sockets) {
+        socket.destroy();
+      }
+    },
+    mend() {
+      isCut = false;
+    },
+  };
+}
+
+async function startWorker() {
+  const way = await breakableWay();
+  const child = spawn(
+    process.execPath,
+    [program, "worker", "--queue", way.url, "--token", token, "--threads", "1"],
+    {
+      stdio: ["ignore", "pipe", "ignore"],
+    },
+  );
+  await once(child.stdout, "data");
+  child.stdout.resume();
+  return { child, way };
+}
+
+function startRun(more) {
+  const child = spawn(
+    process.execPath,
+    [program, ...quantizing(output), "--queue", redis.url, "--token", token, ...more],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
+  let stderr = "";
+  child.stderr.on("data", (text) => {
+    stderr += text;
+  });
+  return { child, ended: once(child, "close").then(([status]) => ({ status, stderr })) };
+}
+
+const isRunning = ({ child }) => child.exitCode === null && child.signalCode === null;
+
+/** What may happen; each returns the run that goes on. */
+const faults = {
+  async "a worker is killed"(run, worker) {
+    worker.child.kill("SIGKILL");
+    return run;
+  },
+  async "a worker stands still for ten seconds"(run, worker) {
+    worker.child.kill("SIGSTOP");
+    setTimeout(() => worker.child.kill("SIGCONT"), 10_000);
+    return run;
+  },
+  async "a worker's way to Redis is cut for five seconds"(run, worker) {
+    worker.way.cut();
+    setTimeout(() => worker.way.mend(), 5000);
+    return run;
+  },
+  async "Redis is killed and started again"(run) {
+    await redis.stop("SIGKILL");
+    await sleep(1000 * next());
+    await redis.start();
+    return run;
+  },
+  async "Redis forgets everything"(run) {
+    await redis.client().flushall();
+    return run;
+  },
+  async "the coordinator stands still for five seconds"(run) {
+    run.child.kill("SIGSTOP");
+    await sleep(5000);
+    run.child.kill("SIGCONT");
+    return run;
+  },
+  async "the coordinator is killed and resumed"(run, _, more) {
+    run.child.kill("SIGKILL");
+    await run.ended;
+    return startRun([...more, "--resume"]);
+  },
+};
+
+const sha256 = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");
+const workers = [];
+const counts = new Map();
+let failed = 0;
+try {
+  const alone = join(folder, "alone.gguf");
+  const { status } = spawnSync(process.execPath, [program, ...quantizing(alone)], { stdio: "ignore" });
+  if (status !== 0) {
+    throw new Error("the run on one machine failed");
+  }
+  const expected = sha256(alone);
+  let lasts = 0;
+  // A run that ended before its fault is none; the first one says how long a run lasts.
+  for (let i = 0; i <= Number(runs); ) {
+    workers.splice(0, workers.length, ...workers.filter(isRunning));
+    while (workers.length < 2) {
+      workers.push(await startWorker());
+    }
+    const names = Object.keys(faults);
+    const name = names[Math.floor(next() * names.length)];
+    const more = next() < 0.5 ? ["--no-local"] : [];
+    const began = performance.now();
+    rmSync(output, { force: true });
+    const run = startRun([...more, "--restart"]);
+    if (i > 0) {
+      await sleep(next() * lasts);
+    }
+    const wasRunning = isRunning(run);
+    const isFaulty = i > 0 && wasRunning;
+    const going = isFaulty ? await faults[name](run, workers[Math.floor(next() * 2)], more) : run;
+    const ended = await going.ended;
+    const isSame = ended.status === 0 && sha256(output) === expected;
+    failed += isSame ? 0 : 1;
+    if (i === 0) {
+      lasts = performance.now() - began;
+    }
+    const what = i === 0 ? "without a fault" : isFaulty ? name : "it ended before the fault";
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+    console.log(
+      `${i}: ${what}${more.length > 0 ? ", no local work" : ""}: ${isSame ? "the same bytes" : `FAILED ${ended.status} ${ended.stderr}`}`,
+    );
+    i += i === 0 || isFaulty ? 1 : 0;
+  }
+  console.log([...counts].map(([name, count]) => `${count} x ${name}`).join("\n"));
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  console.log(`${all - failed} of ${all} runs gave the bytes of one machine.`);
+} finally {
+  for (const { child, way } of workers) {
+    child.kill("SIGCONT");
+    child.kill("SIGKILL");
+    way.close();
+  }
+  await redis.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exitCode = failed > 0 ? 1 : 0;
