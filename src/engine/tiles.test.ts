@@ -9,7 +9,7 @@ import { computeLogits } from "./jobs.js";
 const engine = new Engine();
 after(() => engine.close());
 
-for (const name of ["deepseek2", "deepseek4", "qwen35moe"]) {
+for (const name of ["deepseek2", "deepseek4", "qwen35moe", "jamba"]) {
   test(`${name} is computed on this processor, also if it has tiles for matrices`, async (t) => {
     const path = join(await temporaryFolder(t), "model.gguf");
     await writeTinyModel(engine, name, path);
