@@ -152,7 +152,10 @@ try {
   let lasts = 0;
   // A run that ended before its fault is none; the first one says how long a run lasts.
   for (let i = 0; i <= Number(runs); ) {
-    workers.splice(0, workers.length, ...workers.filter(isRunning));
+    for (const gone of workers.filter((worker) => !isRunning(worker))) {
+      gone.way.close();
+      workers.splice(workers.indexOf(gone), 1);
+    }
     while (workers.length < 2) {
       workers.push(await startWorker());
     }
