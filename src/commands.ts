@@ -5,6 +5,7 @@ import { sensitivityCommand } from "./budget/sensitivity/sensitivity-command.js"
 import { compareCommand } from "./compare/compare-command.js";
 import type { Command, CommandContract } from "./contract/command.js";
 import type { Given, Options } from "./contract/option.js";
+import { generateCommand } from "./corpus/generate-command.js";
 import { perplexityCommand } from "./evaluate/perplexity-command.js";
 import { exploreCommand } from "./explore/explore-command.js";
 import { chatCommand } from "./generate/chat-command.js";
@@ -35,6 +36,7 @@ export interface RunnableCommand {
 export const commands: readonly RunnableCommand[] = [
   runnable(inspectCommand, async () => (await import("./model/inspect.js")).inspect),
   runnable(convertCommand, async () => (await import("./quantize/convert.js")).convert),
+  runnable(generateCommand, async () => (await import("./corpus/generate.js")).generate),
   runnable(imatrixCommand, async () => (await import("./imatrix/compute.js")).imatrix),
   runnable(pruneCommand, async () => (await import("./quantize/prune.js")).prune),
   runnable(quantizeCommand, async () => (await import("./quantize/quantize.js")).quantize),

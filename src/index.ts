@@ -16,6 +16,8 @@ export { type ByteSource, FileSource, MemorySource } from "./bytes/source.js";
 export { compare } from "./compare/compare.js";
 export type { CompareOptions } from "./compare/compare-command.js";
 export type { ComparedModel, CompareResult } from "./compare/result.js";
+export { type GenerateResult, generate } from "./corpus/generate.js";
+export type { GenerateOptions } from "./corpus/generate-command.js";
 export type { CacheType } from "./engine/cache-types.js";
 export * from "./errors.js";
 export type { Divergence } from "./evaluate/divergence.js";

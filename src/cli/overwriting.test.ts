@@ -8,6 +8,7 @@ import { commands as allCommands } from "../commands.js";
 import { compare } from "../compare/compare.js";
 import { placeholderOf } from "../contract/flags.js";
 import type { Option } from "../contract/option.js";
+import { generate } from "../corpus/generate.js";
 import { perplexity } from "../evaluate/measure.js";
 import { explore } from "../explore/explore.js";
 import { imatrix } from "../imatrix/compute.js";
@@ -95,6 +96,11 @@ const commands: Readonly<Record<string, Command>> = {
     outputs: ["output"],
     run: (paths) => check({ model: "", ...paths }),
   },
+  generate: {
+    inputs: ["model", "prompts"],
+    outputs: ["output"],
+    run: (paths) => generate({ model: "", prompts: "", output: "", ...paths }),
+  },
   quantize: {
     inputs: ["model", "imatrix", "moments", "recipe", "tensorTypeFile"],
     outputs: ["output"],
@@ -145,6 +151,7 @@ const originals: Paths = {
   klDivergenceBase: fixture("reference/types.json"),
   evaluate: fixture("text/eval.txt"),
   tasks: fixture("text/demo-tasks.jsonl"),
+  prompts: fixture("text/demo-tasks.jsonl"),
   imatrix: fixture("reference/imatrix.gguf"),
   merge: fixture("reference/imatrix.dat"),
   recipe: fixture("../recipes/asym-2bit-experts.yaml"),

@@ -83,6 +83,7 @@ describe("a password in an address", () => {
     ["imatrix", "MODEL", text, "-o", "FOLDER/i.gguf"],
     ["sensitivity", "MODEL", text, "-o", "FOLDER/s.json"],
     ["check", "MODEL"],
+    ["generate", "MODEL", text, "-o", "FOLDER/g.jsonl"],
     ["make", "MODEL", "-o", "FOLDER/made", "--calibration", text],
   ];
   for (const command of [["inspect", "MODEL"], ["fit", "MODEL", "--json"], ...others]) {

@@ -25,5 +25,6 @@ export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
   worker: async () => (await import("./worker.js")).view,
   queue: async () => (await import("./queue.js")).view,
   serve: async () => (await import("./serve.js")).view,
+  generate: async () => (await import("./generate.js")).view,
   fit: async () => (await import("./fit.js")).view,
 };
