@@ -41,12 +41,12 @@ export class TokenTable {
     this.#logits[1] = 0;
   }
 
-  /** Makes a table of all tokens. */
-  setAll(): void {
-    this.#header.setBigUint64(array.count, BigInt(this.size), true);
-    for (let token = 0; token < this.size; token++) {
-      this.#ids[stride * token] = token;
-      this.#logits[stride * token + 1] = 0;
+  /** Makes a table of these tokens, at most `size`. */
+  set(tokens: Int32Array): void {
+    this.#header.setBigUint64(array.count, BigInt(tokens.length), true);
+    for (const [index, token] of tokens.entries()) {
+      this.#ids[stride * index] = token;
+      this.#logits[stride * index + 1] = 0;
     }
   }
 
@@ -90,12 +90,12 @@ export class Grammar {
     return !this.#table.isRuledOut(0);
   }
 
-  /** Sets the logits of all tokens that cannot follow to minus infinity. */
-  mask(logits: Float32Array): void {
-    this.#table.setAll();
+  /** Sets the logits of those of `tokens` that cannot follow to minus infinity. */
+  mask(logits: Float32Array, tokens: Int32Array): void {
+    this.#table.set(tokens);
     this.#library.native.llama_sampler_apply(this.#open(), this.#table.address);
-    for (let token = 0; token < logits.length; token++) {
-      if (this.#table.isRuledOut(token)) {
+    for (const [index, token] of tokens.entries()) {
+      if (this.#table.isRuledOut(index)) {
         logits[token] = Number.NEGATIVE_INFINITY;
       }
     }

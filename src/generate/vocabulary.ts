@@ -16,6 +16,7 @@ export interface Vocabulary {
 export function grammarModelOf(model: Model): GrammarModel {
   const bytes = remember((token) => model.tokenBytes(token, { special: true }));
   let byteTokens: ReadonlyMap<number, number> | undefined;
+  let byLength: readonly Int32Array[] | undefined;
   return {
     createGrammar: (gbnf) => model.createGrammar(gbnf),
     tokenBytes: bytes,
@@ -23,7 +24,22 @@ export function grammarModelOf(model: Model): GrammarModel {
       byteTokens ??= tokensOfBytes(model);
       return byteTokens.get(byte);
     },
+    tokensByLength() {
+      byLength ??= tokensOfLengths(model.facts.vocabularySize, bytes);
+      return byLength;
+    },
   };
+}
+
+function tokensOfLengths(count: number, bytes: (token: number) => Uint8Array): Int32Array[] {
+  const groups = new Map<number, number[]>();
+  for (let token = 0; token < count; token++) {
+    const { length } = bytes(token);
+    const group = groups.get(length) ?? [];
+    group.push(token);
+    groups.set(length, group);
+  }
+  return [...groups].sort(([a], [b]) => a - b).map(([, tokens]) => Int32Array.from(tokens));
 }
 
 function tokensOfBytes(model: Model): Map<number, number> {

@@ -3,6 +3,11 @@ import { test } from "node:test";
 import { EnvironmentError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { toApiError, withoutFolders } from "./errors.js";
 
+test("a grammar that takes too long is the request's fault, with a code", () => {
+  const { status, code } = toApiError(new UsageError("slow", { reason: "grammar-too-slow" }));
+  assert.deepEqual([status, code], [400, "grammar_too_slow"]);
+});
+
 test("paths of the server's disk do not reach clients", () => {
   const cases: [string, string][] = [
     ["decoding with /home/ann/models/m.gguf: killed", "decoding with m.gguf: killed"],

@@ -35,6 +35,12 @@ export class ApiError extends Error {
   }
 }
 
+/** Codes of requests that cannot be carried out, by the reason in the error's details. */
+const usageCodes = new Map([
+  ["context-length", "context_length_exceeded"],
+  ["grammar-too-slow", "grammar_too_slow"],
+]);
+
 /**
  * The response to a failure. What is not meant for the client's eyes becomes "internal error", and paths of this
  * machine lose their folders.
@@ -46,8 +52,8 @@ export function toApiError(error: unknown): ApiError {
   const options = { cause: error };
   const message = error instanceof Error ? withoutFolders(error.message) : "";
   if (error instanceof UsageError) {
-    const code = error.details.reason === "context-length" ? { code: "context_length_exceeded" } : {};
-    return new ApiError(400, message, code, options);
+    const code = usageCodes.get(String(error.details.reason));
+    return new ApiError(400, message, code === undefined ? {} : { code }, options);
   }
   if (error instanceof CancelledError) {
     return new ApiError(503, "the server is shutting down.", { code: "shutting_down" }, options);
