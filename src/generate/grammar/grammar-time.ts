@@ -3,7 +3,7 @@
  * long holds up every client. Real ones need some milliseconds per token; an ambiguous one can need twice as long
  * with each token, or half a second for every token.
  * What is measured are whole calls of llama.cpp, which cannot be stopped: `x{0,2000}` of an `x` that may be empty
- * takes minutes in one, and so can the first try of a single long token.
+ * takes ten seconds in one.
  */
 import { UsageError } from "../../errors.js";
 
