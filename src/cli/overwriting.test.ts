@@ -87,7 +87,7 @@ const commands: Readonly<Record<string, Command>> = {
       }),
   },
   sensitivity: {
-    inputs: ["model", "text", "imatrix"],
+    inputs: ["model", "text", "imatrix", "quantized"],
     outputs: ["output"],
     run: (paths) => sensitivity({ model: "", text: "", output: "", ...paths }),
   },
@@ -161,6 +161,7 @@ const originals: Paths = {
   activations: fixture("reference/types.json"),
   curves: fixture("reference/types.json"),
   folder: fixture("tiny-moe"),
+  quantized: fixture("tiny-moe-q8_0.gguf"),
 };
 
 /** The paths that are options of a command. */

@@ -1,3 +1,4 @@
+/** The vision tower and projector of Qwen3-VL and Qwen3.5, as a table of names. */
 import type { ModelFamily } from "../architecture.js";
 import type { Fields } from "../fields.js";
 import { bool, bools, uint32 } from "../metadata-rules.js";
