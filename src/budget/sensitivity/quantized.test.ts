@@ -44,6 +44,7 @@ test("what the errors of a quantization cost adds up to its divergence, and plan
     imatrix,
     errors: join(folder, "errors.jsonl"),
     curves,
+    allow: ["routed", "attention", "embedding", "output"].map((role) => `${role}=IQ2_S,IQ3_S,Q4_K,Q6_K`),
   });
   const { alpha = 0 } = planned.tensors.find(({ name }) => name === gate?.name) ?? {};
   const { tensors } = JSON.parse(await readFile(curves, "utf8"));
