@@ -1,11 +1,10 @@
 /**
  * Unfinished work of a measurement: how far the windows of each model are, and the scores of the chunks that are done.
- * A file of lines that only grows, each written whole before the next begins; what a crash left of the last one is
- * ignored. The residual streams lie beside it.
+ * The residual streams lie beside it.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { type FileHandle, open, rm } from "node:fs/promises";
-import { checkpointProblem } from "../activations/checkpoint-problem.js";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { RunLines } from "../activations/run-lines.js";
 import { UsageError } from "../errors.js";
 import type { PositionScore } from "./scores.js";
 
@@ -35,16 +34,23 @@ interface ScoresLine {
   readonly scores: readonly string[];
 }
 
+/** What the lines say. */
+interface MeasuredSoFar {
+  readonly places: Map<number, WindowPlace>;
+  /** Of each model. */
+  readonly scores: ScoredPosition[][];
+  chunks: number;
+}
+
 export class MeasureCheckpoint {
   readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #places = new Map<number, WindowPlace>();
-  readonly #scores: ScoredPosition[][] = [];
-  #chunks = 0;
+  readonly #lines: RunLines;
+  readonly #earlier: MeasuredSoFar;
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, lines: RunLines, earlier: MeasuredSoFar) {
     this.#path = path;
-    this.#file = file;
+    this.#lines = lines;
+    this.#earlier = earlier;
   }
 
   /**
@@ -53,44 +59,36 @@ export class MeasureCheckpoint {
    */
   static async open(path: string, run: string): Promise<MeasureCheckpoint> {
     const begin = JSON.stringify({ format, run });
-    const lines = linesOf(path);
-    if (lines[0] !== undefined && !lines[0].startsWith(`{"format":"${format}"`)) {
-      throw new UsageError(
-        `${path}: is not the unfinished work of a measurement; name another file with \`checkpoint\`.`,
-        { file: path },
-      );
-    }
-    const goesOn = lines[0] === begin;
-    return await guarded(path, async () => {
-      const checkpoint = new MeasureCheckpoint(path, await open(path, goesOn ? "r+" : "w"));
-      let bytes = Buffer.byteLength(`${begin}\n`);
-      for (const line of goesOn ? lines.slice(1) : []) {
-        if (!checkpoint.#take(line)) {
-          break;
+    const progress: MeasuredSoFar = { places: new Map(), scores: [], chunks: 0 };
+    const lines = await RunLines.open(path, {
+      begin,
+      goesOn(first) {
+        if (!first.startsWith(`{"format":"${format}"`)) {
+          throw new UsageError(
+            `${path}: is not the unfinished work of a measurement; name another file with \`checkpoint\`.`,
+            { file: path },
+          );
         }
-        bytes += Buffer.byteLength(`${line}\n`);
-      }
-      await checkpoint.#file.truncate(goesOn ? bytes : 0);
-      if (!goesOn) {
-        await checkpoint.#append(begin);
-      }
-      return checkpoint;
+        return first === begin;
+      },
+      take: (line) => take(line, progress),
     });
+    return new MeasureCheckpoint(path, lines, progress);
   }
 
   /** Chunks that are scored. */
   get chunks(): number {
-    return this.#chunks;
+    return this.#earlier.chunks;
   }
 
   /** Scores of these chunks, of a model, in order. */
   scores(model: number): readonly ScoredPosition[] {
-    return this.#scores[model] ?? [];
+    return this.#earlier.scores[model] ?? [];
   }
 
   /** Where the windows of a model go on; undefined: at the beginning. */
   place(model: number): WindowPlace | undefined {
-    return existsSync(this.streamPath(model)) ? this.#places.get(model) : undefined;
+    return existsSync(this.streamPath(model)) ? this.#earlier.places.get(model) : undefined;
   }
 
   /** Where a model's residual stream is kept. */
@@ -99,16 +97,16 @@ export class MeasureCheckpoint {
   }
 
   async savePlace(model: number, { window, chunks }: WindowPlace): Promise<void> {
-    await this.#append(JSON.stringify({ model, window, chunks } satisfies PlaceLine));
+    await this.#lines.add(JSON.stringify({ model, window, chunks } satisfies PlaceLine));
   }
 
   /** Saves the scores of the chunks up to `end` that are not saved yet, of each model. */
   async saveScores(end: number, scores: readonly (readonly ScoredPosition[])[]): Promise<void> {
-    await this.#append(JSON.stringify({ end, scores: scores.map(pack) } satisfies ScoresLine));
+    await this.#lines.add(JSON.stringify({ end, scores: scores.map(pack) } satisfies ScoresLine));
   }
 
   async close(): Promise<void> {
-    await this.#file.close();
+    await this.#lines.close();
   }
 
   /** Removes the files of a run that is complete; `models` is their number. */
@@ -116,40 +114,26 @@ export class MeasureCheckpoint {
     for (let model = 0; model < models; model++) {
       await rm(this.streamPath(model), { force: true });
     }
-    await rm(this.#path, { force: true });
-  }
-
-  /** Reads a line; false if it is damaged. */
-  #take(line: string): boolean {
-    try {
-      const read = JSON.parse(line) as PlaceLine | ScoresLine;
-      if ("model" in read) {
-        this.#places.set(read.model, read);
-        return true;
-      }
-      for (const [model, packed] of read.scores.entries()) {
-        this.#scores[model] = [...(this.#scores[model] ?? []), ...unpack(packed)];
-      }
-      this.#chunks = read.end;
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  async #append(line: string): Promise<void> {
-    await guarded(this.#path, async () => {
-      const { size } = await this.#file.stat();
-      const bytes = Buffer.from(`${line}\n`);
-      await this.#file.write(bytes, 0, bytes.length, size);
-      await this.#file.datasync();
-    });
+    await this.#lines.remove();
   }
 }
 
-/** Whole lines of a file, which may not be there. */
-function linesOf(path: string): string[] {
-  return existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
+/** Reads a line; false if it is damaged. */
+function take(line: string, progress: MeasuredSoFar): boolean {
+  try {
+    const read = JSON.parse(line) as PlaceLine | ScoresLine;
+    if ("model" in read) {
+      progress.places.set(read.model, read);
+      return true;
+    }
+    for (const [model, packed] of read.scores.entries()) {
+      progress.scores[model] = [...(progress.scores[model] ?? []), ...unpack(packed)];
+    }
+    progress.chunks = read.end;
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function pack(scores: readonly ScoredPosition[]): string {
@@ -171,12 +155,4 @@ function unpack(packed: string): ScoredPosition[] {
       : { referenceNll, divergence, sameTop: sameTop === 1 };
     return { chunk, score: { nll, comparison } };
   });
-}
-
-async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (cause) {
-    throw checkpointProblem(path, cause);
-  }
 }

@@ -3,8 +3,7 @@
  * is a whole one, the last or the one before, even if the power fails.
  */
 import { createHash } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
-import { checkpointProblem } from "../activations/checkpoint-problem.js";
+import { replaceCheckpoint } from "../activations/checkpoint-file.js";
 import { LopsidedError } from "../errors.js";
 import { readImatrixFile } from "./file.js";
 import { ggufParts } from "./gguf.js";
@@ -33,28 +32,7 @@ export async function readCheckpoint(path: string, run: string): Promise<Imatrix
   }
 }
 
-/**
- * Replaces the checkpoint. The temporary name is always the same, so that a killed run leaves no trail of files.
- * Throws an EnvironmentError if it cannot be written; the one before is then still there.
- */
+/** Replaces the checkpoint. Errors: see `replaceCheckpoint`. */
 export async function writeCheckpoint(path: string, imatrix: Imatrix): Promise<void> {
-  const temporary = `${path}.new`;
-  try {
-    const file = await open(temporary, "w");
-    try {
-      for (const part of ggufParts(imatrix)) {
-        await file.writeFile(part);
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (cause) {
-    const problem = checkpointProblem(path, cause);
-    if (problem !== cause) {
-      await rm(temporary, { force: true }).catch(() => {});
-    }
-    throw problem;
-  }
+  await replaceCheckpoint(path, ggufParts(imatrix));
 }

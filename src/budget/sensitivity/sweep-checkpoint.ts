@@ -3,18 +3,9 @@
  * whole; the streams that leave the last window lie beside it. Everything happens before the next window is begun,
  * which writes over what entered the one before.
  */
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
-import { checkpointProblem } from "../../activations/checkpoint-problem.js";
+import { replaceCheckpoint } from "../../activations/checkpoint-file.js";
 
 const format = "lopsided-sweep-sensitivity-1";
 
@@ -69,21 +60,9 @@ export class SweepCheckpoint {
     return success && data.run === this.#run ? data : undefined;
   }
 
-  /** Returns when the state outlasts a power failure. */
-  save(state: SweepState): void {
-    const unfinished = `${this.#path}.new`;
-    try {
-      const file = openSync(unfinished, "w");
-      try {
-        writeSync(file, JSON.stringify({ format, run: this.#run, ...state }));
-        fdatasyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(unfinished, this.#path);
-    } catch (cause) {
-      throw checkpointProblem(this.#path, cause);
-    }
+  /** Returns when the state outlasts a power failure. Errors: see `replaceCheckpoint`. */
+  async save(state: SweepState): Promise<void> {
+    await replaceCheckpoint(this.#path, [Buffer.from(JSON.stringify({ format, run: this.#run, ...state }))]);
   }
 
   /** Removes what any run left. */

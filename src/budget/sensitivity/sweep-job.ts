@@ -71,7 +71,8 @@ export const sweepSensitivity = defineJob(
     try {
       const bytes = await readTextFile(params.text, tokensOf(params));
       const tokens = sweep.tokenize(bytes, params.parseSpecial);
-      return new SensitivitySweep(params, host, sweep, cutIntoChunks(params.text, tokens, params)).run();
+      const text = cutIntoChunks(params.text, tokens, params);
+      return await new SensitivitySweep(params, host, sweep, text).run();
     } finally {
       sweep.close();
     }
@@ -115,7 +116,7 @@ class SensitivitySweep {
     this.#disturbances = [...disturbances];
   }
 
-  run(): SweepSensitivityOutcome {
+  async run(): Promise<SweepSensitivityOutcome> {
     const done = this.#changes.length;
     const { streamPath } = this.#checkpoint;
     this.#sweep.begin({ text: this.#streams, sequences: this.#sequences, streamPath }, done > 0);
@@ -126,7 +127,7 @@ class SensitivitySweep {
     for (let window = done; window < this.#last; window++) {
       this.#withWindow(window, (opened) => this.#measureWindow(window, opened));
       this.#sweep.sync();
-      this.#checkpoint.save({ changes: this.#changes, disturbances: this.#disturbances });
+      await this.#checkpoint.save({ changes: this.#changes, disturbances: this.#disturbances });
     }
     const outcome = this.#withWindow(this.#last, (opened) => this.#measureLast(opened));
     this.#checkpoint.remove();
