@@ -18,7 +18,13 @@ import type { Effort } from "../quants/effort.js";
 import { encoderSignature } from "../quants/encoder-signature.js";
 import { contentOf, type InputMoments, type OutputErrors } from "../quants/output-aware/refine.js";
 import { type SharedInput, sharedInput } from "../quants/shared-input.js";
-import { addStatistics, noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
+import {
+  addStatistics,
+  noStatistics,
+  relativeError,
+  type Statistics,
+  weightedStatistics,
+} from "../quants/statistics.js";
 import type { Transcoder } from "../quants/transcoder.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import type { ErrorCache } from "./measurement-cache.js";
@@ -192,7 +198,7 @@ async function measureType(
         moments,
         measureOutputs: moments !== undefined,
       });
-      return weighted(outputs ? asOutputErrors(statistics, outputs) : statistics, share);
+      return weightedStatistics(outputs ? asOutputErrors(statistics, outputs) : statistics, share);
     }),
   );
   return relativeError(outcomes.reduce(addStatistics, noStatistics));
@@ -201,11 +207,6 @@ async function measureType(
 /** Moments have a scale of their own: the energy that all experts' errors refer to stays that of the importance. */
 function asOutputErrors(statistics: Statistics, { energy, error }: OutputErrors): Statistics {
   return energy > 0 ? { ...statistics, error: (statistics.energy * error) / energy } : statistics;
-}
-
-function weighted(statistics: Statistics, share: number): Statistics {
-  const { energy, loss, error } = statistics;
-  return { ...statistics, energy: share * energy, loss: share * loss, error: share * error };
 }
 
 /** Stands for all that decides a sample's errors besides the type. */

@@ -29,6 +29,23 @@ export function addStatistics(a: Statistics, b: Statistics): Statistics {
   };
 }
 
+/** Statistics that count for so much. */
+export function weightedStatistics(statistics: Statistics, share: number): Statistics {
+  const { energy, loss, error } = statistics;
+  return { ...statistics, energy: share * energy, loss: share * loss, error: share * error };
+}
+
+/** Statistics of rows together, from what `Workspace.measure` left of each: energy, loss and error. */
+export function sumOfRows(sums: Float64Array, rows: number): Statistics {
+  let [energy, loss, error] = [0, 0, 0];
+  for (let row = 0; row < rows; row++) {
+    energy += sums[3 * row] ?? 0;
+    loss += sums[3 * row + 1] ?? 0;
+    error += sums[3 * row + 2] ?? 0;
+  }
+  return { ...noStatistics, energy, loss, error };
+}
+
 /** Weighted squared error as a share of the weights' own weighted sum of squares; 0 for a copy. */
 export function relativeError({ energy, error }: Statistics): number {
   return energy > 0 ? error / energy : 0;

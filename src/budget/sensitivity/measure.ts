@@ -1,12 +1,12 @@
 /** `sensitivity`: how much an error in each tensor costs the model, measured by putting noise on its weights. */
 import { createHash } from "node:crypto";
+import { sourceIdentity } from "../../activations/source-identity.js";
 import type { SweptModel } from "../../activations/sweep.js";
 import { planSweep } from "../../activations/window-plan.js";
 import { runWithWindows } from "../../activations/window-server.js";
 import { shownName } from "../../bytes/address.js";
 import { writeTextFile } from "../../bytes/atomic-write.js";
 import { checkOutputs } from "../../bytes/overwriting.js";
-import { sha256OfFile } from "../../bytes/sha256.js";
 import type { ResolvedOptionsOf } from "../../contract/command.js";
 import { Engine } from "../../engine/engine.js";
 import { graphicsFor } from "../../engine/gpus.js";
@@ -113,12 +113,13 @@ export async function sensitivity(request: SensitivityOptions): Promise<Sensitiv
     if (model.note !== undefined) {
       options.onWarning?.(model.note);
     }
-    if (quantized !== undefined) {
-      await checkQuantized(quantized, { name: options.model, fingerprint, model });
-    }
+    const solution =
+      quantized === undefined
+        ? undefined
+        : await readQuantized(quantized, { name: options.model, fingerprint, model });
     const measured = model.windows
       ? await measureInSweep(engine, options, source, model, tensors, imatrix, fingerprint)
-      : await measureWhole(engine, options, model, tensors, imatrix, fingerprint);
+      : await measureWhole(engine, options, model, tensors, imatrix, fingerprint, solution);
     const { chunks, background } = measured.outcome;
     const method: SensitivityMethod =
       quantized !== undefined ? "quantized" : model.windows ? "sweep" : "whole";
@@ -164,26 +165,25 @@ function perturbable(tensors: readonly SourceTensor[], { model, onWarning }: Set
   return possible;
 }
 
-/** The types of a model's tensors by name. */
-async function typesIn(path: string | undefined): Promise<ReadonlyMap<string, TypeName> | undefined> {
-  if (path === undefined) {
-    return undefined;
-  }
-  const model = await openModel(path);
-  await model.close();
-  return new Map(model.tensors.map(({ name, type }) => [name, type]));
-}
-
 interface Measured {
   readonly outcome: Omit<SensitivityOutcome, "unused">;
   readonly tensors: readonly MeasuredTensor[];
 }
 
+/** A quantization of the model. */
+interface Quantized {
+  readonly path: string;
+  /** What stands for its contents. */
+  readonly identity: string;
+  /** Its tensors' types by name. */
+  readonly types: ReadonlyMap<string, TypeName>;
+}
+
 /** Throws a UsageError if a file is no quantization of the model, or the model is too large to be measured with one. */
-async function checkQuantized(
+async function readQuantized(
   path: string,
   { name, fingerprint, model }: { name: string; fingerprint: string; model: SweptModel },
-): Promise<void> {
+): Promise<Quantized> {
   if (model.windows) {
     throw new UsageError(
       `${shownName(name)}: does not fit in memory, where the errors of \`quantized\` are measured; measure it without, by noise.`,
@@ -197,6 +197,8 @@ async function checkQuantized(
         { file: path },
       );
     }
+    const types = new Map(quantized.tensors.map(({ name, type }) => [name, type]));
+    return { path, identity: await sourceIdentity(quantized), types };
   } finally {
     await quantized.close();
   }
@@ -210,14 +212,15 @@ async function measureWhole(
   tensors: readonly SourceTensor[],
   imatrix: Imatrix | undefined,
   fingerprint: string,
+  quantized: Quantized | undefined,
 ): Promise<Measured> {
   const params = paramsOf(options, model.whole);
-  const run = await runName(engine, options, params, fingerprint, imatrix);
+  const run = await runName(engine, options, params, fingerprint, imatrix, quantized);
   const known = await ErrorCache.open(partialPath(options));
   try {
     const outcome = await measureMissing(tensors, imatrix, known, run, engine, params, options);
     const unused = new Set(outcome.unused);
-    const types = await typesIn(options.quantized);
+    const types = quantized?.types;
     const used = tensors.filter(({ name, type }) => !unused.has(name) && types?.get(name) !== type);
     return {
       outcome,
@@ -281,13 +284,13 @@ async function runName(
   params: ReturnType<typeof paramsOf>,
   fingerprint: string,
   imatrix: Imatrix | undefined,
+  quantized: Quantized | undefined,
 ): Promise<string> {
   const tokens = await engine.run(identifyText, params, { signal: options.signal });
   const identity = identityOf(options, fingerprint, imatrix);
-  const measured =
-    options.quantized === undefined ? noise : await sha256OfFile(options.quantized, options.signal);
+  const errors = quantized?.identity ?? noise;
   return createHash("sha256")
-    .update(JSON.stringify([identity, tokens, params.context, params.rounds, measured]))
+    .update(JSON.stringify([identity, tokens, params.context, params.rounds, errors]))
     .digest("hex");
 }
 

@@ -1,6 +1,12 @@
 /** Noise on the weights of a model that is loaded. */
 import type { Model } from "../../engine/model.js";
-import { addStatistics, noStatistics, relativeError, type Statistics } from "../../quants/statistics.js";
+import {
+  addStatistics,
+  noStatistics,
+  relativeError,
+  type Statistics,
+  weightedStatistics,
+} from "../../quants/statistics.js";
 import { rowBytes, type TypeName, traitsOf } from "../../quants/types.js";
 import type { Workspace } from "../../quants/workspace.js";
 import { perturbRows, SignSource } from "./perturbation.js";
@@ -48,13 +54,7 @@ export function writeNoise(
     const rows = original.subarray(offset, offset + matrixBytes);
     const { bytes, statistics } = perturbRows(rows, { type, columns, level, importance, signs }, workspace);
     model.writeWeight(loadedName, bytes, offset);
-    const { energy, loss, error } = statistics;
-    sum = addStatistics(sum, {
-      ...statistics,
-      energy: share * energy,
-      loss: share * loss,
-      error: share * error,
-    });
+    sum = addStatistics(sum, weightedStatistics(statistics, share));
   }
   return relativeError(sum);
 }

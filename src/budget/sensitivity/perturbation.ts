@@ -3,7 +3,7 @@
  * amount is added or subtracted, with signs that look random and are the same every time.
  */
 import { InternalError } from "../../errors.js";
-import { addStatistics, noStatistics, type Statistics } from "../../quants/statistics.js";
+import { addStatistics, noStatistics, type Statistics, sumOfRows } from "../../quants/statistics.js";
 import { rowBytes, type TypeName } from "../../quants/types.js";
 import type { Workspace } from "../../quants/workspace.js";
 
@@ -79,13 +79,7 @@ function perturbBatch(
   workspace.decode(type, encoded, decoded);
   weights.set(original);
   workspace.measure(weights, decoded, columns);
-  let [energy, loss, error] = [0, 0, 0];
-  for (let row = 0; row < count; row++) {
-    energy += workspace.sums[3 * row] ?? 0;
-    loss += workspace.sums[3 * row + 1] ?? 0;
-    error += workspace.sums[3 * row + 2] ?? 0;
-  }
-  return { weights: size, energy, loss, error, vanishedRows: 0 };
+  return { ...sumOfRows(workspace.sums, count), weights: size };
 }
 
 function addNoise(row: Float32Array, level: number, signs: SignSource): void {

@@ -7,15 +7,21 @@ import { defineJob, type JobHost } from "../../engine/job.js";
 import { joinFiles } from "../../engine/job-files.js";
 import { modelFileNames } from "../../engine/limits.js";
 import type { Model } from "../../engine/model.js";
-import type { Estimate } from "../../evaluate/statistics.js";
 import { openModel } from "../../model/open.js";
 import type { SourceTensor } from "../../model/source.js";
 import { Kernels } from "../../quants/kernels/kernels.js";
 import { loadKernels } from "../../quants/kernels/load.js";
-import { addStatistics, noStatistics, relativeError, type Statistics } from "../../quants/statistics.js";
-import { rowBytes, type TypeName } from "../../quants/types.js";
+import {
+  addStatistics,
+  noStatistics,
+  relativeError,
+  type Statistics,
+  sumOfRows,
+  weightedStatistics,
+} from "../../quants/statistics.js";
+import { rowBytes } from "../../quants/types.js";
 import { Workspace } from "../../quants/workspace.js";
-import type { SensitivityOutcome } from "./job.js";
+import type { SensitivityEvent, SensitivityOutcome } from "./job.js";
 import type { TensorToPerturb } from "./noise.js";
 import { estimateOf } from "./positions.js";
 import { loadPlain, modelAndText, Probe, type ProbeParams, readChunks } from "./probe.js";
@@ -27,28 +33,19 @@ export interface QuantizedParams extends ProbeParams {
   readonly quantized: string;
 }
 
-/** What a tensor's error costs. */
-export interface QuantizedEvent {
-  readonly name: string;
-  readonly type: TypeName;
-  /** Its importance-weighted relative error. */
-  readonly error: number;
-  /** By how much the mean KL divergence is smaller without it, and the standard error of that. */
-  readonly growth: Estimate;
-}
-
 /** Weights handled at a time. */
 const batchWeights = 1 << 16;
 
 /**
- * Measures each wanted tensor that the quantization stores in another type, and that the computation uses. The
- * background of the outcome is the divergence of the quantization.
+ * Measures each wanted tensor that the quantization stores in another type, and that the computation uses: its own
+ * error, and by how much the divergence grows with it. The background of the outcome is the divergence of the
+ * quantization.
  */
 export const measureQuantized = defineJob(
   import.meta.url,
   "measureQuantized",
   (params) => joinFiles(modelAndText(params), { reads: modelFileNames(params.quantized) }),
-  async (params: QuantizedParams, host: JobHost<QuantizedEvent>): Promise<SensitivityOutcome> => {
+  async (params: QuantizedParams, host: JobHost<SensitivityEvent>): Promise<SensitivityOutcome> => {
     const model = loadPlain(host, params);
     const [source, quantized] = [await openModel(params.model.path), await openModel(params.quantized)];
     try {
@@ -67,11 +64,11 @@ export const measureQuantized = defineJob(
         pair.error = await writeQuantized(model, pair.task, pair, workspace);
       }
       const before = probe.divergences();
-      for (const { task, from, to, error } of pairs.filter(({ task: { isWanted } }) => isWanted)) {
-        await writeOwn(model, from);
+      for (const pair of pairs.filter(({ task: { isWanted } }) => isWanted)) {
+        await writeOwn(model, pair.from);
         const growth = estimateOf(probe.divergences().map((kld, i) => (before[i] ?? 0) - kld));
-        host.emit({ name: task.name, type: to.type, error, growth });
-        await writeQuantized(model, task, { from, to }, workspace);
+        host.emit({ name: pair.task.name, error: pair.error, growth });
+        await writeQuantized(model, pair.task, pair, workspace);
       }
       return {
         chunks: text.chunks,
@@ -135,15 +132,7 @@ async function writeQuantized(
     await read(from, weights);
     await read(to, decoded);
     workspace.measure(weights, decoded, columns);
-    for (let row = 0; row < count; row++) {
-      const [energy = 0, loss = 0, error = 0] = workspace.sums.subarray(3 * row, 3 * row + 3);
-      sum = addStatistics(sum, {
-        ...noStatistics,
-        energy: share * energy,
-        loss: share * loss,
-        error: share * error,
-      });
-    }
+    sum = addStatistics(sum, weightedStatistics(sumOfRows(workspace.sums, count), share));
     weights.set(decoded);
     const encoded = workspace.encoded.subarray(0, count * ownStride);
     workspace.encode(from.type, weights, columns, undefined, "fast", encoded);
