@@ -11,6 +11,16 @@ import { recipeOf } from "./planned-recipe.js";
 const tensors = referenceTensors();
 const metadata = referenceMetadata();
 
+/** The types that a recipe for some tensors gives all of them, by way of its text. */
+function planned(some: Parameters<typeof recipeOf>[2], all: readonly { readonly name: string }[]) {
+  const recipe = parseRecipe(renderRecipe(recipeOf("a", "b", some)), "planned.yaml");
+  const shaped = all.map(({ name }) => ({ name, shape: [256, 8], type: "F16" as const }));
+  return chooseTypes({ tensors: shaped, metadata, recipe }).tensors.map(({ name, to }) => ({
+    name,
+    type: to,
+  }));
+}
+
 describe("a planned recipe", () => {
   it("gives every tensor its type, whatever the types are, also when it is read from its text", () => {
     const random = uniform(5);
@@ -64,13 +74,7 @@ describe("a planned recipe", () => {
       { name: "blk.1.attn_output_a.weight", type: "Q4_K" as const },
       { name: "blk.1.attn_output_b.weight", type: "Q4_K" as const },
     ];
-    const recipe = parseRecipe(renderRecipe(recipeOf("a", "b", wanted)), "planned.yaml");
-    const shaped = wanted.map(({ name }) => ({ name, shape: [256, 8], type: "F16" as const }));
-    const planned = chooseTypes({ tensors: shaped, metadata, recipe });
-    assert.deepEqual(
-      planned.tensors.map(({ name, to }) => ({ name, type: to })),
-      wanted,
-    );
+    assert.deepEqual(planned(wanted, wanted), wanted);
   });
 
   it("tells tensors of one role inside and outside the layers apart, whatever types others have", () => {
@@ -84,11 +88,8 @@ describe("a planned recipe", () => {
       { name: "blk.0.inp_gate.weight", type: "Q8_0" as const },
       { name: "blk.0.indexer.proj.weight", type: "Q3_K" as const },
     ];
-    const shaped = wanted.map(({ name }) => ({ name, shape: [256, 8], type: "F16" as const }));
     const open = wanted.filter(({ name }) => isQuantizable(name, [256, 8]));
-    const recipe = parseRecipe(renderRecipe(recipeOf("a", "b", open)), "planned.yaml");
-    const planned = chooseTypes({ tensors: shaped, metadata, recipe });
-    const got = new Map(planned.tensors.map(({ name, to }) => [name, to]));
+    const got = new Map(planned(open, wanted).map(({ name, type }) => [name, type]));
     for (const { name, type } of open) {
       assert.equal(got.get(name), type, name);
     }
@@ -100,12 +101,6 @@ describe("a planned recipe", () => {
       { name: "per_layer_token_embd.weight", type: "IQ4_NL" as const },
       { name: "blk.0.ffn_down_exps.weight", type: "Q6_K" as const },
     ];
-    const recipe = parseRecipe(renderRecipe(recipeOf("a", "b", wanted)), "planned.yaml");
-    const shaped = wanted.map(({ name }) => ({ name, shape: [256, 8], type: "F16" as const }));
-    const planned = chooseTypes({ tensors: shaped, metadata, recipe });
-    assert.deepEqual(
-      planned.tensors.map(({ name, to }) => ({ name, type: to })),
-      wanted,
-    );
+    assert.deepEqual(planned(wanted, wanted), wanted);
   });
 });
