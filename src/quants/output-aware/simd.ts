@@ -41,7 +41,7 @@ export class OutputAwareKernels {
     for (let i = 0; i < n; i++) {
       views.deviations[i] = Math.sqrt(factor.moments[i * n + i] as number);
     }
-    fillRoundedTiles(views.correlations, correlationsOf(factor.moments, views.deviations), n);
+    fillRoundedTiles(views.correlations, factor.moments, n, views.deviations);
     for (let i = 0; i < n; i++) {
       const panel = i - (i % superblockWeights);
       const row = i * n + panel;
@@ -347,26 +347,28 @@ function roundingScale(row: Float32Array): number {
   return largest === 0 ? 0 : Math.min(32767 / largest, 2 ** 16.5 / Math.sqrt(square));
 }
 
-/** A matrix in int16, in tiles of eight columns: (tile, pair of rows, column, row of the pair). */
-function fillRoundedTiles(tiles: Float32Array, matrix: Float32Array, n: number): void {
+/**
+ * A matrix in int16, in tiles of eight columns: (tile, pair of rows, column, row of the pair). With `deviations`, the
+ * roots of the diagonal, its values over those of their row and column; 0 where an input never was.
+ */
+function fillRoundedTiles(
+  tiles: Float32Array,
+  matrix: Float32Array,
+  n: number,
+  deviations?: Float32Array,
+): void {
   const out = new Int16Array(tiles.buffer, tiles.byteOffset, n * n);
   for (let i = 0; i < n; i++) {
+    const ofRow = deviations?.[i] ?? 1;
     for (let j = 0; j < n; j += 8) {
       const at = j * n + 8 * (i - (i % 2)) + (i % 2);
       for (let k = 0; k < 8; k++) {
-        out[at + 2 * k] = Math.round(roundedScale * (matrix[i * n + j + k] as number));
+        const unit = ofRow * (deviations?.[j + k] ?? 1);
+        const value = unit > 0 ? Math.fround((matrix[i * n + j + k] as number) / unit) : 0;
+        out[at + 2 * k] = Math.round(roundedScale * value);
       }
     }
   }
-}
-
-/** Moments over the roots of both variances; 0 where an input never was. */
-function correlationsOf(moments: Float32Array, deviations: Float32Array): Float32Array {
-  const n = deviations.length;
-  return moments.map((moment, i) => {
-    const product = (deviations[Math.floor(i / n)] as number) * (deviations[i % n] as number);
-    return product > 0 ? moment / product : 0;
-  });
 }
 
 function emptyScales({ block }: BlockFormat): Scales {
