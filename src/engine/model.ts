@@ -116,7 +116,10 @@ export class Model {
       : undefined;
     try {
       const plain = options.plainWeights === true;
-      const asStored = plain || options.asStored === true || stopsOnTiles(library, options.path);
+      const asStored =
+        plain ||
+        options.asStored === true ||
+        (!options.vocabularyOnly && stopsOnTiles(library, options.path));
       const address = native.llama_model_load_from_file(options.path, {
         ...native.llama_model_default_params(),
         n_gpu_layers: options.gpuLayers ?? -1,
