@@ -13,7 +13,12 @@ import { describeModel } from "../engine/jobs.js";
 import { UsageError } from "../errors.js";
 import type { ChatMessage } from "../generate/chat-messages.js";
 import { ChatTemplate, type ChatTemplateSource, chatTemplateOf } from "../generate/chat-template.js";
-import { type ContextShape, contextOptions } from "../generate/context-shape.js";
+import {
+  type ContextShape,
+  contextOptions,
+  defaultBatchTokens,
+  defaultContextLength,
+} from "../generate/context-shape.js";
 import { samplingFor } from "../generate/generator-options.js";
 import { placeModel } from "../generate/placed-model.js";
 import { PromptTokenizer } from "../generate/prompt-tokenizer.js";
@@ -49,9 +54,6 @@ export interface GenerateResult {
   readonly tokensPerSecond: number;
 }
 
-/** Most tokens of a prompt and its answer, unless asked for. */
-const defaultContext = 4096;
-const batchTokens = 512;
 /** Answers of a group, for each that is written at once: few wait for the last ones, and little is lost to a crash. */
 const groupRounds = 4;
 
@@ -216,7 +218,7 @@ class GroupWriter {
   #model: Parameters<typeof writeTogether.run>[0]["model"];
 
   constructor(options: Settings, family: AnswerFamily) {
-    const { model: path, gpuLayers, engine, parallel, threads, ctx = defaultContext } = options;
+    const { model: path, gpuLayers, engine, parallel, threads, ctx = defaultContextLength(0) } = options;
     this.#options = options;
     this.#family = family;
     this.#engine = engine ?? new Engine();
@@ -229,11 +231,7 @@ class GroupWriter {
   async load(): Promise<void> {
     const { ctx, parallel, threads, gpuMemory, onProgress, onWarning, signal, model: path } = this.#options;
     const shape = (trained: number) =>
-      this.#shapeFor(
-        ctx ?? (trained > 0 ? Math.min(trained, defaultContext) : defaultContext),
-        parallel,
-        threads,
-      );
+      this.#shapeFor(ctx ?? defaultContextLength(trained), parallel, threads);
     const { model, note } = await placeModel(
       this.#engine,
       this.#model,
@@ -297,7 +295,7 @@ class GroupWriter {
   }
 
   #shapeFor(contextLength: number, slots: number, threads: number | undefined): ContextShape {
-    const batchSize = Math.max(slots, Math.min(batchTokens, contextLength));
+    const batchSize = Math.max(slots, Math.min(defaultBatchTokens, contextLength));
     return { slots, contextLength, batchSize, threads };
   }
 }

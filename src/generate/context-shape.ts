@@ -14,6 +14,17 @@ export interface ContextShape {
   readonly valueCacheType?: TypeName | undefined;
 }
 
+/** Tokens computed at once, unless asked for. */
+export const defaultBatchTokens = 512;
+
+/** Most tokens of a slot unless asked for: a cache for what models are trained with may not fit. */
+const mostTokensOfSlot = 4096;
+
+/** Tokens of a slot unless asked for: what the model was trained with (0: unknown), up to a bound. */
+export function defaultContextLength(trained: number): number {
+  return trained > 0 ? Math.min(trained, mostTokensOfSlot) : mostTokensOfSlot;
+}
+
 /** Throws a UsageError if there is no slot. */
 export function contextOptions(shape: ContextShape): ContextOptions {
   const { slots, contextLength, batchSize, threads, keyCacheType, valueCacheType } = shape;

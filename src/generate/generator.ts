@@ -9,7 +9,12 @@ import type { ModelOptions } from "../engine/model.js";
 import { CancelledError } from "../errors.js";
 import type { TypeName } from "../quants/types.js";
 import { deserializeError } from "../serialized-error.js";
-import { type ContextShape, contextOptions } from "./context-shape.js";
+import {
+  type ContextShape,
+  contextOptions,
+  defaultBatchTokens,
+  defaultContextLength,
+} from "./context-shape.js";
 import type { Pooling } from "./embedder.js";
 import { generateJob } from "./generate-job.js";
 import { unpackPieces } from "./packed-pieces.js";
@@ -63,10 +68,7 @@ export interface GenerateControls {
   readonly onPiece?: ((piece: AnswerPiece) => void) | undefined;
 }
 
-/** Most tokens per slot unless asked for: a cache for what models are trained with may not fit. */
-const defaultContext = 4096;
 const defaultSlots = 4;
-const defaultBatch = 512;
 
 /** A request whose answer is awaited. */
 interface Call {
@@ -140,8 +142,7 @@ export class Generator {
   }
 
   #contextFor(trainedContextLength: number): number {
-    const trained = trainedContextLength > 0 ? trainedContextLength : defaultContext;
-    return this.#options.contextLength ?? Math.min(trained, defaultContext);
+    return this.#options.contextLength ?? defaultContextLength(trainedContextLength);
   }
 
   /** The model with its place on graphics processors. */
@@ -171,7 +172,7 @@ export class Generator {
   /** What the job's context is made of. */
   #shape(contextLength: number): ContextShape {
     const { slots } = this;
-    const { threads, keyCacheType, valueCacheType, batchSize = defaultBatch } = this.#options;
+    const { threads, keyCacheType, valueCacheType, batchSize = defaultBatchTokens } = this.#options;
     return {
       slots,
       contextLength,
