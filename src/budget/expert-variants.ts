@@ -6,6 +6,7 @@ import {
   withChangedExperts,
 } from "../imatrix/changed-experts.js";
 import type { LayerChoice } from "../imatrix/expert-choice.js";
+import { readImatrixFile } from "../imatrix/file.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { Architecture } from "../model/architecture.js";
 import { checkPrunable } from "../model/pruned-experts.js";
@@ -24,6 +25,7 @@ export interface VariantOptions {
   /** Numbers of experts to keep, as in "96,64", or "auto". */
   readonly prune?: string | undefined;
   readonly padExperts?: boolean | undefined;
+  /** Path of the importance matrix, which says what each expert adds. */
   readonly imatrix?: string | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
 }
@@ -43,6 +45,8 @@ export async function expertVariants(
   options: VariantOptions,
 ): Promise<ExpertVariant[]> {
   const counts = options.prune === undefined ? [] : countsToKeep(options.prune, model);
+  const { imatrix, onWarning } = options;
+  const statistics = counts.length > 0 && imatrix !== undefined ? await readImatrixFile(imatrix) : undefined;
   const variants: ExpertVariant[] = [];
   for (const padExperts of options.padExperts ? [false, true] : [false]) {
     for (const keepExperts of [undefined, ...counts]) {
@@ -50,7 +54,7 @@ export async function expertVariants(
         ...(keepExperts !== undefined && { keepExperts }),
         ...(padExperts && { padExperts }),
       };
-      const changed = await withChangedExperts(model, importance, changes, options);
+      const changed = await withChangedExperts(model, importance, changes, { statistics, onWarning });
       if (!padExperts || changed.changed.width !== undefined) {
         variants.push({ ...changed, changes, cost: pruningCost(changed.choices, sensitivity) });
       }

@@ -10,7 +10,6 @@ import {
 } from "../model/pruned-experts.js";
 import type { ModelSource } from "../model/source.js";
 import { chooseExperts, type LayerChoice } from "./expert-choice.js";
-import { readImatrixFile } from "./file.js";
 import type { Imatrix } from "./imatrix.js";
 import { paddedImatrix } from "./padded.js";
 import { prunedImatrix } from "./pruned.js";
@@ -44,8 +43,8 @@ export interface ModelWithChangedExperts {
 }
 
 export interface ChangeOptions {
-  /** Path of the importance matrix, which says what each expert adds. */
-  readonly imatrix?: string | undefined;
+  /** The importance matrix as it was collected, which says what each expert adds. */
+  readonly statistics?: Imatrix | undefined;
   /** Without an importance matrix take any experts, for the sizes. */
   readonly dryRun?: boolean | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
@@ -89,10 +88,10 @@ export async function withChangedExperts(
 async function choicesOf(
   model: ModelSource,
   count: number,
-  { imatrix, dryRun, onWarning }: ChangeOptions,
+  { statistics, dryRun, onWarning }: ChangeOptions,
 ): Promise<LayerChoice[]> {
-  if (imatrix !== undefined) {
-    const choices = await chooseExperts(model, await readImatrixFile(imatrix), count);
+  if (statistics !== undefined) {
+    const choices = await chooseExperts(model, statistics, count);
     warnOfGuesses(choices, onWarning);
     return choices;
   }

@@ -8,6 +8,7 @@ import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { type ChangedExperts, withChangedExperts } from "../imatrix/changed-experts.js";
 import { coverageWarning } from "../imatrix/coverage.js";
+import { readImatrixFile } from "../imatrix/file.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
 import { importanceFor, loadImportance, routedWithoutImportance } from "../imatrix/load-importance.js";
 import { openModel } from "../model/open.js";
@@ -137,7 +138,13 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   try {
     const known = await loadImportance(options, opened.tensors);
     const { keepExperts, padExperts = options.padExperts } = recipe;
-    const model = await withChangedExperts(opened, known, { keepExperts, padExperts }, options);
+    const statistics =
+      keepExperts !== undefined && options.imatrix !== undefined
+        ? await readImatrixFile(options.imatrix)
+        : undefined;
+    const { dryRun, onWarning } = options;
+    const changes = { keepExperts, padExperts };
+    const model = await withChangedExperts(opened, known, changes, { statistics, dryRun, onWarning });
     const { source, imatrix, whole, kept, changed } = model;
     inputs = await InputStatistics.open(options, opened.tensors, whole.tensors, kept);
     checkOverrides(options.overrides ?? new Map(), source.metadata);
