@@ -2,13 +2,15 @@
 // realizations (bench/permuted.mjs): a single run's noise is 5 %.
 //
 //   npm run -s build && node bench/realizations.mjs [--texts eval=E,python=P] [--calibration FILE] [--realizations 3]
-//     [--ways llama.cpp,default,matrices,activations,plan] [--chunks 40] [--tokens N] [--keep FOLDER]
+//     [--ways llama.cpp,default,matrices,activations,noise,plan,rounds] [--chunks 40] [--tokens N] [--keep FOLDER]
 //
-// matrices: --effort max with a matrix of second moments for each expert; activations: with kept activations; plan:
-// types chosen by `plan`, measured sensitivities, the same activations. --tokens: calibrate the moments and activations
-// on so many tokens, the importance matrix still on the whole text. Without --calibration: the fixture's tasks and as
-// much code and prose of the shipped mix; the shipped prose is always measured too. All texts are read with special
-// tokens.
+// matrices: --effort max with a matrix of second moments for each expert; activations: with kept activations; noise:
+// types chosen by `plan` with sensitivities measured by noise on the calibration text, the same activations; plan: with
+// what the errors of the file of "activations" cost on text that neither calibration nor evaluation has; rounds: the same
+// of a file with types planned by role and depth, as make does. --tokens:
+// calibrate the moments and activations on so many tokens, the importance matrix still on the whole text. Without
+// --calibration: the fixture's tasks and as much code and prose of the shipped mix; the shipped prose is always measured
+// too. All texts are read with special tokens.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +29,7 @@ const { values: options } = parseArgs({
     texts: { type: "string", default: `eval=${fixture("text/eval.txt")}` },
     chunks: { type: "string", default: "40" },
     realizations: { type: "string", default: "3" },
-    ways: { type: "string", default: "llama.cpp,default,matrices,activations,plan" },
+    ways: { type: "string", default: "llama.cpp,default,matrices,activations,noise,plan,rounds" },
     tokens: { type: "string" },
     threads: { type: "string", default: "2" },
     keep: { type: "string" },
@@ -49,20 +51,39 @@ async function once(path, make) {
   return path;
 }
 
+/** Pieces of the shipped mix: those of each kind that fill so many characters, after those that fill the first. */
+async function piecesOf(kinds, { characters, after = 0 }) {
+  const seen = Object.fromEntries(kinds.map((kind) => [kind, 0]));
+  const parts = [];
+  for (const line of (await readShippedText("calibration.jsonl")).split("\n").filter(Boolean)) {
+    const { kind, text, messages } = JSON.parse(line);
+    const piece =
+      text ?? messages.map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>`).join("\n");
+    if (kind in seen && seen[kind] < after + characters) {
+      if (seen[kind] >= after) {
+        parts.push(piece);
+      }
+      seen[kind] += piece.length;
+    }
+  }
+  return parts;
+}
+
 /** The tasks of the fixture, and of the shipped mix as many characters of each of the kinds that are plain text. */
 async function mixedText() {
   const tasks = readFileSync(fixture("text/calibration.txt"), "utf8");
-  const kinds = { code: tasks.length, prose: tasks.length };
-  const parts = [tasks];
-  for (const line of (await readShippedText("calibration.jsonl")).split("\n").filter(Boolean)) {
-    const { kind, text } = JSON.parse(line);
-    if (text !== undefined && kinds[kind] > 0) {
-      parts.push(text);
-      kinds[kind] -= text.length;
-    }
-  }
   const path = join(folder, "mixed.txt");
-  writeFileSync(path, parts.join("\n\n"));
+  const others = await piecesOf(["code", "prose"], { characters: tasks.length });
+  writeFileSync(path, [tasks, ...others].join("\n\n"));
+  return path;
+}
+
+/** Code, prose and conversations of the shipped mix that `mixedText` has not. */
+async function otherText() {
+  const path = join(folder, "other.txt");
+  const plain = await piecesOf(["code", "prose"], { characters: 24_000, after: 48_000 });
+  const chat = await piecesOf(["chat", "tools"], { characters: 12_000 });
+  writeFileSync(path, [...plain, ...chat].join("\n\n"));
   return path;
 }
 
@@ -103,21 +124,39 @@ async function encodeAll(seed, calibration) {
     matrices: async (output) =>
       quantize({ ...request, recipe, output, effort: "max", moments: await matrices() }),
     activations: async (output) => quantize({ ...(await byActivations()), recipe, output }),
-    plan: async (output) => {
-      const bytes = statSync(files.activations ?? files["llama.cpp"]).size;
-      const costs = await once(shared("sensitivity.json"), (path) =>
-        sensitivity({ ...text, imatrix: importance, output: path, chunks: 16, rounds: 2 }),
-      );
-      const planned = place("plan.yaml");
-      const { predicted } = await plan({
-        ...(await byActivations()),
-        output: planned,
-        size: `${bytes}`,
-        sensitivity: costs,
-      });
-      console.log(`plan predicts ${predicted.toFixed(6)}`);
-      await quantize({ ...(await byActivations()), recipe: planned, output });
+    noise: async (output) =>
+      planned("noise", output, (costs) =>
+        sensitivity({ ...text, imatrix: importance, output: costs, chunks: 16, rounds: 2 }),
+      ),
+    plan: async (output) => planned("plan", output, (costs) => costsOf(files.activations, costs)),
+    rounds: async (output) => {
+      const first = place("first.gguf");
+      await planned("first", first, undefined);
+      await planned("rounds", output, (costs) => costsOf(first, costs));
     },
+  };
+  /** Measures what the errors of a quantization cost. */
+  const costsOf = async (quantized, output) =>
+    sensitivity({
+      ...text,
+      text: await otherText(),
+      imatrix: importance,
+      quantized,
+      output,
+      chunks: 32,
+    });
+  /** Encodes with the types of a plan at the bytes of the preset, by costs that are measured first or by role and depth. */
+  const planned = async (name, output, measure) => {
+    const costs = measure && (await once(place(`${name}.json`), measure));
+    const types = place(`${name}.yaml`);
+    const { predicted } = await plan({
+      ...(await byActivations()),
+      output: types,
+      size: `${statSync(files.activations).size}`,
+      sensitivity: costs,
+    });
+    console.log(`${name} predicts ${predicted.toFixed(6)}`);
+    await quantize({ ...(await byActivations()), recipe: types, output });
   };
   const files = {};
   for (const way of ways) {

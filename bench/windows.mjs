@@ -4,9 +4,10 @@
 //   node scripts/random-model.mjs /tmp/random.gguf --layers 8
 //   node bench/windows.mjs /tmp/random.gguf --chunks 8 --memory 2GB --rate 200MB
 //
-// --cases abc: a as the machine is, b with the memory limit, c with a limited disk too.
+// --cases abc: a as the machine is, b with the memory limit, c with a limited disk too. --ways windows,map: one of them
+// alone. Runs are added to those that the JSON file has, in place of an earlier one with the same limits and chunks.
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { parseSize } from "../dist/contract/size.js";
@@ -20,6 +21,7 @@ const { values, positionals } = parseArgs({
     rate: { type: "string", default: "200MB" },
     threads: { type: "string" },
     cases: { type: "string", default: "abc" },
+    ways: { type: "string", default: "windows,map" },
     json: { type: "string", default: "out/bench-windows.json" },
   },
 });
@@ -35,7 +37,7 @@ const groupOf = (controller) => {
 };
 
 /** Runs one calibration in a control group of its own. */
-async function run(title, options, limits) {
+async function run(way, options, limits) {
   // Nothing of the model is in the page cache.
   writeFileSync("/proc/sys/vm/drop_caches", "1");
   const [memoryGroup, diskGroup] = ["memory", "blkio"].map((name) => `${groupOf(name)}/lopsided-bench`);
@@ -76,21 +78,29 @@ async function run(title, options, limits) {
   }
   const figures = status === 0 ? JSON.parse(output) : { failed: status };
   const gigabytes = (bytes) => Number((bytes / 1e9).toFixed(2));
-  const result = { title, ...figures, readGB: gigabytes(readBytes), peakGB: gigabytes(peak) };
+  const chunks = Number(values.chunks);
+  const result = {
+    way,
+    ...limits,
+    chunks,
+    ...figures,
+    readGB: gigabytes(readBytes),
+    peakGB: gigabytes(peak),
+  };
   console.log(JSON.stringify(result));
-  results.push(result);
-  writeResult(values.json, { bytes: statSync(model).size, chunks: Number(values.chunks), runs: results });
+  const isSame = (run) => ["way", "memory", "rate", "chunks"].every((name) => run[name] === result[name]);
+  const earlier = existsSync(values.json) ? JSON.parse(readFileSync(values.json, "utf8")).runs : [];
+  const runs = [...earlier.filter((run) => !isSame(run)), result];
+  writeResult(values.json, { bytes: statSync(model).size, runs });
 }
 
-const results = [];
-const whole = { ignoreMemoryLimit: true, maxMemory: 2 ** 50 };
-const windows = { maxMemory: 0.95 * memory };
-const cases = [
-  ["as the machine is", {}],
-  [`memory ${values.memory}`, { memory }],
-  [`memory ${values.memory}, disk ${values.rate}/s`, { memory, rate }],
-].filter((_, i) => values.cases.includes("abc"[i]));
-for (const [title, limits] of cases) {
-  await run(`windows, ${title}`, windows, limits);
-  await run(`memory map, ${title}`, whole, limits);
+const options = {
+  windows: { maxMemory: 0.95 * memory },
+  map: { ignoreMemoryLimit: true, maxMemory: 2 ** 50 },
+};
+const cases = { a: {}, b: { memory }, c: { memory, rate } };
+for (const letter of values.cases) {
+  for (const way of values.ways.split(",")) {
+    await run(way, options[way], cases[letter]);
+  }
 }

@@ -2,7 +2,7 @@
 import { checkRoom } from "../bytes/disk.js";
 import type { MakeFolder } from "./folder.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
-import { buildsBaseline } from "./options.js";
+import { buildsBaseline, measuresSolution } from "./options.js";
 import { convertedBytes, isRunInPlace, type SourceFacts } from "./source.js";
 
 /** Bytes of a weight in a baseline of 5 bits. */
@@ -10,7 +10,7 @@ const baselineBytes = 5 / 8;
 
 /**
  * Throws an EnvironmentError if the disk of the folder has too little room for what is not there yet: a local copy of
- * the source, the model and the baseline. Stages under way have their files already, and check for themselves.
+ * the source, the model (twice if a first one is measured) and the baseline. Stages under way have their files already, and check for themselves.
  */
 export async function checkRoomFor(
   folder: MakeFolder,
@@ -30,6 +30,7 @@ export async function checkRoomFor(
   const baseline = buildsBaseline(options) ? baselineBytes * parameters : 0;
   const needed =
     (isNew("source") ? copy : 0) +
+    (isNew("sensitivity") && measuresSolution(options) ? (model.bytes ?? 0) : 0) +
     (isNew("quantize") ? (model.bytes ?? 0) : 0) +
     (isNew("baseline") && isNew("baseline model") ? baseline : 0);
   await checkRoom(folder.path, folder.path, Math.ceil(needed));

@@ -76,7 +76,8 @@ export const makeCommand = defineCommand({
     sensitivityChunks: option({
       value: "<n>",
       schema: wholeNumber(1),
-      about: "chunks of the calibration text to measure sensitivity on",
+      about:
+        "chunks of the calibration text to measure sensitivity on; with effort max four times as many, of other text",
       default: 8,
     }),
     chunks: {

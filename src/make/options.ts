@@ -15,6 +15,15 @@ export function hasBudget(options: ResolvedMakeOptions): boolean {
   return budgetsGiven(options).length > 0;
 }
 
+/**
+ * Whether types are planned twice, the second time by what the errors of a first quantization cost. That has the
+ * experts of the source, so that it says nothing of fewer or wider ones.
+ */
+export function measuresSolution(options: ResolvedMakeOptions): boolean {
+  const { effort, sensitivity, prune, padExperts } = options;
+  return hasBudget(options) && effort === "max" && sensitivity && prune === undefined && !padExperts;
+}
+
 /** Finds out before the hours of work what can be known to be wrong. */
 export async function checkMakeOptions(options: ResolvedMakeOptions): Promise<void> {
   const { recipe, memory, ctx, calibration, evaluate, tasks } = options;

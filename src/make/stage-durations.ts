@@ -1,8 +1,9 @@
 /** How long the stages of a run take beside one another: a guess that makes one progress of all. */
 import { memoryLimitBytes } from "../engine/limits.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
-import { buildsBaseline, hasBudget } from "./options.js";
+import { buildsBaseline, hasBudget, measuresSolution } from "./options.js";
 import type { PlannedStage } from "./progress.js";
+import { solutionChunksFactor } from "./solution.js";
 import { isRunInPlace, type SourceFacts } from "./source.js";
 
 /** Seconds of a machine with two cores, roughly; what was measured on the tiny model and on one large layer. */
@@ -39,7 +40,10 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
   const measuring = 2 * decoding(ctxEvaluate * evaluateChunks * textCount);
   const checking = decoding(answerTokens);
   const tensors = groups.reduce((sum, { count }) => sum + count, 0);
-  const sensitivity = tensors * sensitivityLevels * decoding(ctxCalibration * sensitivityChunks);
+  const measured = decoding(ctxCalibration * sensitivityChunks);
+  const sensitivity = measuresSolution(options)
+    ? 1.5 * encoding + tensors * solutionChunksFactor * measured
+    : tensors * sensitivityLevels * measured;
   // A plan has measured most of them.
   const curves = hasBudget(options)
     ? 0

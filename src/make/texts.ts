@@ -10,9 +10,15 @@ import { type NamedText, namedTexts } from "../text/named-text.js";
 import { readShippedText, shippedCalibration, shippedEvaluationTexts } from "../text/shipped-texts.js";
 import type { MakeFolder } from "./folder.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
+import { measuresSolution } from "./options.js";
+
+/** A text, and whether special tokens in it are meant as such. */
+export type CalibrationText = NamedText & { readonly parseSpecial: boolean };
 
 export interface MakeTexts {
-  readonly calibration: NamedText & { readonly parseSpecial: boolean };
+  readonly calibration: CalibrationText;
+  /** What the errors of a first quantization are measured on, if they are; not in the calibration text. */
+  readonly heldOut: CalibrationText | undefined;
   /** Undefined if nothing is measured. */
   readonly evaluation: readonly NamedText[] | undefined;
   /** Most chunks of each evaluation text. */
@@ -21,6 +27,9 @@ export interface MakeTexts {
 
 /** Chunks of each shipped evaluation text at most: six of them take about as long as one text of 200. */
 const mostShippedChunks = 40;
+
+/** Of the shipped mix every so manieth piece is held out, where something is measured on what calibration has not seen. */
+const heldOutEvery = 8;
 
 /** A line of the shipped mix. */
 type MixLine = { readonly kind: string } & ({ readonly text: string } | ConversationLine);
@@ -32,15 +41,17 @@ export async function prepareTexts(
   { metadata, model }: { readonly metadata: Metadata; readonly model: string },
 ): Promise<MakeTexts> {
   const { calibration, evaluate, evaluateChunks, parseSpecial = false } = options;
-  const needsRendering = calibration === undefined || evaluate === undefined;
+  const holdsOut = measuresSolution(options);
+  const needsRendering = calibration === undefined || evaluate === undefined || holdsOut;
   const source = needsRendering ? findChatTemplate(metadata, model) : undefined;
   const template = source && new ChatTemplate(source);
   try {
     return {
       calibration:
         calibration === undefined
-          ? { ...(await writeCalibration(folder, template)), parseSpecial: true }
+          ? await writeMix(folder, template, "calibration-mix.txt", (line) => !holdsOut || !isHeldOut(line))
           : { name: basename(calibration), path: calibration, parseSpecial },
+      heldOut: holdsOut ? await writeMix(folder, template, "held-out-mix.txt", isHeldOut) : undefined,
       evaluation: await evaluationTexts(evaluate, folder, template),
       evaluateChunks: evaluate === undefined ? Math.min(evaluateChunks, mostShippedChunks) : evaluateChunks,
     };
@@ -70,19 +81,28 @@ async function evaluationTexts(
   return texts;
 }
 
-/** The mix as one text: conversations as the model's template writes them, or plainly if it has none. */
-async function writeCalibration(folder: MakeFolder, template: ChatTemplate | undefined): Promise<NamedText> {
+function isHeldOut(line: number): boolean {
+  return line % heldOutEvery === 0;
+}
+
+/** Lines of the mix as one text: conversations as the model's template writes them, or plainly if it has none. */
+async function writeMix(
+  folder: MakeFolder,
+  template: ChatTemplate | undefined,
+  file: string,
+  isWanted: (line: number) => boolean,
+): Promise<CalibrationText> {
   const parts: string[] = [];
-  for (const line of linesOf(await readShippedText(shippedCalibration))) {
-    const mix = JSON.parse(line) as MixLine;
-    const text = "text" in mix ? mix.text : await rendered(mix, template);
+  for (const [number, line] of linesOf(await readShippedText(shippedCalibration)).entries()) {
+    const mix = isWanted(number) ? (JSON.parse(line) as MixLine) : undefined;
+    const text = mix && ("text" in mix ? mix.text : await rendered(mix, template));
     if (text !== undefined) {
       parts.push(text);
     }
   }
-  const path = folder.workFile("calibration-mix.txt");
+  const path = folder.workFile(file);
   await writeTextFile(path, `${parts.join("\n\n")}\n`);
-  return { name: "Lopsided's calibration mix", path };
+  return { name: "Lopsided's calibration mix", path, parseSpecial: true };
 }
 
 /** The conversations that the template accepts: some know no tools, or no system message. */

@@ -1,7 +1,6 @@
 /** The stages that choose the types: `sensitivity` and `plan` for a budget, otherwise `recipe`. */
 
 import { type PlanResult, plan } from "../budget/plan.js";
-import { budgetOptionsOf } from "../budget/plan-command.js";
 import { type SensitivityResult, sensitivity } from "../budget/sensitivity/measure.js";
 import { canPerturb } from "../budget/sensitivity/noise.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
@@ -11,9 +10,12 @@ import { loadRecipe } from "../recipe/presets.js";
 import { renderRecipe } from "../recipe/render.js";
 import type { Calibration } from "./calibrate.js";
 import { defaultRecipe } from "./make-command.js";
-import { hasBudget } from "./options.js";
-import { encoderOptions, engineOptions, type MakeRun } from "./run.js";
+import { hasBudget, measuresSolution } from "./options.js";
+import { type PlanStep, planStep } from "./plan-step.js";
+import { engineOptions, type MakeRun } from "./run.js";
+import { measureSolution } from "./solution.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
+import type { StageDone } from "./stages.js";
 
 export interface ChosenTypes {
   /** Path of the recipe, and its SHA-256. */
@@ -54,62 +56,35 @@ async function planTypes(
   source: PreparedSource,
   calibration: Calibration,
 ): Promise<ChosenTypes> {
-  const { options, folder, stages, engine } = run;
-  const measured = await measureSensitivity(run, facts, source, calibration);
+  const { folder, stages } = run;
+  const step = planStep(run, facts, source, calibration);
+  const measured = await measureSensitivity(run, facts, source, calibration, step);
   const recipe = folder.file("recipe.yaml");
-  const { priorWeight, effort, mtp, prune, padExperts } = options;
-  const budget = budgetOptionsOf(options);
   const done = await stages.run({
     name: "plan",
-    inputs: {
-      source: facts.identity,
-      "importance matrix": calibration.imatrixSha256,
-      ...calibration.inputsSha256,
-      sensitivity: measured?.sha256,
-      budget,
-      experts: (prune ?? padExperts) ? [prune, padExperts] : undefined,
-      effort,
-      "prior weight": priorWeight,
-      "layers that predict further tokens": mtp,
-    },
+    inputs: { ...step.inputs, sensitivity: measured?.sha256[0] },
     run: async (stage): Promise<PlanResult> =>
-      await plan({
-        ...encoderOptions(run, stage),
-        ...budget,
-        engine,
-        model: source.quantizeFrom,
-        output: recipe,
-        imatrix: calibration.imatrix,
-        priorWeight,
-        mtp,
-        prune,
-        padExperts,
-        sensitivity: measured?.result.output,
-        ...(options.cache === undefined
-          ? { errors: folder.workFile("errors.jsonl") }
-          : { cache: options.cache }),
-        effort,
-        ...calibration.inputs,
-      }),
+      await plan({ ...step.options(stage), output: recipe, sensitivity: measured?.result.output }),
     files: () => [{ path: recipe }],
   });
   return {
     recipe,
     recipeSha256: done.sha256[0] ?? "",
     sensitivity: measured?.result,
-    sensitivitySha256: measured?.sha256,
+    sensitivitySha256: measured?.sha256[0],
     plan: done.result,
   };
 }
 
-/** Measures sensitivities unless the user does without, or the source is of a type that cannot be written back. */
+/** Measures sensitivities unless the user does without; of a first quantization if the effort is for that. */
 async function measureSensitivity(
   run: MakeRun,
   facts: SourceFacts,
   source: PreparedSource,
-  { imatrix, imatrixSha256 }: Calibration,
-): Promise<{ result: SensitivityResult; sha256: string } | undefined> {
-  const { options, folder, stages } = run;
+  calibration: Calibration,
+  step: PlanStep,
+): Promise<StageDone<SensitivityResult> | undefined> {
+  const { options } = run;
   if (options.sensitivity === false) {
     return undefined;
   }
@@ -120,10 +95,23 @@ async function measureSensitivity(
       `${facts.model} has tensors of types that cannot be written back (${names}): their sensitivity is not measured; their types are chosen by role and depth.`,
     );
   }
+  const atSolution = measuresSolution(options)
+    ? await measureSolution(run, facts, source, calibration, step)
+    : undefined;
+  return atSolution ?? (await measureByNoise(run, facts, source, calibration));
+}
+
+async function measureByNoise(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  { imatrix, imatrixSha256 }: Calibration,
+): Promise<StageDone<SensitivityResult>> {
+  const { options, folder, stages } = run;
   const { ctxCalibration: ctx, sensitivityChunks, priorWeight } = options;
   const { path: text, parseSpecial } = run.texts.calibration;
   const output = folder.workFile("sensitivity.json");
-  const done = await stages.run({
+  return await stages.run({
     name: "sensitivity",
     inputs: {
       source: facts.identity,
@@ -141,5 +129,4 @@ async function measureSensitivity(
     },
     files: () => [{ path: output }],
   });
-  return { result: done.result, sha256: done.sha256[0] ?? "" };
 }

@@ -179,6 +179,20 @@ interface Quantized {
   readonly types: ReadonlyMap<string, TypeName>;
 }
 
+/** Whether the errors of a quantization of a model can be measured here: whether the model fits in memory. */
+export async function fitsQuantized(
+  path: string,
+  options: Pick<Settings, "gpuLayers" | "gpuMemory" | "signal"> & { readonly engine: Engine },
+): Promise<boolean> {
+  const source = await openModelToRun(path, { signal: options.signal });
+  try {
+    const graphics = await graphicsFor(options.engine, options);
+    return planSweep(source, path, { ...options, graphics, needsOutput: true }).windows === undefined;
+  } finally {
+    await source.close();
+  }
+}
+
 /** Throws a UsageError if a file is no quantization of the model, or the model is too large to be measured with one. */
 async function readQuantized(
   path: string,
