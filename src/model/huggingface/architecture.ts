@@ -1,4 +1,5 @@
 /** What a family of models is: everything that is to be known to convert one. */
+import type { ConversionTarget } from "./conversion.js";
 import type { Fields } from "./fields.js";
 import type { LayerCount } from "./layer-count.js";
 import type { MetadataRule } from "./metadata-rules.js";
@@ -50,6 +51,8 @@ export interface ModelFamily {
   readonly computed?: (config: Fields) => readonly ComputedTensor[];
   /** FP8 becomes Q8_0 and all else stays what it is, whatever type is asked for. */
   readonly keepsSourceTypes?: boolean;
+  /** Tensors that have the same type in every converted file. */
+  readonly fixedTypes?: ReadonlyMap<string, ConversionTarget>;
   readonly tokenizer?: TokenizerTraits;
   /** Whether llama.cpp can read gate and up of all experts as one tensor. */
   readonly fusesGateAndUp?: boolean;

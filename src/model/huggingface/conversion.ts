@@ -14,9 +14,15 @@ export const mxfp4FileType = 38;
 
 export type ConversionTarget = keyof typeof fileTypes;
 
-/** Matrices that llama.cpp reads as float32 only: routers, convolutions, the weights of an indexer's heads. */
+/**
+ * Matrices that llama.cpp reads as float32 only: routers, convolutions, the weights of an indexer's heads, positions of
+ * patches.
+ */
 const float32Matrices =
-  /\.(ffn_gate_inp(_shexp)?|ssm_conv1d(_[qkv])?|shortconv\.conv|indexer\.proj)\.weight$/;
+  /\.(ffn_gate_inp(_shexp)?|ssm_conv1d(_[qkv])?|shortconv\.conv|indexer\.proj|position_embd)\.weight$/;
+
+/** Kernels over images, which llama.cpp reads as F16 or F32. */
+const imageKernels = /\.patch_(embd\.weight(\.1)?|merger\.weight)$/;
 
 /** Reads `bf16`, `f16`, `f32` or `q8_0` in any case; throws a UsageError otherwise. */
 export function parseConversionTarget(text: string): ConversionTarget {
@@ -43,8 +49,7 @@ export function conversionType(
   target: ConversionTarget,
 ): ConversionTarget {
   const { name, shape } = tensor;
-  // Kernels over images, which llama.cpp reads as F16 or F32.
-  if (name === "v.patch_embd.weight") {
+  if (imageKernels.test(name)) {
     return target === "F16" ? "F16" : "F32";
   }
   if (shape.length <= 1 || name.endsWith("_norm.weight") || !name.endsWith(".weight")) {

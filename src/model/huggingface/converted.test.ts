@@ -65,6 +65,7 @@ function optionsOf(flags: readonly string[]): ConversionOptions & { readonly tar
     prediction: flags.includes("--mtp") ? "only" : flags.includes("--no-mtp") ? "none" : undefined,
     fuseGateAndUp: flags.includes("--fuse-gate-up-exps"),
     fp8AsQ8: flags.includes("--fp8-as-q8"),
+    mmproj: flags.includes("--mmproj"),
   };
 }
 

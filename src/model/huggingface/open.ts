@@ -205,6 +205,10 @@ class ConversionTypes {
     if (type === "MXFP4" || type === "I32") {
       return type;
     }
+    const fixed = this.#architecture.fixedTypes?.get(name);
+    if (fixed !== undefined) {
+      return fixed;
+    }
     if (this.#architecture.keepsSourceTypes) {
       const stored = format === "F32" || format === "F16" || format === "BF16" ? format : "Q8_0";
       const isSmall = shape.length <= 1 || name.endsWith("_norm.weight");

@@ -210,3 +210,16 @@ export function middle(size: string, frame: number, frames = 2): Transformation 
     return gatheredRows(source, source.rows / frames, sourceRow);
   };
 }
+
+/**
+ * Kernels over images whose rows have the colours of a pixel side by side become kernels with a plane for each colour:
+ * from [channels * side * side, ...] to [side, side, channels, ...]. `side` and `channels` are names of sizes.
+ */
+export function channelsFirst(side: string, channels: string): Transformation {
+  return ([source], { size }) => {
+    const [width, colours] = [size(side), size(channels)];
+    const plane = width ** 2;
+    const sourceColumn = (column: number) => (column % plane) * colours + Math.floor(column / plane);
+    return inRowsOf(width, gatheredColumns(source, sourceColumn));
+  };
+}

@@ -134,10 +134,10 @@ describe("a vision tower as a file of its own", () => {
     const of = (files: object) =>
       openHuggingFaceModel(folderOf({ ...tinyFiles(), ...files }), { mmproj: true });
     await assert.rejects(of({}), { name: "UsageError", message: /has no vision tower/ });
-    const other = { ...config, architectures: ["Llama4ForConditionalGeneration"] };
+    const other = { ...config, architectures: ["Mistral3ForConditionalGeneration"] };
     await assert.rejects(of({ "config.json": other }), {
       name: "UsageError",
-      message: /Llama4.*known are Qwen3VL/,
+      message: /Mistral3.*known are Qwen2VL/,
     });
     await assert.rejects(of({ "config.json": config }), {
       name: "MalformedInputError",
