@@ -15,6 +15,7 @@ interface HeldLogprob {
 /** Tokens of the answer to one request. Release it with `close`. */
 export class Answer {
   readonly id: number;
+  readonly client: string;
   readonly promptTokens: readonly number[];
   readonly #request: Omit<GenerateRequest, "prompt">;
   readonly #vocabulary: Vocabulary;
@@ -34,6 +35,7 @@ export class Answer {
     constraint?: Constraint,
   ) {
     this.id = id;
+    this.client = request.client ?? "";
     this.promptTokens = promptTokens;
     this.#request = request;
     this.#vocabulary = vocabulary;

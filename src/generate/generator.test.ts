@@ -80,6 +80,40 @@ test("an answer can be stopped, and others go on", async () => {
   assert.ok((await other).text.startsWith(puzzleAnswer(41)));
 });
 
+test("answers of a client who holds all slots are set aside for another's, and go on where they were", async () => {
+  const greedyClient = { client: "greedy", sampling: greedy, ignoreEnd: true };
+  const line = (index: number) => `line ${index} of a text that a grammar prescribes. `;
+  let begin = () => {};
+  const hasBegun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  let ended = 0;
+  const long = Array.from({ length: 4 }, async (_, index) => {
+    const grammar = index < 3 ? { gbnf: `root ::= "${line(index)}"{100}` } : undefined;
+    const request = { ...greedyClient, prompt: puzzle(30 + index), grammar };
+    const { text } = await generator.generate(request, { onPiece: begin });
+    ended++;
+    return text;
+  });
+  await hasBegun;
+  const short = { client: "other", maxTokens: 8, sampling: greedy };
+  const others = [40, 41, 42].map((heads) => generator.generate({ ...short, prompt: puzzle(heads) }));
+  for (const [index, { text }] of (await Promise.all(others)).entries()) {
+    assert.ok(text.startsWith(puzzleAnswer(40 + index)), text);
+  }
+  assert.equal(ended, 0);
+  const texts = await Promise.all(long);
+  for (const index of [0, 1, 2]) {
+    assert.ok(
+      line(index)
+        .repeat(100)
+        .startsWith(texts[index] ?? "-"),
+      texts[index],
+    );
+  }
+  assert.ok(texts[3]?.startsWith(puzzleAnswer(33)), texts[3]);
+});
+
 test("an answer ends where the context is full", async () => {
   const { tokens, promptTokens, finishReason } = await generator.generate({
     prompt: "def",

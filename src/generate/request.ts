@@ -5,6 +5,8 @@ import type { SamplingOptions } from "./sampler.js";
 
 /** A text to go on with. */
 export interface GenerateRequest {
+  /** Whose request it is: clients who wait for slots get as many as the others. Who is not named is one client. */
+  readonly client?: string | undefined;
   /** What comes before the answer. */
   readonly prompt: Prompt;
   /** Tokens at most; until the context is full by default. */

@@ -209,3 +209,88 @@ test("a stopped answer frees its slot, and a waiting one never begins", () => {
   assert.equal(cached.has(1), false);
   assert.deepEqual(tokensOf(2), [7, 8]);
 });
+
+test("a client who waits gets slots until both have as many, and what was set aside goes on", () => {
+  const { decoder, add, run, scheduler, tokensOf, cached } = setUp(4);
+  const owners = new Map<number, string>();
+  const ask = (id: number, client: string, maxTokens: number) => {
+    owners.set(id * 10, client);
+    add(id, [id * 10, 1], { client, maxTokens });
+  };
+  const slotsOf = (client: string) =>
+    decoder.batches
+      .at(-1)
+      ?.filter(({ sequence }) => owners.get(decoder.sequences[sequence]?.[0] ?? 0) === client).length;
+  for (let id = 0; id < 6; id++) {
+    ask(id, "greedy", 9);
+  }
+  for (let step = 0; step < 4; step++) {
+    scheduler.step();
+  }
+  assert.equal(slotsOf("greedy"), 4);
+  for (const id of [6, 7, 8]) {
+    ask(id, "late", 2);
+  }
+  scheduler.step();
+  assert.deepEqual([slotsOf("greedy"), slotsOf("late")], [2, 2]);
+  scheduler.step();
+  assert.equal(tokensOf(7).length, 2);
+  run();
+  for (let id = 0; id < 9; id++) {
+    const length = id < 6 ? 9 : 2;
+    assert.deepEqual(
+      tokensOf(id),
+      Array.from({ length }, (_, index) => id * 10 + 2 + index),
+      `answer ${id}`,
+    );
+  }
+  assert.equal(cached.size, 9, "every answer began once");
+});
+
+test("clients who each have a slot write to the end, and take turns", () => {
+  const { add, run, pieces } = setUp(1);
+  for (const [id, client] of ["a", "a", "a", "b", "c"].entries()) {
+    add(id, [10 * id, 1], { client, maxTokens: 5 });
+  }
+  run();
+  assert.deepEqual([...pieces.keys()], [0, 3, 4, 1, 2]);
+});
+
+test("an answer that was set aside can be stopped", () => {
+  const { add, run, scheduler, tokensOf } = setUp(2);
+  add(0, [10, 1], { client: "a", maxTokens: 5 });
+  add(1, [20, 1], { client: "a", maxTokens: 5 });
+  scheduler.step();
+  add(2, [30, 1], { client: "b", maxTokens: 9 });
+  scheduler.step();
+  scheduler.cancel(0);
+  run();
+  assert.deepEqual(
+    [0, 1, 2].map((id) => tokensOf(id).length),
+    [1, 5, 9],
+  );
+});
+
+test("a drawn answer that was set aside draws on as if it had not been", () => {
+  const drawn = {
+    client: "a",
+    maxTokens: 40,
+    ignoreEnd: true,
+    sampling: { seed: 7, topK: 0, topP: 1, minP: 0 },
+  };
+  const answers = [false, true].map((isDisturbed) => {
+    const { add, run, scheduler, tokensOf } = setUp(2);
+    add(0, [10, 1], drawn);
+    add(1, [20, 1], drawn);
+    for (let id = 2; id < 6; id++) {
+      scheduler.step();
+      scheduler.step();
+      if (isDisturbed) {
+        add(id, [30, 1], { client: "b", maxTokens: 3 });
+      }
+    }
+    run();
+    return [tokensOf(0), tokensOf(1)];
+  });
+  assert.deepEqual(answers[1], answers[0]);
+});

@@ -1,9 +1,13 @@
 /**
  * Continuous batching: answers join and leave between the batches of one context. Each batch has the next token of
  * every answer that is being written, and in the room left parts of the prompts of those that begin.
+ *
+ * Clients who wait get slots until all have as many: while one has two more than another who waits, one of its answers
+ * is set aside, and goes on when it is its client's turn again. Its tokens are then computed like a prompt's.
  */
 import type { SequenceTokens } from "../engine/batch.js";
 import type { Answer } from "./answer.js";
+import { ClientLines } from "./client-lines.js";
 import type { AnswerPiece } from "./request.js";
 import { Slot } from "./slot.js";
 
@@ -35,12 +39,20 @@ export interface SchedulerEvents {
   onFailure(answer: Answer, error: unknown): void;
 }
 
+/** An answer without a slot. */
+interface Waiting {
+  readonly answer: Answer;
+  /** Its prompt, and what was written of it before it was set aside. */
+  readonly tokens: readonly number[];
+  readonly isStarted: boolean;
+}
+
 export class Scheduler {
   readonly #decoder: SequenceDecoder;
   readonly #options: SchedulerOptions;
   readonly #events: SchedulerEvents;
   readonly #slots: readonly Slot[];
-  #waiting: Answer[] = [];
+  readonly #waiting = new ClientLines<Waiting>();
   #uses = 0;
 
   constructor(decoder: SequenceDecoder, options: SchedulerOptions, events: SchedulerEvents) {
@@ -52,27 +64,27 @@ export class Scheduler {
 
   /** Whether there is nothing to do. */
   get isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#slots.every(({ answer }) => answer === undefined);
+    return this.#waiting.size === 0 && this.#slots.every(({ answer }) => answer === undefined);
   }
 
   /** Adds an answer, which begins as soon as a slot is free. Its prompt has at least one token and fits. */
   add(answer: Answer): void {
-    this.#waiting.push(answer);
+    this.#waiting.add(answer.client, { answer, tokens: answer.promptTokens, isStarted: false });
   }
 
   /** Stops an answer, if it has not ended. */
   cancel(id: number): void {
-    this.#waiting.find((answer) => answer.id === id)?.close();
-    this.#waiting = this.#waiting.filter((answer) => answer.id !== id);
+    for (const { answer } of this.#waiting.remove(({ answer }) => answer.id === id)) {
+      answer.close();
+    }
     this.#slots.find(({ answer }) => answer?.id === id)?.release();
   }
 
   /** Gives up all answers. */
   close(): void {
-    for (const answer of this.#waiting) {
+    for (const { answer } of this.#waiting.remove(() => true)) {
       answer.close();
     }
-    this.#waiting = [];
     for (const slot of this.#slots) {
       slot.release();
     }
@@ -98,35 +110,63 @@ export class Scheduler {
   }
 
   #fillSlots(): void {
-    for (const answer of this.#waiting) {
-      const free = this.#slots.filter((slot) => slot.answer === undefined);
-      if (free.length === 0) {
+    for (;;) {
+      const client = this.#waiting.next((client) => this.#slotsOf(client).length);
+      if (client === undefined || !this.#makeRoom(client)) {
         return;
       }
-      this.#begin(answer, free);
-      this.#waiting = this.#waiting.slice(1);
+      const next = this.#waiting.take(client);
+      if (next !== undefined) {
+        this.#begin(next);
+      }
     }
   }
 
-  /** Puts an answer in a slot, with as many computed tokens as any slot has of its prompt. */
-  #begin(answer: Answer, free: readonly Slot[]): void {
-    const prompt = answer.promptTokens;
-    const { source, length } = this.#findPrefix(prompt);
+  #slotsOf(client: string): Slot[] {
+    return this.#slots.filter(({ answer }) => answer?.client === client);
+  }
+
+  /** Whether a slot is free for a client's answer, if need be because one of a client who has more was set aside. */
+  #makeRoom(client: string): boolean {
+    if (this.#slots.some(({ answer }) => answer === undefined)) {
+      return true;
+    }
+    const slotsOfEach = this.#slots.map(({ answer }) => this.#slotsOf(answer?.client ?? ""));
+    const most = slotsOfEach.reduce((most, slots) => (slots.length > most.length ? slots : most));
+    if (most.length < this.#slotsOf(client).length + 2) {
+      return false;
+    }
+    this.#setAside(most.reduce((least, slot) => (slot.computed < least.computed ? slot : least)));
+    return true;
+  }
+
+  #setAside(slot: Slot): void {
+    const { answer, tokens } = slot;
+    if (answer !== undefined) {
+      this.#waiting.putBack(answer.client, { answer, tokens: [...tokens], isStarted: true });
+    }
+    slot.vacate();
+  }
+
+  /** Puts an answer in a free slot, with as many computed tokens as any slot has of those it begins with. */
+  #begin({ answer, tokens, isStarted }: Waiting): void {
+    const { source, length } = this.#findPrefix(tokens);
     const isContinued = source.answer === undefined && 2 * length >= source.computed && length > 0;
-    const slot = isContinued ? source : leastRecentlyUsed(free);
-    const canShare = this.#options.canShare && source !== slot && length > slot.commonPrefix(prompt);
+    const slot = isContinued ? source : leastRecentlyUsed(this.#slots.filter((slot) => !slot.answer));
+    const canShare = this.#options.canShare && source !== slot && length > slot.commonPrefix(tokens);
     if (canShare) {
       this.#decoder.keepFirst(slot.sequence, 0);
     }
     const cachedTokens = canShare
       ? this.#decoder.shareFirst(source.sequence, slot.sequence, length)
-      : this.#decoder.keepFirst(slot.sequence, Math.min(slot.commonPrefix(prompt), prompt.length - 1));
-    slot.tokens = [...prompt];
+      : this.#decoder.keepFirst(slot.sequence, Math.min(slot.commonPrefix(tokens), tokens.length - 1));
+    slot.tokens = [...tokens];
     slot.computed = cachedTokens;
     slot.answer = answer;
-    slot.beganAt = performance.now();
     slot.lastUse = ++this.#uses;
-    this.#events.onStart(answer, cachedTokens);
+    if (!isStarted) {
+      this.#events.onStart(answer, cachedTokens);
+    }
   }
 
   /** The longest beginning of a prompt that is computed; its last token never is, since its logits are needed. */

@@ -8,8 +8,6 @@ export class Slot {
   /** How many of them are computed and in the cache. */
   computed = 0;
   answer: Answer | undefined;
-  /** When the answer began, for its timings. */
-  beganAt = 0;
   /** Grows with each answer; the slot with the least was unused the longest. */
   lastUse = 0;
 
@@ -32,9 +30,14 @@ export class Slot {
     return length;
   }
 
-  /** Lets the answer go; what is computed stays for prompts that begin alike. */
+  /** Ends the answer; what is computed stays for prompts that begin alike. */
   release(): void {
     this.answer?.close();
+    this.vacate();
+  }
+
+  /** Lets the answer go without ending it. */
+  vacate(): void {
     this.answer = undefined;
     this.tokens.length = this.computed;
   }

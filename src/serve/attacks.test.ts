@@ -109,31 +109,57 @@ test("a model's process that stands still is noticed, and goes on when it does",
   await answersAsEver();
 });
 
-test("who fills the queue leaves room for others", {
-  skip: platform() !== "linux" && "other systems have one loopback address",
-}, async () => {
-  const small = await serveTinyModel({ parallel: 1, queue: 8 });
-  /** The status of an answer to a client of another address. */
-  const ask = (localAddress: string, tokens: number) =>
-    new Promise<number | undefined>((resolve, reject) => {
-      const outgoing = request(
-        `${small.url}/v1/completions`,
-        { method: "POST", localAddress },
-        (incoming) => {
-          incoming.resume().on("end", () => resolve(incoming.statusCode));
-        },
-      );
-      outgoing.on("error", reject);
-      outgoing.end(JSON.stringify({ prompt: "def", max_tokens: tokens, logit_bias: goOn }));
+/** Asks a server for an answer of so many tokens, as a client of an address; its status. */
+function askFrom(
+  localAddress: string,
+  { url, tokens, signal }: { url: string; tokens: number; signal?: AbortSignal },
+): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const options = { method: "POST", localAddress, ...(signal && { signal }) };
+    const outgoing = request(`${url}/v1/completions`, options, (incoming) => {
+      incoming.resume().on("error", reject);
+      incoming.on("end", () => resolve(incoming.statusCode));
     });
+    outgoing.on("error", reject);
+    outgoing.end(JSON.stringify({ prompt: "def", max_tokens: tokens, logit_bias: goOn }));
+  });
+}
+
+const needsAddresses = { skip: platform() !== "linux" && "other systems have one loopback address" };
+
+test("who fills the queue leaves room for others", needsAddresses, async () => {
+  const small = await serveTinyModel({ parallel: 1, queue: 8 });
+  const { url } = small;
   try {
-    const greedy = Array.from({ length: 40 }, () => ask("127.0.0.1", 100));
+    const greedy = Array.from({ length: 40 }, () => askFrom("127.0.0.1", { url, tokens: 100 }));
     // Whoever is refused is so at once, so the queue is as full as it gets.
     assert.equal(await Promise.race(greedy), 429);
-    assert.equal(await ask("127.0.0.2", 1), 200);
+    assert.equal(await askFrom("127.0.0.2", { url, tokens: 1 }), 200);
     assert.ok((await Promise.all(greedy)).every((status) => status === 200 || status === 429));
   } finally {
     await small.stop();
+  }
+});
+
+test("who holds all slots does not keep others waiting until an answer ends", needsAddresses, async () => {
+  const wide = await serveTinyModel({ parallel: 2, ctxSize: 2 * 4000 });
+  const { url } = wide;
+  const stop = new AbortController();
+  let ended = 0;
+  try {
+    const greedy = Array.from({ length: 12 }, () =>
+      askFrom("127.0.0.1", { url, tokens: 3990, signal: stop.signal }).finally(() => {
+        ended++;
+      }),
+    );
+    const metrics = async () => (await fetch(`${url}/metrics`)).text();
+    while (ended === 0 && !(await metrics()).includes("lopsided_answers_waiting 8")) {}
+    assert.equal(await askFrom("127.0.0.2", { url, tokens: 1 }), 200);
+    assert.equal(ended, 0);
+    stop.abort();
+    await Promise.allSettled(greedy);
+  } finally {
+    await wide.stop();
   }
 });
 

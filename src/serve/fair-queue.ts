@@ -1,8 +1,9 @@
 /**
- * Who is next. Each client has a line of its own and the lines take turns, so that one with many requests does not
- * keep the others waiting.
+ * Lets requests through, so many at once. Clients take turns, and one who comes to a queue that others have filled is
+ * let through too until it has its share.
  */
 import { CancelledError } from "../errors.js";
+import { ClientLines } from "../generate/client-lines.js";
 
 interface Waiting {
   readonly admit: () => void;
@@ -10,18 +11,21 @@ interface Waiting {
 
 export class FairQueue {
   readonly #capacity: number;
-  /** In the order of their turns; a client without waiting requests has no line. */
-  readonly #lines = new Map<string, Waiting[]>();
+  readonly #lines = new ClientLines<Waiting>();
+  /** Requests of each client that were let through. */
+  readonly #runningOf = new Map<string, number>();
   #running = 0;
-  #waiting = 0;
 
-  /** @param capacity requests that are let through at once */
+  /**
+   * @param capacity requests that are let through at once; above it, a client's until it has as many as there would be
+   *   of each if all had as many
+   */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
   get waiting(): number {
-    return this.#waiting;
+    return this.#lines.size;
   }
 
   get running(): number {
@@ -36,13 +40,10 @@ export class FairQueue {
     if (signal.aborted) {
       return Promise.reject(new CancelledError("the request was stopped."));
     }
-    if (this.#running < this.#capacity) {
-      this.#running++;
-      return Promise.resolve();
-    }
     return new Promise((resolve, reject) => {
       const cancel = () => {
-        this.#remove(client, entry);
+        this.#lines.remove((other) => other === entry);
+        this.#admit(); // the others' shares have grown
         reject(new CancelledError("the request was stopped while it waited."));
       };
       const entry: Waiting = {
@@ -52,37 +53,44 @@ export class FairQueue {
         },
       };
       signal.addEventListener("abort", cancel, { once: true });
-      this.#lines.set(client, [...(this.#lines.get(client) ?? []), entry]);
-      this.#waiting++;
+      this.#lines.add(client, entry);
+      this.#admit();
     });
   }
 
-  /** Ends a request that was let through, and lets the next one through. */
-  leave(): void {
-    this.#running--;
-    const [turn] = this.#lines;
-    const [entry] = turn?.[1] ?? [];
-    if (turn === undefined || entry === undefined) {
-      return;
-    }
-    const [client] = turn;
-    this.#remove(client, entry);
-    const rest = this.#lines.get(client);
-    this.#lines.delete(client);
-    if (rest) {
-      this.#lines.set(client, rest); // to the end
-    }
-    this.#running++;
-    entry.admit();
+  /** Ends a request of a client that was let through, and lets the next ones through. */
+  leave(client: string): void {
+    this.#count(client, -1);
+    this.#admit();
   }
 
-  #remove(client: string, entry: Waiting): void {
-    const line = (this.#lines.get(client) ?? []).filter((other) => other !== entry);
-    if (line.length > 0) {
-      this.#lines.set(client, line);
-    } else {
-      this.#lines.delete(client);
+  #admit(): void {
+    for (;;) {
+      const next = this.#lines.next((client) => this.#held(client));
+      if (next === undefined || !this.#mayEnter(next)) {
+        return;
+      }
+      this.#count(next, 1);
+      this.#lines.take(next)?.admit();
     }
-    this.#waiting--;
+  }
+
+  #mayEnter(client: string): boolean {
+    const clients = new Set([...this.#runningOf.keys(), ...this.#lines.clients]).size;
+    return this.#running < this.#capacity || this.#held(client) < Math.floor(this.#capacity / clients);
+  }
+
+  #held(client: string): number {
+    return this.#runningOf.get(client) ?? 0;
+  }
+
+  #count(client: string, more: number): void {
+    this.#running += more;
+    const held = this.#held(client) + more;
+    if (held > 0) {
+      this.#runningOf.set(client, held);
+    } else {
+      this.#runningOf.delete(client);
+    }
   }
 }

@@ -201,7 +201,7 @@ export class Service {
     return this.#inTurn(this.#answering, caller, async () => {
       this.metrics.queueSeconds.observe(seconds());
       const sampling = { ...this.#sampling, ...request.sampling };
-      const asked = { ...request, sampling };
+      const asked = { ...request, sampling, client: caller.client };
       const completion = await this.#generator.generate(asked, {
         ...controls,
         signal: caller.signal,
@@ -235,7 +235,7 @@ export class Service {
     try {
       return await work();
     } finally {
-      queue.leave();
+      queue.leave(client);
     }
   }
 }
