@@ -7,7 +7,18 @@
 // --cases abc: a as the machine is, b with the memory limit, c with a limited disk too. --ways windows,map: one of them
 // alone. Runs are added to those that the JSON file has, in place of an earlier one with the same limits and chunks.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { parseSize } from "../dist/contract/size.js";
@@ -50,15 +61,17 @@ async function run(way, options, limits) {
   const { dev } = statSync(model);
   const device = `${(dev >> 8) & 0xfff}:${dev & 0xff}`;
   writeFileSync(`${diskGroup}/blkio.throttle.read_bps_device`, `${device} ${limits.rate ?? 0}`);
+  // Of its own, so that no unfinished run is continued.
+  const folder = mkdtempSync(join(tmpdir(), "lopsided-bench-"));
   const params = JSON.stringify({
     model,
-    output: "/tmp/lopsided-bench.gguf",
+    output: join(folder, "imatrix.gguf"),
     chunks: Number(values.chunks),
     ...(values.threads && { threads: Number(values.threads) }),
     ...options,
   });
-  const join = [memoryGroup, diskGroup].map((group) => `echo $$ > ${group}/cgroup.procs`).join(" && ");
-  const child = spawn("sh", ["-c", `${join} && exec "$0" "$@"`, process.execPath, once, params], {
+  const enter = [memoryGroup, diskGroup].map((group) => `echo $$ > ${group}/cgroup.procs`).join(" && ");
+  const child = spawn("sh", ["-c", `${enter} && exec "$0" "$@"`, process.execPath, once, params], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";
@@ -71,6 +84,7 @@ async function run(way, options, limits) {
   }, 200);
   const status = await new Promise((resolve) => child.once("close", resolve));
   clearInterval(watch);
+  rmSync(folder, { recursive: true });
   const service = readFileSync(`${diskGroup}/blkio.throttle.io_service_bytes`, "utf8");
   const readBytes = Number(new RegExp(`^${device} Read (\\d+)$`, "m").exec(service)?.[1] ?? 0);
   for (const group of [memoryGroup, diskGroup]) {
@@ -89,7 +103,7 @@ async function run(way, options, limits) {
   };
   console.log(JSON.stringify(result));
   const isSame = (run) => ["way", "memory", "rate", "chunks"].every((name) => run[name] === result[name]);
-  const earlier = existsSync(values.json) ? JSON.parse(readFileSync(values.json, "utf8")).runs : [];
+  const earlier = existsSync(values.json) ? JSON.parse(readFileSync(values.json, "utf8")).results.runs : [];
   const runs = [...earlier.filter((run) => !isSame(run)), result];
   writeResult(values.json, { bytes: statSync(model).size, runs });
 }

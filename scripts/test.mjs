@@ -3,7 +3,7 @@
 //   node scripts/test.mjs --fast        only those that start no process, browser or model
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -42,6 +42,8 @@ const result = spawnSync(
     "--enable-source-maps",
     "--test",
     "--test-timeout=300000",
+    // Node's own number is one less; many files wait for processes and disks.
+    `--test-concurrency=${availableParallelism()}`,
     ...[`--test-reporter=${process.env.CI ? "spec" : "dot"}`, "--test-reporter-destination=stdout"],
     ...["--test-reporter=./scripts/test-summary.mjs", `--test-reporter-destination=${summary}`],
     ...files,

@@ -133,8 +133,8 @@ function cut(array: MetadataArray, from: number, to: number): MetadataArray {
   return { ...array, value: array.value.slice(from, to) } as MetadataArray;
 }
 
-/** Bytes read at a time. */
-const stretchBytes = 16 * 2 ** 20;
+/** Bytes read at a time. Each read has memory of its own, and the system is slow to hand out larger pieces. */
+const stretchBytes = 4 * 2 ** 20;
 
 /** Bytes of a file's parts in order, with their places; what lies between them is zero. */
 export async function* partsOf({
