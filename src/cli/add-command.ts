@@ -38,8 +38,9 @@ export function addCommand(
     const byPlace = args.slice(0, places.length);
     const typed = { ...(args[places.length] as Typed) };
     await runCommand({ json: typed.json === true, options: optionsOf(runnable) }, async (context) => {
-      for (const [index, [place]] of places.entries()) {
-        takeByPlace(typed, place, byPlace[index]);
+      for (const [index, [place, row]] of places.entries()) {
+        const value = byPlace[index];
+        takeByPlace(typed, place, typeof value === "string" ? typedValue(row, value) : value);
       }
       // A view takes the result of its own command.
       return await call(runnable, (await view()) as View<unknown>, typed, context);
@@ -60,8 +61,7 @@ async function call(runnable: RunnableCommand, view: View<unknown>, typed: Typed
     ([name]) => Object.hasOwn(options, name) && options[name]?.only !== "terminal",
   );
   for (const [name, { schema, only }] of Object.entries(options)) {
-    // An optional value that was not given is true.
-    if (only === "terminal" && typed[name] !== undefined && typed[name] !== true) {
+    if (only === "terminal" && typed[name] !== undefined) {
       readValue(name, schema, typed[name]);
     }
   }
@@ -74,7 +74,8 @@ async function call(runnable: RunnableCommand, view: View<unknown>, typed: Typed
 
 /** Puts an argument among the options; one that can be an option too must be given in one of the two ways. */
 function takeByPlace(typed: Record<string, unknown>, place: string, value: unknown): void {
-  if (value === undefined) {
+  const isAbsent = value === undefined || (Array.isArray(value) && value.length === 0);
+  if (isAbsent) {
     return;
   }
   if (typed[place] !== undefined) {

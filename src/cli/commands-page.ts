@@ -45,7 +45,12 @@ function typed(name: string, row: Option): string {
   const value = placeholderOf(row);
   const flag = `${flagOf(name, row)}${value === undefined ? "" : ` ${value}`}`;
   const negated = row.negated === undefined ? [] : [flagOf(name, { ...row, default: true })];
-  const names = [...(row.short ? [row.short] : []), ...(row.aliases ?? []), flag, ...negated];
+  const names = [
+    ...(row.short ? [row.short] : []),
+    ...(row.aliases ?? []).map((alias) => alias.replace(/=.*$/, "")),
+    flag,
+    ...negated,
+  ];
   return names.map((each) => `\`${each.replaceAll("|", "\\|")}\``).join(", ");
 }
 

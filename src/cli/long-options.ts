@@ -1,4 +1,4 @@
-/** llama.cpp's short options of several letters (`-ctk`), which commander would read as letters of their own. */
+/** llama.cpp's names of options, some of several letters (`-ctk`), which commander would read as letters of their own. */
 import { flagOf } from "../contract/flags.js";
 import type { Options } from "../contract/option.js";
 
@@ -6,7 +6,10 @@ import type { Options } from "../contract/option.js";
 export function withLongOptions(args: readonly string[], options: Options): string[] {
   const names = new Map(
     Object.entries(options).flatMap(([name, row]) =>
-      (row.aliases ?? []).map((alias) => [alias, flagOf(name, row)] as const),
+      (row.aliases ?? []).map((alias) => {
+        const [other = "", ...meant] = alias.split("=");
+        return [other, [flagOf(name, row), ...meant]] as const;
+      }),
     ),
   );
   const end = args.includes("--") ? args.indexOf("--") : args.length;
@@ -16,6 +19,6 @@ export function withLongOptions(args: readonly string[], options: Options): stri
     }
     const [name = "", ...rest] = arg.split("=");
     const long = names.get(name);
-    return long === undefined ? arg : [long, ...rest].join("=");
+    return long === undefined ? arg : [...long, ...rest].join("=");
   });
 }

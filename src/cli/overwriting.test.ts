@@ -330,12 +330,13 @@ describe("no output may be an input", () => {
     };
     const writesNothing = ["inspect", "verify", "fit", "publish", "chat", "serve", "worker", "queue"];
     // Texts that are no files, and a folder of files with names of their own, which are hashes.
-    const noFiles = ["includeWeights", "excludeWeights", "systemPrompt", "cache"];
+    const noFiles = ["includeWeights", "excludeWeights", "systemPrompt", "cache", "threads"];
     for (const { command } of allCommands) {
       const cases = Object.entries(commands).filter(([name]) => name.split(" ")[0] === command.name);
       const known = cases.flatMap(([, { inputs, outputs }]) => [...inputs, ...outputs]);
       known.push(...(elsewhere[command.name] ?? []), ...noFiles);
       const named = Object.entries<Option>(command.options)
+        .filter(([, { isHidden }]) => !isHidden)
         .filter(([, row]) => row.isArgument || /file|folder|model|text/.test(placeholderOf(row) ?? ""))
         .map(([name]) => name);
       if (!writesNothing.includes(command.name)) {

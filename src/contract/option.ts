@@ -19,11 +19,11 @@ export interface Option<Schema extends z.ZodType = z.ZodType> {
   /** The sentence for its `--no-` form, where it has both: yes, no and neither are three things. */
   readonly negated?: string | undefined;
   readonly required?: boolean;
-  /** Whether the command line takes it by its place; with `short` or `aliases`, as an option too. */
+  /** Whether the command line takes it by its place; with `short`, as an option too. */
   readonly isArgument?: boolean;
   /** One letter: `-o`. */
   readonly short?: string | undefined;
-  /** llama.cpp's other names for it: `-ngl`, `--n-gpu-layers`. */
+  /** llama.cpp's other names for it: `-ngl`, `--n-gpu-layers`; `--no-mtp=drop` is one that means a value. */
   readonly aliases?: readonly string[];
   /** Environment variable that the command line takes it from. */
   readonly environment?: string;

@@ -1,6 +1,6 @@
 /** What options take: schemas with one sentence each about what is expected, shared by all commands. */
 import { z } from "zod";
-import { LopsidedError, UsageError } from "../errors.js";
+import { LopsidedError } from "../errors.js";
 import type { OnProgress } from "../progress.js";
 import { parseSize } from "./size.js";
 
@@ -41,13 +41,6 @@ export function choice<const Words extends readonly [string, ...string[]]>(words
 /** A text that a function of ours reads; what it says is wrong is said of the option. */
 export function parsed<Value>(parse: (text: string) => Value) {
   return text.transform((value, context): Value => read(() => parse(value), context));
-}
-
-/** Nothing: says why, for options of other programs that people paste. */
-export function refused(why: string) {
-  return parsed((): never => {
-    throw new UsageError(why);
-  });
 }
 
 /** Bytes: a whole number, or a text like `4G`, `11.4GB` (powers of ten), `10.6GiB` (powers of two). */

@@ -1,9 +1,11 @@
 /** The contract of `perplexity`. */
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
+import { answered, moot } from "../contract/pasted.js";
 import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
 import { oneOrMore, text, wholeNumber, yesNo } from "../contract/values.js";
 import { engine, runOptions } from "../engine/engine-options.js";
+import { pastedRunOptions } from "../engine/pasted-options.js";
 
 /** What texts to measure on may be. */
 export const evaluatedText = "text to predict; several are reported one by one, named as in code=a.txt";
@@ -23,13 +25,31 @@ export const floor = option({
   default: true,
 });
 
+const scores = "lopsided check gives tasks with answers that can be checked.";
+const strides = "chunks are scored as llama-perplexity does without it; leave it out.";
+
+/** Other options of llama-perplexity. */
+const pasted = {
+  klDivergence: moot("a base or a reference is there to be compared with"),
+  hellaswag: answered(scores),
+  hellaswagTasks: answered(scores, { value: "<n>" }),
+  winogrande: answered(scores),
+  winograndeTasks: answered(scores, { value: "<n>" }),
+  multipleChoice: answered(scores),
+  multipleChoiceTasks: answered(scores, { value: "<n>" }),
+  pplStride: answered(strides, { value: "<n>" }),
+  pplOutputType: answered("`json` prints all figures; leave it out.", { value: "<0|1>" }),
+};
+
 export const perplexityCommand = defineCommand({
   name: "perplexity",
   summary: "How well a model predicts a text, and how far its predictions are from a reference's.",
   options: {
-    model: readableModel,
+    model: { ...readableModel, short: "-m", value: "<model>" },
     text: option({
       isArgument: true,
+      short: "-f",
+      aliases: ["--file"],
       required: true,
       value: "<text...>",
       schema: oneOrMore,
@@ -37,6 +57,7 @@ export const perplexityCommand = defineCommand({
     }),
     ctx: option({
       short: "-c",
+      aliases: ["--ctx-size"],
       value: "<n>",
       schema: wholeNumber(4),
       about: "context size of a chunk, in tokens",
@@ -72,6 +93,8 @@ export const perplexityCommand = defineCommand({
       about: "keep unfinished work in this file, from which the same command goes on; removed at the end",
     }),
     ...runOptions,
+    ...pastedRunOptions,
+    ...pasted,
     onProgress,
     onWarning,
     signal,

@@ -1,6 +1,7 @@
 /** The contract of `imatrix`. */
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
+import { answered, mootUnset } from "../contract/pasted.js";
 import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../contract/shared-options.js";
 import { choice, list, number, text, wholeNumber, yesNo } from "../contract/values.js";
 import {
@@ -12,6 +13,7 @@ import {
   layersPerWindow,
   maxMemory,
 } from "../engine/engine-options.js";
+import { pastedRunOptions } from "../engine/pasted-options.js";
 import { inputKinds } from "../moments/inputs.js";
 
 /** What is said of rarely routed experts; `quantize`, `plan`, `sensitivity` and `make` have it too. */
@@ -22,14 +24,36 @@ export const priorWeight = option({
   unset: "what the importance matrix says, or 1",
 });
 
+/** Other options of llama-imatrix. */
+const pasted = {
+  ppl: mootUnset("perplexity is not computed"),
+  saveFrequency: answered("unfinished work is saved by `outputFrequency`, the result once; leave it out.", {
+    value: "<n>",
+  }),
+  chunk: answered("the text is read from its beginning; cut off what is not wanted.", {
+    value: "<n>",
+    aliases: ["--from-chunk"],
+  }),
+  showStatistics: answered("lopsided make's report shows what an importance matrix covers; leave it out."),
+};
+
 export const imatrixCommand = defineCommand({
   name: "imatrix",
   summary: "Calibration: run a model over a text and write its importance matrix, per expert.",
   options: {
-    model: readableModel,
-    text: option({ isArgument: true, required: true, schema: text, about: "calibration text" }),
+    model: { ...readableModel, short: "-m", value: "<model>" },
+    text: option({
+      isArgument: true,
+      short: "-f",
+      aliases: ["--file"],
+      value: "<file>",
+      required: true,
+      schema: text,
+      about: "calibration text",
+    }),
     output: option({
       short: "-o",
+      aliases: ["--output-file"],
       value: "<file>",
       required: true,
       schema: text,
@@ -37,6 +61,7 @@ export const imatrixCommand = defineCommand({
     }),
     ctx: option({
       short: "-c",
+      aliases: ["--ctx-size"],
       value: "<n>",
       schema: wholeNumber(16),
       about: "context size of a chunk, in tokens",
@@ -49,6 +74,7 @@ export const imatrixCommand = defineCommand({
       unset: "the whole text",
     }),
     format: option({
+      aliases: ["--output-format"],
       schema: choice(["gguf", "dat"]),
       about: "format of the file",
       unset: "dat for an output of that name, otherwise gguf",
@@ -71,7 +97,12 @@ export const imatrixCommand = defineCommand({
         "shrinkage prior for rarely routed experts, noted in a GGUF file and worked into a .dat file; 0 matches llama.cpp",
       unset: "1, applied by quantize",
     }),
-    merge: option({ value: "<file...>", schema: list(text), about: "add the statistics of these files" }),
+    merge: option({
+      aliases: ["--in-file"],
+      value: "<file...>",
+      schema: list(text),
+      about: "add the statistics of these files",
+    }),
     moments: option({
       value: "<file>",
       schema: text,
@@ -101,6 +132,7 @@ export const imatrixCommand = defineCommand({
     maxMemory,
     layersPerWindow,
     outputFrequency: option({
+      aliases: ["-ofreq"],
       value: "<chunks>",
       schema: wholeNumber(1),
       about: "save unfinished work every so many chunks",
@@ -116,6 +148,8 @@ export const imatrixCommand = defineCommand({
       only: "library",
     }),
     ignoreMemoryLimit,
+    ...pastedRunOptions,
+    ...pasted,
     onProgress,
     onWarning,
     signal,

@@ -14,7 +14,7 @@ import { callback, oneOrMore, orNone, text, wholeNumber, yesNo } from "../contra
 import { engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
-import { cache, effort, encodedCacheSize, quantizeCommand } from "../quantize/quantize-command.js";
+import { cache, effort, encodedCacheSize, quantizeCommand, recipe } from "../quantize/quantize-command.js";
 import { quantizedBy } from "../report/card-command.js";
 import { checkCommand } from "../tasks/check-command.js";
 import type { StageEvent } from "./stages.js";
@@ -56,7 +56,7 @@ export const makeCommand = defineCommand({
       about: "text for the importance matrix",
       unset: "a mix of kinds that ships with Lopsided",
     }),
-    recipe: { ...quantizeCommand.options.recipe, unset: `${defaultRecipe}, unless there is a budget` },
+    recipe: { ...recipe, unset: `${defaultRecipe}, unless there is a budget` },
     ...budgetOptions,
     prune: {
       ...expertOptions.prune,
@@ -89,6 +89,7 @@ export const makeCommand = defineCommand({
     ctxCalibration: {
       ...imatrixCommand.options.ctx,
       short: undefined,
+      aliases: [],
       about: "context size of a chunk of calibration, in tokens",
     },
     evaluate: option({
@@ -108,6 +109,7 @@ export const makeCommand = defineCommand({
     ctxEvaluate: {
       ...perplexityCommand.options.ctx,
       short: undefined,
+      aliases: [],
       about: "context size of a chunk of evaluation, in tokens",
     },
     parseSpecial: { ...parseSpecial, about: "parse special tokens (<|im_start|>, ...) in the texts" },

@@ -1,6 +1,7 @@
 /** The contract of `quantize`. */
 import { defineCommand, type OptionsOf, type ResolvedOptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
+import { answered, moot } from "../contract/pasted.js";
 import {
   encoderThreads,
   onNotice,
@@ -57,7 +58,11 @@ export const padExperts = option({
     "make experts wider with zeros, to the next multiple of 256, so that types of less than 4.25 bits fit their rows; the model computes the same",
 });
 
+/** What llama.cpp's converter calls leaving them out. */
+export const droppingPrediction = ["--no-mtp=drop", "--no-nextn=drop"];
+
 export const mtp = option({
+  aliases: droppingPrediction,
   schema: choice(predictionModes),
   about:
     "layers that predict further tokens: embed them in the file, drop them, or write a separate file (mtp-OUTPUT)",
@@ -78,17 +83,28 @@ export const encodedCacheSize = option({
   unset: "20G",
 });
 
+export const recipe = option({
+  value: "<name|file>",
+  schema: text,
+  about: "a preset, one of llama.cpp's quant mixes (Q4_K_M), a type, or a recipe file",
+});
+
+/** Other options of llama-quantize. */
+const pasted = {
+  maxBufferSize: moot("some rows are read at a time", { value: "<MiB>" }),
+  pruneLayers: answered("layers cannot be left out; lopsided prune leaves out experts.", {
+    value: "<layers>",
+  }),
+};
+
 export const quantizeCommand = defineCommand({
   name: "quantize",
   summary: "Encode a model's tensors by a recipe and write a GGUF file that llama.cpp loads.",
   options: {
     model: readableModel,
     output: option({ isArgument: true, required: true, schema: text, about: "GGUF file to write" }),
-    recipe: option({
-      value: "<name|file>",
-      schema: text,
-      about: "a preset, one of llama.cpp's quant mixes (Q4_K_M), a type, or a recipe file",
-    }),
+    // llama-quantize takes it and the number of threads by their places.
+    recipe: { ...recipe, isArgument: true, short: "-r" },
     base: option({
       value: "<type>",
       schema: text,
@@ -165,8 +181,9 @@ export const quantizeCommand = defineCommand({
       about:
         "for effort max, in place of these files: calibrate on this text first, choosing what to collect; it lies beside the output until that is written",
     }),
-    threads: encoderThreads,
+    threads: { ...encoderThreads, isArgument: true },
     ...queueOptions,
+    ...pasted,
     onProgress,
     onWarning,
     onNotice,

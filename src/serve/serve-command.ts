@@ -1,60 +1,28 @@
 /** The contract of `serve`. */
+import { z } from "zod";
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
-import {
-  anyText,
-  choice,
-  list,
-  orNone,
-  parsed,
-  refused,
-  text,
-  wholeNumber,
-  yesNo,
-} from "../contract/values.js";
+import { answered, moot } from "../contract/pasted.js";
+import { anyText, choice, list, orNone, parsed, text, wholeNumber, yesNo } from "../contract/values.js";
 import { UsageError } from "../errors.js";
 import { generatorOptions, samplingOptions } from "../generate/generator-options.js";
 
-const quiet = { only: "terminal", isHidden: true } as const;
-
-/** Flags of llama-server that people paste: what is so anyway, and what is refused with what to do instead. */
+/** Flags of llama-server that people paste. */
 const pasted = {
-  jinja: option({ ...quiet, schema: yesNo, about: "chat templates are always used" }),
-  metrics: option({ ...quiet, schema: yesNo, about: "/metrics is always there" }),
-  contBatching: option({ ...quiet, aliases: ["-cb"], schema: yesNo, about: "batching is always continuous" }),
+  jinja: moot("chat templates are always used"),
+  metrics: moot("/metrics is always there"),
+  contBatching: moot("batching is always continuous", { aliases: ["-cb"] }),
   flashAttn: option({
-    ...quiet,
-    aliases: ["-fa"],
-    value: "[when]",
-    schema: parsed(checkFlashAttention),
-    about: "llama.cpp decides",
+    ...moot("llama.cpp decides", { aliases: ["-fa"], value: "[when]" }),
+    schema: z.union([z.literal(true), parsed(checkFlashAttention)]),
   }),
-  hfRepo: option({
-    ...quiet,
+  hfRepo: answered("serve downloads nothing; download the GGUF file and name it.", {
     aliases: ["-hf", "-hfr"],
     value: "<repository>",
-    schema: refused("serve downloads nothing; download the GGUF file and name it."),
-    about: "refused",
   }),
-  mmproj: option({
-    ...quiet,
-    value: "<file>",
-    schema: refused("only text can be read; leave it out."),
-    about: "refused",
-  }),
-  lora: option({
-    ...quiet,
-    value: "<file>",
-    schema: refused("adapters are not supported; use a model that it is merged into."),
-    about: "refused",
-  }),
-  modelDraft: option({
-    ...quiet,
-    aliases: ["-md"],
-    value: "<file>",
-    schema: refused("drafts are not supported; leave it out."),
-    about: "refused",
-  }),
+  mmproj: answered("only text can be read; leave it out.", { value: "<file>" }),
+  lora: answered("adapters are not supported; use a model that it is merged into.", { value: "<file>" }),
+  modelDraft: answered("drafts are not supported; leave it out.", { aliases: ["-md"], value: "<file>" }),
 } as const;
 
 function checkFlashAttention(when: string): void {
