@@ -2,7 +2,7 @@
 import { defineCommand, type OptionsOf } from "../contract/command.js";
 import { option } from "../contract/option.js";
 import { onProgress, ownShard, signal, splitMaxSize } from "../contract/shared-options.js";
-import { list, text } from "../contract/values.js";
+import { list, text, yesNo } from "../contract/values.js";
 
 export const relayoutCommand = defineCommand({
   name: "relayout",
@@ -20,6 +20,15 @@ export const relayoutCommand = defineCommand({
       required: true,
       schema: text,
       about: "GGUF file to write; a set becomes one file unless it is split again",
+    }),
+    fuseGateUp: option({
+      aliases: ["--fuse-gate-up-exps"],
+      schema: yesNo,
+      about: "gate and up of all routed experts of a layer as one tensor, where llama.cpp can read it",
+    }),
+    unfuse: option({
+      schema: yesNo,
+      about: "gate and up of all routed experts of a layer as two tensors, where they are one",
     }),
     rename: option({
       value: "<pattern=name>",

@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Engine } from "../engine/engine.js";
 import { openModel } from "../model/open.js";
+import { writeTinyModel } from "../testing/architectures/write.js";
+import { nextTokenLogits } from "../testing/logits.js";
+import { quantize } from "./quantize.js";
 import { relayout } from "./relayout.js";
 
 const model = fileURLToPath(new URL("../../fixtures/tiny-moe-q8_0.gguf", import.meta.url));
@@ -131,5 +135,39 @@ describe("relayout", () => {
       name: "CancelledError",
     });
     assert.equal(await readFile(output, "utf8"), "earlier");
+  });
+
+  it("fuses gate and up of experts and separates them again, and llama.cpp computes the same to the bit", async (t) => {
+    const made = await folder(t);
+    const mixed = join(made, "mixed.gguf");
+    const paths = ["two", "one", "back"].map((name) => join(made, `${name}.gguf`));
+    const [two = "", one = "", back = ""] = paths;
+    const engine = new Engine();
+    t.after(() => engine.close());
+    await writeTinyModel(engine, "qwen35moe", two);
+    await relayout({ model: two, output: one, fuseGateUp: true });
+    await relayout({ model: one, output: back, unfuse: true });
+    const [before, fused, after] = await Promise.all(paths.map(contents));
+    const experts = (names: Iterable<string> = []) =>
+      [...names].filter((name) => /blk\.0\.ffn_.*_exps/.test(name));
+    assert.deepEqual(experts(fused?.tensors.keys()).sort(), [
+      "blk.0.ffn_down_exps.weight",
+      "blk.0.ffn_gate_up_exps.weight",
+    ]);
+    assert.deepEqual(after?.tensors, before?.tensors);
+    const tokens = Array.from({ length: 24 }, (_, i) => 3 + 17 * i);
+    const logits = nextTokenLogits(two, tokens);
+    assert.ok(logits.every(Number.isFinite));
+    assert.deepEqual(nextTokenLogits(one, tokens), logits);
+    await assert.rejects(relayout({ model: one, output: back, fuseGateUp: true }), {
+      name: "UsageError",
+      message: /`fuseGateUp`: no layer has gate and up of routed experts as two tensors/,
+    });
+    await quantize({ model: two, output: mixed, base: "Q8_0", tensorType: ["ffn_up_exps=Q4_0"], threads: 0 });
+    await assert.rejects(
+      relayout({ model: mixed, output: one, fuseGateUp: true }),
+      /one tensor has one type/,
+    );
+    await assert.rejects(relayout({ model, output: one, unfuse: true }), /of qwen3moe in one form only/);
   });
 });

@@ -14,6 +14,7 @@ import { rowBytes } from "../quants/types.js";
 import { checkOverrides, parseOverrides } from "../write/output-metadata.js";
 import { type PlannedFile, planOutput } from "../write/output-plan.js";
 import { type RelayoutOptions, relayoutCommand } from "./relayout-command.js";
+import { inGateAndUpForm } from "./relayout-experts.js";
 import { changedMetadata } from "./relayout-metadata.js";
 import { droppedTensors, renamedTensors } from "./relayout-tensors.js";
 
@@ -45,7 +46,7 @@ export async function relayout(given: RelayoutOptions): Promise<RelayoutResult> 
   const options = relayoutCommand.read(given);
   const source = await openModel(options.model, { signal: options.signal });
   try {
-    const { kept, dropped } = droppedTensors(checkGguf(source).tensors, options.drop ?? []);
+    const { kept, dropped } = droppedTensors(inGateAndUpForm(checkGguf(source), options), options.drop ?? []);
     const tensors = renamedTensors(kept, options.rename ?? []);
     const overrides = parseOverrides(options.overrideKv ?? []);
     checkOverrides(overrides, source.metadata);

@@ -54,6 +54,4 @@ export interface ModelFamily {
   /** Tensors that have the same type in every converted file. */
   readonly fixedTypes?: ReadonlyMap<string, ConversionTarget>;
   readonly tokenizer?: TokenizerTraits;
-  /** Whether llama.cpp can read gate and up of all experts as one tensor. */
-  readonly fusesGateAndUp?: boolean;
 }

@@ -6,6 +6,7 @@ import type { Metadata } from "../../gguf/metadata.js";
 import { openSafetensorsFolder } from "../../safetensors/folder.js";
 import type { SafetensorsTensor } from "../../safetensors/header.js";
 import { mostOfFacts } from "../architecture.js";
+import { fusesGateAndUp } from "../fused-experts.js";
 import { rowCount, type SourceTensor, weightCount } from "../source.js";
 import type { ModelFamily } from "./architecture.js";
 import { findArchitecture } from "./architectures/index.js";
@@ -156,7 +157,7 @@ function fused(
   if (!options.fuseGateAndUp) {
     return tensors;
   }
-  if (!architecture.fusesGateAndUp) {
+  if (!fusesGateAndUp(architecture.gguf)) {
     throw new UsageError(
       `\`fuseGateUpExps\`: llama.cpp reads gate and up of ${architecture.gguf} as two tensors only; leave the option out.`,
       { architecture: architecture.gguf },

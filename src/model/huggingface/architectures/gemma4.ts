@@ -115,7 +115,6 @@ export const gemma4: ModelFamily = {
     uint32("rope.dimension_count", ({ config }) => fullHead(config)),
     uint32("rope.dimension_count_swa", "head_dim"),
   ],
-  fusesGateAndUp: true,
 };
 
 function isSliding(config: Fields, layer: number): boolean {

@@ -54,5 +54,4 @@ export const qwen3Next: ModelFamily = {
   prediction: linearAttentionPrediction,
   rename: linearAttentionName,
   metadata: linearAttentionKeys,
-  fusesGateAndUp: true,
 };

@@ -64,5 +64,4 @@ export const qwen35Moe: ModelFamily = {
       return sections.length === 0 ? usualSections : [...sections, 0, 0, 0, 0].slice(0, 4);
     }),
   ],
-  fusesGateAndUp: true,
 };

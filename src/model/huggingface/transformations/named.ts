@@ -180,6 +180,12 @@ export function gateAndUp(gate: Rows, up: Rows, experts: number): Rows {
   });
 }
 
+/** Gate (0) or up (1) of such matrices. */
+export function gateOrUp(both: Rows, index: 0 | 1, experts: number): Rows {
+  const period = both.rows / experts;
+  return rowsWithin(both, { period, offset: (index * period) / 2, rows: period / 2 });
+}
+
 function rowsWithin(
   source: Rows,
   { period, offset, rows }: { readonly period: number; readonly offset: number; readonly rows: number },
