@@ -1,6 +1,8 @@
 // The server under load, and its speed against llama.cpp's own batched decode loop:
-//   node bench/serve.mjs [--requests 5000] [--clients 64] [--slots 8] [--rounds 5] [--threads 1] [--only load|speed|kill]
-// Every request carries two numbers that its answer repeats, so that an answer that went to someone else shows. One thread is right for a busy machine: threads that wait for each other cost more.
+//   node bench/serve.mjs [--requests 5000] [--clients 64] [--slots 8] [--rounds 5] [--threads 1] [--only load|soak|speed|kill]
+// Every request carries two numbers that its answer repeats, so that an answer that went to someone else shows. Of `soak`
+// (only if asked for) every other one has a tool that must be called or a schema, which allow one number that no other
+// request has. One thread is right for a busy machine: threads that wait for each other cost more.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -81,7 +83,7 @@ async function chooseTasks(generator) {
 const chatMl = (question) => `<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`;
 
 /** One request, of one of four kinds and one of five lengths; its answer's text and tokens. */
-async function request(url, index, { question }) {
+function request(url, index, { question }) {
   const isChat = index % 2 === 0;
   const stream = index % 4 < 2;
   const body = {
@@ -91,7 +93,46 @@ async function request(url, index, { question }) {
     stream,
     ...(stream ? { stream_options: { include_usage: true } } : {}),
   };
-  const response = await fetch(`${url}/v1/${isChat ? "chat/" : ""}completions`, {
+  return send(`${url}/v1/${isChat ? "chat/" : ""}completions`, body);
+}
+
+/** A chat whose answer must be a call, or JSON by a schema; both have a number that is the request's own. */
+async function constrainedRequest(url, index, { question }) {
+  const stream = index % 4 < 2;
+  const schema = {
+    type: "object",
+    properties: { number: { const: index }, certain: { type: "boolean" } },
+    required: ["number", "certain"],
+    additionalProperties: false,
+  };
+  const rules =
+    index % 3 === 0
+      ? {
+          tools: [{ type: "function", function: { name: `answer_${index}`, parameters: schema } }],
+          tool_choice: "required",
+          parallel_tool_calls: false,
+        }
+      : { response_format: { type: "json_schema", json_schema: { name: "answer", schema } } };
+  const { text, tokens, calls, finish } = await send(`${url}/v1/chat/completions`, {
+    messages: [{ role: "user", content: question }],
+    max_tokens: 400,
+    temperature: 0,
+    stream,
+    ...(stream ? { stream_options: { include_usage: true } } : {}),
+    ...rules,
+  });
+  if (finish === "length") {
+    throw new Error(`cut off after ${tokens} tokens: ${text}${calls.arguments}`);
+  }
+  const isCalled = rules.tools === undefined || calls.name === `answer_${index}`;
+  const { number, certain } = JSON.parse(rules.tools === undefined ? text : calls.arguments);
+  return { text, tokens, isOurs: isCalled && number === index && typeof certain === "boolean" };
+}
+
+/** Sends a body, and puts the answer together: its text, its tokens, the name and arguments of its call. */
+async function send(address, body) {
+  const { stream } = body;
+  const response = await fetch(address, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
@@ -109,11 +150,15 @@ async function request(url, index, { question }) {
   if (stream && !received.endsWith("data: [DONE]\n\n")) {
     throw new Error("the stream has no end");
   }
-  const text = events
-    .flatMap(({ choices }) => choices)
+  const choices = events.flatMap((event) => event.choices);
+  const text = choices
     .map((choice) => choice.text ?? choice.message?.content ?? choice.delta?.content ?? "")
     .join("");
-  return { text, tokens: events.at(-1).usage.completion_tokens };
+  const parts = choices.flatMap(({ message, delta }) => (message ?? delta)?.tool_calls ?? []);
+  const joined = (field) => parts.map((part) => part.function?.[field] ?? "").join("");
+  const calls = { name: joined("name"), arguments: joined("arguments") };
+  const finish = choices.findLast(({ finish_reason }) => finish_reason)?.finish_reason;
+  return { text, tokens: events.at(-1).usage.completion_tokens, calls, finish };
 }
 
 /** Resident bytes of a process and all its descendants. */
@@ -181,7 +226,8 @@ async function startServer() {
   return { child, ...JSON.parse(line) };
 }
 
-async function measureLoad() {
+/** Some requests of all clients; with `constrained` every other one has a tool or a schema. */
+async function measureLoad({ constrained = false } = {}) {
   const generator = new Generator({ model: { path }, slots, threads, contextLength: 512 });
   const tasks = await chooseTasks(generator);
   await generator.close();
@@ -200,9 +246,10 @@ async function measureLoad() {
       try {
         const task = tasks[index % tasks.length];
         const { begins, contains } = task;
-        const { text, tokens } = await request(server.url, index, task);
-        const isOurs = text.startsWith(begins) && text.includes(contains);
-        if (isOurs) {
+        const ask = constrained && index % 2 === 1 ? constrainedRequest : request;
+        const number = constrained ? Math.floor(index / 2) : index;
+        const { text, tokens, isOurs } = await ask(server.url, number, task);
+        if (isOurs ?? (text.startsWith(begins) && text.includes(contains))) {
           outcome.answered++;
         } else {
           outcome.mixedUp++;
@@ -273,10 +320,15 @@ async function measureSpeed() {
   };
 }
 
-const parts = { load: measureLoad, speed: measureSpeed, kill: measureKill };
+const parts = {
+  load: measureLoad,
+  soak: () => measureLoad({ constrained: true }),
+  speed: measureSpeed,
+  kill: measureKill,
+};
 const result = {};
 for (const [name, measure] of Object.entries(parts)) {
-  if (values.only === undefined || values.only === name) {
+  if (values.only === undefined ? name !== "soak" : values.only === name) {
     result[name] = await measure();
   }
 }
