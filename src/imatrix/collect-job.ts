@@ -17,11 +17,13 @@ import { defineJob } from "../engine/job.js";
 import { joinFiles } from "../engine/job-files.js";
 import { type KeptParams, WindowKept } from "../kept/collect.js";
 import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
+import { chunksPerGroup } from "../text/chunk-groups.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
-import { ExpertOutputs } from "./expert-outputs.js";
-import type { Imatrix, ImatrixEntry } from "./imatrix.js";
+import { ExpertOutputs, withOutputs } from "./expert-outputs.js";
+import { checkFiniteSums, GroupSums } from "./group-sums.js";
+import type { Imatrix } from "./imatrix.js";
 
 export interface CollectParams extends CollectorOptions, RunTextParams {
   /** Files of the model, or what else stands for it. */
@@ -87,18 +89,20 @@ async function collect(
     await syncFolder(dirname(params.checkpoint));
   }
   const before = from && earlier?.entries;
-  const collector = new ImatrixCollector(params, before);
-  const outputs = params.expertOutputs ? new ExpertOutputs(outputsIn(before)) : undefined;
+  const sums = new GroupSums(before);
+  const collector = new ImatrixCollector(params);
+  const outputs = params.expertOutputs ? new ExpertOutputs() : undefined;
+  const groupSize = chunksPerGroup(opened.sequences);
   const sketch = sketchOf(text.tokens);
   const savings = new Savings(sweep.windows > 1 ? savingShare : 1);
   const save = async ({ window, chunks }: RunPlace) => {
-    collector.checkFinite(params.model.whole.path);
+    checkFiniteSums(sums.entries, params.model.whole.path);
     sweep.sync();
     kept?.sync();
     await writeCheckpoint(params.checkpoint, {
-      ...emptyImatrix(params),
+      ...checkpointOf(params),
       sketch,
-      entries: withOutputs(collector.entries, outputs?.take()),
+      entries: sums.entries,
       chunkCount: chunks,
       window,
       run,
@@ -125,6 +129,10 @@ async function collect(
         ];
       },
       async onDone(place) {
+        if (place.chunks % groupSize !== 0 && place.chunks !== text.chunks) {
+          return;
+        }
+        sums.add(withOutputs(collector.take(), outputs?.take()));
         if (sweep.windows > 1 && params.moments?.[place.window] !== undefined) {
           return;
         }
@@ -151,28 +159,13 @@ async function collect(
   }
 }
 
-function outputsIn(entries: ReadonlyMap<string, ImatrixEntry> = new Map()): Map<string, Float32Array> {
-  return new Map([...entries].flatMap(([name, { outputs }]) => (outputs ? [[name, outputs]] : [])));
-}
-
-function withOutputs(
-  entries: ReadonlyMap<string, ImatrixEntry>,
-  outputs: ReadonlyMap<string, Float32Array> = new Map(),
-): ReadonlyMap<string, ImatrixEntry> {
-  const added = [...outputs].flatMap(([name, values]): [string, ImatrixEntry][] => {
-    const entry = entries.get(name);
-    return entry ? [[name, { ...entry, outputs: values }]] : [];
-  });
-  return new Map([...entries, ...added]);
-}
-
 /** Where the run with the checkpoint at `path` keeps the residual stream. */
 export function streamPath(checkpoint: string): string {
   return `${checkpoint}.stream`;
 }
 
 /**
- * Where to go on. Chunks are decoded in the same groups as without interruption, so that the sums come out the same.
+ * Where to go on: at the beginning of a group, so that the sums come out the same.
  * Moments are not saved under way: a window that collects some starts at the beginning.
  */
 function placeToGoOn(
@@ -181,7 +174,8 @@ function placeToGoOn(
   { moments, checkpoint }: CollectParams,
 ): RunPlace | undefined {
   const hasStream = sweep.windows === 1 || existsSync(streamPath(checkpoint));
-  const fits = chunkCount <= text.chunks && (chunkCount % sequences === 0 || chunkCount === text.chunks);
+  const isWhole = chunkCount % chunksPerGroup(sequences) === 0 || chunkCount === text.chunks;
+  const fits = chunkCount <= text.chunks && isWhole;
   const lacksMoments = moments?.some(
     (pass, of) => pass !== undefined && (of < window || (of === window && chunkCount > 0)),
   );
@@ -198,7 +192,8 @@ function chunksDone({ window, chunks }: RunPlace, { sweep, text }: OpenText): nu
   return sweep.windows === 1 ? chunks : Math.floor((text.chunks * from + chunks * (to - from)) / layers);
 }
 
-function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
+/** What a checkpoint has beside its statistics. */
+export function checkpointOf({ text, context, checkpoint }: CollectParams): Imatrix {
   return {
     name: checkpoint,
     format: "gguf",
@@ -211,9 +206,13 @@ function emptyImatrix({ text, context, checkpoint }: CollectParams): Imatrix {
 }
 
 /** Everything that the statistics depend on, and the stream between windows. */
-function describeRun(params: CollectParams, { text }: OpenText): string {
+export function describeRun(
+  params: CollectParams,
+  { text, sequences }: Pick<OpenText, "text" | "sequences">,
+): string {
   const { identity, processOutput, expertOutputs, context, model, kept } = params;
   const { windows, prediction } = model;
-  const facts = { identity, processOutput, context, windows: windows?.ranges, prediction, kept };
+  const groupSize = chunksPerGroup(sequences);
+  const facts = { identity, processOutput, context, groupSize, windows: windows?.ranges, prediction, kept };
   return runName(expertOutputs ? { ...facts, expertOutputs } : facts, text.tokens);
 }

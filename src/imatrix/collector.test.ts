@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { NativeTensor } from "../engine/tensor.js";
 import { MalformedInputError } from "../errors.js";
 import { ImatrixCollector } from "./collector.js";
+import { checkFiniteSums, GroupSums } from "./group-sums.js";
 
 type Four = [number, number, number, number];
 
@@ -112,10 +113,8 @@ test("with a row for each slot the slot's own row counts", () => {
 
 test("sums are rounded to float32 after every addition", () => {
   const node = product({ ...q, shape: [1, 1, 1, 1] }, { shape: [1, 1, 1, 1], values: [1] });
-  const big = new ImatrixCollector(
-    { processOutput: false },
-    new Map([["blk.0.attn_q.weight", { sums: Float32Array.of(2 ** 24), counts: Float64Array.of(5) }]]),
-  );
+  const big = new ImatrixCollector({ processOutput: false });
+  big.entries.set("blk.0.attn_q.weight", { sums: Float32Array.of(2 ** 24), counts: Float64Array.of(5) });
   big.observe(node);
   big.observe(node);
   assert.deepEqual([...big.entries.get("blk.0.attn_q.weight")!.sums], [2 ** 24]);
@@ -134,7 +133,7 @@ test("activations that are no numbers are reported with their expert", () => {
   const input: Fake = { shape: [2, 1, 1, 1], values: [1, Number.NaN] };
   collector.observe(product(experts, input, { shape: [1, 1, 1, 1], values: [2] }));
   assert.throws(
-    () => collector.checkFinite("m.gguf"),
+    () => checkFiniteSums(collector.take(), "m.gguf"),
     (error: Error) => {
       assert.ok(error instanceof MalformedInputError);
       assert.match(
@@ -144,4 +143,21 @@ test("activations that are no numbers are reported with their expert", () => {
       return true;
     },
   );
+});
+
+test("groups are added in their order, rounded to float32 after each", () => {
+  const sums = new GroupSums();
+  const group = (sum: number) => {
+    const entry = { sums: Float32Array.of(sum), counts: Float64Array.of(1), outputs: Float32Array.of(sum) };
+    return new Map([["blk.0.ffn_down_exps.weight", entry]]);
+  };
+  for (const sum of [2 ** 24, 1, 1, 2]) {
+    sums.add(group(sum));
+  }
+  const { sums: total, counts, outputs } = sums.entries.get("blk.0.ffn_down_exps.weight")!;
+  assert.deepEqual([[...total], [...counts], [...outputs!]], [[2 ** 24 + 2], [4], [2 ** 24 + 2]]);
+  const other = new Map([
+    ["blk.0.ffn_down_exps.weight", { sums: new Float32Array(2), counts: Float64Array.of(1) }],
+  ]);
+  assert.throws(() => sums.add(other), /had 1 sums before, and has 2 now\.$/);
 });

@@ -6,7 +6,7 @@
 import { operandOf, raiseLayer, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
-import { InternalError, MalformedInputError } from "../errors.js";
+import { InternalError } from "../errors.js";
 import { loadReducer } from "../reduce/load.js";
 import type { ImatrixEntry } from "./imatrix.js";
 
@@ -20,19 +20,23 @@ export interface CollectorOptions {
 
 export class ImatrixCollector implements Observer {
   readonly operations = ["MUL_MAT", "MUL_MAT_ID"];
-  readonly entries: Map<string, ImatrixEntry>;
+  /** What was seen since the last `take`. */
+  entries = new Map<string, ImatrixEntry>();
   /** Number of the first layer of the window that is watched. */
   firstLayer = 0;
   readonly #reducer = loadReducer();
 
   readonly #options: CollectorOptions;
 
-  /** `entries` are added to: those of a run that is continued. */
-  constructor(options: CollectorOptions, entries: ReadonlyMap<string, ImatrixEntry> = new Map()) {
+  constructor(options: CollectorOptions) {
     this.#options = options;
-    this.entries = new Map(
-      [...entries].map(([name, { sums, counts }]) => [name, { sums: sums.slice(), counts: counts.slice() }]),
-    );
+  }
+
+  /** The statistics of a group of chunks that is complete; those of the next one begin anew. */
+  take(): Map<string, ImatrixEntry> {
+    const taken = this.entries;
+    this.entries = new Map();
+    return taken;
   }
 
   wants(node: NativeTensor): boolean {
@@ -54,24 +58,6 @@ export class ImatrixCollector implements Observer {
       this.#addRouted(node);
     } else {
       this.#addDense(node);
-    }
-  }
-
-  /**
-   * Throws a MalformedInputError if a sum is infinite or NaN. Once it is, it stays so: it suffices to look before
-   * the sums are used.
-   */
-  checkFinite(model: string): void {
-    for (const [name, { sums, counts }] of this.entries) {
-      const bad = sums.findIndex((sum) => !Number.isFinite(sum));
-      if (bad < 0) {
-        continue;
-      }
-      const expert = counts.length > 1 ? ` of expert ${Math.floor((bad * counts.length) / sums.length)}` : "";
-      throw new MalformedInputError(
-        `${model}: the inputs of "${name}"${expert} are not finite numbers. The model's weights are damaged, or its activations overflow: check the file, or calibrate with a higher precision.`,
-        { file: model, tensor: name },
-      );
     }
   }
 

@@ -76,10 +76,13 @@ test("biases count; weights that came before the experts are in their outputs al
   assert.deepEqual(sumsOf([down, biased]), { "blk.1.ffn_down_exps.weight": [7, 0, 7] });
 });
 
-test("a run goes on with its sums, in windows under the layer's own number", () => {
-  const outputs = new ExpertOutputs(new Map([["blk.5.ffn_down_exps.weight", Float32Array.of(1, 2, 3)]]));
+test("in windows sums go under the layer's own number, and begin anew when they were taken", () => {
+  const outputs = new ExpertOutputs();
   outputs.firstLayer = 4;
-  assert.deepEqual(sumsOf([down, down], outputs), { "blk.5.ffn_down_exps.weight": [37, 2, 25] });
+  const once = sumsOf([down], outputs)["blk.5.ffn_down_exps.weight"]!;
+  assert.deepEqual(sumsOf([down, down], outputs), {
+    "blk.5.ffn_down_exps.weight": once.map((sum) => 2 * sum),
+  });
 });
 
 test("gate and up are not looked at", () => {

@@ -9,6 +9,7 @@ import { operandOf, raiseLayer, weightName } from "../activations/operands.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { roleOf } from "../model/roles.js";
+import type { ImatrixEntry } from "./imatrix.js";
 
 /** The outputs of a product that are under way: one for each slot of each token. */
 interface UnderWay {
@@ -25,13 +26,8 @@ export class ExpertOutputs implements Observer {
   readonly operations = ["MUL_MAT_ID", "ADD_ID", "MUL"];
   /** Number of the first layer of the window that is watched. */
   firstLayer = 0;
-  readonly #sums: Map<string, Float32Array>;
+  #sums = new Map<string, Float32Array>();
   #underWay: UnderWay | undefined;
-
-  /** `sums` are added to: those of a run that is continued. */
-  constructor(sums: ReadonlyMap<string, Float32Array> = new Map()) {
-    this.#sums = new Map([...sums].map(([name, values]) => [name, values.slice()]));
-  }
 
   wants(node: NativeTensor): boolean {
     return node.operation === "MUL_MAT_ID"
@@ -47,10 +43,15 @@ export class ExpertOutputs implements Observer {
     }
   }
 
-  /** Sums by the name of the down matrices, one for each expert, rounded to float32 after each token. */
+  /**
+   * Sums by the name of the down matrices, one for each expert, rounded to float32 after each token, of a group of chunks
+   * that is complete; those of the next one begin anew.
+   */
   take(): ReadonlyMap<string, Float32Array> {
     this.#finish();
-    return this.#sums;
+    const taken = this.#sums;
+    this.#sums = new Map();
+    return taken;
   }
 
   #begin(node: NativeTensor): void {
@@ -100,6 +101,18 @@ export class ExpertOutputs implements Observer {
     }
     this.#underWay = undefined;
   }
+}
+
+/** Statistics of a group with those of what its experts put out. */
+export function withOutputs(
+  entries: ReadonlyMap<string, ImatrixEntry>,
+  outputs: ReadonlyMap<string, Float32Array> = new Map(),
+): ReadonlyMap<string, ImatrixEntry> {
+  const added = [...outputs].flatMap(([name, values]): [string, ImatrixEntry][] => {
+    const entry = entries.get(name);
+    return entry ? [[name, { ...entry, outputs: values }]] : [];
+  });
+  return new Map([...entries, ...added]);
 }
 
 /** Euclidean norms of a node's rows, slot after slot of each token. */

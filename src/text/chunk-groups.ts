@@ -1,0 +1,28 @@
+/**
+ * Chunks in groups of fixed size: the unit in which statistics are summed and in which other machines work. A group's
+ * sums depend on nothing outside it, and groups are added in the order of the text, so that a result does not depend on
+ * who computed what.
+ */
+
+/** Chunks [first, end). */
+export interface ChunkGroup {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Chunks that a group has at least, if the text has so many more. */
+const fewestChunks = 16;
+
+/** Chunks in a group: whole batches of so many `sequences` that are decoded together. */
+export function chunksPerGroup(sequences: number): number {
+  return sequences * Math.ceil(fewestChunks / sequences);
+}
+
+/** The groups of a text, in order, from the one that begins at chunk `from`. */
+export function chunkGroups(chunks: number, size: number, from = 0): ChunkGroup[] {
+  const groups: ChunkGroup[] = [];
+  for (let first = from; first < chunks; first += size) {
+    groups.push({ first, end: Math.min(first + size, chunks) });
+  }
+  return groups;
+}
