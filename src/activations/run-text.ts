@@ -85,7 +85,7 @@ export interface RunTextOptions {
 /** Runs the windows over the text's chunks; returns the seconds that took, without loading the first. */
 export async function runText(
   { sweep, text, sequences }: OpenText,
-  params: RunTextParams,
+  { threads }: Pick<RunTextParams, "threads">,
   host: TextHost,
   { observersOf, needsOutput = false, from, streamPath, onDone, onWindow }: RunTextOptions,
 ): Promise<number> {
@@ -96,7 +96,7 @@ export async function runText(
     const range = sweep.range(window);
     const first = window === begin.window ? begin.chunks : 0;
     const observers = await observersOf(range, window);
-    const opened = sweep.open(window, { observers, threads: params.threads, needsOutput });
+    const opened = sweep.open(window, { observers, threads, needsOutput });
     host.emit(progressAt(sweep, range, first, text.chunks));
     const started = performance.now();
     try {

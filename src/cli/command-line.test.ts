@@ -12,6 +12,10 @@ test("a command line can be typed again, and says nothing of where files lay", (
     "lopsided make https://host/a.gguf --calibration=text.txt",
   );
   assert.equal(
+    commandLine(["make", "a.gguf", "--token", "secret", "--no-local", "--token=secret"]),
+    "lopsided make a.gguf --no-local",
+  );
+  assert.equal(
     commandLine(["make", "--evaluate", "code=/home/me/a.txt", "--evaluate=prose=../b.txt"]),
     "lopsided make --evaluate code=a.txt --evaluate=prose=b.txt",
   );

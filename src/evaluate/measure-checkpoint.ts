@@ -6,21 +6,13 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { RunLines } from "../activations/run-lines.js";
 import { UsageError } from "../errors.js";
-import type { PositionScore } from "./scores.js";
+import { packScores, type ScoredPosition, unpackScores } from "./packed-scores.js";
 
 const format = "lopsided-measurement-1";
-/** Numbers kept of a score. */
-const fields = 5;
-
 /** All chunks of a model's windows before this one are done, and so many of this one. */
 export interface WindowPlace {
   readonly window: number;
   readonly chunks: number;
-}
-
-export interface ScoredPosition {
-  readonly chunk: number;
-  readonly score: PositionScore;
 }
 
 interface PlaceLine extends WindowPlace {
@@ -127,7 +119,10 @@ function take(line: string, progress: MeasuredSoFar): boolean {
       return true;
     }
     for (const [model, packed] of read.scores.entries()) {
-      progress.scores[model] = [...(progress.scores[model] ?? []), ...unpack(packed)];
+      progress.scores[model] = [
+        ...(progress.scores[model] ?? []),
+        ...unpackScores(Buffer.from(packed, "base64")),
+      ];
     }
     progress.chunks = read.end;
     return true;
@@ -137,22 +132,5 @@ function take(line: string, progress: MeasuredSoFar): boolean {
 }
 
 function pack(scores: readonly ScoredPosition[]): string {
-  const values = new Float64Array(fields * scores.length);
-  for (const [i, { chunk, score }] of scores.entries()) {
-    const { nll, comparison } = score;
-    const { referenceNll = Number.NaN, divergence = 0, sameTop = false } = comparison ?? {};
-    values.set([chunk, nll, referenceNll, divergence, sameTop ? 1 : 0], fields * i);
-  }
-  return Buffer.from(values.buffer).toString("base64");
-}
-
-function unpack(packed: string): ScoredPosition[] {
-  const values = new Float64Array(new Uint8Array(Buffer.from(packed, "base64")).buffer);
-  return Array.from({ length: values.length / fields }, (_, i) => {
-    const [chunk = 0, nll = 0, referenceNll = 0, divergence = 0, sameTop] = values.subarray(fields * i);
-    const comparison = Number.isNaN(referenceNll)
-      ? undefined
-      : { referenceNll, divergence, sameTop: sameTop === 1 };
-    return { chunk, score: { nll, comparison } };
-  });
+  return Buffer.from(packScores(scores)).toString("base64");
 }

@@ -13,23 +13,20 @@ import { defineJob, type JobHost } from "../engine/job.js";
 import { type JobFiles, joinFiles } from "../engine/job-files.js";
 import type { Observer } from "../engine/observer.js";
 import { EnvironmentError, UsageError } from "../errors.js";
-import {
-  type BatchOptions,
-  batchesOf,
-  type ChunkBatch,
-  sequencesTogether,
-  type TextChunks,
-} from "../text/chunks.js";
+import { type BatchOptions, batchesOf, type ChunkBatch, type TextChunks } from "../text/chunks.js";
 import type { TextInput } from "../text/text-input.js";
-import { shareInSketch, type TextSketch } from "../text/text-sketch.js";
-import { asOnePart, type EvaluatedTexts, firstScoredIn, readEvaluatedTexts } from "./evaluated-texts.js";
+import type { TextSketch } from "../text/text-sketch.js";
+import { withCalibration } from "./calibrated-share.js";
+import { asOnePart, type EvaluatedTexts } from "./evaluated-texts.js";
 import { type Floor, FloorMeasurement } from "./floor.js";
 import { LogitsBase } from "./logits-base.js";
-import { MeasureCheckpoint, type ScoredPosition } from "./measure-checkpoint.js";
+import { MeasureCheckpoint } from "./measure-checkpoint.js";
+import type { ScoredPosition } from "./packed-scores.js";
 import { firstScored } from "./perplexity.js";
 import { RoutingComparison, RoutingLog, type RoutingOfLayer } from "./routing.js";
 import { BaseScorer, noNumbers, PlainScorer, ReferenceScorer, type Scorer } from "./scorers.js";
 import { type MeasuredTexts, Scores } from "./scores.js";
+import { firstScoredPositions, sequencesOfAll, tokenizedTexts } from "./tokenized-texts.js";
 
 export interface MeasureParams {
   /** At least one. */
@@ -74,7 +71,7 @@ export interface MeasureEvent {
   readonly ppl: number | undefined;
 }
 
-type MeasureHost = JobHost<MeasureEvent | WindowRequest, WindowReply>;
+export type MeasureHost = JobHost<MeasureEvent | WindowRequest, WindowReply>;
 
 /** Measures the perplexity of models, and how they differ from a reference model or a base file. */
 export const measure = defineJob(
@@ -90,11 +87,14 @@ export const measure = defineJob(
       for (const swept of [...params.models, ...(params.reference ? [params.reference] : [])]) {
         sweeps.push(new Sweep(host, client, swept, sweeps.length));
       }
-      const texts = base === undefined ? await readTexts(params, sweeps) : textsOf(base, params, sweeps);
+      const texts = base === undefined ? await tokenizedTexts(params, sweeps) : textsOf(base, params, sweeps);
       checkpoint =
         params.checkpoint &&
-        (await MeasureCheckpoint.open(params.checkpoint.path, runName(params, params.checkpoint, texts)));
-      const result = await new Measurement(params, host, texts, sweeps, checkpoint).run(base);
+        (await MeasureCheckpoint.open(
+          params.checkpoint.path,
+          measurementName(params, params.checkpoint, texts),
+        ));
+      const result = await new ModelMeasurement(params, host, texts, sweeps, checkpoint).run(base);
       await checkpoint?.remove(sweeps.length);
       return result;
     } finally {
@@ -136,7 +136,15 @@ interface OpenFloor {
 /** Savings may take this part of the time. */
 const savingShare = 0.05;
 
-class Measurement {
+/** A group of chunks of a longer text, whose scores are pooled elsewhere. */
+export interface MeasuredGroup {
+  /** Number of its first chunk in the text. */
+  readonly first: number;
+  /** Chunks decoded together. */
+  readonly sequences: number;
+}
+
+export class ModelMeasurement {
   readonly #params: MeasureParams;
   readonly #host: MeasureHost;
   readonly #texts: EvaluatedTexts;
@@ -147,6 +155,7 @@ class Measurement {
   readonly #firstScored: readonly number[];
   readonly #sequences: number;
   readonly #checkpoint: MeasureCheckpoint | undefined;
+  readonly #group: MeasuredGroup | undefined;
   readonly #savings = new Savings(savingShare);
   #seconds = 0;
   /** Windows that are done, of all models. */
@@ -160,27 +169,49 @@ class Measurement {
     texts: EvaluatedTexts,
     sweeps: readonly Sweep[],
     checkpoint: MeasureCheckpoint | undefined,
+    group?: MeasuredGroup,
   ) {
     this.#params = params;
     this.#host = host;
     this.#texts = texts;
     this.#sweeps = sweeps;
     this.#checkpoint = checkpoint;
+    this.#group = group;
     this.#models = sweeps.slice(0, params.models.length);
     this.#reference = sweeps[params.models.length];
-    // What a run that goes on later had seen of routers is not kept, so that it compares none.
-    const isInOneGo = checkpoint === undefined;
+    // What a run that goes on later, or elsewhere, had seen of routers is not kept, so that it compares none.
+    const isInOneGo = checkpoint === undefined && group === undefined;
     const log = this.#reference && isInOneGo ? new RoutingLog(this.#reference.facts.layers) : undefined;
     this.#routing = log ? [...this.#models.map(() => new RoutingComparison(log)), log] : [];
-    this.#firstScored = Array.from({ length: texts.chunks }, (_, chunk) => firstScoredIn(texts, chunk));
-    const logitsPerChunk = texts.context - Math.min(...this.#firstScored);
-    // The models may be of several architectures, and are decoded side by side.
-    this.#sequences = Math.min(
-      ...sweeps.map(({ facts }) => sequencesTogether(texts.context, logitsPerChunk, facts)),
-    );
+    this.#firstScored = firstScoredPositions(texts);
+    this.#sequences = group?.sequences ?? sequencesOfAll(texts, sweeps);
   }
 
   async run(base: LogitsBase | undefined): Promise<MeasureResult> {
+    return await this.#measure(base, (candidates, floor) => {
+      const found = floor?.measurement.result();
+      return {
+        context: this.#texts.context,
+        chunks: this.#texts.chunks,
+        measured: candidates.map(({ scores }, model) => ({
+          ...withCalibration(scores.result(), this.#params.calibrations[model], this.#texts),
+          ...this.#routingOf(model),
+        })),
+        ...(found && { floor: found }),
+        seconds: this.#seconds,
+      };
+    });
+  }
+
+  /** The scores of a group, of each model. */
+  async scoresOfGroup(): Promise<readonly (readonly ScoredPosition[])[]> {
+    return await this.#measure(undefined, (candidates) => candidates.map(({ unsaved }) => unsaved));
+  }
+
+  async #measure<Result>(
+    base: LogitsBase | undefined,
+    resultOf: (candidates: readonly Candidate[], floor: OpenFloor | undefined) => Result,
+  ): Promise<Result> {
     for (const [model, sweep] of [...this.#sweeps.entries()].toReversed()) {
       await this.#runToLast(sweep, model);
     }
@@ -200,17 +231,7 @@ class Measurement {
       const reference = this.#reference && this.#openLast(this.#reference, opened);
       const floor = this.#openFloor(opened);
       await this.#score(candidates, reference, floor);
-      const found = floor?.measurement.result();
-      return {
-        context: this.#texts.context,
-        chunks: this.#texts.chunks,
-        measured: candidates.map(({ scores }, model) => ({
-          ...this.#withCalibration(scores.result(), model),
-          ...this.#routingOf(model),
-        })),
-        ...(found && { floor: found }),
-        seconds: this.#seconds,
-      };
+      return resultOf(candidates, floor);
     } finally {
       for (const { scorer } of candidates) {
         await scorer.close();
@@ -321,21 +342,6 @@ class Measurement {
     return routing.length > 0 ? { routing } : {};
   }
 
-  /** Says of each text how much of it the model was calibrated on. */
-  #withCalibration(measured: MeasuredTexts, model: number): MeasuredTexts {
-    const sketch = this.#params.calibrations[model];
-    if (sketch === undefined) {
-      return measured;
-    }
-    const { scored, parts } = this.#texts;
-    const texts = measured.texts.map((text, at) => {
-      const range = parts[at] ?? { first: 0, end: 0 };
-      const calibratedOn = shareInSketch(sketch, this.#texts, scored, range);
-      return { ...text, ...(calibratedOn !== undefined && { calibratedOn }) };
-    });
-    return { ...measured, texts };
-  }
-
   async #score(
     candidates: readonly Candidate[],
     reference: OpenWindow | undefined,
@@ -391,11 +397,11 @@ class Measurement {
       const values = this.#rowOf(logits, row);
       const score = await scorer.score({ ...place, values, expected: expectedRow });
       if (Number.isNaN(score.nll)) {
-        throw noNumbers(sweep.name, chunk, position);
+        throw noNumbers(sweep.name, place.chunk, position);
       }
       scores.add(chunk, score);
       if (this.#keepsScores) {
-        unsaved.push({ chunk, score });
+        unsaved.push({ chunk: place.chunk, score });
       }
     }
   }
@@ -405,7 +411,10 @@ class Measurement {
     const { context, tokens, scored } = this.#texts;
     const at = chunk * context + position;
     const before = position - firstScored(context);
-    return scored[at] === 1 ? { chunk, position, scored: before, target: tokens[at + 1] ?? 0 } : undefined;
+    const inText = (this.#group?.first ?? 0) + chunk;
+    return scored[at] === 1
+      ? { chunk: inText, position, scored: before, target: tokens[at + 1] ?? 0 }
+      : undefined;
   }
 
   #rowOf(logits: Float32Array, row: number): Float32Array {
@@ -439,9 +448,9 @@ class Measurement {
     }
   }
 
-  /** A base file is written from its beginning, so that scores alone would not do. */
+  /** For a checkpoint or a group. A base file is written from its beginning, so that scores alone would not do. */
   get #keepsScores(): boolean {
-    return this.#checkpoint !== undefined && this.#params.save === undefined;
+    return (this.#checkpoint !== undefined && this.#params.save === undefined) || this.#group !== undefined;
   }
 
   /** Gives the models the scores that an earlier run found; returns the number of chunks. */
@@ -499,8 +508,8 @@ class Measurement {
 }
 
 /** Everything that the scores depend on, and the streams between windows. */
-function runName(
-  { models, reference, save }: MeasureParams,
+export function measurementName(
+  { models, reference, save }: Pick<MeasureParams, "models" | "reference" | "save">,
   { identity }: { readonly identity: string },
   { context, tokens, scored, parts }: EvaluatedTexts,
 ): string {
@@ -520,24 +529,6 @@ async function openBase(path: string): Promise<LogitsBase> {
     await source.close();
     throw error;
   }
-}
-
-/** The texts in the tokens of all models. Throws a UsageError if these differ. */
-async function readTexts(params: MeasureParams, sweeps: readonly Sweep[]): Promise<EvaluatedTexts> {
-  const [first, ...others] = sweeps as [Sweep, ...Sweep[]];
-  return await readEvaluatedTexts(params.texts, params, (text, parseSpecial) => {
-    const tokens = first.tokenize(text, parseSpecial);
-    for (const other of others) {
-      const sizes = [first.facts.vocabularySize, other.facts.vocabularySize] as const;
-      const same = Buffer.from(tokens.buffer).equals(Buffer.from(other.tokenize(text, parseSpecial).buffer));
-      if (sizes[0] !== sizes[1] || !same) {
-        throw new UsageError(
-          `${first.name} and ${other.name} cut the text into different tokens (from vocabularies of ${sizes[0]} and ${sizes[1]}). Only models with the same tokens can be compared.`,
-        );
-      }
-    }
-    return tokens;
-  });
 }
 
 function textsOf(

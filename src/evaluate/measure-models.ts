@@ -15,11 +15,13 @@ import {
 import { openModelToRun } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
+import type { QueueSettings } from "../queue/settings.js";
 import { calibrationSketchOf } from "../text/calibration-sketch.js";
 import type { NamedText } from "../text/named-text.js";
 import type { TextInput } from "../text/text-input.js";
 import { mostCalibratedOn } from "../text/text-sketch.js";
 import { type MeasureResult, measure } from "./measure-job.js";
+import { type MeasureQueueRun, measureOnQueue } from "./measure-on-queue.js";
 import type { MeasuredText, MeasuredTexts } from "./scores.js";
 
 export interface MeasureModelsOptions {
@@ -53,6 +55,8 @@ export interface MeasureModelsOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly engine?: Engine | undefined;
+  /** The queue whose machines measure too. */
+  readonly machines?: QueueSettings | undefined;
 }
 
 export interface MeasuredModels extends Omit<MeasureResult, "measured"> {
@@ -95,13 +99,9 @@ export async function measureModels(options: MeasureModelsOptions): Promise<Meas
           ? undefined
           : { path: checkpoint, identity: await identityOf(sources, base) },
     };
-    const { measured, ...rest } = await runWithWindows(
-      engine,
-      measure,
-      params,
-      sources,
-      listenersOf(options),
-    );
+    const { measured, ...rest } = options.machines
+      ? await measureOnQueue(params, queueRunOf(options, options.machines, { engine, sources, paths }))
+      : await runWithWindows(engine, measure, params, sources, listenersOf(options));
     for (const [at, { texts: ofModel }] of measured.entries()) {
       warnOfCalibration(ofModel, models[at] ?? "", calibrations[at]?.name ?? "", options);
     }
@@ -188,6 +188,27 @@ function plansOf(
       otherBytes: total - source.byteLength,
     }),
   );
+}
+
+/** How the machines of a queue are used; progress says who has done how much. */
+function queueRunOf(
+  options: MeasureModelsOptions,
+  settings: QueueSettings,
+  run: Pick<MeasureQueueRun, "engine" | "sources" | "paths">,
+): MeasureQueueRun {
+  const { gpuLayers, onProgress, onWarning, signal } = options;
+  let machines = "";
+  return {
+    ...{ ...run, settings, gpuLayers, onWarning, signal },
+    onEvent({ done, total, ppl }) {
+      const figures = ppl === undefined ? [] : [`perplexity ${ppl.toFixed(4)}`];
+      const detail = [...figures, ...(machines ? [machines] : [])].join(", ");
+      onProgress?.({ step: "perplexity", done, total, unit: "chunks", ...(detail && { detail }) });
+    },
+    onMachines(description) {
+      machines = description;
+    },
+  };
 }
 
 function listenersOf({ onProgress, signal }: MeasureModelsOptions) {

@@ -4,6 +4,7 @@ import { checkOutputs } from "../bytes/overwriting.js";
 import type { ResolvedOptionsOf } from "../contract/command.js";
 import { UsageError } from "../errors.js";
 import { isConversations } from "../generate/rendered-conversations.js";
+import { queueSettings } from "../queue/settings.js";
 import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
 import type { Floor } from "./floor.js";
@@ -47,6 +48,7 @@ export interface PerplexityResult extends Measured {
 export async function perplexity(given: PerplexityOptions): Promise<PerplexityResult> {
   const options = perplexityCommand.read(given);
   checkOptions(options);
+  const machines = queueSettings(options);
   const texts = await namedTexts(options.text);
   await checkPaths(
     options,
@@ -58,6 +60,7 @@ export async function perplexity(given: PerplexityOptions): Promise<PerplexityRe
     texts,
     base: options.klDivergenceBase,
     save: options.saveAllLogits,
+    machines,
   });
   const { context, chunks, seconds } = result;
   const [measured] = result.measured;
@@ -77,7 +80,12 @@ export async function perplexity(given: PerplexityOptions): Promise<PerplexityRe
   };
 }
 
-function checkOptions({ text, reference, klDivergenceBase, saveAllLogits }: Settings): void {
+function checkOptions({ text, reference, klDivergenceBase, saveAllLogits, queue }: Settings): void {
+  if (queue !== undefined && (klDivergenceBase ?? saveAllLogits) !== undefined) {
+    throw new UsageError(
+      "files of log-probabilities are read and written on one machine; leave out `queue`, or compare with `reference`.",
+    );
+  }
   if ([reference, klDivergenceBase, saveAllLogits].filter((path) => path !== undefined).length > 1) {
     throw new UsageError(
       "`reference`, `klDivergenceBase` and `saveAllLogits` exclude each other; use one at a time.",

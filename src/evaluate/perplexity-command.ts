@@ -6,6 +6,7 @@ import { onProgress, onWarning, parseSpecial, readableModel, signal } from "../c
 import { oneOrMore, text, wholeNumber, yesNo } from "../contract/values.js";
 import { engine, runOptions } from "../engine/engine-options.js";
 import { pastedRunOptions } from "../engine/pasted-options.js";
+import { queueOptions } from "../queue/queue-options.js";
 
 /** What texts to measure on may be. */
 export const evaluatedText = "text to predict; several are reported one by one, named as in code=a.txt";
@@ -95,6 +96,7 @@ export const perplexityCommand = defineCommand({
     ...runOptions,
     ...pastedRunOptions,
     ...pasted,
+    ...queueOptions,
     onProgress,
     onWarning,
     signal,

@@ -25,11 +25,13 @@ import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
 import { besideActivations } from "../moments/inputs.js";
 import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import { type MomentsOptions, planInputs } from "../moments/plan.js";
+import { type QueueSettings, queueSettings } from "../queue/settings.js";
 import { loadReduceModule } from "../reduce/load.js";
 import { checkText, readTextFile, tokensOf } from "../text/text.js";
 import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix, streamPath } from "./collect-job.js";
+import { collectOnQueue, type QueueRun } from "./collect-on-queue.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
 import { readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
@@ -65,7 +67,8 @@ export interface ImatrixResult {
 const momentsShare = 0.25;
 
 /**
- * Runs a model over a calibration text and writes its importance matrix, with exactly llama-imatrix's statistics.
+ * Runs a model over a calibration text and writes its importance matrix, with llama-imatrix's statistics,
+ * summed in groups of chunks.
  * Unfinished work is saved beside the output (`<output>.partial`) and continued by the next run with the same
  * model, text and options; it ends with the same file.
  *
@@ -78,6 +81,12 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
   if (options.moments === undefined && (options.momentsOf || options.momentsPerExpert)) {
     throw new UsageError(
       "`momentsOf` and `momentsPerExpert` say what goes into a file; name it with `moments`.",
+    );
+  }
+  const machines = queueSettings(options);
+  if (machines && (options.moments ?? options.activations) !== undefined) {
+    throw new UsageError(
+      "`moments` and `activations` are collected on one machine; leave out `queue`, or collect them by themselves.",
     );
   }
   await checkPaths(options);
@@ -103,13 +112,9 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
     );
     const moments = options.moments === undefined ? undefined : inWindows ? missing : missing.slice(0, 1);
     const running = runOptions(options, inWindows ? 1 : passes.length);
-    const collected = await runWithWindows(
-      engine,
-      collectImatrix,
-      { ...params, moments },
-      [source],
-      running(1),
-    );
+    const collected = machines
+      ? await collectOnQueue(params, queueRun(options, machines, engine, source))
+      : await runWithWindows(engine, collectImatrix, { ...params, moments }, [source], running(1));
     for (const [i, pass] of (inWindows ? [] : missing).entries()) {
       if (pass && i > 0) {
         await runWithWindows(engine, collectMoments, { ...params, pass }, [source], running(i + 1));
@@ -239,6 +244,21 @@ function runOptions({ onProgress, signal }: Settings, passes: number) {
       onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
     signal,
   });
+}
+
+/** How the machines of a queue are used; progress says who has done how much. */
+function queueRun(options: Settings, settings: QueueSettings, engine: Engine, source: ModelSource): QueueRun {
+  const { model: path, gpuLayers, onProgress, onWarning } = options;
+  let machines = "";
+  return {
+    ...runOptions(options, 1)(1),
+    ...{ engine, settings, source, path, gpuLayers, onWarning },
+    onEvent: ({ done, total }) =>
+      onProgress?.({ step: "imatrix", done, total, unit: "chunks", ...(machines && { detail: machines }) }),
+    onMachines: (description) => {
+      machines = description;
+    },
+  };
 }
 
 function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {

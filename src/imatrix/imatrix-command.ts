@@ -15,6 +15,7 @@ import {
 } from "../engine/engine-options.js";
 import { pastedRunOptions } from "../engine/pasted-options.js";
 import { inputKinds } from "../moments/inputs.js";
+import { queueOptions } from "../queue/queue-options.js";
 
 /** What is said of rarely routed experts; `quantize`, `plan`, `sensitivity` and `make` have it too. */
 export const priorWeight = option({
@@ -135,7 +136,7 @@ export const imatrixCommand = defineCommand({
       aliases: ["-ofreq"],
       value: "<chunks>",
       schema: wholeNumber(1),
-      about: "save unfinished work every so many chunks",
+      about: "save unfinished work every so many chunks, when a group of them is complete",
       default: 10,
     }),
     threads: engineThreads,
@@ -147,6 +148,7 @@ export const imatrixCommand = defineCommand({
       unset: "its name",
       only: "library",
     }),
+    ...queueOptions,
     ignoreMemoryLimit,
     ...pastedRunOptions,
     ...pasted,

@@ -10,7 +10,7 @@ import { unfinishedPath } from "../kept/writer.js";
 import { openModelToRun } from "../model/open.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
-import { engineOptions, type MakeRun } from "./run.js";
+import { engineOptions, type MakeRun, queueOptionsOf } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 
 export interface Calibration {
@@ -62,6 +62,8 @@ export async function calibrate(
     run: async (stage) => {
       const result = await computeImatrix({
         ...engineOptions(run, stage),
+        // What effort max keeps of the inputs is collected on one machine.
+        ...(wanted === undefined && queueOptionsOf(run)),
         model: source.runnable,
         text,
         dataset: name,

@@ -12,7 +12,7 @@ import type { Calibration } from "./calibrate.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { mainTypeOf, variantName } from "./names.js";
 import { baselineOf, hasBudget } from "./options.js";
-import { cacheOptions, encoderOptions, type MakeRun, writeOptions } from "./run.js";
+import { cacheOptions, encoderOptions, type MakeRun, queueOptionsOf, writeOptions } from "./run.js";
 import { isBelowEightBits, type PreparedSource, type SourceFacts } from "./source.js";
 import type { ChosenTypes } from "./types.js";
 
@@ -76,6 +76,7 @@ export async function encode(
     run: async (stage): Promise<QuantizeResult> =>
       await quantize({
         ...writeOptions(run, stage),
+        ...queueOptionsOf(run),
         ...cacheOptions(run),
         ...request,
         output,

@@ -12,7 +12,7 @@ import { identityOf } from "../write/fingerprint.js";
 import type { Calibration } from "./calibrate.js";
 import type { Encoded } from "./encode.js";
 import { baselineOf } from "./options.js";
-import { cacheOptions, engineOptions, type MakeRun, writeOptions } from "./run.js";
+import { cacheOptions, engineOptions, type MakeRun, queueOptionsOf, writeOptions } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 import type { StageContext } from "./stages.js";
 import { taskCheck } from "./tasks.js";
@@ -68,6 +68,7 @@ export async function evaluate(
   const measure = async (stage: StageContext, model: string, imatrix?: string, floor = false) =>
     await perplexity({
       ...engineOptions(run, stage),
+      ...queueOptionsOf(run),
       model,
       imatrix,
       floor,
@@ -159,6 +160,7 @@ async function buildBaseline(
     run: async (stage): Promise<QuantizeResult> =>
       await quantize({
         ...writeOptions(run, stage),
+        ...queueOptionsOf(run),
         ...cacheOptions(run),
         ...{ model, output, recipe, imatrix, priorWeight, mtp, allowRequantize: true },
       }),

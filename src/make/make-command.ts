@@ -15,6 +15,7 @@ import { engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
 import { cache, effort, encodedCacheSize, quantizeCommand, recipe } from "../quantize/quantize-command.js";
+import { queueOptions } from "../queue/queue-options.js";
 import { quantizedBy } from "../report/card-command.js";
 import { checkCommand } from "../tasks/check-command.js";
 import type { StageEvent } from "./stages.js";
@@ -150,6 +151,7 @@ export const makeCommand = defineCommand({
     threads,
     gpuLayers,
     gpuMemory,
+    ...queueOptions,
     command,
     onStage,
     onProgress,

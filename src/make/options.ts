@@ -4,6 +4,7 @@ import { dirname, join, sep } from "node:path";
 import { budgetsGiven } from "../budget/plan-command.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
+import { queueSettings } from "../queue/settings.js";
 import { parseBaseOption } from "../recipe/presets.js";
 import { explorerFileName } from "../report/evaluation.js";
 import { namedTexts } from "../text/named-text.js";
@@ -40,6 +41,7 @@ export async function checkMakeOptions(options: ResolvedMakeOptions): Promise<vo
       "`prune` is weighed against fewer bits: give a budget too, or a recipe file with `keepExperts`.",
     );
   }
+  queueSettings(options);
   for (const path of [calibration, ...evaluated, tasks]) {
     if (path !== undefined) {
       await checkText(path);

@@ -1,5 +1,6 @@
 /** What all stages of one run share. */
 import type { Engine } from "../engine/engine.js";
+import { listenText } from "../queue/listen-address.js";
 import type { MakeFolder } from "./folder.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 import type { StageContext, Stages } from "./stages.js";
@@ -17,6 +18,11 @@ export interface MakeRun {
 export function engineOptions({ options, engine }: MakeRun, { onProgress }: StageContext) {
   const { threads, gpuLayers, gpuMemory, onWarning, signal } = options;
   return { threads, gpuLayers, gpuMemory, onWarning, signal, engine, onProgress, ignoreMemoryLimit: true };
+}
+
+/** The queue whose machines work too, for the commands that take one. */
+export function queueOptionsOf({ options: { queue, token, listen, local } }: MakeRun) {
+  return { queue, token, listen: listen && listenText(listen), local };
 }
 
 /** The options that everything which encodes or decodes blocks takes. */

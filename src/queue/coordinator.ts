@@ -9,7 +9,9 @@ import type { Redis } from "ioredis";
 import { CancelledError, EnvironmentError } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
 import { version } from "../version.js";
+import { type SealedTask, taskDigest } from "./chunk-task.js";
 import { DataServer, type ResultDelivery } from "./data-server.js";
+import { forgetQueue } from "./forget-queue.js";
 import { type JobWork, type QueueJob, type SealedJob, sealJob } from "./jobs.js";
 import type { ListenAddress } from "./listen-address.js";
 import { QueueMetrics } from "./metrics.js";
@@ -32,8 +34,8 @@ export interface CoordinatorOptions {
   readonly token: string;
   readonly listen?: ListenAddress | undefined;
   readonly kind: QueueKind;
-  /** Names what runs models, for jobs that do. */
-  readonly engine?: string | undefined;
+  /** What is done with chunks, for jobs that have some. */
+  readonly task?: SealedTask | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
 }
 
@@ -109,8 +111,8 @@ export class Coordinator {
   private constructor(options: CoordinatorOptions, redis: Redis) {
     this.#options = options;
     this.#redis = redis;
-    const { kind, token, engine } = options;
-    const name = queueName(kind, token, engine);
+    const { kind, token, task } = options;
+    const name = queueName(kind, token, task && taskDigest(task));
     this.#queue = new Queue(name, { connection: redis });
     this.#eventsConnection = redis.duplicate();
     this.#eventsConnection.on("error", () => {});
@@ -149,6 +151,11 @@ export class Coordinator {
   /** Where workers find it. */
   get url(): string {
     return this.#server?.url ?? "";
+  }
+
+  /** Workers that could do its jobs. */
+  get workers(): number {
+    return this.#workers.length;
   }
 
   /** Threads of all workers that could do its jobs. */
@@ -236,6 +243,10 @@ export class Coordinator {
     if (this.#redis.status === "ready") {
       // Those that a worker has in its hands cannot be removed, and are not taken when they come.
       await Promise.allSettled(this.#abandoned.map((id) => this.#queue.remove(id)));
+      if (this.#options.task) {
+        // It is of this run alone.
+        await forgetQueue(this.#redis, this.#queue.name);
+      }
     }
     await this.#server?.close();
     disconnect(this.#redis);
@@ -257,7 +268,7 @@ export class Coordinator {
   }
 
   #presence() {
-    const { token, engine } = this.#options;
+    const { token, task } = this.#options;
     return {
       id: this.run,
       host: hostname(),
@@ -267,18 +278,19 @@ export class Coordinator {
       since: this.#since,
       url: this.url,
       ...this.#step,
-      ...(engine && { engine }),
+      ...(task && { task }),
     };
   }
 
   async #lookAround(): Promise<void> {
-    const { token, engine } = this.#options;
+    const { token, task } = this.#options;
+    const digest = task && taskDigest(task);
     const all = await findPresent(this.#redis, "worker");
     this.#workers = all.filter(
       (worker) =>
         worker.version === version &&
         worker.token === tokenName(token) &&
-        (engine === undefined || worker.engine === engine),
+        (digest === undefined || worker.tasks.includes(digest)),
     );
     const late = performance.now() - repeatedQueueingMs;
     for (const [id, { queuedAt }] of this.#outstanding) {

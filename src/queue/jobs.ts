@@ -58,8 +58,19 @@ export function weightsOf({ slices, sourceType, columns }: EncodeJob): number {
   return (bytes / rowBytes(sourceType, columns)) * columns;
 }
 
+/** A group of chunks to run through the models of a task: see `TokenGroup`. */
+const chunksJob = z.strictObject({
+  kind: z.literal("chunks"),
+  /** Digest of the task, which the worker knows. */
+  task: hash,
+  first: count,
+  chunks: count.min(1).max(2 ** 20),
+  tokens: reference,
+  scored: reference.optional(),
+});
+
 /** What a job asks for, by its kind. */
-const work = z.discriminatedUnion("kind", [encodeJob]);
+const work = z.discriminatedUnion("kind", [encodeJob, chunksJob]);
 
 export type JobWork = z.output<typeof work>;
 

@@ -19,7 +19,12 @@ export function parseListenAddress(address: string): ListenAddress {
   return { host, port };
 }
 
+/** As it is read. */
+export function listenText({ host, port }: ListenAddress): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 /** As a URL. */
-export function listenUrl({ host, port }: ListenAddress): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+export function listenUrl(address: ListenAddress): string {
+  return `http://${listenText(address)}`;
 }

@@ -4,6 +4,7 @@
  */
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import { sealedTask } from "./chunk-task.js";
 import { keyPrefix } from "./redis.js";
 
 /** Announcements are forgotten after this time, in seconds, and repeated several times before. */
@@ -23,8 +24,6 @@ const common = {
   version: name,
   /** Of the token; see `tokenName`. */
   token: name,
-  /** What runs models; absent where none is run. */
-  engine: name.optional(),
   /** When it began, in milliseconds since 1970. */
   since: number,
 };
@@ -36,6 +35,8 @@ export const coordinatorPresence = z.object({
   done: number,
   total: number,
   unit: name,
+  /** What is done with chunks; absent where slices are encoded. */
+  task: sealedTask.optional(),
 });
 
 export const workerPresence = z.object({
@@ -45,6 +46,8 @@ export const workerPresence = z.object({
   jobs: number,
   /** Weights in them. */
   weights: number,
+  /** Digests of the tasks whose chunks it runs. */
+  tasks: z.array(name).max(1000),
 });
 
 export type CoordinatorPresence = z.output<typeof coordinatorPresence>;

@@ -52,7 +52,7 @@ export async function openQueueEncoders(
       token,
       concurrency: 2 * Math.max(1, threads),
       access,
-      perform: (job) => performer.perform(job, job.work),
+      perform: (job) => performer.perform(job),
       onWarning,
     });
   }

@@ -14,15 +14,15 @@ const firstAnswerMs = 5000;
 /** The longest wait between two attempts to reach a Redis that has gone. */
 const longestRetryMs = 2000;
 
-/** What is done by one kind of worker and not by another: encoding needs no model. */
+/** What is done by one kind of worker and not by another: slices need no model, chunks do. */
 export type QueueKind = "slices" | "chunks";
 
 /**
  * Name of a queue. Whoever could come to other results, or has another token, has a queue of another name, and never
- * sees the jobs. `engine` names what runs models.
+ * sees the jobs. `task` is the digest of what is done with chunks.
  */
-export function queueName(kind: QueueKind, token: string, engine = ""): string {
-  return [keyPrefix, kind, version, ...(engine ? [engine] : []), tokenName(token)].join("-");
+export function queueName(kind: QueueKind, token: string, task = ""): string {
+  return [keyPrefix, kind, version, ...(task ? [task.slice(0, 12)] : []), tokenName(token)].join("-");
 }
 
 export interface RedisListeners {

@@ -1,5 +1,5 @@
 /** Encodes the slices that jobs describe: what a worker of the queue does, on whatever machine. */
-
+import { EnvironmentError } from "../errors.js";
 import type { Transcoder } from "../quants/transcoder.js";
 import type { DataAccess } from "./data-access.js";
 import { packEncoded } from "./encode-result.js";
@@ -24,7 +24,11 @@ export class SlicePerformer {
   }
 
   /** Encodes the slices of a job. Errors: see `transcode` and `DataAccess`. */
-  async perform(job: QueueJob, work: EncodeJob): Promise<Uint8Array> {
+  async perform(job: QueueJob): Promise<Uint8Array> {
+    const { work } = job;
+    if (work.kind !== "encode") {
+      throw new EnvironmentError("a job of other work lies on this queue.");
+    }
     const { encoders, cache, access } = this.#parts;
     const shared = (input: DataReference) => cache.get(input, () => access.fetch(job, input));
     const [importance, sums, sources] = await Promise.all([

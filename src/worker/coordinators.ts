@@ -3,24 +3,17 @@ import { shownAddress } from "../bytes/address.js";
 import type { CoordinatorPresence } from "../queue/presence.js";
 import { version } from "../version.js";
 
-/** What a worker is, as far as it decides what it can do. */
-export interface WorkerKind {
-  readonly token: string;
-  /** What runs models here; undefined if nothing does. */
-  readonly engine: string | undefined;
-}
-
-/** Why nothing is done for a coordinator, as a sentence; undefined if its jobs are taken. */
-export function refusal(coordinator: CoordinatorPresence, { token, engine }: WorkerKind): string | undefined {
+/**
+ * Why nothing at all is done for a coordinator by workers that have the token of this name, as a sentence; undefined if
+ * its jobs are taken. Whether its models can be run is another question (`ChunkTasks`).
+ */
+export function refusal(coordinator: CoordinatorPresence, token: string): string | undefined {
   const who = `the coordinator on ${coordinator.host} (${shownAddress(coordinator.url)})`;
   if (coordinator.token !== token) {
     return `${who} has another token: this worker gets nothing from it; give both the same \`token\`.`;
   }
   if (coordinator.version !== version) {
     return `${who} runs Lopsided ${coordinator.version} and this worker ${version}, whose results could differ; install the same version.`;
-  }
-  if (coordinator.engine !== undefined && coordinator.engine !== engine) {
-    return `${who} runs models with ${coordinator.engine} and this worker with ${engine ?? "nothing"}, whose results could differ: it does not run models for it.`;
   }
   return undefined;
 }

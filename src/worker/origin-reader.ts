@@ -21,7 +21,7 @@ export class OriginReader implements RowReader {
   }
 
   async read({ model, tensor, shape, firstRow, rows }: RowOrigin): Promise<Uint8Array | undefined> {
-    const path = this.#pathOf(model);
+    const path = this.pathOf(model);
     const source = path === undefined ? undefined : await this.#open(path);
     const found = source?.tensors.find(({ name }) => name === tensor);
     const isSame = found?.shape.length === shape.length && found.shape.every((size, i) => size === shape[i]);
@@ -33,13 +33,11 @@ export class OriginReader implements RowReader {
     }
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#models.values()].map(close));
-    this.#models.clear();
-  }
-
-  /** Only the last part of a path is looked at: what a job names is nowhere but in the shared folder. */
-  #pathOf(model: string): string | undefined {
+  /**
+   * Where this machine reaches a model of that name; undefined if it does not. Only the last part of a path is looked at:
+   * what a job names is nowhere but in the shared folder.
+   */
+  pathOf(model: string): string | undefined {
     if (isAddress(model)) {
       return model;
     }
@@ -47,6 +45,11 @@ export class OriginReader implements RowReader {
     return this.#shared === undefined || name === "" || name === "." || name === ".."
       ? undefined
       : join(this.#shared, name);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#models.values()].map(close));
+    this.#models.clear();
   }
 
   #open(path: string): Promise<ModelSource | undefined> {

@@ -2,19 +2,21 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { shownAddress } from "../bytes/address.js";
+import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
 import { EncoderPool } from "../quants/pool.js";
 import { HttpAccess } from "../queue/data-access.js";
 import { InputCache } from "../queue/input-cache.js";
 import { JobWorker } from "../queue/job-worker.js";
-import { weightsOf } from "../queue/jobs.js";
+import { type QueueJob, weightsOf } from "../queue/jobs.js";
 import { Announcer, findPresent } from "../queue/presence.js";
 import { connectRedis, disconnect, queueName } from "../queue/redis.js";
 import { tokenName } from "../queue/seal.js";
 import { checkToken } from "../queue/settings.js";
 import { SlicePerformer } from "../queue/slice-performer.js";
 import { version } from "../version.js";
+import { ChunkTasks } from "./chunk-tasks.js";
 import { refusal } from "./coordinators.js";
 import { OriginReader } from "./origin-reader.js";
 import { type WorkerOptions, workerCommand } from "./worker-command.js";
@@ -44,23 +46,23 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
   const token = checkToken(options.token);
   const name = `${hostname()}:${process.pid}`;
   const redis = await connectRedis(options.queue, options);
-  const kind = { token: tokenName(token), engine: undefined };
+  const nameOfToken = tokenName(token);
   const refused = new Set<string>();
+  /** The coordinators that are worked for; says once of others why not. */
   const lookAround = async () => {
     const coordinators = await findPresent(redis, "coordinator");
-    const reasons = coordinators.map((coordinator) => ({
-      ...coordinator,
-      reason: refusal(coordinator, kind),
-    }));
-    for (const { id, reason } of reasons) {
-      if (reason !== undefined && !refused.has(id)) {
-        refused.add(id);
+    return coordinators.filter((coordinator) => {
+      const reason = refusal(coordinator, nameOfToken);
+      if (reason !== undefined && !refused.has(coordinator.id)) {
+        refused.add(coordinator.id);
         onWarning?.(reason);
       }
-    }
-    return reasons;
+      return reason === undefined;
+    });
   };
-  const first = (await findPresent(redis, "coordinator")).map((coordinator) => refusal(coordinator, kind));
+  const first = (await findPresent(redis, "coordinator")).map((coordinator) =>
+    refusal(coordinator, nameOfToken),
+  );
   if (first[0] !== undefined && first.every((reason) => reason !== undefined)) {
     disconnect(redis);
     throw new UsageError(first[0]);
@@ -74,18 +76,24 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
   const access = new HttpAccess(token, name);
   const performer = new SlicePerformer({ encoders: pool, access, cache: new InputCache(cache), rows });
   const done = { jobs: 0, weights: 0 };
+  const countDone = ({ work }: QueueJob) => {
+    done.jobs++;
+    done.weights += work.kind === "encode" ? weightsOf(work) : 0;
+  };
   const jobs = new JobWorker({
     redis,
     name: queueName("slices", token),
     token,
     concurrency: 2 * Math.max(1, threads),
     access,
-    perform: (job) => performer.perform(job, job.work),
-    onDone(job) {
-      done.jobs++;
-      done.weights += weightsOf(job.work);
-    },
+    perform: (job) => performer.perform(job),
+    onDone: countDone,
     onWarning,
+  });
+  const engine = new Engine();
+  const tasks = new ChunkTasks({
+    ...{ redis, token, access, engine, onWarning, threads: options.threads, onDone: countDone },
+    pathOf: (model) => rows.pathOf(model),
   });
   const since = Date.now();
   const id = randomUUID();
@@ -93,10 +101,11 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
     redis,
     "worker",
     () => ({
-      ...{ id, host: hostname(), pid: process.pid, version, token: kind.token, since, threads },
+      ...{ id, host: hostname(), pid: process.pid, version, token: nameOfToken, since, threads },
       ...done,
+      tasks: tasks.names,
     }),
-    async () => void (await lookAround()),
+    async () => tasks.look(await lookAround()),
   );
   return {
     name,
@@ -104,8 +113,9 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
     threads,
     async stop(now = false) {
       await announcer.close();
-      await jobs.close(now);
+      await Promise.all([jobs.close(now), tasks.close(now)]);
       stopping.abort();
+      await engine.close();
       await rows.close();
       disconnect(redis);
       await pool.close();

@@ -1,0 +1,41 @@
+/** Gets the data of groups of chunks and has them run: what a worker does with the jobs of one task. */
+import { EnvironmentError } from "../errors.js";
+import type { DataAccess } from "./data-access.js";
+import type { QueueJob } from "./jobs.js";
+
+/** A group of chunks. */
+export interface TokenGroup {
+  /** Number of its first chunk in the text. */
+  readonly first: number;
+  readonly chunks: number;
+  /** Tokens of all its chunks, one chunk after the other. */
+  readonly tokens: Int32Array;
+  /** For each token 1 if the prediction made at it is scored; only where something is. */
+  readonly scored?: Uint8Array | undefined;
+}
+
+/** Runs a group; resolves with what comes of it, as it goes over the network. */
+export type PerformGroup = (group: TokenGroup) => Promise<Uint8Array>;
+
+/** Performs the jobs of the task with this digest. */
+export function groupPerformer(
+  task: string,
+  access: DataAccess,
+  perform: PerformGroup,
+): (job: QueueJob) => Promise<Uint8Array> {
+  return async (job) => {
+    const { work } = job;
+    if (work.kind !== "chunks" || work.task !== task) {
+      throw new EnvironmentError("a job of other work lies on this queue.");
+    }
+    const { first, chunks } = work;
+    const tokens = await access.fetch(job, work.tokens);
+    const scored = work.scored && (await access.fetch(job, work.scored));
+    return await perform({ first, chunks, tokens: int32Of(tokens), ...(scored && { scored }) });
+  };
+}
+
+function int32Of(bytes: Uint8Array): Int32Array {
+  const aligned = new Uint8Array(bytes);
+  return new Int32Array(aligned.buffer, 0, Math.floor(aligned.byteLength / 4));
+}

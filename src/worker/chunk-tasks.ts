@@ -1,0 +1,209 @@
+/**
+ * The tasks of coordinators that have chunks to run through models: taken up where this machine has the models and would
+ * come to the same results, and left when the coordinator has gone.
+ */
+
+import type { SweptModel } from "../activations/sweep.js";
+import { closeModels, type FoundModel, openTaskModels, placementOf } from "../activations/task-models.js";
+import { planSweep } from "../activations/window-plan.js";
+import { shownAddress } from "../bytes/address.js";
+import type { Engine } from "../engine/engine.js";
+import { describeEngine } from "../engine/engine-signature.js";
+import { graphicsFor } from "../engine/gpus.js";
+import { EnvironmentError, LopsidedError } from "../errors.js";
+import { scoresGroups } from "../evaluate/measure-group.js";
+import { collectsGroups } from "../imatrix/collect-group.js";
+import { planPrediction } from "../model/prediction-facts.js";
+import type { ModelSource } from "../model/source.js";
+import { type ChunkTask, openTask, taskDigest } from "../queue/chunk-task.js";
+import { forgetQueue } from "../queue/forget-queue.js";
+import { groupPerformer, type PerformGroup } from "../queue/group-performer.js";
+import { JobWorker, type JobWorkerOptions } from "../queue/job-worker.js";
+import type { CoordinatorPresence } from "../queue/presence.js";
+import { queueName } from "../queue/redis.js";
+
+/** A coordinator that was not seen for so long has gone, in milliseconds: Redis may have been away meanwhile. */
+const goneAfterMs = 30_000;
+
+export interface ChunkTasksOptions
+  extends Pick<JobWorkerOptions, "redis" | "token" | "access" | "onDone" | "onWarning"> {
+  readonly engine: Engine;
+  readonly threads: number | undefined;
+  /** Where this machine has a model of that name. */
+  readonly pathOf: (name: string) => string | undefined;
+}
+
+/** A task that is worked for, or was refused. */
+interface KnownTask {
+  seenAt: number;
+  readonly stopping: AbortController;
+  readonly begun: Promise<RunningTask | undefined>;
+  /** Jobs are taken. */
+  runs: boolean;
+}
+
+interface RunningTask {
+  close(now: boolean): Promise<void>;
+}
+
+export class ChunkTasks {
+  readonly #options: ChunkTasksOptions;
+  readonly #known = new Map<string, KnownTask>();
+  #signature: Promise<string | undefined> | undefined;
+
+  constructor(options: ChunkTasksOptions) {
+    this.#options = options;
+  }
+
+  /** Digests of the tasks whose chunks are run here. */
+  get names(): string[] {
+    return [...this.#known].flatMap(([digest, { runs }]) => (runs ? [digest] : []));
+  }
+
+  /** Takes up the tasks of these coordinators, and leaves those of others. */
+  look(coordinators: readonly CoordinatorPresence[]): void {
+    const now = performance.now();
+    for (const coordinator of coordinators) {
+      if (coordinator.task === undefined) {
+        continue;
+      }
+      const digest = taskDigest(coordinator.task);
+      const known = this.#known.get(digest);
+      if (known) {
+        known.seenAt = now;
+      } else {
+        this.#takeUp(digest, coordinator, coordinator.task);
+      }
+    }
+    for (const [digest, { seenAt }] of this.#known) {
+      if (seenAt < now - goneAfterMs) {
+        void this.#leave(digest, true).then(() =>
+          forgetQueue(this.#options.redis, queueName("chunks", this.#options.token, digest)),
+        );
+      }
+    }
+  }
+
+  /** Finishes the groups in hand; with `now`, leaves them to others. */
+  async close(now: boolean): Promise<void> {
+    await Promise.all([...this.#known.keys()].map((digest) => this.#leave(digest, now)));
+  }
+
+  #takeUp(
+    digest: string,
+    coordinator: CoordinatorPresence,
+    sealed: NonNullable<CoordinatorPresence["task"]>,
+  ): void {
+    const stopping = new AbortController();
+    const { onWarning, token } = this.#options;
+    const begin = async () => await this.#begin(digest, openTask(token, sealed), stopping.signal);
+    const begun = begin().then(
+      (running) => {
+        known.runs = true;
+        return running;
+      },
+      (error: unknown) => {
+        if (!stopping.signal.aborted) {
+          const reason = error instanceof LopsidedError ? error.message : String(error);
+          const { host, url } = coordinator;
+          onWarning?.(`runs no model for the coordinator on ${host} (${shownAddress(url)}): ${reason}`);
+        }
+        return undefined;
+      },
+    );
+    const known: KnownTask = { seenAt: performance.now(), stopping, begun, runs: false };
+    this.#known.set(digest, known);
+  }
+
+  async #begin(digest: string, task: ChunkTask, signal: AbortSignal): Promise<RunningTask> {
+    const { engine, pathOf, token, redis, access, onDone, onWarning } = this.#options;
+    this.#signature ??= signatureOf(engine);
+    const signature = await this.#signature;
+    if (task.engine !== signature) {
+      throw new EnvironmentError(
+        `it computes with ${task.engine}, and this worker with ${signature ?? "nothing"}, whose results could differ.`,
+      );
+    }
+    const models = await openTaskModels(task.models, pathOf, signal);
+    try {
+      const perform = await this.#performerOf(task, models, signal);
+      const jobs = new JobWorker({
+        ...{ redis, token, access, onWarning, ...(onDone && { onDone }) },
+        name: queueName("chunks", token, digest),
+        concurrency: 1,
+        perform: groupPerformer(digest, access, perform),
+      });
+      return {
+        async close(now) {
+          await jobs.close(now);
+          await closeModels(models);
+        },
+      };
+    } catch (error) {
+      await closeModels(models);
+      throw error;
+    }
+  }
+
+  async #performerOf(
+    task: ChunkTask,
+    models: readonly FoundModel[],
+    signal: AbortSignal,
+  ): Promise<PerformGroup> {
+    const { engine, threads } = this.#options;
+    const sources = models.map(({ source }) => source);
+    const planned = await this.#plan(task, models, signal);
+    if (task.kind === "scores") {
+      return scoresGroups(task, { engine, sources, models: planned, threads, signal });
+    }
+    const [source, model] = [sources[0] as ModelSource, planned[0] as SweptModel];
+    return collectsGroups(task, { engine, source, model, threads, signal });
+  }
+
+  /** How this machine runs the models. Throws an EnvironmentError if other processors would compute them. */
+  async #plan(
+    task: ChunkTask,
+    models: readonly FoundModel[],
+    signal: AbortSignal,
+  ): Promise<readonly SweptModel[]> {
+    const { gpuLayers } = task;
+    const graphics = await graphicsFor(this.#options.engine, { gpuLayers, signal });
+    const total = models.reduce((sum, { source }) => sum + source.byteLength, 0);
+    return models.map(({ path, source }, i) => {
+      const planned = planSweep(source, path, {
+        ...{ gpuLayers, graphics },
+        ...{ modelsTogether: models.length, otherBytes: total - source.byteLength },
+        needsOutput: task.kind === "scores" || task.processOutput,
+        prediction: task.kind === "imatrix" && task.prediction ? planPrediction(source) : undefined,
+      });
+      if (placementOf(planned) !== task.models[i]?.placement) {
+        throw new EnvironmentError(
+          `${planned.whole.name ?? path}: would not be computed as where the run began (other layers, or other processors for them), so that results could differ.`,
+        );
+      }
+      return planned;
+    });
+  }
+
+  async #leave(digest: string, now: boolean): Promise<void> {
+    const known = this.#known.get(digest);
+    if (known === undefined) {
+      return;
+    }
+    this.#known.delete(digest);
+    if (now || !known.runs) {
+      known.stopping.abort();
+    }
+    await (await known.begun)?.close(now);
+    known.stopping.abort();
+    if (this.#known.size === 0) {
+      // Its memory is free for other work.
+      await this.#options.engine.close();
+    }
+  }
+}
+
+/** What decides results of models here; undefined where llama.cpp is not installed, which encoding does not need. */
+async function signatureOf(engine: Engine): Promise<string | undefined> {
+  return await engine.run(describeEngine, {}).catch(() => undefined);
+}
