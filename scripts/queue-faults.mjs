@@ -1,9 +1,9 @@
-// Quantizes the tiny model on a queue of two workers again and again, with one fault at a random moment of each run: a
+// Quantizes the tiny model, or calibrates it, on a queue of two workers again and again, with one fault at a random moment of each run: a
 // worker killed, one stopped for some seconds, a worker's connection to Redis cut, Redis killed and started again or
 // emptied, the coordinator stopped for a while, or killed and resumed. The bytes must always be those of one machine.
 // redis-server must be installed.
 //
-//   npm run -s build && node scripts/queue-faults.mjs [RUNS] [SEED]
+//   npm run -s build && node scripts/queue-faults.mjs [RUNS] [SEED] [quantize|imatrix]
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { uniform } from "../dist/testing/random.js";
 import { TestRedis } from "../dist/testing/redis.js";
 
-const [runs = "50", seed = "1"] = process.argv.slice(2);
+const [runs = "50", seed = "1", command = "quantize"] = process.argv.slice(2);
 const file = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "lopsided-queue-faults-"));
 const next = uniform(Number(seed));
@@ -24,10 +24,27 @@ const token = "the-token-of-these-faults";
 const redis = await TestRedis.start(folder);
 const program = file("dist/cli/main.js");
 const output = join(folder, "out.gguf");
-const quantizing = (path) => [
-  ...["quantize", file("fixtures/tiny-moe-q8_0.gguf"), path, "--allow-requantize", "-t", "1"],
-  ...["--recipe", "asym-2bit-experts", "--imatrix", file("fixtures/reference/imatrix.gguf")],
-];
+const model = file("fixtures/tiny-moe-q8_0.gguf");
+/** What is run, and how it goes on or begins anew. */
+const kinds = {
+  quantize: {
+    args: (path) => [
+      ...["quantize", model, path, "--allow-requantize", "-t", "1"],
+      ...["--recipe", "asym-2bit-experts", "--imatrix", file("fixtures/reference/imatrix.gguf")],
+    ],
+    goesOn: ["--resume"],
+    anew: ["--restart"],
+  },
+  imatrix: {
+    args: (path) => [
+      ...["imatrix", model, file("fixtures/text/calibration.txt"), "-o", path, "-t", "1", "--expert-outputs"],
+      ...["--ctx", "64", "--output-frequency", "1"],
+    ],
+    goesOn: [],
+    anew: [],
+  },
+};
+const { args: working, goesOn, anew } = kinds[command];
 
 /** A way to Redis that can be cut. */
 async function breakableWay() {
@@ -72,7 +89,7 @@ async function startWorker() {
   const way = await breakableWay();
   const child = spawn(
     process.execPath,
-    [program, "worker", "--queue", way.url, "--token", token, "--threads", "1"],
+    [program, "worker", "--queue", way.url, "--token", token, "-t", "1", "--shared", file("fixtures")],
     {
       stdio: ["ignore", "pipe", "ignore"],
     },
@@ -85,7 +102,7 @@ async function startWorker() {
 function startRun(more) {
   const child = spawn(
     process.execPath,
-    [program, ...quantizing(output), "--queue", redis.url, "--token", token, ...more],
+    [program, ...working(output), "--queue", redis.url, "--token", token, ...more],
     {
       stdio: ["ignore", "ignore", "pipe"],
     },
@@ -134,7 +151,7 @@ const faults = {
   async "the coordinator is killed and resumed"(run, _, more) {
     run.child.kill("SIGKILL");
     await run.ended;
-    return startRun([...more, "--resume"]);
+    return startRun([...more, ...goesOn]);
   },
 };
 
@@ -144,7 +161,7 @@ const counts = new Map();
 let failed = 0;
 try {
   const alone = join(folder, "alone.gguf");
-  const { status } = spawnSync(process.execPath, [program, ...quantizing(alone)], { stdio: "ignore" });
+  const { status } = spawnSync(process.execPath, [program, ...working(alone)], { stdio: "ignore" });
   if (status !== 0) {
     throw new Error("the run on one machine failed");
   }
@@ -164,7 +181,8 @@ try {
     const more = next() < 0.5 ? ["--no-local"] : [];
     const began = performance.now();
     rmSync(output, { force: true });
-    const run = startRun([...more, "--restart"]);
+    rmSync(`${output}.partial`, { force: true });
+    const run = startRun([...more, ...anew]);
     if (i > 0) {
       await sleep(next() * lasts);
     }

@@ -104,15 +104,19 @@ function workHere(
 ): JobWorker {
   const name = `${hostname()}:${process.pid}`;
   const access = new LocalAccess(coordinator, new HttpAccess(token, name), name);
-  return new JobWorker({
+  const worker: JobWorker = new JobWorker({
     redis: coordinator.redis,
     name: queueName("chunks", token, task),
     token,
     concurrency: 1,
     access,
-    perform: groupPerformer(task, access, perform),
+    perform: groupPerformer(task, access, perform, () => {
+      onWarning?.("groups fail on this machine, which leaves them to others.");
+      void worker.close(true);
+    }),
     onWarning,
   });
+  return worker;
 }
 
 /** What there is to say of a group, and its data. */

@@ -17,12 +17,32 @@ export interface TokenGroup {
 /** Runs a group; resolves with what comes of it, as it goes over the network. */
 export type PerformGroup = (group: TokenGroup) => Promise<Uint8Array>;
 
-/** Performs the jobs of the task with this digest. */
+/** Groups that fail here one after the other before this machine is taken for a broken one. */
+const mostFailures = 3;
+
+/**
+ * Performs the jobs of the task with this digest. `onBroken` is called when this machine does not get any done: it is to
+ * leave them to others.
+ */
 export function groupPerformer(
   task: string,
   access: DataAccess,
   perform: PerformGroup,
+  onBroken: () => void,
 ): (job: QueueJob) => Promise<Uint8Array> {
+  let failures = 0;
+  const counted: PerformGroup = async (group) => {
+    failures++;
+    try {
+      const body = await perform(group);
+      failures = 0;
+      return body;
+    } finally {
+      if (failures === mostFailures) {
+        onBroken();
+      }
+    }
+  };
   return async (job) => {
     const { work } = job;
     if (work.kind !== "chunks" || work.task !== task) {
@@ -31,7 +51,7 @@ export function groupPerformer(
     const { first, chunks } = work;
     const tokens = await access.fetch(job, work.tokens);
     const scored = work.scored && (await access.fetch(job, work.scored));
-    return await perform({ first, chunks, tokens: int32Of(tokens), ...(scored && { scored }) });
+    return await counted({ first, chunks, tokens: int32Of(tokens), ...(scored && { scored }) });
   };
 }
 

@@ -127,11 +127,18 @@ export class ChunkTasks {
     const models = await openTaskModels(task.models, pathOf, signal);
     try {
       const perform = await this.#performerOf(task, models, signal);
-      const jobs = new JobWorker({
+      const jobs: JobWorker = new JobWorker({
         ...{ redis, token, access, onWarning, ...(onDone && { onDone }) },
         name: queueName("chunks", token, digest),
         concurrency: 1,
-        perform: groupPerformer(digest, access, perform),
+        perform: groupPerformer(digest, access, perform, () => {
+          const known = this.#known.get(digest);
+          if (known) {
+            known.runs = false;
+          }
+          onWarning?.("groups of chunks fail on this machine, which leaves them to others.");
+          void jobs.close(true);
+        }),
       });
       return {
         async close(now) {

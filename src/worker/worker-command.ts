@@ -20,7 +20,8 @@ export const workerCommand = defineCommand({
     shared: option({
       value: "<folder>",
       schema: text,
-      about: "folder that has models of coordinators under the same names, so that they are read there",
+      about:
+        "folder that has models of coordinators under the same names, so that they are read and run there",
     }),
     cache: option({
       value: "<size>",
