@@ -11,7 +11,7 @@ import { mirroredVersion } from "../engine/native.js";
 import { quantize } from "../quantize/quantize.js";
 import type { Calibration } from "./calibrate.js";
 import type { PlanStep } from "./plan-step.js";
-import { cacheOptions, engineOptions, type MakeRun, writeOptions } from "./run.js";
+import { cacheOptions, engineOptions, type MakeRun, queueOptionsOf, writeOptions } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 import type { StageContext, StageDone } from "./stages.js";
 
@@ -65,6 +65,7 @@ export async function measureSolution(
         await quantize({
           ...writeOptions(run, stage),
           ...cacheOptions(run),
+          ...queueOptionsOf(run),
           onWarning,
           ...calibration.inputs,
           model: source.quantizeFrom,
