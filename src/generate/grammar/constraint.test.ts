@@ -111,7 +111,7 @@ test("a grammar whose readings multiply ends in an error, not in a standstill", 
 
 test("a grammar with thousands of readings of one token fails alone, and the others go on", async () => {
   const reading = (count: number) => Array.from({ length: count }, () => "[a-z ]").join(" | ");
-  for (const gbnf of [`root ::= (${reading(64)})* "0"`, `root ::= ("a"? ${'"a"? '.repeat(100)})+ "0"`]) {
+  for (const gbnf of [`root ::= (${reading(64)})* "0"`, `root ::= ("a"? ${'"a"? '.repeat(60)})+ "0"`]) {
     // The first token must be masked: "<" does not fit.
     const sampling = { ...greedy, logitBias: [[27, 100]] as const };
     const hostile = generator.generate({ prompt, grammar: { gbnf }, sampling, maxTokens: 400 });

@@ -2,8 +2,8 @@
  * How long one answer's grammar may take. The answers of a batch are written by one thread, so a grammar that takes
  * long holds up every client. Real ones need some milliseconds per token; an ambiguous one can need twice as long
  * with each token, or half a second for every token.
- * What is measured are whole calls of llama.cpp, which cannot be stopped: `x{0,2000}` of an `x` that may be empty
- * takes ten seconds in one.
+ * What is measured are whole calls of llama.cpp, which cannot be stopped; `gbnf-cost.ts` bounds what one character
+ * takes, but a long token can multiply the readings of each of its characters.
  */
 import { UsageError } from "../../errors.js";
 
