@@ -4,21 +4,20 @@ import { type JobFiles, joinFiles } from "../engine/job-files.js";
 import type { Observer } from "../engine/observer.js";
 import type { WindowRange } from "../model/layer-window.js";
 import { batchesOf, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
-import { readTextFile, tokensOf } from "../text/text.js";
+import { readPlainText, tokensOf } from "../text/text.js";
+import type { PlainText } from "../text/text-input.js";
 import { Sweep, type SweptModel, sweptFiles } from "./sweep.js";
 import { WindowClient } from "./window-client.js";
 import type { WindowReply, WindowRequest } from "./window-messages.js";
 
 export interface RunTextParams {
   readonly model: SweptModel;
-  /** Path of the calibration text. */
-  readonly text: string;
+  /** The calibration text. */
+  readonly text: PlainText;
   /** Tokens in a chunk. */
   readonly context: number;
   /** Most chunks; all of the text if undefined. */
   readonly chunks: number | undefined;
-  /** Read control tokens in the text as such. */
-  readonly parseSpecial: boolean;
   /** Threads; all by default. */
   readonly threads: number | undefined;
 }
@@ -35,16 +34,16 @@ export interface OpenText {
 
 /** What a run reads. */
 export function runTextFiles({ model, text }: RunTextParams): JobFiles {
-  return joinFiles(sweptFiles(model), { reads: [text] });
+  return joinFiles(sweptFiles(model), { reads: [text.path] });
 }
 
 /** Loads the model's tokenizer, tokenizes the text and cuts it into chunks. Close the sweep at the end. */
 export async function openText(params: RunTextParams, host: TextHost): Promise<OpenText> {
-  const bytes = await readTextFile(params.text, tokensOf(params));
+  const bytes = await readPlainText(params.text, tokensOf(params));
   const sweep = new Sweep(host, new WindowClient(host), params.model, 0);
   try {
-    const tokens = sweep.tokenize(bytes, params.parseSpecial);
-    const text = cutIntoChunks(params.text, tokens, params);
+    const tokens = sweep.tokenize(bytes, params.text.parseSpecial);
+    const text = cutIntoChunks(params.text.path, tokens, params);
     const sequences = sequencesTogether(text.context, text.context, sweep.facts);
     return { sweep, text, sequences };
   } catch (error) {

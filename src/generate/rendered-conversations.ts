@@ -4,7 +4,8 @@ import { readWholeText } from "../bytes/text-file.js";
 import { parseJsonAs } from "../bytes/typed-json.js";
 import { MalformedInputError, UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
-import type { RenderedConversation } from "../text/text-input.js";
+import { bytesFor } from "../text/text.js";
+import type { PlainText, RenderedConversation } from "../text/text-input.js";
 import { type ChatMessage, templateMessages } from "./chat-messages.js";
 import { ChatTemplate, type ChatToRender, chatTemplateOf } from "./chat-template.js";
 
@@ -28,6 +29,11 @@ export interface ConversationLine {
   readonly tools?: readonly unknown[] | undefined;
 }
 
+/** A conversation, and where it stands: the file and its line. */
+export interface PlacedConversation extends ConversationLine {
+  readonly where: string;
+}
+
 /** Whether a text is a file of conversations, by its name. */
 export function isConversations(path: string): boolean {
   return /\.jsonl$/i.test(path);
@@ -36,17 +42,17 @@ export function isConversations(path: string): boolean {
 /**
  * Reads conversations, `limit` of them at most. Throws an EnvironmentError or MalformedInputError that names the line.
  */
-export async function readConversations(path: string, limit = Infinity): Promise<ConversationLine[]> {
+export async function readConversations(path: string, limit = Infinity): Promise<PlacedConversation[]> {
   const lines = (await readWholeText(path, largestFile)).split("\n");
-  const conversations: ConversationLine[] = [];
+  const conversations: PlacedConversation[] = [];
   for (const [number, line] of lines.entries()) {
     if (conversations.length >= limit) {
       break;
     }
     if (line.trim() !== "") {
-      conversations.push(
-        parseJsonAs(conversationSchema, line, `${path}:${number + 1}`, lineKind) as ConversationLine,
-      );
+      const where = `${path}:${number + 1}`;
+      const { messages, tools } = parseJsonAs(conversationSchema, line, where, lineKind) as ConversationLine;
+      conversations.push({ messages, tools, where });
     }
   }
   if (conversations.length === 0) {
@@ -62,10 +68,10 @@ export async function readConversations(path: string, limit = Infinity): Promise
 
 /**
  * Renders conversations with the template of a model's header, and finds what the assistant says in them.
- * Throws a UsageError if the model has no template, or it refuses the messages.
+ * Throws a UsageError if the model has no template, or it refuses the messages, with their place.
  */
 export async function renderConversations(
-  conversations: readonly ConversationLine[],
+  conversations: readonly PlacedConversation[],
   metadata: Metadata,
   name: string,
   signal?: AbortSignal,
@@ -74,11 +80,62 @@ export async function renderConversations(
   try {
     const rendered: RenderedConversation[] = [];
     for (const conversation of conversations) {
-      rendered.push(...(await renderOne(template, conversation, signal)));
+      rendered.push(...(await naming(conversation, () => renderOne(template, conversation, signal))));
     }
     return rendered;
   } finally {
     template.close();
+  }
+}
+
+/**
+ * A text to calibrate on: of a file of conversations what the template of the model's header makes of them, one after
+ * the other, until there are `tokens` for sure. Errors: see `readConversations` and `renderConversations`.
+ */
+export async function asPlainText(
+  path: string,
+  { metadata, name }: { readonly metadata: Metadata; readonly name: string },
+  {
+    parseSpecial = false,
+    tokens = Infinity,
+    signal,
+  }: {
+    readonly parseSpecial?: boolean | undefined;
+    readonly tokens?: number | undefined;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<PlainText> {
+  if (!isConversations(path)) {
+    return { path, parseSpecial };
+  }
+  const conversations = await readConversations(path);
+  const template = new ChatTemplate(chatTemplateOf(metadata, name));
+  try {
+    const texts: string[] = [];
+    let length = 0;
+    for (const { where, messages, tools } of conversations) {
+      if (length >= bytesFor(tokens)) {
+        break;
+      }
+      const chat = { messages, tools, addGenerationPrompt: false };
+      const text = await naming({ where }, () => template.render(chat, signal));
+      texts.push(text);
+      length += text.length;
+    }
+    return { path, parseSpecial: true, rendered: texts.join("\n\n") };
+  } finally {
+    template.close();
+  }
+}
+
+/** Does something with a conversation; a UsageError about it says where it stands. */
+async function naming<T>({ where }: { readonly where: string }, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof UsageError
+      ? new UsageError(`${where}: ${error.message}`, { file: where }, { cause: error })
+      : error;
   }
 }
 

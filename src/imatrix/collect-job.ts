@@ -198,7 +198,7 @@ export function checkpointOf({ text, context, checkpoint }: CollectParams): Imat
     name: checkpoint,
     format: "gguf",
     entries: new Map(),
-    datasets: [text],
+    datasets: [text.path],
     chunkCount: 0,
     chunkSize: context,
     priorWeight: undefined,

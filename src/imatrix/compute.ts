@@ -14,6 +14,7 @@ import { Engine } from "../engine/engine.js";
 import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
+import { asPlainText } from "../generate/rendered-conversations.js";
 import { finishKept, unfinishedPath } from "../kept/writer.js";
 import { openModelToRun } from "../model/open.js";
 import { planPrediction, runTensors } from "../model/prediction-facts.js";
@@ -27,7 +28,8 @@ import { isDone, joinPasses, planPasses } from "../moments/passes.js";
 import { type MomentsOptions, planInputs } from "../moments/plan.js";
 import { type QueueSettings, queueSettings } from "../queue/settings.js";
 import { loadReduceModule } from "../reduce/load.js";
-import { checkText, readTextFile, tokensOf } from "../text/text.js";
+import { checkText, readPlainText, tokensOf } from "../text/text.js";
+import type { PlainText } from "../text/text-input.js";
 import { varietyWarning } from "../text/variety.js";
 import { checkpointPath } from "./checkpoint.js";
 import { collectImatrix, streamPath } from "./collect-job.js";
@@ -90,18 +92,20 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
     );
   }
   await checkPaths(options);
-  const oneKind =
-    options.moments &&
-    varietyWarning(await readTextFile(options.text, tokensOf({ context, chunks: options.chunks })));
-  if (oneKind !== undefined) {
-    options.onWarning?.(oneKind);
-  }
   const checkpoint = checkpointPath(options.output);
   const engine = options.engine ?? new Engine();
   const source = await openModelToRun(options.model, { signal: options.signal });
   try {
+    const tokens = tokensOf({ context, chunks: options.chunks });
+    const { parseSpecial, signal } = options;
+    const text = await asPlainText(options.text, source, { parseSpecial, tokens, signal });
+    const oneKind = options.moments && varietyWarning(await readPlainText(text, tokens));
+    if (oneKind !== undefined) {
+      options.onWarning?.(oneKind);
+    }
     const merged = await readMerged(options, source);
-    const params = await collectParams(options, source, checkpoint, await graphicsFor(engine, options));
+    const graphics = await graphicsFor(engine, options);
+    const params = await collectParams(options, text, source, checkpoint, graphics);
     if (params.model.note !== undefined) {
       options.onWarning?.(params.model.note);
     }
@@ -216,16 +220,16 @@ function momentsPasses(
   if (moments === undefined) {
     return [];
   }
-  const { identity, text, context, chunks, parseSpecial } = params;
+  const { identity, text, context, chunks } = params;
   const run = {
     ...wantedMoments(options),
     output: moments,
     model,
     identity,
-    text,
+    text: text.path,
     context,
     chunks,
-    parseSpecial,
+    parseSpecial: text.parseSpecial,
     memory: maxMemory,
   };
   return planPasses(runTensors(source, params.model.prediction), run, params.model.windows?.ranges);
@@ -272,6 +276,7 @@ function wantedMoments({ momentsOf, momentsPerExpert, activations }: Settings): 
 
 async function collectParams(
   options: Settings,
+  text: PlainText,
   source: ModelSource,
   checkpoint: string,
   graphics: GraphicsMemory | undefined,
@@ -291,12 +296,11 @@ async function collectParams(
           .reduce((sum, { byteLength }) => sum + byteLength, 0),
     }),
     identity: await sourceIdentity(source, options.text),
-    text: options.text,
+    text,
     context: options.ctx,
     chunks: options.chunks,
     processOutput,
     expertOutputs: options.expertOutputs ?? false,
-    parseSpecial: options.parseSpecial ?? false,
     threads: options.threads,
     checkpoint,
     saveEvery: options.outputFrequency,

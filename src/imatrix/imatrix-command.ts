@@ -50,7 +50,7 @@ export const imatrixCommand = defineCommand({
       value: "<file>",
       required: true,
       schema: text,
-      about: "calibration text",
+      about: "calibration text, or conversations in a .jsonl file",
     }),
     output: option({
       short: "-o",

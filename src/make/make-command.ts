@@ -54,7 +54,7 @@ export const makeCommand = defineCommand({
     calibration: option({
       value: "<text>",
       schema: text,
-      about: "text for the importance matrix",
+      about: "text for the importance matrix, or conversations in a .jsonl file",
       unset: "a mix of kinds that ships with Lopsided",
     }),
     recipe: { ...recipe, unset: `${defaultRecipe}, unless there is a budget` },

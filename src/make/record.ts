@@ -98,7 +98,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
       chunks,
       context: tokens / chunks,
       tokens,
-      parseSpecial: text.parseSpecial,
+      parseSpecial: text.parseSpecial || isConversations(text.path),
     },
     ...(evaluated && { evaluations: evaluatedTexts(parseSpecial, evaluated) }),
     ...(checked && { tasks: checked.model.taskSet, checks: checked.model.tasks }),

@@ -3,8 +3,13 @@ import { basename } from "node:path";
 import { writeTextFile } from "../bytes/atomic-write.js";
 import { UsageError } from "../errors.js";
 import { ChatTemplate, findChatTemplate } from "../generate/chat-template.js";
-import type { ConversationLine } from "../generate/rendered-conversations.js";
-import { isConversations } from "../generate/rendered-conversations.js";
+import {
+  asPlainText,
+  type ConversationLine,
+  isConversations,
+  readConversations,
+  renderConversations,
+} from "../generate/rendered-conversations.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { type NamedText, namedTexts } from "../text/named-text.js";
 import { readShippedText, shippedCalibration, shippedEvaluationTexts } from "../text/shipped-texts.js";
@@ -42,6 +47,7 @@ export async function prepareTexts(
 ): Promise<MakeTexts> {
   const { calibration, evaluate, evaluateChunks, parseSpecial = false } = options;
   const holdsOut = measuresSolution(options);
+  await checkConversations(options, { metadata, name: model });
   const needsRendering = calibration === undefined || evaluate === undefined || holdsOut;
   const source = needsRendering ? findChatTemplate(metadata, model) : undefined;
   const template = source && new ChatTemplate(source);
@@ -57,6 +63,22 @@ export async function prepareTexts(
     };
   } finally {
     template?.close();
+  }
+}
+
+/** Finds out before the hours of work whether the model's template takes the conversations that were given. */
+async function checkConversations(
+  { calibration, evaluate, evaluateChunks, signal }: ResolvedMakeOptions,
+  model: { readonly metadata: Metadata; readonly name: string },
+): Promise<void> {
+  if (calibration !== undefined) {
+    await asPlainText(calibration, model, { signal });
+  }
+  for (const { path } of await namedTexts(evaluate || [])) {
+    if (isConversations(path)) {
+      const conversations = await readConversations(path, evaluateChunks);
+      await renderConversations(conversations, model.metadata, model.name, signal);
+    }
   }
 }
 

@@ -96,7 +96,7 @@ export class WindowMoments {
     }));
     const { text, context } = this.#params;
     const facts = {
-      datasets: [shownName(text)],
+      datasets: [shownName(text.path)],
       chunkCount: this.#chunkCount,
       chunkSize: context,
       run: pass.run,

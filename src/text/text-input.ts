@@ -1,5 +1,14 @@
 /** A text as a job takes it that runs a model over it: where it lies, or conversations that a template has rendered. */
 
+/** A text that is read from its beginning to its end, to calibrate on. */
+export interface PlainText {
+  readonly path: string;
+  /** Read control tokens in it as such; in conversations they always are. */
+  readonly parseSpecial: boolean;
+  /** Of a file of conversations: what is read in place of the file. */
+  readonly rendered?: string | undefined;
+}
+
 /** A conversation as the model's template writes it. */
 export interface RenderedConversation {
   readonly text: string;

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { FileSource } from "../bytes/source.js";
 import { EnvironmentError, MalformedInputError, UsageError } from "../errors.js";
+import type { PlainText } from "./text-input.js";
 
 /** Larger texts are read in part: as many bytes as the chunks asked for can need. */
 const largestWhole = 2 ** 30;
@@ -117,12 +118,24 @@ export async function readTextFile(path: string, tokens?: number): Promise<Uint8
         { file: path },
       );
     }
-    const length = Math.min(source.byteLength, largestWhole, tokens * mostBytesPerToken + pieceBytes);
+    const length = Math.min(source.byteLength, largestWhole, bytesFor(tokens));
     const bytes = await source.read(0, length);
     return bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1 || length);
   } finally {
     await source.close();
   }
+}
+
+/** The bytes of a text in which there are `tokens` for sure. */
+export function bytesFor(tokens: number): number {
+  return tokens * mostBytesPerToken + pieceBytes;
+}
+
+/** A text's bytes as `readTextFile` reads them, of conversations what was rendered. */
+export async function readPlainText({ path, rendered }: PlainText, tokens?: number): Promise<Uint8Array> {
+  return rendered === undefined
+    ? await readTextFile(path, tokens)
+    : withoutFinalNewline(Buffer.from(rendered));
 }
 
 /** The tokens that some chunks have; undefined for all that there are. */

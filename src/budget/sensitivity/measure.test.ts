@@ -20,9 +20,10 @@ import { perturbRows, SignSource } from "./perturbation.js";
 const engine = new Engine();
 after(() => engine.close());
 const model = fixture("tiny-moe-q8_0.gguf");
+const text = fixture("text/calibration.txt");
 const common = {
   model,
-  text: fixture("text/calibration.txt"),
+  text,
   parseSpecial: true,
   context: 128,
   chunks: 1,
@@ -80,7 +81,15 @@ describe("sensitivity", () => {
     const events: SensitivityEvent[] = [];
     const { background } = await engine.run(
       measureSensitivity,
-      { ...common, model: { path: model }, tensors, background: 0.02, added: 0.1, rounds: 1 },
+      {
+        ...common,
+        text: { path: text, parseSpecial: true },
+        model: { path: model },
+        tensors,
+        background: 0.02,
+        added: 0.1,
+        rounds: 1,
+      },
       { onEvent: (event) => events.push(event) },
     );
     assert.deepEqual(

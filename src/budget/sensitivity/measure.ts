@@ -13,6 +13,7 @@ import { graphicsFor } from "../../engine/gpus.js";
 import type { ModelOptions } from "../../engine/model.js";
 import { UsageError } from "../../errors.js";
 import type { Estimate } from "../../evaluate/statistics.js";
+import { asPlainText } from "../../generate/rendered-conversations.js";
 import type { Imatrix } from "../../imatrix/imatrix.js";
 import { importanceFor, loadImportance } from "../../imatrix/load-importance.js";
 import { expertShares } from "../../imatrix/rare-experts.js";
@@ -21,7 +22,8 @@ import { type Role, roleOf } from "../../model/roles.js";
 import { type ModelSource, rowCount, type SourceTensor } from "../../model/source.js";
 import type { TypeName } from "../../quants/types.js";
 import { isQuantizable } from "../../recipe/quantizable.js";
-import { checkText } from "../../text/text.js";
+import { checkText, tokensOf } from "../../text/text.js";
+import type { PlainText } from "../../text/text-input.js";
 import { version } from "../../version.js";
 import { ErrorCache } from "../measurement-cache.js";
 import { modelFingerprint } from "../model-fingerprint.js";
@@ -104,6 +106,9 @@ export async function sensitivity(request: SensitivityOptions): Promise<Sensitiv
   const source = await openModelToRun(options.model, { signal: options.signal });
   const engine = options.engine ?? new Engine();
   try {
+    const { parseSpecial, ctx: context, chunks: most, signal } = options;
+    const tokens = tokensOf({ context, chunks: most });
+    const plainText = await asPlainText(text, source, { parseSpecial, tokens, signal });
     const imatrix = await loadImportance(options, source.tensors);
     const fingerprint = await modelFingerprint(source);
     const all = source.tensors.filter(({ name, shape }) => isQuantizable(name, shape));
@@ -118,8 +123,8 @@ export async function sensitivity(request: SensitivityOptions): Promise<Sensitiv
         ? undefined
         : await readQuantized(quantized, { name: options.model, fingerprint, model });
     const measured = model.windows
-      ? await measureInSweep(engine, options, source, model, tensors, imatrix, fingerprint)
-      : await measureWhole(engine, options, model, tensors, imatrix, fingerprint, solution);
+      ? await measureInSweep(engine, options, plainText, source, model, tensors, imatrix, fingerprint)
+      : await measureWhole(engine, options, plainText, model, tensors, imatrix, fingerprint, solution);
     const { chunks, background } = measured.outcome;
     const method: SensitivityMethod =
       quantized !== undefined ? "quantized" : model.windows ? "sweep" : "whole";
@@ -222,13 +227,14 @@ async function readQuantized(
 async function measureWhole(
   engine: Engine,
   options: Settings,
+  text: PlainText,
   model: SweptModel,
   tensors: readonly SourceTensor[],
   imatrix: Imatrix | undefined,
   fingerprint: string,
   quantized: Quantized | undefined,
 ): Promise<Measured> {
-  const params = paramsOf(options, model.whole);
+  const params = paramsOf(options, text, model.whole);
   const run = await runName(engine, options, params, fingerprint, imatrix, quantized);
   const known = await ErrorCache.open(partialPath(options));
   try {
@@ -249,6 +255,7 @@ async function measureWhole(
 async function measureInSweep(
   engine: Engine,
   options: Settings,
+  text: PlainText,
   source: ModelSource,
   model: SweptModel,
   tensors: readonly SourceTensor[],
@@ -258,7 +265,7 @@ async function measureInSweep(
   const { onProgress, signal } = options;
   const checkpoint = { path: partialPath(options), identity: identityOf(options, fingerprint, imatrix) };
   const tasks = tensors.map((tensor) => ({ ...taskOf(tensor, imatrix, options), isWanted: true }));
-  const params = { ...paramsOf(options, model.whole), ...noise, model, tensors: tasks, checkpoint };
+  const params = { ...paramsOf(options, text, model.whole), ...noise, model, tensors: tasks, checkpoint };
   const outcome = await runWithWindows(engine, sweepSensitivity, params, [source], {
     signal,
     onEvent: ({ done, total }) => onProgress?.({ step: "sensitivity", done, total, unit: "passes" }),
@@ -278,17 +285,8 @@ function partialPath({ output }: Pick<Settings, "output">): string {
   return `${output}.partial`;
 }
 
-function paramsOf(options: Settings, model: ModelOptions) {
-  const { ctx: context, chunks, rounds } = options;
-  return {
-    model,
-    text: options.text,
-    context,
-    chunks,
-    rounds,
-    parseSpecial: options.parseSpecial ?? false,
-    threads: options.threads,
-  };
+function paramsOf({ ctx: context, chunks, rounds, threads }: Settings, text: PlainText, model: ModelOptions) {
+  return { model, text, context, chunks, rounds, threads };
 }
 
 /** Stands for all that a measurement depends on besides the tensor and the level. */

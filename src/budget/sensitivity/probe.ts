@@ -5,23 +5,22 @@ import { type JobFiles, joinFiles, readsModel } from "../../engine/job-files.js"
 import type { Model, ModelOptions } from "../../engine/model.js";
 import { decodeChunks, noNumbers } from "../../evaluate/scorers.js";
 import { batchesOf, batchTokens, cutIntoChunks, type TextChunks } from "../../text/chunks.js";
-import { readTextFile, tokensOf } from "../../text/text.js";
+import { readPlainText, tokensOf } from "../../text/text.js";
+import type { PlainText } from "../../text/text-input.js";
 import { chunksTogether, comparedStride, divergenceOf, firstCompared } from "./positions.js";
 
 /** A model and a text. */
 export interface ProbeParams {
   readonly model: ModelOptions;
-  /** Path of the text. */
-  readonly text: string;
+  readonly text: PlainText;
   readonly context: number;
   readonly chunks: number | undefined;
-  readonly parseSpecial: boolean;
   readonly threads: number | undefined;
 }
 
 /** Both are read. */
 export function modelAndText({ model, text }: Pick<ProbeParams, "model" | "text">): JobFiles {
-  return joinFiles(readsModel(model), { reads: [text] });
+  return joinFiles(readsModel(model), { reads: [text.path] });
 }
 
 /** All jobs load the model in the same way, so that it is loaded once. */
@@ -29,12 +28,10 @@ export function loadPlain(host: Pick<JobHost, "model">, { model }: Pick<ProbePar
   return host.model({ ...model, plainWeights: true });
 }
 
-export async function readChunks(
-  { text, context, chunks, parseSpecial }: ProbeParams,
-  model: Model,
-): Promise<TextChunks> {
-  const bytes = await readTextFile(text, tokensOf({ context, chunks }));
-  return cutIntoChunks(text, model.tokenize(bytes, { parseSpecial }), { context, chunks });
+export async function readChunks({ text, context, chunks }: ProbeParams, model: Model): Promise<TextChunks> {
+  const bytes = await readPlainText(text, tokensOf({ context, chunks }));
+  const { path, parseSpecial } = text;
+  return cutIntoChunks(path, model.tokenize(bytes, { parseSpecial }), { context, chunks });
 }
 
 /** The model on the text, and what it said before its weights were changed. */

@@ -19,7 +19,7 @@ export const sensitivityCommand = defineCommand({
       isArgument: true,
       required: true,
       schema: text,
-      about: "text to measure on, other than the one for evaluation",
+      about: "text to measure on, other than the one for evaluation; or conversations in a .jsonl file",
     }),
     output: option({
       short: "-o",

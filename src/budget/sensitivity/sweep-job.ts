@@ -27,7 +27,7 @@ import { Kernels } from "../../quants/kernels/kernels.js";
 import { loadKernels } from "../../quants/kernels/load.js";
 import { Workspace } from "../../quants/workspace.js";
 import { batchesOf, cutIntoChunks, type TextChunks } from "../../text/chunks.js";
-import { readTextFile, tokensOf } from "../../text/text.js";
+import { readPlainText, tokensOf } from "../../text/text.js";
 import type { SensitivityEvent, SensitivityOutcome, SensitivityParams } from "./job.js";
 import { type TensorToPerturb, weightBytes, writeNoise } from "./noise.js";
 import { perturbRows, SignSource } from "./perturbation.js";
@@ -64,14 +64,15 @@ const firstDisturbed = 4;
 export const sweepSensitivity = defineJob(
   import.meta.url,
   "sweepSensitivity",
-  ({ model, text, checkpoint }) => joinFiles(sweptFiles(model), { reads: [text], writes: [checkpoint.path] }),
+  ({ model, text, checkpoint }) =>
+    joinFiles(sweptFiles(model), { reads: [text.path], writes: [checkpoint.path] }),
   async (params: SweepSensitivityParams, host: SweepHost): Promise<SweepSensitivityOutcome> => {
     const whole = { ...params.model.whole, plainWeights: true };
     const sweep = new Sweep(host, new WindowClient(host), { ...params.model, whole }, 0);
     try {
-      const bytes = await readTextFile(params.text, tokensOf(params));
-      const tokens = sweep.tokenize(bytes, params.parseSpecial);
-      const text = cutIntoChunks(params.text, tokens, params);
+      const bytes = await readPlainText(params.text, tokensOf(params));
+      const tokens = sweep.tokenize(bytes, params.text.parseSpecial);
+      const text = cutIntoChunks(params.text.path, tokens, params);
       return await new SensitivitySweep(params, host, sweep, text).run();
     } finally {
       sweep.close();
