@@ -342,7 +342,70 @@ function padded(read) {
   ].join("\n\n");
 }
 
+/** Five files on four kinds of text: the tables of `compare`, and how far llama-perplexity's figures are from them. */
+function domains(read) {
+  const run = read("domains");
+  const { tables: compared, sentence, llamaPerplexity: pairs } = run.results;
+  const parts = compared.map(({ head, rows }) =>
+    markdownTable(head, rows, head.map((_, column) => column).slice(1)),
+  );
+  const figures = ["mean", "median", "p90", "p99", "topAgreement"];
+  const titles = ["mean", "median", "90th percentile", "99th percentile", "top-1 agreement"];
+  const farthest = (names, figure) =>
+    Math.max(
+      ...pairs
+        .filter(({ text }) => names.includes(text))
+        .map(({ ours, theirs }) => Math.abs(theirs[figure] / ours[figure] - 1)),
+    );
+  const names = [...new Set(pairs.map(({ text }) => text))];
+  const rows = [...names.map((name) => [name, [name]]), ["**all**", names]].map(([title, of]) => [
+    title,
+    ...figures.map((figure) => percent(farthest(of, figure), 2)),
+  ]);
+  return [
+    ...parts,
+    sentence,
+    "The largest difference of llama-perplexity's figures for these files from Lopsided's, relative to them:",
+    markdownTable(["text", ...titles], rows, [1, 2, 3, 4, 5]),
+    origin(run),
+  ].join("\n\n");
+}
+
+/** How often paired intervals hold. */
+function coverage(read) {
+  const run = read("coverage");
+  const { pairs, results } = run.results;
+  const columns = ["whole", "printed", "widened", "pieces"];
+  const titles = { kld: "KL divergence", nll: "log perplexity" };
+  const rows = Object.entries(titles).flatMap(([figure, title]) => {
+    const found = results.filter((result) => result.figure === figure);
+    const shares = (of) =>
+      columns.map((column) => {
+        const held = of.reduce((sum, result) => sum + result[column], 0);
+        return `${((100 * held) / (pairs * of.length)).toFixed(of.length > 1 ? 1 : 0)} %`;
+      });
+    return [
+      ...found.map((result) => [
+        title,
+        result.text,
+        String(result.chunks),
+        `${result.difference.toFixed(4)} ± ${result.error.toFixed(4)}`,
+        result.correlation.toFixed(2),
+        ...shares([result]),
+      ]),
+      [title, "**all**", "", "", "", ...shares(found)],
+    ];
+  });
+  const head = [
+    ...["figure", "text", "chunks", "difference, nats", "correlation of neighbours"],
+    ...["chunks drawn anew", "random halves", "random halves, × √2", "halves in one piece, × √2"],
+  ];
+  return [markdownTable(head, rows, head.map((_, column) => column).slice(2)), origin(run)].join("\n\n");
+}
+
 export const tables = {
+  domains,
+  coverage,
   "output-aware": outputAware,
   realizations,
   "output-aware-1bit": oneBit,
