@@ -85,10 +85,7 @@ async function llamaPerplexity(program, models, texts, common) {
     await perplexity({ model: source, text: [given], saveAllLogits: base, ...common });
     for (const [model, path] of models.entries()) {
       const args = ["-m", path, "--kl-divergence", "--kl-divergence-base", base, "-c", String(ctx)];
-      const printed = execFileSync(program, [...args, "-t", String(threads ?? 1)], {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "ignore"],
-      });
+      const printed = printedBy(program, [...args, "-t", String(threads ?? 1)]);
       const figure = (title) => Number(new RegExp(`^${title}\\s*:\\s*([-.\\d]+)`, "m").exec(printed)?.[1]);
       results.push({
         model,
@@ -103,4 +100,15 @@ async function llamaPerplexity(program, models, texts, common) {
     }
   }
   return results;
+}
+
+/** What it prints; the program sometimes ends without its last lines, and is then run again. */
+function printedBy(program, args) {
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const printed = execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    if (printed.includes("Same top p:")) {
+      return printed;
+    }
+  }
+  throw new Error(`${program} printed no figures five times.`);
 }

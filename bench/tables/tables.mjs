@@ -351,21 +351,35 @@ function domains(read) {
   );
   const figures = ["mean", "median", "p90", "p99", "topAgreement"];
   const titles = ["mean", "median", "90th percentile", "99th percentile", "top-1 agreement"];
+  // The program prints six decimals, from log-probabilities of 16 bits.
+  const least = 0.001;
+  const differences = pairs.flatMap(({ text, ours, theirs }) =>
+    figures.map((figure) => ({
+      text,
+      figure,
+      own: ours[figure],
+      by: Math.abs(theirs[figure] - ours[figure]),
+    })),
+  );
   const farthest = (names, figure) =>
     Math.max(
-      ...pairs
-        .filter(({ text }) => names.includes(text))
-        .map(({ ours, theirs }) => Math.abs(theirs[figure] / ours[figure] - 1)),
+      ...differences
+        .filter((of) => names.includes(of.text) && of.figure === figure && of.own >= least)
+        .map(({ by, own }) => by / own),
     );
+  const small = Math.max(...differences.filter(({ own }) => own < least).map(({ by }) => by));
   const names = [...new Set(pairs.map(({ text }) => text))];
   const rows = [...names.map((name) => [name, [name]]), ["**all**", names]].map(([title, of]) => [
     title,
-    ...figures.map((figure) => percent(farthest(of, figure), 2)),
+    ...figures.map((figure) => {
+      const found = farthest(of, figure);
+      return Number.isFinite(found) ? percent(found, 2) : "";
+    }),
   ]);
   return [
     ...parts,
     sentence,
-    "The largest difference of llama-perplexity's figures for these files from Lopsided's, relative to them:",
+    `The largest difference of llama-perplexity's figures for these files from Lopsided's, relative to them; figures below ${least} nats, of which its 16-bit log-probabilities leave little, differ by at most ${small.toFixed(6)} nats:`,
     markdownTable(["text", ...titles], rows, [1, 2, 3, 4, 5]),
     origin(run),
   ].join("\n\n");
