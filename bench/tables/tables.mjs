@@ -385,6 +385,32 @@ function domains(read) {
   ].join("\n\n");
 }
 
+/** A model larger than memory: windows of layers beside llama.cpp's memory map. */
+function windows(read) {
+  const run = read("windows");
+  const { bytes, runs } = run.results;
+  const names = { windows: "windows of layers", map: "llama.cpp's memory map" };
+  const limitsOf = ({ memory, rate }) =>
+    [memory && `${memory / 1e9} GB of memory`, rate && `disk of ${rate / 1e6} MB/s`]
+      .filter(Boolean)
+      .join(", ") || "as the machine is";
+  const rows = runs.map(({ way, chunks, tokensPerSecond, total, readGB, peakGB, ...limits }) => [
+    limitsOf(limits),
+    names[way],
+    String(chunks),
+    tokensPerSecond.toFixed(1),
+    `${Math.round(total)} s`,
+    `${readGB.toFixed(1)} GB`,
+    `${peakGB.toFixed(1)} GB`,
+  ]);
+  const head = ["limits", "run as", "chunks", "tokens/s", "in all", "read from the disk", "peak of memory"];
+  return [
+    markdownTable(head, rows, [2, 3, 4, 5, 6]),
+    `\`imatrix\` of a file of ${(bytes / 1e9).toFixed(1)} GB. Peak of memory: what is not a copy of a file.`,
+    origin(run),
+  ].join("\n\n");
+}
+
 /** How often paired intervals hold. */
 function coverage(read) {
   const run = read("coverage");
@@ -418,6 +444,7 @@ function coverage(read) {
 }
 
 export const tables = {
+  windows,
   domains,
   coverage,
   "output-aware": outputAware,
