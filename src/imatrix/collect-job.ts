@@ -17,7 +17,7 @@ import { defineJob } from "../engine/job.js";
 import { joinFiles } from "../engine/job-files.js";
 import { type KeptParams, WindowKept } from "../kept/collect.js";
 import { type MomentsPass, WindowMoments } from "../moments/collect-job.js";
-import { chunksPerGroup } from "../text/chunk-groups.js";
+import { chunksPerGroup, endsGroup } from "../text/chunk-groups.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, runName, writeCheckpoint } from "./checkpoint.js";
 import { type CollectorOptions, ImatrixCollector } from "./collector.js";
@@ -92,7 +92,6 @@ async function collect(
   const sums = new GroupSums(before);
   const collector = new ImatrixCollector(params);
   const outputs = params.expertOutputs ? new ExpertOutputs() : undefined;
-  const groupSize = chunksPerGroup(opened.sequences);
   const sketch = sketchOf(text.tokens);
   const savings = new Savings(sweep.windows > 1 ? savingShare : 1);
   const save = async ({ window, chunks }: RunPlace) => {
@@ -129,7 +128,7 @@ async function collect(
         ];
       },
       async onDone(place) {
-        if (place.chunks % groupSize !== 0 && place.chunks !== text.chunks) {
+        if (!endsGroup(place.chunks, text.chunks, opened.sequences)) {
           return;
         }
         sums.add(withOutputs(collector.take(), outputs?.take()));
@@ -174,8 +173,7 @@ function placeToGoOn(
   { moments, checkpoint }: CollectParams,
 ): RunPlace | undefined {
   const hasStream = sweep.windows === 1 || existsSync(streamPath(checkpoint));
-  const isWhole = chunkCount % chunksPerGroup(sequences) === 0 || chunkCount === text.chunks;
-  const fits = chunkCount <= text.chunks && isWhole;
+  const fits = chunkCount <= text.chunks && endsGroup(chunkCount, text.chunks, sequences);
   const lacksMoments = moments?.some(
     (pass, of) => pass !== undefined && (of < window || (of === window && chunkCount > 0)),
   );

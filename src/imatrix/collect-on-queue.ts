@@ -11,7 +11,7 @@ import type { ModelSource } from "../model/source.js";
 import type { ImatrixTask } from "../queue/chunk-task.js";
 import type { TokenGroup } from "../queue/group-performer.js";
 import type { QueueSettings } from "../queue/settings.js";
-import { chunkGroups, chunksPerGroup } from "../text/chunk-groups.js";
+import { chunkGroups, chunksPerGroup, endsGroup } from "../text/chunk-groups.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import { collectsGroups, entriesOfGroup } from "./collect-group.js";
@@ -88,9 +88,7 @@ async function earlierPart(
   { text, sequences }: CutText,
 ): Promise<Imatrix | undefined> {
   const earlier = await readCheckpoint(path, run);
-  const isWhole =
-    earlier && (earlier.chunkCount % chunksPerGroup(sequences) === 0 || earlier.chunkCount === text.chunks);
-  return isWhole ? earlier : undefined;
+  return earlier && endsGroup(earlier.chunkCount, text.chunks, sequences) ? earlier : undefined;
 }
 
 async function taskOf(params: CollectParams, cut: CutText, run: QueueRun): Promise<ImatrixTask> {

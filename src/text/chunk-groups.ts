@@ -18,6 +18,11 @@ export function chunksPerGroup(sequences: number): number {
   return sequences * Math.ceil(fewestChunks / sequences);
 }
 
+/** Whether a group of a text of so many chunks ends before a chunk, so that what is summed up to it is whole. */
+export function endsGroup(chunk: number, chunks: number, sequences: number): boolean {
+  return chunk % chunksPerGroup(sequences) === 0 || chunk === chunks;
+}
+
 /** The groups of a text, in order, from the one that begins at chunk `from`. */
 export function chunkGroups(chunks: number, size: number, from = 0): ChunkGroup[] {
   const groups: ChunkGroup[] = [];
