@@ -1,5 +1,6 @@
-// A model of the reference case's shapes with random weights, as Q8_0, and an importance matrix for it. Rows are
-// drawn from a store of 4096 random rows: quantizing takes its time over every row, whether it saw it before or not.
+// A model of the reference case's shapes with random weights, as Q8_0 or in a recipe's types, and an importance matrix
+// for it. Rows are drawn from a store of 4096 random rows: quantizing takes its time over every row, whether it saw it
+// before or not.
 import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { planGguf } from "../dist/gguf/layout.js";
@@ -8,6 +9,8 @@ import { openGguf } from "../dist/model/gguf-model.js";
 import { rowCount } from "../dist/model/source.js";
 import { encodeRows } from "../dist/quants/codec.js";
 import { rowBytes } from "../dist/quants/types.js";
+import { loadRecipe } from "../dist/recipe/presets.js";
+import { chooseTypes } from "../dist/recipe/type-plan.js";
 import { fill, gaussian, uniform } from "../dist/testing/random.js";
 import { referenceMetadata, referenceTensors } from "../dist/testing/reference-geometry.js";
 
@@ -34,10 +37,10 @@ async function vocabulary(size) {
 
 /**
  * Writes the first `layers` layers, embedding and output, or those of their tensors that are to be kept, with fewer
- * experts if wanted. Returns the number of weights.
+ * experts or in the types of a recipe if wanted. Returns the number of weights.
  */
-export async function writeRandomModel(path, layers, { keep = () => true, experts = Infinity } = {}) {
-  const tensors = referenceTensors("Q8_0")
+export async function writeRandomModel(path, layers, { keep = () => true, experts = Infinity, recipe } = {}) {
+  const tensors = (await referenceTensorsAs(recipe))
     .filter(({ name }) => {
       const layer = /^blk\.(\d+)\./.exec(name)?.[1];
       return layer === undefined || Number(layer) < layers;
@@ -75,6 +78,16 @@ export async function writeRandomModel(path, layers, { keep = () => true, expert
     await file.close();
   }
   return tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+}
+
+/** The reference case's tensors, as Q8_0 or in the types of a recipe. */
+async function referenceTensorsAs(recipe) {
+  const tensors = referenceTensors("Q8_0");
+  if (recipe === undefined) {
+    return tensors;
+  }
+  const plan = chooseTypes({ tensors, metadata: referenceMetadata(), recipe: await loadRecipe(recipe) });
+  return plan.tensors.map(({ name, shape, to }) => ({ name, shape, type: to }));
 }
 
 const stores = new Map();

@@ -1,11 +1,13 @@
-// Calibration of a model larger than memory: windows of layers against llama.cpp's memory map, under the same limits
-// in the same run. Linux with control groups of version 1, as root.
+// A model larger than memory: windows of layers against llama.cpp's memory map, under the same limits in the same run.
+// Linux with control groups of version 1, as root.
 //
 //   node scripts/random-model.mjs /tmp/random.gguf --layers 8
 //   node bench/windows.mjs /tmp/random.gguf --chunks 8 --memory 2GB --rate 200MB
 //
 // --cases abc: a as the machine is, b with the memory limit, c with a limited disk too. --ways windows,map: one of them
-// alone. Runs are added to those that the JSON file has, in place of an earlier one with the same limits and chunks.
+// alone; `resident` (only if asked for) is bare decodes of layers that are in memory. --quantized FILE: a comparison of
+// that file with the model, which is its reference, in place of a calibration. Runs are added to those that the JSON
+// file has, in place of an earlier one with the same limits and chunks.
 import { spawn } from "node:child_process";
 import {
   existsSync,
@@ -22,6 +24,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { parseSize } from "../dist/contract/size.js";
+import { openGguf } from "../dist/model/gguf-model.js";
+import { writeRandomModel } from "./random-model.mjs";
 import { writeResult } from "./result.mjs";
 
 const { values, positionals } = parseArgs({
@@ -33,6 +37,7 @@ const { values, positionals } = parseArgs({
     threads: { type: "string" },
     cases: { type: "string", default: "abc" },
     ways: { type: "string", default: "windows,map" },
+    quantized: { type: "string" },
     json: { type: "string", default: "out/bench-windows.json" },
   },
 });
@@ -47,8 +52,8 @@ const groupOf = (controller) => {
   return `/sys/fs/cgroup/${controller}${line?.split(":")[2] ?? ""}`.replace(/\/$/, "");
 };
 
-/** Runs one calibration in a control group of its own. */
-async function run(way, options, limits) {
+/** Runs one process in a control group of its own. */
+async function run(way, subject, options, limits) {
   // Nothing of the model is in the page cache.
   writeFileSync("/proc/sys/vm/drop_caches", "1");
   const [memoryGroup, diskGroup] = ["memory", "blkio"].map((name) => `${groupOf(name)}/lopsided-bench`);
@@ -64,7 +69,7 @@ async function run(way, options, limits) {
   // Of its own, so that no unfinished run is continued.
   const folder = mkdtempSync(join(tmpdir(), "lopsided-bench-"));
   const params = JSON.stringify({
-    model,
+    subject,
     output: join(folder, "imatrix.gguf"),
     chunks: Number(values.chunks),
     ...(values.threads && { threads: Number(values.threads) }),
@@ -95,6 +100,7 @@ async function run(way, options, limits) {
   const chunks = Number(values.chunks);
   const result = {
     way,
+    ...(subject === "perplexity" && { subject }),
     ...limits,
     chunks,
     ...figures,
@@ -102,19 +108,50 @@ async function run(way, options, limits) {
     peakGB: gigabytes(peak),
   };
   console.log(JSON.stringify(result));
-  const isSame = (run) => ["way", "memory", "rate", "chunks"].every((name) => run[name] === result[name]);
+  const isSame = (run) =>
+    ["way", "subject", "memory", "rate", "chunks"].every((name) => run[name] === result[name]);
   const earlier = existsSync(values.json) ? JSON.parse(readFileSync(values.json, "utf8")).results.runs : [];
   const runs = [...earlier.filter((run) => !isSame(run)), result];
   writeResult(values.json, { bytes: statSync(model).size, runs });
 }
 
-const options = {
+/** How many layers the model has. */
+async function layersOf(path) {
+  const source = await openGguf(path);
+  await source.close();
+  const architecture = source.metadata.get("general.architecture").value;
+  return source.metadata.get(`${architecture}.block_count`).value;
+}
+
+/** Models with fewer layers of the same shapes, which fit in memory. */
+async function residentModels() {
+  const folder = mkdtempSync(join(tmpdir(), "lopsided-bench-"));
+  const models = await Promise.all(
+    [2, 8].map(async (layers) => {
+      const path = join(folder, `${layers}.gguf`);
+      await writeRandomModel(path, layers);
+      return { path, layers };
+    }),
+  );
+  return { folder, models };
+}
+
+const compared = values.quantized && { model: values.quantized, reference: model };
+const subject = compared ? "perplexity" : "imatrix";
+const ways = {
   windows: { maxMemory: 0.95 * memory },
   map: { ignoreMemoryLimit: true, maxMemory: 2 ** 50 },
 };
 const cases = { a: {}, b: { memory }, c: { memory, rate } };
 for (const letter of values.cases) {
   for (const way of values.ways.split(",")) {
-    await run(way, options[way], cases[letter]);
+    if (way === "resident") {
+      const { folder, models } = await residentModels();
+      const [few, many] = models;
+      await run(way, "resident", { few, many, layers: await layersOf(model) }, cases.a);
+      rmSync(folder, { recursive: true });
+    } else {
+      await run(way, subject, { model, ...compared, ...ways[way] }, cases[letter]);
+    }
   }
 }
