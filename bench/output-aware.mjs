@@ -3,6 +3,7 @@
 //
 //   npm run -s build && node bench/output-aware.mjs [--calibration FILE] [--texts eval.txt,python.txt] [--chunks 0]
 //     [--recipes asym,IQ3_S,Q2_K] [--moments routed|all] [--keep FOLDER]
+//     [--contenders llama.cpp,default,fine,max]
 //
 // --moments routed: one matrix per layer for gate and up, one per expert for down; all: one per expert for all
 // three, and attention's. --chunks 0: the whole texts. --keep reuses what an earlier run left in the folder. Texts named eval* and the
@@ -69,8 +70,8 @@ async function quantizeBy(who, name) {
   }
   if (who === "max") {
     await quantize({ ...request, effort: "max", moments });
-  } else if (who === "default") {
-    await quantize(request);
+  } else if (who === "default" || who === "fine") {
+    await quantize({ ...request, effort: who });
   } else {
     const script = fileURLToPath(new URL("quantize-once.mjs", import.meta.url));
     execFileSync(process.execPath, [script, who, JSON.stringify(request)], {
