@@ -1,8 +1,9 @@
 // How often paired intervals hold: the tiny model's Q2_K and Q3_K_M by Lopsided, beside their source, chunk by chunk on the
 // chat tasks and the texts that ship. Each text's chunks are put into two random halves a hundred times. It is counted
-// how often the interval of one half holds the other half's difference, as `compare` prints it and made wider for the
-// other half's own error (by sqrt 2 for halves); the same for halves that are one piece of the text each, where chunks
-// that are alike lie together; and how often the interval of chunks drawn with replacement holds the whole text's.
+// how often the interval of one half, as `compare` prints it, holds the other half's difference, and how often the 95 %
+// interval of the mean does, which is narrower by sqrt 2; the same as printed for halves that are one piece of the text
+// each, where chunks that are alike lie together; and how often the interval of the mean of chunks drawn with
+// replacement holds the whole text's.
 //
 //   npm run -s build && node bench/coverage.mjs [--ctx 128] [--chunks 64] [--pairs 100] [--threads 1]
 import { mkdtempSync, rmSync } from "node:fs";
@@ -63,24 +64,20 @@ function coverageOf(text, figure, own, other, of) {
     pairedDifference([places.map((at) => own[at])], [places.map((at) => other[at])], of);
   const all = Array.from({ length: count }, (_, at) => at);
   const whole = differenceOf(all);
-  const held = { printed: 0, widened: 0, pieces: 0, whole: 0 };
+  const held = { whole: 0, mean: 0, printed: 0, pieces: 0 };
   for (let pair = 0; pair < pairs; pair++) {
     const [interval, rest] = halves(shuffled(all)).map(differenceOf);
+    held.mean += holds(interval, rest.difference, Math.SQRT1_2);
     held.printed += holds(interval, rest.difference, 1);
-    held.widened += holds(interval, rest.difference, widening(interval, rest));
     const start = Math.floor(next() * count);
     const [piece, beside] = halves(all.map((at) => (at + start) % count)).map(differenceOf);
-    held.pieces += holds(piece, beside.difference, widening(piece, beside));
-    held.whole += holds(differenceOf(all.map(() => Math.floor(next() * count))), whole.difference, 1);
+    held.pieces += holds(piece, beside.difference, 1);
+    const drawn = differenceOf(all.map(() => Math.floor(next() * count)));
+    held.whole += holds(drawn, whole.difference, Math.SQRT1_2);
   }
   const values = all.map((at) => of(own[at]) - of(other[at]));
   const { difference, error } = whole;
   return { text, figure, chunks: count, difference, error, correlation: correlationOf(values), ...held };
-}
-
-/** By how much the interval of a mean is wider if it is to hold the mean of so many other chunks. */
-function widening({ chunks }, other) {
-  return Math.sqrt(1 + chunks / other.chunks);
 }
 
 function holds({ difference, low, high }, value, factor) {

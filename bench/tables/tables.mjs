@@ -389,24 +389,29 @@ function domains(read) {
 function windows(read) {
   const run = read("windows");
   const { bytes, runs } = run.results;
-  const names = { windows: "windows of layers", map: "llama.cpp's memory map" };
+  const names = {
+    windows: "windows of layers",
+    map: "llama.cpp's memory map",
+    resident: "bare decodes, layers in memory",
+  };
   const limitsOf = ({ memory, rate }) =>
     [memory && `${memory / 1e9} GB of memory`, rate && `disk of ${rate / 1e6} MB/s`]
       .filter(Boolean)
       .join(", ") || "as the machine is";
-  const rows = runs.map(({ way, chunks, tokensPerSecond, total, readGB, peakGB, ...limits }) => [
+  const rows = runs.map(({ way, subject, chunks, tokensPerSecond, total, readGB, peakGB, ...limits }) => [
     limitsOf(limits),
+    subject === "perplexity" ? "perplexity" : way === "resident" ? "" : "imatrix",
     names[way],
     String(chunks),
     tokensPerSecond.toFixed(1),
-    `${Math.round(total)} s`,
-    `${readGB.toFixed(1)} GB`,
-    `${peakGB.toFixed(1)} GB`,
+    ...(way === "resident"
+      ? ["", "", ""]
+      : [`${Math.round(total)} s`, `${readGB.toFixed(1)} GB`, `${peakGB.toFixed(1)} GB`]),
   ]);
-  const head = ["limits", "run as", "chunks", "tokens/s", "in all", "read from the disk", "peak of memory"];
+  const head = ["limits", "command", "run as", "chunks", "tokens/s", "in all", "read", "peak of memory"];
   return [
-    markdownTable(head, rows, [2, 3, 4, 5, 6]),
-    `\`imatrix\` of a file of ${(bytes / 1e9).toFixed(1)} GB. Peak of memory: what is not a copy of a file.`,
+    markdownTable(head, rows, [3, 4, 5, 6, 7]),
+    `A file of ${(bytes / 1e9).toFixed(1)} GB; \`perplexity\` of one of 11.4 GB with it as the reference. Peak of memory: what is not a copy of a file.`,
     origin(run),
   ].join("\n\n");
 }
@@ -415,7 +420,7 @@ function windows(read) {
 function coverage(read) {
   const run = read("coverage");
   const { pairs, results } = run.results;
-  const columns = ["whole", "printed", "widened", "pieces"];
+  const columns = ["whole", "mean", "printed", "pieces"];
   const titles = { kld: "KL divergence", nll: "log perplexity" };
   const rows = Object.entries(titles).flatMap(([figure, title]) => {
     const found = results.filter((result) => result.figure === figure);
@@ -438,7 +443,12 @@ function coverage(read) {
   });
   const head = [
     ...["figure", "text", "chunks", "difference, nats", "correlation of neighbours"],
-    ...["chunks drawn anew", "random halves", "random halves, × √2", "halves in one piece, × √2"],
+    ...[
+      "the mean's, chunks drawn anew",
+      "the mean's, random halves",
+      "printed, random halves",
+      "printed, halves in one piece",
+    ],
   ];
   return [markdownTable(head, rows, head.map((_, column) => column).slice(2)), origin(run)].join("\n\n");
 }

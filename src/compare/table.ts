@@ -74,7 +74,7 @@ export function textRows({
 /** What the figures are, in one paragraph. */
 export function comparisonNote({ context, chunks, models, floor }: CompareResult): string {
   const positions = models[0]?.positions ?? 0;
-  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: an interval without 0 is a difference. Same experts: the mean over layers of the share of tokens that are routed to the same experts as in the source.${floor ? ` ${floorSentence(floor)}` : ""}`;
+  return `${chunks} chunks of ${context} tokens, ${positions} scored; KLD is the KL divergence from the source in nats, ± one standard error. Differences are paired by chunks: 95 of 100 measurements on as much other text of these kinds fall into the interval, and one without 0 is a difference. Same experts: the mean over layers of the share of tokens that are routed to the same experts as in the source.${floor ? ` ${floorSentence(floor)}` : ""}`;
 }
 
 function worstOf({ worst }: ComparedModel): string {

@@ -10,7 +10,10 @@ export interface PairedDifference {
   readonly difference: number;
   /** Its standard error. */
   readonly error: number;
-  /** Ends of the 95 % interval. */
+  /**
+   * Ends of the interval that 95 of 100 measurements on as much other text of the same kinds fall into. The 95 %
+   * interval of the mean itself is narrower by the square root of two.
+   */
   readonly low: number;
   readonly high: number;
   readonly chunks: number;
@@ -20,8 +23,8 @@ export interface PairedDifference {
 export type ChunkFigure = (chunk: ChunkScore) => number | undefined;
 
 /**
- * The difference between two models' values on some texts, each given by its chunks, with a 95 % interval by
- * Student's t. Chunks have the weight of their scored positions, and vary around the mean of their own text: that
+ * The difference between two models' values on some texts, each given by its chunks, with the interval that another
+ * such measurement falls into, by Student's t. Chunks have the weight of their scored positions, and vary around the mean of their own text: that
  * texts differ from each other is no error. Undefined for chunks that do not match, or fewer than two of a text.
  */
 export function pairedDifference(
@@ -48,7 +51,8 @@ export function pairedDifference(
     return undefined;
   }
   const [difference, error] = [sum / total, Math.sqrt(variance) / total];
-  const margin = studentQuantile(degrees) * error;
+  // The other measurement's error is as large and independent.
+  const margin = studentQuantile(degrees) * Math.SQRT2 * error;
   return { difference, error, low: difference - margin, high: difference + margin, chunks };
 }
 

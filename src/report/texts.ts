@@ -47,7 +47,7 @@ export function textsTable(evaluation: Evaluation): { readonly head: string[]; r
 
 /** How the columns of the table are to be read. */
 export const textsMethod =
-  "KLD is the mean KL divergence from the source in nats, ± one standard error. Differences are paired by chunks, which both models were given: an interval that does not hold 0 is a difference, even where the standard errors of the two means overlap.";
+  "KLD is the mean KL divergence from the source in nats, ± one standard error. Differences are paired by chunks, which both models were given: 95 of 100 measurements on as much other text of these kinds fall into the interval, and one that does not hold 0 is a difference, even where the standard errors of the two means overlap.";
 
 /** The mean divergence of one variant minus another's, over the chunks of some texts. */
 function differenceOn(
