@@ -204,12 +204,21 @@ function engine(read) {
 
 function serve(read) {
   const run = read("serve");
-  const { load, kill, speed } = run.results;
+  const { soak, kill, speed } = run.results;
   const { processor, elapsed } = speed.millisecondsPerStep;
+  // As many times as memory was looked at, evenly spread.
+  const [, ...memory] = soak.memoryMegabytes;
+  const middle = Math.ceil(memory.length / 2);
   const rows = [
     [
-      `lost or mixed up, of ${grouped(load.requests)} requests by ${load.clients} clients`,
-      String(load.lost + load.mixedUp),
+      `lost or mixed up, of ${grouped(soak.requests)} requests by ${soak.clients} clients, half of them with tools or schemas`,
+      String(soak.lost + soak.mixedUp),
+    ],
+    [
+      "memory meanwhile, first and second half",
+      [memory.slice(0, middle), memory.slice(middle)]
+        .map((half) => `${Math.min(...half)} to ${Math.max(...half)} MB`)
+        .join(", "),
     ],
     [
       "`kill -9` of the engine under load",
