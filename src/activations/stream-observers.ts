@@ -4,6 +4,7 @@ import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError } from "../errors.js";
 import type { WindowRange } from "../model/layer-window.js";
 import type { ChunkBatch } from "../text/chunks.js";
+import { MicroBatches } from "./micro-batches.js";
 
 /** Name of the node, in the window's own count of layers (`cb(cur, "l_out", il)` in llama.cpp `src/models/`). */
 export function leavingNode({ from, to }: WindowRange): string {
@@ -27,21 +28,13 @@ export class StopAfter implements Observer {
   }
 }
 
-/** Tokens that are computed together: as many of each sequence, from this position on. */
-interface MicroBatch {
-  readonly position: number;
-  readonly count: number;
-}
-
 /** Takes what leaves the window. */
 export class StreamCapture implements Observer {
   readonly #node: string;
   readonly #write: (firstToken: number, vectors: Float32Array) => void;
   readonly #width: number | undefined;
   readonly #stops: boolean;
-  #expected: MicroBatch[] = [];
-  #chunks: number[] = [];
-  #context = 0;
+  readonly #microBatches = new MicroBatches();
 
   /**
    * `write` gets vectors of consecutive tokens of the text.
@@ -59,21 +52,9 @@ export class StreamCapture implements Observer {
     this.#stops = stops;
   }
 
-  /**
-   * Before a decode. llama.cpp computes a batch in micro-batches that have as many tokens of each sequence, in the
-   * sequences' order (`split_equal` in its `src/llama-batch.cpp`).
-   */
+  /** Before a decode. */
   begin(batch: ChunkBatch, context: number, microBatchSize: number): void {
-    const [first] = batch.sequences;
-    const count = first?.tokens.length ?? 0;
-    const start = first?.position ?? 0;
-    const together = Math.max(1, Math.floor(microBatchSize / batch.sequences.length));
-    this.#context = context;
-    this.#chunks = batch.sequences.map(({ sequence }) => batch.first + sequence);
-    this.#expected = [];
-    for (let done = 0; done < count; done += together) {
-      this.#expected.push({ position: start + done, count: Math.min(together, count - done) });
-    }
+    this.#microBatches.begin(batch, context, microBatchSize);
   }
 
   wants(node: NativeTensor): boolean {
@@ -82,21 +63,11 @@ export class StreamCapture implements Observer {
 
   // biome-ignore lint/suspicious/noConfusingVoidType: as in the interface
   observe(node: NativeTensor): "stop" | void {
-    const microBatch = this.#expected.shift();
     const width = this.#width ?? node.shape[0];
     const rows = node.shape.reduce((product, size) => product * size, 1) / width;
-    if (microBatch === undefined || rows !== microBatch.count * this.#chunks.length) {
-      throw new InternalError(
-        `"${node.name}" has ${rows} vectors, where ${(microBatch?.count ?? 0) * this.#chunks.length} were expected.`,
-      );
-    }
     const values = node.float32();
-    for (const [i, chunk] of this.#chunks.entries()) {
-      const at = i * microBatch.count * width;
-      this.#write(
-        chunk * this.#context + microBatch.position,
-        values.subarray(at, at + microBatch.count * width),
-      );
+    for (const { token, count, row } of this.#microBatches.next(node.name, rows)) {
+      this.#write(token, values.subarray(row * width, (row + count) * width));
     }
     if (this.#stops) {
       return "stop";
@@ -105,7 +76,7 @@ export class StreamCapture implements Observer {
 
   /** After a decode. Throws an InternalError if something has not been seen. */
   end(): void {
-    if (this.#expected.length > 0) {
+    if (!this.#microBatches.isDone) {
       throw new InternalError(`the graph has no node "${this.#node}" for the end of the window.`);
     }
   }

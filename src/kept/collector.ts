@@ -1,9 +1,10 @@
 /** Keeps the inputs of routed experts while a model computes. */
 import { operandOf, weightName } from "../activations/operands.js";
+import { routedInputOf } from "../activations/routed-input.js";
 import { RouterWeights } from "../activations/router-weights.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
-import { InternalError, UsageError } from "../errors.js";
+import { InternalError } from "../errors.js";
 import { channelScales, type KeptBits, keepRow, keptRowBytes } from "../quants/output-aware/kept-rows.js";
 import type { KeptInput } from "./layers.js";
 import type { KeptBatch, KeptWriter } from "./writer.js";
@@ -83,58 +84,34 @@ export class KeptCollector implements Observer {
     }
   }
 
-  /** Input [columns, 1, tokens], choice [slots, tokens]. */
   #keep(node: NativeTensor, place: Place): void {
-    const { columns, slots, weight } = place.input;
-    const [input, choice] = [operandOf(node, 1), operandOf(node, 2)];
-    const [, inputSlots, tokens] = input.shape;
-    if (choice.shape[0] !== slots || (inputSlots !== 1 && slots !== 1)) {
-      throw new UsageError(
-        `"${weight}": its experts do not share one input of ${slots} experts a token, so that it cannot be kept; collect matrices in place of activations (\`moments\`).`,
-        { tensor: weight },
-      );
-    }
-    const vectors = contiguous(input.float32(), columns, tokens, input.strides[2] / 4);
+    const { columns, name } = place.input;
+    const { vectors, experts } = routedInputOf(node, place.input);
     if (place.channels === undefined) {
       place.channels = channelScales(vectors, columns);
-      this.#sink.writeChannels(place.input.name, place.channels);
+      this.#sink.writeChannels(name, place.channels);
     }
-    const batch = this.#batchOf(vectors, place.channels, choice, place.input);
-    this.#sink.writeRows(place.input.name, place.tokens, batch);
-    place.tokens += tokens;
-  }
-
-  #batchOf(vectors: Float32Array, channels: Float32Array, choice: NativeTensor, input: KeptInput): KeptBatch {
-    const { columns, slots, experts: count } = input;
-    const tokens = vectors.length / columns;
-    const rowBytes = keptRowBytes(columns, this.#bits);
-    const rows = new Uint8Array(tokens * rowBytes);
-    const scales = new Float32Array(tokens);
-    for (let token = 0; token < tokens; token++) {
-      const vector = vectors.subarray(token * columns, (token + 1) * columns);
-      scales[token] = keepRow(vector, channels, this.#bits, rows, token * rowBytes);
-    }
-    const choices = choice.int32();
-    const [slotStride, tokenStride] = [choice.strides[0] / 4, choice.strides[1] / 4];
-    const experts = Uint16Array.from({ length: tokens * slots }, (_, at) => {
-      const expert = choices[Math.floor(at / slots) * tokenStride + (at % slots) * slotStride] ?? -1;
-      if (expert < 0 || expert >= count) {
-        throw new InternalError(`"${input.weight}" is asked for expert ${expert} of ${count}.`);
-      }
-      return expert;
-    });
-    const weights = this.#router.of(input.weight, tokens * slots) ?? new Float32Array(tokens * slots).fill(1);
-    return { rows, scales, experts, weights: weights.slice() };
+    const rows = rowsOf(vectors, place.channels, this.#bits);
+    const weights = this.#router.of(place.input.weight, experts.length)?.slice();
+    const batch = { ...rows, experts, weights: weights ?? new Float32Array(experts.length).fill(1) };
+    this.#sink.writeRows(name, place.tokens, batch);
+    place.tokens += vectors.length / columns;
   }
 }
 
-function contiguous(values: Float32Array, columns: number, rows: number, stride: number): Float32Array {
-  if (stride === columns) {
-    return values.subarray(0, rows * columns);
+function rowsOf(
+  vectors: Float32Array,
+  channels: Float32Array,
+  bits: KeptBits,
+): Pick<KeptBatch, "rows" | "scales"> {
+  const columns = channels.length;
+  const tokens = vectors.length / columns;
+  const rowBytes = keptRowBytes(columns, bits);
+  const rows = new Uint8Array(tokens * rowBytes);
+  const scales = new Float32Array(tokens);
+  for (let token = 0; token < tokens; token++) {
+    const vector = vectors.subarray(token * columns, (token + 1) * columns);
+    scales[token] = keepRow(vector, channels, bits, rows, token * rowBytes);
   }
-  const copy = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    copy.set(values.subarray(row * stride, row * stride + columns), row * columns);
-  }
-  return copy;
+  return { rows, scales };
 }

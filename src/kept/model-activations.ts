@@ -5,13 +5,9 @@ import { UsageError } from "../errors.js";
 import { layerOf, roleOf } from "../model/roles.js";
 import type { SourceTensor } from "../model/source.js";
 import { type ActivationName, expertFunctions, hasGate } from "../quants/output-aware/expert-activation.js";
-import type {
-  ExpertRows,
-  ExpertWeights,
-  KeptLayer,
-  StoredMatrix,
-} from "../quants/output-aware/expert-moments.js";
+import type { ExpertRows, ExpertWeights, KeptLayer } from "../quants/output-aware/expert-moments.js";
 import { isRefinable } from "../quants/output-aware/refine.js";
+import type { StoredMatrix } from "../quants/output-aware/stored-matrix.js";
 import { type TypeName, traitsOf } from "../quants/types.js";
 import { KeptFile } from "./file.js";
 import { keptInputName } from "./layers.js";

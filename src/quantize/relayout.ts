@@ -2,27 +2,17 @@
  * `relayout`: another arrangement of the same weights. llama.cpp's names and keys change; the blocks, which are nearly
  * all of a file, are copied as they are.
  */
-import { inOrder } from "../bytes/bounded-pipeline.js";
-import { claimOutput } from "../bytes/leftovers.js";
-import type { FileLock } from "../bytes/lock.js";
-import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { UsageError } from "../errors.js";
 import { openModel } from "../model/open.js";
-import { type ModelSource, rowCount, type SourceTensor } from "../model/source.js";
-import { rowBytes } from "../quants/types.js";
+import type { ModelSource } from "../model/source.js";
+import { copyTensors } from "../write/copy-tensors.js";
 import { checkOverrides, parseOverrides } from "../write/output-metadata.js";
-import { type PlannedFile, planOutput } from "../write/output-plan.js";
+import { planOutput } from "../write/output-plan.js";
 import { type RelayoutOptions, relayoutCommand } from "./relayout-command.js";
 import { inGateAndUpForm } from "./relayout-experts.js";
 import { changedMetadata } from "./relayout-metadata.js";
 import { droppedTensors, renamedTensors } from "./relayout-tensors.js";
-
-/** Bytes read and written at once; memory for more comes new from the system each time, which takes longer than reading. */
-const pieceBytes = 2 * 2 ** 20;
-
-/** Pieces on their way between the files. */
-const piecesInFlight = 4;
 
 export interface RelayoutResult {
   /** The file to open: the only one, or the first of a set. */
@@ -63,7 +53,7 @@ export async function relayout(given: RelayoutOptions): Promise<RelayoutResult> 
       plan.map(({ path }) => path),
       source.files.map(({ name }) => name),
     );
-    await writeFiles(plan, options);
+    await copyTensors(plan, options);
     const files = plan.map(({ path, layout }) => ({ path, bytes: layout.byteLength }));
     return {
       output: files[0]?.path ?? options.output,
@@ -90,65 +80,4 @@ function checkGguf(source: ModelSource): ModelSource {
     );
   }
   return source;
-}
-
-/** Writes all files under other names; they get theirs together, of a set the first one last. */
-async function writeFiles(
-  plan: readonly PlannedFile[],
-  { onProgress, signal }: Pick<RelayoutOptions, "onProgress" | "signal">,
-): Promise<void> {
-  const copied = plan.flatMap(({ layout }) => layout.tensors);
-  const total = copied.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  let done = 0;
-  const opened: OutputFile[] = [];
-  const locks: FileLock[] = [];
-  try {
-    for (const { path } of plan) {
-      locks.push(await claimOutput(path));
-    }
-    for (const { path, layout } of plan) {
-      opened.push(await OutputFile.create(path, layout.byteLength));
-    }
-    for (const [index, planned] of plan.entries()) {
-      const file = opened[index];
-      await file?.write(0, planned.header([]));
-      await inOrder(
-        pieces(planned),
-        { limit: piecesInFlight, signal },
-        ({ tensor, first, count }) => tensor.readRows(first, count),
-        async ({ tensor, offset }, bytes) => {
-          await file?.write(offset, bytes);
-          done += bytes.byteLength;
-          onProgress?.({ step: "copy", done, total, unit: "bytes", detail: tensor.name });
-        },
-      );
-    }
-    for (const file of opened.toReversed()) {
-      await file.commit();
-    }
-  } finally {
-    await Promise.all(opened.map((file) => file.discard()));
-    await Promise.all(locks.map((lock) => lock.release()));
-  }
-}
-
-/** Some rows of a tensor and where they go. */
-interface Piece {
-  readonly tensor: SourceTensor;
-  readonly first: number;
-  readonly count: number;
-  readonly offset: number;
-}
-
-function* pieces({ tensors, layout }: PlannedFile): Generator<Piece> {
-  for (const [index, { source: tensor }] of tensors.entries()) {
-    const bytesPerRow = rowBytes(tensor.type, tensor.shape[0] ?? 1);
-    const rows = rowCount(tensor.shape);
-    const step = Math.max(1, Math.floor(pieceBytes / bytesPerRow));
-    const begin = layout.tensors[index]?.offset ?? 0;
-    for (let first = 0; first < rows; first += step) {
-      const count = Math.min(step, rows - first);
-      yield { tensor, first, count, offset: begin + first * bytesPerRow };
-    }
-  }
 }

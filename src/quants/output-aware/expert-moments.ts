@@ -6,11 +6,11 @@
  * The order of additions, and so every bit, depends on the vectors alone.
  */
 import { MalformedInputError } from "../../errors.js";
-import { decodeRows } from "../codec.js";
-import type { TypeName } from "../types.js";
 import { type ActivationName, expertFunctions, hasGate } from "./expert-activation.js";
+import { batchRows, GramSums, placesOf } from "./gram-sums.js";
 import { type KeptRows, readKeptRow } from "./kept-rows.js";
-import { Products, packedRows, productColumns } from "./products.js";
+import { Products, packedRows } from "./products.js";
+import { putTiles, type StoredMatrix } from "./stored-matrix.js";
 
 /** All that was kept of a layer's input. */
 export interface KeptLayer {
@@ -19,15 +19,6 @@ export interface KeptLayer {
   readonly columns: number;
   /** Those of several texts one after the other. */
   readonly parts: readonly KeptRows[];
-}
-
-/** A matrix as the source stores it. */
-export interface StoredMatrix {
-  readonly type: TypeName;
-  /** Row after row. */
-  readonly bytes: Uint8Array;
-  /** Added to its products, one for each row. */
-  readonly bias?: Float32Array | undefined;
 }
 
 /** What computes the input of an expert's down matrix. */
@@ -52,12 +43,6 @@ export interface ExpertRows {
   readonly vectors: number;
   readonly weights?: ExpertWeights | undefined;
 }
-
-/** Vectors that are handled at a time. */
-const batchRows = 128;
-
-/** Columns of a product that are computed at a time: with 2048 rows, the tiles take half a second-level cache. */
-const columnsTogether = 64;
 
 /** Tokens per column below which an expert's moments are mixed with those of all tokens of the layer. */
 export const fewTokensPerColumn = 8;
@@ -152,7 +137,7 @@ export class ExpertMoments {
     n: number,
     visit: (add: (part: KeptRows, token: number, weight: number) => void) => void,
   ): Float32Array {
-    const gram = new Gram(this.#products, n, layout(n * n, n * batchRows, packedRows * batchRows));
+    const gram = new GramSums(this.#products, n, placesOf(n * n, n * batchRows, packedRows * batchRows));
     const vector = new Float32Array(layer.columns);
     visit((part, token, weight) => {
       readKeptRow(part, token, weight, vector);
@@ -167,7 +152,7 @@ export class ExpertMoments {
     const d = layer.columns;
     const gated = hasGate(activation);
     const outputs = gated ? 2 * width : width;
-    const places = layout(
+    const places = placesOf(
       width * width,
       width * batchRows,
       packedRows * batchRows,
@@ -177,13 +162,15 @@ export class ExpertMoments {
       batchRows * outputs,
     );
     const [, , , tiles, vectors, packed, products] = places;
-    const gram = new Gram(this.#products, width, places);
+    const gram = new GramSums(this.#products, width, places);
     const { values } = this.#products;
     const bias = new Float32Array(outputs);
     const matrices = gated ? [weights.gate, weights.up] : [weights.up];
     for (const [i, matrix] of matrices.entries()) {
-      putTiles(values, tiles! + i * width * d, matrix, width, d);
-      bias.set(matrix?.bias ?? new Float32Array(), i * width);
+      if (matrix) {
+        putTiles(values, tiles! + i * width * d, matrix, width, d);
+        bias.set(matrix.bias ?? [], i * width);
+      }
     }
     const act = expertFunctions[activation];
     const hidden = new Float32Array(width);
@@ -194,19 +181,15 @@ export class ExpertMoments {
       for (let row = 0; row < batchRows; row++) {
         values.set(bias, products! + row * outputs);
       }
-      const quads = Math.ceil(filled / packedRows);
-      for (let quad = 0; quad < quads; quad++) {
-        const first = quad * packedRows * d;
-        this.#products.pack(vectors! + first, d, d, packed! + first);
-      }
-      for (let column = 0; column < outputs; column += columnsTogether) {
-        const count = Math.min(columnsTogether, outputs - column);
-        for (let quad = 0; quad < quads; quad++) {
-          const left = packed! + quad * packedRows * d;
-          const out = products! + quad * packedRows * outputs + column;
-          this.#products.add(left, d, tiles! + column * d, productColumns * d, count, out, outputs);
-        }
-      }
+      this.#products.addRows({
+        rows: vectors!,
+        rowCount: filled,
+        count: d,
+        packed: packed!,
+        tiles: tiles!,
+        columns: outputs,
+        out: products!,
+      });
       for (let row = 0; row < filled; row++) {
         const at = products! + row * outputs;
         for (let i = 0; i < width; i++) {
@@ -257,117 +240,5 @@ function eachToken(
         visit(part, Math.floor(at / slots), part.weights[at]!);
       }
     }
-  }
-}
-
-/** Places of regions of these sizes one after the other, and of the end. */
-function layout(...sizes: number[]): number[] {
-  const places = [0];
-  for (const size of sizes) {
-    places.push((places.at(-1) ?? 0) + Math.ceil(size / 16) * 16);
-  }
-  return places;
-}
-
-/** Decodes a matrix of `width` rows and puts its transpose into tiles. */
-function putTiles(
-  values: Float32Array,
-  tiles: number,
-  matrix: StoredMatrix | undefined,
-  width: number,
-  d: number,
-): void {
-  if (matrix === undefined) {
-    return;
-  }
-  const row = new Float32Array(d);
-  const rowBytes = matrix.bytes.byteLength / width;
-  for (let j = 0; j < width; j++) {
-    decodeRows(matrix.type, matrix.bytes.subarray(j * rowBytes, (j + 1) * rowBytes), row);
-    const at = tiles + (j - (j % productColumns)) * d + (j % productColumns);
-    for (let k = 0; k < d; k++) {
-      values[at + productColumns * k] = row[k]!;
-    }
-  }
-}
-
-/** Sums of outer products, a batch at a time, in the memory of products. */
-class Gram {
-  readonly #products: Products;
-  readonly #n: number;
-  readonly #sums: number;
-  readonly #tiles: number;
-  readonly #packed: number;
-  #count = 0;
-
-  /** `places` begin with those of the sums, of a batch, and of four packed rows, and end with the end. */
-  constructor(products: Products, n: number, places: readonly number[]) {
-    this.#products = products;
-    this.#n = n;
-    const [sums = 0, tiles = 0, packed = 0] = places;
-    [this.#sums, this.#tiles, this.#packed] = [sums, tiles, packed];
-    products.reserve(places.at(-1) ?? 0);
-    products.values.fill(0, sums, sums + n * n);
-  }
-
-  /** Adds `factor` times the vector at `vectors[start]`. */
-  add(vectors: Float32Array, start: number, factor: number): void {
-    const { values } = this.#products;
-    const first = this.#tiles + this.#count * productColumns;
-    for (let i = 0; i < this.#n; i += productColumns) {
-      const at = first + i * batchRows;
-      for (let k = 0; k < productColumns; k++) {
-        values[at + k] = factor * vectors[start + i + k]!;
-      }
-    }
-    this.#count++;
-    if (this.#count === batchRows) {
-      this.#addBatch();
-    }
-  }
-
-  /** The matrix, both triangles. */
-  finish(): Float32Array {
-    if (this.#count > 0) {
-      this.#addBatch();
-    }
-    const n = this.#n;
-    const sums = this.#products.values.slice(this.#sums, this.#sums + n * n);
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < i; j++) {
-        sums[i * n + j] = sums[j * n + i]!;
-      }
-    }
-    return sums;
-  }
-
-  #addBatch(): void {
-    const n = this.#n;
-    const { values } = this.#products;
-    // Products take two rows at a time.
-    const count = this.#count + (this.#count % 2);
-    for (let i = 0; i < n && count > this.#count; i += productColumns) {
-      const at = this.#tiles + i * batchRows + this.#count * productColumns;
-      values.fill(0, at, at + productColumns);
-    }
-    for (let i = 0; i < n; i += packedRows) {
-      const tile = i - (i % productColumns);
-      const from = this.#tiles + tile * batchRows + (i - tile);
-      for (let t = 0; t < count; t++) {
-        for (let k = 0; k < packedRows; k++) {
-          values[this.#packed + packedRows * t + k] = values[from + productColumns * t + k]!;
-        }
-      }
-      this.#products.add(
-        this.#packed,
-        count,
-        this.#tiles + tile * batchRows,
-        productColumns * batchRows,
-        n - tile,
-        this.#sums + i * n + tile,
-        n,
-      );
-    }
-    this.#count = 0;
   }
 }
