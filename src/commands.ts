@@ -21,6 +21,7 @@ import { relayoutCommand } from "./quantize/relayout-command.js";
 import { verifyCommand } from "./quantize/verify-command.js";
 import { queueCommand } from "./queue/queue-command.js";
 import { cardCommand, reportCommand } from "./report/card-command.js";
+import { scalesCommand } from "./scales/scales-command.js";
 import { serveCommand } from "./serve/serve-command.js";
 import { checkCommand } from "./tasks/check-command.js";
 import { workerCommand } from "./worker/worker-command.js";
@@ -40,6 +41,7 @@ export const commands: readonly RunnableCommand[] = [
   runnable(imatrixCommand, async () => (await import("./imatrix/compute.js")).imatrix),
   runnable(pruneCommand, async () => (await import("./quantize/prune.js")).prune),
   runnable(quantizeCommand, async () => (await import("./quantize/quantize.js")).quantize),
+  runnable(scalesCommand, async () => (await import("./scales/scales.js")).scales),
   runnable(relayoutCommand, async () => (await import("./quantize/relayout.js")).relayout),
   runnable(verifyCommand, async () => (await import("./quantize/verify.js")).verify),
   runnable(perplexityCommand, async () => (await import("./evaluate/measure.js")).perplexity),

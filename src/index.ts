@@ -94,6 +94,8 @@ export { renderCard } from "./report/card.js";
 export type { CardOptions, ReportOptions } from "./report/card-command.js";
 export { type Evaluation, readEvaluation, renderEvaluation } from "./report/evaluation.js";
 export { card, type DocumentResult, report } from "./report/write.js";
+export { type ScaledLayer, type ScalesResult, scales } from "./scales/scales.js";
+export type { ScalesOptions } from "./scales/scales-command.js";
 export { type CheckedTask, type CheckResult, check } from "./tasks/check.js";
 export type { CheckOptions } from "./tasks/check-command.js";
 export type { PassRate } from "./tasks/pass-rates.js";

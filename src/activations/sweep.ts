@@ -63,6 +63,8 @@ export interface OpenWindowOptions {
   readonly threads?: number | undefined;
   /** What comes after the last layer is wanted: logits, or the products of the output matrix. */
   readonly needsOutput?: boolean;
+  /** What leaves the last window is kept too, as for another one; nothing after it is computed. */
+  readonly keepsLeaving?: boolean;
   /** Attention with a cache in F32 and in F32 itself, rather than both in F16. */
   readonly preciseAttention?: boolean;
 }
@@ -141,15 +143,19 @@ export class Sweep {
     const isLast = window === this.windows - 1;
     const range = this.range(window);
     const model = windows === undefined ? this.#vocabulary : this.#load(window, range, windows);
-    const capture = isLast
-      ? undefined
-      : new StreamCapture(leavingNode(range), (first, vectors) =>
-          this.#stream?.write((window + 1) % 2, first, vectors),
-        );
+    const { observers = [], needsOutput = false, keepsLeaving = false } = options;
+    const capture =
+      isLast && !keepsLeaving
+        ? undefined
+        : new StreamCapture(leavingNode(range), (first, vectors) =>
+            this.#stream?.write((window + 1) % 2, first, vectors),
+          );
     const knowsEnd = windows !== undefined || windowFactsOf(this.facts.architecture) !== undefined;
     const prediction = isLast ? this.#swept.prediction : undefined;
-    const { observers = [], needsOutput = false } = options;
-    const stop = isLast && !needsOutput && knowsEnd && !prediction ? [new StopAfter(leavingNode(range))] : [];
+    const stop =
+      isLast && !capture && !needsOutput && knowsEnd && !prediction
+        ? [new StopAfter(leavingNode(range))]
+        : [];
     const predicts =
       prediction &&
       new Prediction(model, prediction, range.to - range.from, {

@@ -18,6 +18,7 @@ import { prune } from "../quantize/prune.js";
 import { quantize } from "../quantize/quantize.js";
 import { relayout } from "../quantize/relayout.js";
 import { card, report } from "../report/write.js";
+import { scales } from "../scales/scales.js";
 import { check } from "../tasks/check.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { temporaryFolder } from "../testing/temporary.js";
@@ -132,6 +133,12 @@ const commands: Readonly<Record<string, Command>> = {
     inputs: ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"],
     outputs: ["output"],
     run: ({ folder = "", output = "" }) => convert({ folder, output, type: "BF16" }),
+  },
+  scales: {
+    inputs: ["model", "source", "calibration"],
+    outputs: ["output"],
+    run: ({ model = "", output = "", source = "", calibration = "" }) =>
+      scales({ model, output, source, calibration }),
   },
   relayout: {
     inputs: ["model"],

@@ -7,6 +7,7 @@ export const views: Readonly<Record<string, () => Promise<View<never>>>> = {
   imatrix: async () => (await import("./imatrix.js")).view,
   convert: async () => (await import("./convert.js")).view,
   prune: async () => (await import("./prune.js")).view,
+  scales: async () => (await import("./scales.js")).view,
   relayout: async () => (await import("./relayout.js")).view,
   verify: async () => (await import("./verify.js")).view,
   perplexity: async () => (await import("./perplexity.js")).view,

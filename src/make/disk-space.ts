@@ -3,6 +3,7 @@ import { checkRoom } from "../bytes/disk.js";
 import type { MakeFolder } from "./folder.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 import { buildsBaseline, measuresSolution } from "./options.js";
+import { wantsScales } from "./scales.js";
 import { convertedBytes, isRunInPlace, type SourceFacts } from "./source.js";
 
 /** Bytes of a weight in a baseline of 5 bits. */
@@ -10,7 +11,7 @@ const baselineBytes = 5 / 8;
 
 /**
  * Throws an EnvironmentError if the disk of the folder has too little room for what is not there yet: a local copy of
- * the source, the model (twice if a first one is measured) and the baseline. Stages under way have their files already, and check for themselves.
+ * the source, the model (once more if a first one is measured, and if scales are fitted) and the baseline. Stages under way have their files already, and check for themselves.
  */
 export async function checkRoomFor(
   folder: MakeFolder,
@@ -32,6 +33,7 @@ export async function checkRoomFor(
     (isNew("source") ? copy : 0) +
     (isNew("sensitivity") && measuresSolution(options) ? (model.bytes ?? 0) : 0) +
     (isNew("quantize") ? (model.bytes ?? 0) : 0) +
+    (isNew("scales") && wantsScales(options) ? (model.bytes ?? 0) : 0) +
     (isNew("baseline") && isNew("baseline model") ? baseline : 0);
   await checkRoom(folder.path, folder.path, Math.ceil(needed));
 }

@@ -9,22 +9,14 @@ import { type VerifyResult, verify } from "../quantize/verify.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { isLowBit } from "../recipe/type-plan.js";
 import type { Calibration } from "./calibrate.js";
+import type { Encoded } from "./encoded.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { mainTypeOf, variantName } from "./names.js";
 import { baselineOf, hasBudget } from "./options.js";
 import { cacheOptions, encoderOptions, type MakeRun, queueOptionsOf, writeOptions } from "./run.js";
+import { chooseScales, fitScalesOf } from "./scales.js";
 import { isBelowEightBits, type PreparedSource, type SourceFacts } from "./source.js";
 import type { ChosenTypes } from "./types.js";
-
-export interface Encoded {
-  readonly result: QuantizeResult;
-  /** Of all files, one after the other. */
-  readonly sha256: string;
-  /** `asym-IQ2_S`. */
-  readonly variant: string;
-  /** `NAME-asym-IQ2_S`. */
-  readonly name: string;
-}
 
 /** Writes the model file, named after its variant. Errors: see `quantize`. */
 export async function encode(
@@ -53,11 +45,13 @@ export async function encode(
     copyLowBit:
       !options.allowRequantize && !hasBudget(options) && source.groups.some(({ type }) => isLowBit(type)),
   };
-  const variant = await variantOf(request);
+  const planned = await plannedOf(request);
+  const variant = await variantOf(request.recipe, planned);
   const name = `${facts.name}-${variant}`;
   const output = folder.file(`${name}.gguf`);
   const baseline = await baselineOf(options);
   await checkOutputs([output], baseline.kind === "file" ? [baseline.path] : []);
+  const fit = chooseScales(run, facts, planned);
   const done = await stages.run({
     name: "quantize",
     inputs: {
@@ -68,10 +62,10 @@ export async function encode(
       effort,
       "prior weight": priorWeight,
       "low-bit tensors": request.copyLowBit ? "copied" : "lowered",
-      splitting: splitMaxSize,
+      splitting: fit ? undefined : splitMaxSize,
       padding: padExperts,
       "layers that predict further tokens": mtp,
-      name,
+      name: fit ? undefined : name,
     },
     run: async (stage): Promise<QuantizeResult> =>
       await quantize({
@@ -79,13 +73,15 @@ export async function encode(
         ...queueOptionsOf(run),
         ...cacheOptions(run),
         ...request,
-        output,
+        ...(fit && { splitMaxSize: undefined }),
+        output: fit ? folder.workFile("unscaled.gguf") : output,
         decode: true,
         engine: run.engine,
       }),
     files: ({ files = [], prediction }) => [...files, ...(prediction?.files ?? [])],
   });
-  return { result: done.result, sha256: done.sha256.join(" "), variant, name };
+  const encoded = { result: done.result, sha256: done.sha256.join(" "), variant, name };
+  return fit ? await fitScalesOf(run, facts, source, calibration, encoded, output) : encoded;
 }
 
 /** Decodes every block of the model file and compares a sample of rows with the source. */
@@ -109,12 +105,16 @@ export async function verifyEncoded(
   return done.result;
 }
 
-/** The variant's name, from the types that a dry run finds. */
-async function variantOf(request: Omit<Parameters<typeof quantize>[0], "output">): Promise<string> {
+/** What a dry run finds. */
+async function plannedOf(request: Omit<Parameters<typeof quantize>[0], "output">): Promise<QuantizeResult> {
   const { moments: _, activations: __, effort: ___, ...others } = request;
-  const planned = await quantize({ ...others, output: "planned.gguf", dryRun: true });
-  const types = planned.tensors.map(({ to, shape }) => ({ type: to, parameters: weightCount(shape) }));
-  return variantName(await loadRecipe(request.recipe ?? ""), mainTypeOf(types));
+  return await quantize({ ...others, output: "planned.gguf", dryRun: true });
+}
+
+/** The variant's name, from the types. */
+async function variantOf(recipe: string, { tensors }: QuantizeResult): Promise<string> {
+  const types = tensors.map(({ to, shape }) => ({ type: to, parameters: weightCount(shape) }));
+  return variantName(await loadRecipe(recipe), mainTypeOf(types));
 }
 
 /**

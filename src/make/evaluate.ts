@@ -10,7 +10,7 @@ import type { CheckResult } from "../tasks/check.js";
 import type { NamedText } from "../text/named-text.js";
 import { identityOf } from "../write/fingerprint.js";
 import type { Calibration } from "./calibrate.js";
-import type { Encoded } from "./encode.js";
+import type { Encoded } from "./encoded.js";
 import { baselineOf } from "./options.js";
 import { cacheOptions, engineOptions, type MakeRun, queueOptionsOf, writeOptions } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";

@@ -6,7 +6,7 @@ import type { MadeModel } from "../explore/explorer.js";
 import { openModel } from "../model/open.js";
 import { explorerFileName } from "../report/evaluation.js";
 import type { Calibration } from "./calibrate.js";
-import type { Encoded } from "./encode.js";
+import type { Encoded } from "./encoded.js";
 import type { Evaluated } from "./evaluate.js";
 import { encoderOptions, type MakeRun } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";

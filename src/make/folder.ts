@@ -54,7 +54,7 @@ export class MakeFolder {
     const isUnfinished = (file: string) =>
       /^imatrix\.gguf\.partial/.test(file) ||
       ([`.${name}-`, `.mtp-${name}-`].some((begin) => file.startsWith(begin)) &&
-        /\.gguf\.(partial|journal)$/.test(file));
+        /\.gguf\.(partial|journal|scales(\.\w+)?)$/.test(file));
     const wanted = new Set([
       "state.json",
       "errors.jsonl",

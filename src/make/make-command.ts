@@ -127,6 +127,11 @@ export const makeCommand = defineCommand({
       about: "make no explorer.html, the page of all sizes that the model could have",
       default: true,
     }),
+    scales: option({
+      schema: yesNo,
+      about: "with effort max: leave the scales of the routed experts as they were encoded",
+      default: true,
+    }),
     mtp: quantizeCommand.options.mtp,
     effort: {
       ...effort,

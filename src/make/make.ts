@@ -8,6 +8,7 @@ import { CancelledError } from "../errors.js";
 import type { ImatrixResult } from "../imatrix/compute.js";
 import type { QuantizeResult } from "../quantize/quantize.js";
 import type { VerifyResult } from "../quantize/verify.js";
+import type { ScalesResult } from "../scales/scales.js";
 import { calibrate } from "./calibrate.js";
 import { type Described, describe } from "./describe.js";
 import { checkRoomFor } from "./disk-space.js";
@@ -38,6 +39,8 @@ export interface MakeResult extends Described {
   readonly sensitivity?: SensitivityResult;
   readonly plan?: PlanResult;
   readonly quantize: QuantizeResult;
+  /** Only with effort max, where the scales of the routed experts could be fitted. */
+  readonly scales?: ScalesResult;
   readonly verify: VerifyResult;
   readonly evaluate?: Evaluated;
   readonly check?: Checked;
@@ -111,6 +114,7 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
     ...(types.sensitivity && { sensitivity: types.sensitivity }),
     ...(types.plan && { plan: types.plan }),
     quantize: encoded.result,
+    ...(encoded.scales && { scales: encoded.scales }),
     verify: verified,
     ...(evaluated && { evaluate: evaluated }),
     ...(checked && { check: checked }),

@@ -1,7 +1,9 @@
 /** What `plan` is given, for the first quantization that is measured and for the one that stays. */
 import { budgetOptionsOf, type PlanOptions } from "../budget/plan-command.js";
+import { scalesHeaderBytes } from "../scales/scales.js";
 import type { Calibration } from "./calibrate.js";
 import { encoderOptions, type MakeRun } from "./run.js";
+import { wantsScales } from "./scales.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 import type { StageContext } from "./stages.js";
 
@@ -22,7 +24,10 @@ export function planStep(
 ): PlanStep {
   const { options, folder, engine } = run;
   const { priorWeight, effort, mtp, prune, padExperts } = options;
-  const budget = budgetOptionsOf(options);
+  const given = budgetOptionsOf(options);
+  // How scales were fitted is said in the header afterwards.
+  const room = wantsScales(options) ? scalesHeaderBytes : 0;
+  const budget = { ...given, ...(given.size !== undefined && { size: given.size - room }) };
   return {
     inputs: {
       source: facts.identity,

@@ -22,7 +22,7 @@ import type { CheckResult } from "../tasks/check.js";
 import { lengthRatio } from "../tasks/habits.js";
 import { version } from "../version.js";
 import type { Calibration } from "./calibrate.js";
-import type { Encoded } from "./encode.js";
+import type { Encoded } from "./encoded.js";
 import type { Evaluated } from "./evaluate.js";
 import type { MakeRun } from "./run.js";
 import type { SourceFacts } from "./source.js";
@@ -90,6 +90,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     options: {
       effort,
       moments: Object.keys(calibration.inputs).length > 0,
+      ...(encoded.scales && { scales: true }),
       ...(priorWeight !== undefined && { priorWeight }),
     },
     calibration: {
@@ -103,7 +104,13 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     ...(evaluated && { evaluations: evaluatedTexts(parseSpecial, evaluated) }),
     ...(checked && { tasks: checked.model.taskSet, checks: checked.model.tasks }),
     output: result,
-    files: filesOf(run, ["quantize", "imatrix", plan === undefined ? "recipe" : "plan", "explorer"]),
+    files: filesOf(run, [
+      "quantize",
+      "scales",
+      "imatrix",
+      plan === undefined ? "recipe" : "plan",
+      "explorer",
+    ]),
     groups: summarize(result.tensors.map((tensor) => ({ ...tensor, type: tensor.to }))).groups,
     tensors: result.tensors.map(withFiniteError),
     coverage,

@@ -1,8 +1,10 @@
 /** How long the stages of a run take beside one another: a guess that makes one progress of all. */
 import { memoryLimitBytes } from "../engine/limits.js";
+import { addsExpertsPlainly } from "../model/expert-facts.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 import { buildsBaseline, hasBudget, measuresSolution } from "./options.js";
 import type { PlannedStage } from "./progress.js";
+import { wantsScales } from "./scales.js";
 import { solutionChunksFactor } from "./solution.js";
 import { isRunInPlace, type SourceFacts } from "./source.js";
 
@@ -57,6 +59,11 @@ export function plannedStages(options: ResolvedMakeOptions, facts: SourceFacts):
     ["sensitivity", sensitivity, hasBudget(options) && options.sensitivity !== false],
     ["plan", 0.5 * encoding, hasBudget(options)],
     ["quantize", encoding],
+    [
+      "scales",
+      6 * decoding(ctxCalibration * chunks),
+      wantsScales(options) && addsExpertsPlainly(facts.architecture),
+    ],
     ["verify", parameters * secondsPer.verifiedWeight],
     ["evaluate", measuring, measures],
     ["baseline model", parameters * secondsPer.encodedWeight.default, buildsBaseline(options)],

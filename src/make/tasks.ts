@@ -3,7 +3,7 @@ import { memoryLimitBytes } from "../engine/limits.js";
 import { mirroredVersion } from "../engine/native.js";
 import { type CheckResult, check } from "../tasks/check.js";
 import { loadTasks } from "../tasks/load.js";
-import type { Encoded } from "./encode.js";
+import type { Encoded } from "./encoded.js";
 import { engineOptions, type MakeRun } from "./run.js";
 import { isRunInPlace, type PreparedSource, type SourceFacts } from "./source.js";
 

@@ -3,33 +3,10 @@ import { describe, it } from "node:test";
 import { ggmlDecode } from "../testing/ggml.js";
 import { uniform } from "../testing/random.js";
 import { decodeRows } from "./codec.js";
+import { halfScalesOf } from "./half-scales.js";
 import { rowBytes, type TypeName, types } from "./types.js";
 
 const decodable = [...types.values()].filter((traits) => traits.canDecode && traits.name !== "F32");
-
-/** Where the F16 numbers (d, dmin, m) of a block lie, if their bits are contiguous. */
-const f16Offsets: Partial<Record<TypeName, number[]>> = {
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q8_0: [0],
-  Q2_K: [80, 82],
-  Q3_K: [108],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q6_K: [208],
-  IQ1_S: [0],
-  IQ2_XXS: [0],
-  IQ2_XS: [0],
-  IQ2_S: [0],
-  IQ3_XXS: [0],
-  IQ3_S: [0],
-  IQ4_NL: [0],
-  IQ4_XS: [0],
-  TQ1_0: [52],
-  TQ2_0: [64],
-};
 
 function randomBlocks(type: TypeName, blocks: number, seed: number): Uint8Array {
   const next = uniform(seed);
@@ -57,7 +34,7 @@ describe("decoding", () => {
   }
 
   for (const { name, blockBytes } of decodable) {
-    const offsets = f16Offsets[name];
+    const offsets = halfScalesOf(name);
     if (!offsets) {
       continue;
     }

@@ -306,7 +306,7 @@ function provenance(evaluation: Evaluation): string {
       (text) => `evaluation: ${escapeMarkdown(textLine(text))}; SHA-256 of the text ${code(text.sha256)}`,
     ),
     file && `tasks: ${code(file.name)}; SHA-256 ${code(file.sha256)}`,
-    `encoder: effort ${code(options.effort)}${options.moments ? ", with second moments of the inputs" : ""}${options.priorWeight === undefined ? "" : `, prior weight of ${options.priorWeight} tokens`}`,
+    `encoder: effort ${code(options.effort)}${options.moments ? ", with second moments of the inputs" : ""}${options.scales ? ", scales of the routed experts fitted afterwards" : ""}${options.priorWeight === undefined ? "" : `, prior weight of ${options.priorWeight} tokens`}`,
     `tools: Lopsided ${escapeMarkdown(tools.lopsided)}${tools.llamaCpp === undefined ? "" : `, llama.cpp ${escapeMarkdown(tools.llamaCpp)}`}, Node.js ${escapeMarkdown(tools.node)}`,
   ].filter((fact) => fact !== undefined);
   return [

@@ -272,6 +272,8 @@ export const evaluationSchema = z.object({
     effort: z.string(),
     /** Whether second moments of the inputs were used. */
     moments: z.boolean(),
+    /** Whether the scales of routed experts were fitted afterwards; errors of tensors are those before. */
+    scales: z.boolean().optional(),
     priorWeight: z.number().optional(),
   }),
   calibration: textSchema.optional(),

@@ -75,7 +75,7 @@ function facts(evaluation: Evaluation): Fact[] {
   const prior = options.priorWeight === undefined ? "" : `, prior weight of ${options.priorWeight} tokens`;
   rows.push([
     "encoder",
-    `effort ${options.effort}${options.moments ? ", with second moments of the inputs" : ""}${prior}`,
+    `effort ${options.effort}${options.moments ? ", with second moments of the inputs" : ""}${options.scales ? ", scales of the routed experts fitted afterwards" : ""}${prior}`,
   ]);
   const llamaCpp = tools.llamaCpp === undefined ? "" : `, llama.cpp ${tools.llamaCpp}`;
   rows.push(["tools", `Lopsided ${tools.lopsided}${llamaCpp}, Node.js ${tools.node}`]);

@@ -1,0 +1,396 @@
+/**
+ * Fitting scales in one sweep over the layers. Each layer of the source is run on the source's residual stream, ours on
+ * ours, whose lower layers have their new scales already. What is left of the difference between the two streams is what
+ * the layer's experts are fitted to, one expert after the other; then our layer is run again, so that the next one sees
+ * what it will see. A layer whose error does not fall on text that was held out stays as it was.
+ */
+import { createHash } from "node:crypto";
+import { raiseLayer } from "../activations/operands.js";
+import { type OpenWindow, Sweep, type SweptModel, sweptFiles } from "../activations/sweep.js";
+import { WindowClient } from "../activations/window-client.js";
+import type { WindowReply, WindowRequest } from "../activations/window-messages.js";
+import { defineJob, type JobHost } from "../engine/job.js";
+import { joinFiles } from "../engine/job-files.js";
+import { CancelledError, InternalError, UsageError } from "../errors.js";
+import { multiplyRows } from "../quants/half-scales.js";
+import { ExpertScales, type LayerTokens, type StoredExpert } from "../quants/output-aware/expert-scales.js";
+import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
+import { rowBytes } from "../quants/types.js";
+import { batchesOf, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
+import { readPlainText, tokensOf } from "../text/text.js";
+import type { PlainText } from "../text/text-input.js";
+import { ExpertInputs } from "./expert-inputs.js";
+import { FitCheckpoint, fittedStreamPath, type LayerScales } from "./fit-checkpoint.js";
+import type { ExpertRowsIn, FittedLayer } from "./fitted-layers.js";
+
+export interface FitParams {
+  /** Both are run in windows of one layer. */
+  readonly source: SweptModel;
+  readonly quantized: SweptModel;
+  readonly layers: readonly FittedLayer[];
+  readonly text: PlainText;
+  /** Tokens in a chunk. */
+  readonly context: number;
+  /** Most chunks; all of the text if undefined. */
+  readonly chunks: number | undefined;
+  readonly threads: number | undefined;
+  /** Where unfinished work is kept, and what stands for the contents of the models. */
+  readonly checkpoint: { readonly path: string; readonly identity: string };
+}
+
+/** How far the fit is, in any unit, and the layer it is at. */
+export interface FitEvent {
+  readonly done: number;
+  readonly total: number;
+  readonly layer: number;
+}
+
+export interface FitOutcome {
+  readonly layers: readonly LayerScales[];
+  readonly tokens: number;
+  /** Layers that an interrupted run had done already. */
+  readonly resumedFrom: number;
+}
+
+type FitHost = JobHost<FitEvent | WindowRequest, WindowReply>;
+
+/** Of so many chunks one is held out, to see whether what was fitted holds. */
+const heldOutEvery = 8;
+
+/** Fits the scales of all layers. */
+export const fitScales = defineJob(
+  import.meta.url,
+  "fitScales",
+  ({ source, quantized, text, checkpoint }: FitParams) =>
+    joinFiles(sweptFiles(source), sweptFiles(quantized), { reads: [text.path], writes: [checkpoint.path] }),
+  async (params: FitParams, host: FitHost): Promise<FitOutcome> => {
+    const client = new WindowClient(host);
+    const sweeps: Sweep[] = [];
+    let checkpoint: FitCheckpoint | undefined;
+    try {
+      const source = new Sweep(host, client, params.source, 0);
+      sweeps.push(source);
+      const whole = { ...params.quantized.whole, plainWeights: true };
+      const quantized = new Sweep(host, client, { ...params.quantized, whole }, 1);
+      sweeps.push(quantized);
+      const text = await textOf(params, source, quantized);
+      checkpoint = await FitCheckpoint.open(params.checkpoint.path, runOf(params, text));
+      return await new ScalesFit(params, host, text, { source, quantized }, checkpoint).run();
+    } finally {
+      await checkpoint?.close();
+      for (const sweep of sweeps) {
+        sweep.close();
+      }
+    }
+  },
+);
+
+class ScalesFit {
+  readonly #params: FitParams;
+  readonly #host: FitHost;
+  readonly #text: TextChunks;
+  readonly #sequences: number;
+  readonly #source: Sweep;
+  readonly #quantized: Sweep;
+  readonly #checkpoint: FitCheckpoint;
+  readonly #experts = new ExpertScales(loadOutputAwareKernels().module);
+  #layer = 0;
+  /** Parts of the layer's work that are done, of four. */
+  #parts = 0;
+
+  constructor(
+    params: FitParams,
+    host: FitHost,
+    text: TextChunks,
+    { source, quantized }: { readonly source: Sweep; readonly quantized: Sweep },
+    checkpoint: FitCheckpoint,
+  ) {
+    this.#params = params;
+    this.#host = host;
+    this.#text = text;
+    this.#source = source;
+    this.#quantized = quantized;
+    this.#checkpoint = checkpoint;
+    const together = [source, quantized].map(({ facts }) => sequencesTogether(text.context, 0, facts));
+    this.#sequences = Math.min(...together);
+  }
+
+  async run(): Promise<FitOutcome> {
+    const layers = [...this.#checkpoint.layers];
+    const resumedFrom = layers.length;
+    const { path } = this.#params.checkpoint;
+    const common = { text: this.#text, sequences: this.#sequences };
+    const goesOn = resumedFrom > 0;
+    this.#source.begin({ ...common, streamPath: fittedStreamPath(path, "source") }, goesOn);
+    this.#quantized.begin({ ...common, streamPath: fittedStreamPath(path, "quantized") }, goesOn);
+    for (let layer = resumedFrom; layer < this.#quantized.windows; layer++) {
+      this.#layer = layer;
+      this.#parts = 0;
+      this.#runSource();
+      const found = this.#runQuantized();
+      this.#source.sync();
+      this.#quantized.sync();
+      await this.#checkpoint.save(found);
+      layers.push(found);
+    }
+    return { layers, tokens: this.#text.tokens.length, resumedFrom };
+  }
+
+  #runSource(): void {
+    this.#withLayer(this.#source, undefined, (opened) => this.#decode(opened));
+  }
+
+  #runQuantized(): LayerScales {
+    const layer = this.#layer;
+    const fitted = this.#params.layers.find((one) => one.layer === layer);
+    if (fitted === undefined) {
+      return this.#withLayer(this.#quantized, undefined, (opened) => {
+        this.#decode(opened);
+        const error = this.#heldOutError();
+        return { layer, before: error, after: error, factors: {} };
+      });
+    }
+    const { gate, experts, slots } = fitted;
+    const shape = { weight: inWindow(gate, layer), columns: gate.columns, experts, slots };
+    const inputs = new ExpertInputs(shape, this.#text.tokens.length);
+    return this.#withLayer(this.#quantized, inputs, (opened) => {
+      this.#decode(opened, inputs);
+      const before = this.#heldOutError();
+      const weights = new LayerWeights(opened, fitted);
+      const factors = this.#fit(fitted, inputs, weights);
+      weights.multiply(factors);
+      this.#decode(opened);
+      const after = this.#heldOutError();
+      if (after < before) {
+        return { layer, before, after, factors };
+      }
+      weights.restore();
+      this.#decode(opened);
+      return { layer, before, after: before, factors: {} };
+    });
+  }
+
+  #withLayer<T>(sweep: Sweep, observer: ExpertInputs | undefined, action: (opened: OpenWindow) => T): T {
+    const opened = sweep.open(this.#layer, {
+      threads: this.#params.threads,
+      observers: observer ? [observer] : [],
+      keepsLeaving: true,
+    });
+    try {
+      return action(opened);
+    } finally {
+      opened.close();
+    }
+  }
+
+  #decode(opened: OpenWindow, inputs?: ExpertInputs): void {
+    const { context, chunks } = this.#text;
+    const { addsBos, bosToken } = this.#source.facts;
+    const batches = batchesOf(this.#text, {
+      sequences: this.#sequences,
+      batchSize: opened.context.batchSize,
+      logitsFrom: 0,
+      startToken: addsBos ? bosToken : undefined,
+    });
+    for (const batch of batches) {
+      inputs?.begin(batch, context, opened.context.microBatchSize);
+      opened.decode(batch);
+      inputs?.end();
+      this.#tell(batch.end / chunks);
+    }
+    this.#parts++;
+  }
+
+  /** One expert after the other, each to what those before have left. */
+  #fit(fitted: FittedLayer, inputs: ExpertInputs, weights: LayerWeights): Record<string, Float32Array> {
+    const { gate, up, experts, slots } = fitted;
+    const layer = this.#tokensOf(fitted, inputs);
+    const places = this.#placesOf(inputs, experts, slots);
+    const factors: Record<string, Float32Array> = {};
+    for (const { tensor, rows } of [gate, up]) {
+      factors[tensor] ??= new Float32Array(experts * rows).fill(1);
+    }
+    for (let expert = 0; expert < experts; expert++) {
+      const found = this.#experts.fit(layer, weights.expert(expert), places[expert] ?? new Uint32Array());
+      factors[gate.tensor]?.set(found.gate, expert * gate.rows + gate.first);
+      factors[up.tensor]?.set(found.up, expert * up.rows + up.first);
+      this.#tell((expert + 1) / experts);
+      if (this.#host.isCancelled()) {
+        throw new CancelledError("the work was stopped.");
+      }
+    }
+    this.#parts++;
+    return factors;
+  }
+
+  /** The errors of all tokens, weighted by one over the source's root mean square. */
+  #tokensOf({ gate: { columns }, slots }: FittedLayer, { inputs, weights }: ExpertInputs): LayerTokens {
+    const { context, chunks, tokens } = this.#text;
+    const residual = new Float32Array(tokens.length * columns);
+    const factors = new Float32Array(tokens.length);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const [wanted, own] = this.#leaving(chunk);
+      for (let i = 0; i < context; i++) {
+        const token = chunk * context + i;
+        const square = sumOfSquares(wanted, i * columns, columns) / columns;
+        const factor = square > 0 ? 1 / Math.sqrt(square) : 0;
+        factors[token] = factor;
+        for (let k = i * columns; k < (i + 1) * columns; k++) {
+          residual[chunk * context * columns + k] = factor * ((wanted[k] ?? 0) - (own[k] ?? 0));
+        }
+      }
+    }
+    return { columns, inputs, residual, factors, slots, weights };
+  }
+
+  /** For each expert, where its tokens are among the choices; those that are held out are left out. */
+  #placesOf({ experts: chosen }: ExpertInputs, experts: number, slots: number): Uint32Array[] {
+    const found: number[][] = Array.from({ length: experts }, () => []);
+    for (const [place, expert] of chosen.entries()) {
+      if (!this.#isHeldOut(Math.floor(place / slots / this.#text.context))) {
+        found[expert]?.push(place);
+      }
+    }
+    return found.map((places) => Uint32Array.from(places));
+  }
+
+  #isHeldOut(chunk: number): boolean {
+    return chunk % heldOutEvery === heldOutEvery - 1;
+  }
+
+  /** Mean over the tokens held out, or over all if none are, of the error's square relative to the stream's. */
+  #heldOutError(): number {
+    const { context, chunks } = this.#text;
+    let [sum, count] = [0, 0];
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      if (chunks >= heldOutEvery && !this.#isHeldOut(chunk)) {
+        continue;
+      }
+      const [wanted, own] = this.#leaving(chunk);
+      const width = wanted.length / context;
+      const error = wanted.map((value, k) => value - (own[k] ?? 0));
+      for (let i = 0; i < context; i++) {
+        const square = sumOfSquares(wanted, i * width, width);
+        sum += square > 0 ? sumOfSquares(error, i * width, width) / square : 0;
+        count++;
+      }
+    }
+    return sum / count;
+  }
+
+  /** What leaves the layer of a chunk's tokens, of the source and of ours. */
+  #leaving(chunk: number): [source: Float32Array, quantized: Float32Array] {
+    const { context } = this.#text;
+    const read = (sweep: Sweep) => sweep.entering(this.#layer + 1, chunk * context, context);
+    return [read(this.#source), read(this.#quantized)];
+  }
+
+  #tell(part: number): void {
+    const total = 4 * this.#quantized.windows;
+    const done = 4 * this.#layer + Math.min(4, this.#parts + part);
+    this.#host.emit({ done, total, layer: this.#layer });
+  }
+}
+
+/** The stored weights of a layer's experts, in the model that is loaded. */
+class LayerWeights {
+  readonly #opened: OpenWindow;
+  readonly #layer: FittedLayer;
+  readonly #stored: ReadonlyMap<string, Uint8Array>;
+
+  constructor(opened: OpenWindow, layer: FittedLayer) {
+    const { gate, up, down } = layer;
+    this.#opened = opened;
+    this.#layer = layer;
+    const weights = opened.model.weights();
+    const bytesOf = (rows: ExpertRowsIn) => {
+      const weight = weights.get(inWindow(rows, layer.layer));
+      if (weight === undefined) {
+        throw new InternalError(`"${rows.tensor}" is not among the weights that are computed with.`);
+      }
+      return weight.bytes().slice();
+    };
+    this.#stored = new Map([gate, up, down].map((rows) => [rows.tensor, bytesOf(rows)]));
+  }
+
+  expert(expert: number): StoredExpert {
+    const part = ({ tensor, type, columns, rows, first, count }: ExpertRowsIn) => {
+      const stride = rowBytes(type, columns);
+      const begin = (expert * rows + first) * stride;
+      return { type, bytes: this.#of(tensor).subarray(begin, begin + count * stride) };
+    };
+    const { gate, up, down } = this.#layer;
+    return { width: gate.count, gate: part(gate), up: part(up), down: part(down) };
+  }
+
+  /** Has the model compute with rows multiplied. */
+  multiply(factors: Readonly<Record<string, Float32Array>>): void {
+    for (const { tensor, type, columns } of this.#fitted()) {
+      const bytes = this.#of(tensor).slice();
+      multiplyRows(type, bytes, columns, factors[tensor] ?? new Float32Array());
+      this.#write(tensor, bytes);
+    }
+  }
+
+  /** Has it compute with what is stored. */
+  restore(): void {
+    for (const { tensor } of this.#fitted()) {
+      this.#write(tensor, this.#of(tensor));
+    }
+  }
+
+  #fitted(): ExpertRowsIn[] {
+    const { gate, up } = this.#layer;
+    return gate.tensor === up.tensor ? [gate] : [gate, up];
+  }
+
+  #of(tensor: string): Uint8Array {
+    return this.#stored.get(tensor) ?? new Uint8Array();
+  }
+
+  #write(tensor: string, bytes: Uint8Array): void {
+    this.#opened.model.writeWeight(raiseLayer(tensor, -this.#layer.layer), bytes);
+  }
+}
+
+/** A tensor's name in the window of its layer. */
+function inWindow({ tensor }: ExpertRowsIn, layer: number): string {
+  return raiseLayer(tensor, -layer);
+}
+
+/** The text's chunks. Throws a UsageError if the two models have other tokens. */
+async function textOf(params: FitParams, source: Sweep, quantized: Sweep): Promise<TextChunks> {
+  const bytes = await readPlainText(params.text, tokensOf(params));
+  const { parseSpecial, path } = params.text;
+  const [tokens, others] = [source, quantized].map((sweep) => sweep.tokenize(bytes, parseSpecial));
+  if (
+    tokens === undefined ||
+    others === undefined ||
+    Buffer.compare(bytesView(tokens), bytesView(others)) !== 0
+  ) {
+    throw new UsageError(
+      `${source.name} and ${quantized.name} cut the text into different tokens; name the model that the other was made from.`,
+    );
+  }
+  return cutIntoChunks(path, tokens, params);
+}
+
+function bytesView({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** Stands for all that the state of a run depends on. */
+function runOf({ checkpoint, context, layers }: FitParams, { tokens }: TextChunks): string {
+  return createHash("sha256")
+    .update(JSON.stringify([checkpoint.identity, context, layers]))
+    .update(tokens)
+    .digest("hex");
+}
+
+function sumOfSquares(values: Float32Array, from: number, count: number): number {
+  let sum = 0;
+  for (let i = from; i < from + count; i++) {
+    sum += (values[i] ?? 0) ** 2;
+  }
+  return sum;
+}
