@@ -2,9 +2,11 @@
 // realizations (bench/permuted.mjs): a single run's noise is 5 %.
 //
 //   npm run -s build && node bench/realizations.mjs [--texts eval=E,python=P] [--calibration FILE] [--realizations 3]
-//     [--ways llama.cpp,default,matrices,activations,noise,plan,rounds] [--chunks 40] [--tokens N] [--keep FOLDER]
+//     [--ways llama.cpp,default,pooled,pooled-scales,matrices,activations,scales,noise,plan,rounds] [--chunks 40] [--tokens N] [--keep FOLDER]
 //
-// matrices: --effort max with a matrix of second moments for each expert; activations: with kept activations; noise:
+// pooled: --effort max with one matrix of second moments for gate and up of all experts of a layer; matrices: with a
+// matrix for each expert; activations: with kept activations; pooled-scales, scales: the files of "pooled" and
+// "activations" with scales fitted on the text of their moments or activations; noise:
 // types chosen by `plan` with sensitivities measured by noise on the calibration text, the same activations; plan: with
 // what the errors of the file of "activations" cost on text that neither calibration nor evaluation has; rounds: the same
 // of a file with types planned by role and depth, as make does. --tokens:
@@ -17,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { compare, convert, imatrix, plan, quantize, sensitivity } from "../dist/index.js";
+import { compare, convert, imatrix, plan, quantize, scales, sensitivity } from "../dist/index.js";
 import { readShippedText } from "../dist/text/shipped-texts.js";
 import { writePermuted } from "./permuted.mjs";
 import { writeResult } from "./result.mjs";
@@ -29,7 +31,10 @@ const { values: options } = parseArgs({
     texts: { type: "string", default: `eval=${fixture("text/eval.txt")}` },
     chunks: { type: "string", default: "40" },
     realizations: { type: "string", default: "3" },
-    ways: { type: "string", default: "llama.cpp,default,matrices,activations,noise,plan,rounds" },
+    ways: {
+      type: "string",
+      default: "llama.cpp,default,pooled,pooled-scales,matrices,activations,scales,noise,plan,rounds",
+    },
     tokens: { type: "string" },
     threads: { type: "string", default: "2" },
     keep: { type: "string" },
@@ -103,6 +108,10 @@ async function encodeAll(seed, calibration) {
       const momentsOf = ["routed", "attention"];
       await imatrix({ ...collect, output: place("m.gguf"), moments, momentsPerExpert: true, momentsOf });
     });
+  const pooled = () =>
+    once(place("pooled.gguf"), async (moments) => {
+      await imatrix({ ...collect, output: place("p.gguf"), moments, momentsOf: ["routed", "attention"] });
+    });
   const activations = () =>
     once(place("activations.gguf"), (kept) =>
       imatrix({ ...collect, output: place("a.gguf"), activations: kept, moments: place("moments.gguf") }),
@@ -121,6 +130,10 @@ async function encodeAll(seed, calibration) {
       execFileSync(process.execPath, [script, "llama.cpp", json], { stdio: ["ignore", "ignore", "inherit"] });
     },
     default: (output) => quantize({ ...request, recipe, output }),
+    pooled: async (output) =>
+      quantize({ ...request, recipe, output, effort: "max", moments: await pooled() }),
+    "pooled-scales": (output) => fitted(files.pooled, output),
+    scales: (output) => fitted(files.activations, output),
     matrices: async (output) =>
       quantize({ ...request, recipe, output, effort: "max", moments: await matrices() }),
     activations: async (output) => quantize({ ...(await byActivations()), recipe, output }),
@@ -134,6 +147,10 @@ async function encodeAll(seed, calibration) {
       await planned("first", first, undefined);
       await planned("rounds", output, (costs) => costsOf(first, costs));
     },
+  };
+  const fitted = (quantized, output) => {
+    const { text, ...others } = collect;
+    return scales({ ...others, model: quantized, output, source: model, calibration: text });
   };
   /** Measures what the errors of a quantization cost. */
   const costsOf = async (quantized, output) =>
