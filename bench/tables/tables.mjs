@@ -66,13 +66,24 @@ function oneBit(read) {
 
 /** Ratios to llama.cpp's divergence over several realizations. */
 function realizations(read) {
-  const run = read("realizations");
+  return tableOfRealizations(read("realizations"));
+}
+
+/** The same of files before and after their scales were fitted. */
+function scales(read) {
+  return tableOfRealizations(read("scales"));
+}
+
+function tableOfRealizations(run) {
   const { base, summary, runs } = run.results;
   const names = {
     "llama.cpp": "llama.cpp",
     default: "lopsided",
+    pooled: "`max`, pooled moments",
+    "pooled-scales": "the same files, scales fitted",
     matrices: "`max`, a matrix per expert",
     activations: "`max`, kept activations",
+    scales: "the same files, scales fitted",
   };
   const titles = { eval: "chat tasks", python: "Python", prose: "prose" };
   const shown = ({ mean, error }) => `${mean.toFixed(2)} ± ${error.toFixed(2)}`;
@@ -468,6 +479,7 @@ export const tables = {
   coverage,
   "output-aware": outputAware,
   realizations,
+  scales,
   "output-aware-1bit": oneBit,
   "pruning-fit": pruningFit,
   "pruning-sizes": pruningSizes,
