@@ -11,7 +11,7 @@ import { WindowClient } from "../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../activations/window-messages.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import { joinFiles } from "../engine/job-files.js";
-import { CancelledError, InternalError, UsageError } from "../errors.js";
+import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { multiplyRows } from "../quants/half-scales.js";
 import { ExpertScales, type LayerTokens, type StoredExpert } from "../quants/output-aware/expert-scales.js";
 import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
@@ -274,6 +274,12 @@ class ScalesFit {
         sum += square > 0 ? sumOfSquares(error, i * width, width) / square : 0;
         count++;
       }
+    }
+    if (!Number.isFinite(sum)) {
+      throw new MalformedInputError(
+        `${this.#quantized.name}: what leaves layer ${this.#layer} of it or of ${this.#source.name} are no finite numbers. The weights are damaged, or the activations overflow.`,
+        { file: this.#quantized.name, layer: this.#layer },
+      );
     }
     return sum / count;
   }
