@@ -1,13 +1,14 @@
 // Quantizes the tiny model, or calibrates it, on a queue of two workers again and again, with one fault at a random moment of each run: a
 // worker killed, one stopped for some seconds, a worker's connection to Redis cut, Redis killed and started again or
-// emptied, the coordinator stopped for a while, or killed and resumed. The bytes must always be those of one machine.
+// emptied, the coordinator stopped for a while, or killed and resumed. Where root may mount a file system in memory,
+// groups also come to a worker whose disk is full when it gets the model. The bytes must always be those of one machine.
 // redis-server must be installed.
 //
 //   npm run -s build && node scripts/queue-faults.mjs [RUNS] [SEED] [quantize|imatrix]
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,18 +86,38 @@ async function breakableWay() {
   };
 }
 
-async function startWorker() {
+/** A worker that has the models of a folder; by default it gets them from the coordinator. */
+async function startWorker(models = ["--models", join(folder, "models")]) {
   const way = await breakableWay();
   const child = spawn(
     process.execPath,
-    [program, "worker", "--queue", way.url, "--token", token, "-t", "1", "--shared", file("fixtures")],
-    {
-      stdio: ["ignore", "pipe", "ignore"],
-    },
+    [program, "worker", "--queue", way.url, "--token", token, "-t", "1", ...models],
+    { stdio: ["ignore", "pipe", "pipe"] },
   );
+  const worker = { child, way, said: "" };
+  child.stderr.on("data", (text) => {
+    worker.said += text;
+  });
   await once(child.stdout, "data");
   child.stdout.resume();
-  return { child, way };
+  return worker;
+}
+
+function endWorker({ child, way }) {
+  child.kill("SIGCONT");
+  child.kill("SIGKILL");
+  way.close();
+}
+
+/** A file system of two megabytes where a model is to be fetched, if it may be mounted. */
+function smallDisk() {
+  if (command !== "imatrix") {
+    return undefined;
+  }
+  const path = join(folder, "small-disk");
+  mkdirSync(path);
+  const mounting = spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", path], { stdio: "ignore" });
+  return mounting.status === 0 ? path : undefined;
 }
 
 function startRun(more) {
@@ -155,6 +176,21 @@ const faults = {
   },
 };
 
+const disk = smallDisk();
+if (disk) {
+  faults["a worker comes whose disk is full"] = async (run) => {
+    const worker = await startWorker(["--models", disk, "--models-size", "1GB"]);
+    await run.ended;
+    endWorker(worker);
+    // Nothing, if the run ended before the worker came to it.
+    console.log(worker.said.trim());
+    if (worker.said !== "" && !/^warning: runs no model .*: the disk is full: .*\n$/.test(worker.said)) {
+      throw new Error("the worker was to say that the disk is full");
+    }
+    return run;
+  };
+}
+
 const sha256 = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");
 const workers = [];
 const counts = new Map();
@@ -174,7 +210,10 @@ try {
       workers.splice(workers.indexOf(gone), 1);
     }
     while (workers.length < 2) {
-      workers.push(await startWorker());
+      // One has the model at hand, the other gets it.
+      const isFirst = workers.every(({ hasModel }) => !hasModel);
+      const worker = await startWorker(isFirst ? ["--shared", file("fixtures")] : undefined);
+      workers.push(Object.assign(worker, { hasModel: isFirst }));
     }
     const names = Object.keys(faults);
     const name = names[Math.floor(next() * names.length)];
@@ -206,10 +245,9 @@ try {
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   console.log(`${all - failed} of ${all} runs gave the bytes of one machine.`);
 } finally {
-  for (const { child, way } of workers) {
-    child.kill("SIGCONT");
-    child.kill("SIGKILL");
-    way.close();
+  workers.forEach(endWorker);
+  if (disk) {
+    spawnSync("umount", [disk]);
   }
   await redis.close();
   rmSync(folder, { recursive: true, force: true });

@@ -1,9 +1,12 @@
 /** When the state of a long run is saved: as often as that takes no more than a part of the time. */
+/** They may take this part of it, where nothing else is wanted: the state of a large model takes long to write. */
+const usualShare = 0.05;
+
 export class Savings {
   readonly #share: number;
   #nextAt = 0;
 
-  constructor(share: number) {
+  constructor(share = usualShare) {
     this.#share = share;
   }
 

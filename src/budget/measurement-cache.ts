@@ -4,8 +4,8 @@
  * error, so an entry cannot be out of date.
  */
 import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { userCacheFolder } from "../bytes/disk.js";
 import { EnvironmentError, systemErrorCode } from "../errors.js";
 
 /** Larger files are not ours. */
@@ -13,8 +13,7 @@ const largestFile = 256 * 2 ** 20;
 
 /** Where errors of a model are kept unless the user names a file: in a cache, or else in the user's cache folder. */
 export function errorsPath(fingerprint: string, cache: string | undefined): string {
-  const folder = cache ?? join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "lopsided");
-  return join(folder, "errors", `${fingerprint.slice(0, 32)}.jsonl`);
+  return join(cache ?? userCacheFolder(), "errors", `${fingerprint.slice(0, 32)}.jsonl`);
 }
 
 export class ErrorCache {

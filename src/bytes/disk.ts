@@ -1,7 +1,8 @@
 /** Places on a disk: where a file may go, how much room there is, and what it means when the system refuses. */
 import { constants } from "node:fs";
 import { access, lstat, mkdir, open, realpath, stat, statfs } from "node:fs/promises";
-import { basename, dirname, resolve, sep } from "node:path";
+import { homedir } from "node:os";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
 
 /** Bytes of a name, on every usual file system. */
@@ -82,6 +83,11 @@ function noRoom(path: string, neededBytes: number, free: number | undefined, cau
     { file: path, neededBytes, freeBytes: free },
     { cause },
   );
+}
+
+/** Where this user keeps what can be made again. */
+export function userCacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "lopsided");
 }
 
 /** Creates a folder and those around it, if they are not there. Throws an EnvironmentError that names it. */

@@ -33,7 +33,7 @@ export async function checkOutputs(
 ): Promise<void> {
   const read = new Map<string, string>();
   for (const input of inputs) {
-    for (const path of input === undefined ? [] : await filesOf(input)) {
+    for (const path of input === undefined ? [] : await modelFiles(input)) {
       const identity = await identityOf(path);
       if (identity !== undefined) {
         read.set(identity, path);
@@ -76,8 +76,8 @@ export async function checkOutputs(
   }
 }
 
-/** The files that reading `path` reads: a split set has more than one, a folder those of a model. */
-async function filesOf(path: string): Promise<string[]> {
+/** The local files that reading `path` may read: a split set has more than one, a folder those of a model. */
+export async function modelFiles(path: string): Promise<string[]> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) {
     return [];
   }

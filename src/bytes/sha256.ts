@@ -1,4 +1,5 @@
 /** SHA-256 of files, computed beside other work, and of sources as they are read. */
+import { stat } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { CancelledError, InternalError } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
@@ -24,6 +25,18 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
   } finally {
     await source.close();
   }
+}
+
+/** Digests by path, size, date and inode. */
+const known = new Map<string, string>();
+
+/** As `sha256OfFile`; a file that has not changed since this process asked last is not read again. */
+export async function fileSha256(path: string, signal?: AbortSignal): Promise<string> {
+  const { size, mtimeNs, ino } = await stat(path, { bigint: true });
+  const key = `${path} ${size} ${mtimeNs} ${ino}`;
+  const sha256 = known.get(key) ?? (await sha256OfFile(path, signal));
+  known.set(key, sha256);
+  return sha256;
 }
 
 /**

@@ -133,9 +133,6 @@ interface OpenFloor {
   readonly scorer: ReferenceScorer;
 }
 
-/** Savings may take this part of the time. */
-const savingShare = 0.05;
-
 /** A group of chunks of a longer text, whose scores are pooled elsewhere. */
 export interface MeasuredGroup {
   /** Number of its first chunk in the text. */
@@ -156,7 +153,7 @@ export class ModelMeasurement {
   readonly #sequences: number;
   readonly #checkpoint: MeasureCheckpoint | undefined;
   readonly #group: MeasuredGroup | undefined;
-  readonly #savings = new Savings(savingShare);
+  readonly #savings = new Savings();
   #seconds = 0;
   /** Windows that are done, of all models. */
   #windowsDone = 0;

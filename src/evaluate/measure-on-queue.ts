@@ -1,16 +1,15 @@
 /** Measuring models with the machines of a queue: the scores of their groups are pooled here, in order. */
-import { randomUUID } from "node:crypto";
+import { describeTaskRun, tokenGroups } from "../activations/queue-run.js";
 import type { SweptModel } from "../activations/sweep.js";
-import { taskModel } from "../activations/task-models.js";
+import { describeTaskModel } from "../activations/task-models.js";
 import { runWithWindows } from "../activations/window-server.js";
 import type { Engine } from "../engine/engine.js";
-import { describeEngine } from "../engine/engine-signature.js";
 import { MalformedInputError } from "../errors.js";
 import type { ModelSource } from "../model/source.js";
 import type { ScoresTask } from "../queue/chunk-task.js";
 import type { TokenGroup } from "../queue/group-performer.js";
 import type { QueueSettings } from "../queue/settings.js";
-import { chunkGroups, chunksPerGroup } from "../text/chunk-groups.js";
+import { chunksPerGroup } from "../text/chunk-groups.js";
 import { withCalibration } from "./calibrated-share.js";
 import { scoredIn } from "./evaluated-texts.js";
 import { MeasureCheckpoint } from "./measure-checkpoint.js";
@@ -43,7 +42,7 @@ export async function measureOnQueue(params: MeasureParams, run: MeasureQueueRun
   const models = [...params.models, ...(params.reference ? [params.reference] : [])];
   const cut = await runWithWindows(engine, cutEvaluatedTexts, { ...params, models }, sources, { signal });
   const { texts } = cut;
-  const task = await taskOf(params, cut, run);
+  const { task, files } = await taskOf(params, cut, run);
   const scores = params.models.map(() => new Scores(texts));
   const checkpoint =
     params.checkpoint &&
@@ -72,8 +71,8 @@ export async function measureOnQueue(params: MeasureParams, run: MeasureQueueRun
     const { runOnQueue } = await import("../queue/chunk-queue.js");
     await runOnQueue({
       ...run,
-      task,
-      groups: scoredGroups(cut, from),
+      ...{ task, files },
+      groups: tokenGroups({ ...cut, text: texts }, from),
       perform: scoresGroups(task, { ...run, models, threads: params.threads }),
       mostBytes: packedScoreBytes * scores.length * texts.context * chunksPerGroup(cut.sequences),
       async take(group, body) {
@@ -109,33 +108,27 @@ function withoutWindows({ windows: _, ...model }: SweptModel): SweptModel {
   return model;
 }
 
-async function taskOf(params: MeasureParams, cut: CutTexts, run: MeasureQueueRun): Promise<ScoresTask> {
-  const { engine, sources, paths, gpuLayers, signal } = run;
-  const swept = [...params.models, ...(params.reference ? [params.reference] : [])];
-  const models = [];
-  for (const [i, model] of swept.entries()) {
-    models.push(await taskModel(paths[i] ?? "", sources[i] as ModelSource, model, signal));
+/** What is done with the groups, and the files of the models. */
+async function taskOf(
+  { models, reference }: MeasureParams,
+  { texts, sequences }: CutTexts,
+  run: MeasureQueueRun,
+): Promise<{ readonly task: ScoresTask; readonly files: ReadonlyMap<string, string> }> {
+  const { sources, paths, signal } = run;
+  const described = [];
+  for (const [i, swept] of [...models, ...(reference ? [reference] : [])].entries()) {
+    const model = { path: paths[i] ?? "", source: sources[i] as ModelSource, swept };
+    described.push(await describeTaskModel(model, signal));
   }
   return {
-    kind: "scores",
-    run: randomUUID(),
-    engine: await engine.run(describeEngine, {}, { signal }),
-    context: cut.texts.context,
-    sequences: cut.sequences,
-    ...(gpuLayers !== undefined && { gpuLayers }),
-    models,
-    hasReference: params.reference !== undefined,
+    task: {
+      kind: "scores",
+      ...(await describeTaskRun({ text: texts, sequences }, run)),
+      models: described.map(({ model }) => model),
+      hasReference: reference !== undefined,
+    },
+    files: new Map(described.flatMap(({ files }) => [...files])),
   };
-}
-
-function scoredGroups({ texts, sequences }: CutTexts, from: number): TokenGroup[] {
-  const { context, tokens, scored, chunks } = texts;
-  return chunkGroups(chunks, chunksPerGroup(sequences), from).map(({ first, end }) => ({
-    first,
-    chunks: end - first,
-    tokens: tokens.slice(first * context, end * context),
-    scored: scored.slice(first * context, end * context),
-  }));
 }
 
 /** Scores of each model. Throws a MalformedInputError if they are not those of the group. */

@@ -48,9 +48,6 @@ export interface CollectResult {
   readonly seconds: number;
 }
 
-/** Savings of a run in windows may take this part of its time: a large matrix takes long, and there are many windows. */
-const savingShare = 0.05;
-
 /** Collects the statistics of a text into the checkpoint file; continues from it if it is of the same run. */
 export const collectImatrix = defineJob(
   import.meta.url,
@@ -93,7 +90,8 @@ async function collect(
   const collector = new ImatrixCollector(params);
   const outputs = params.expertOutputs ? new ExpertOutputs() : undefined;
   const sketch = sketchOf(text.tokens);
-  const savings = new Savings(sweep.windows > 1 ? savingShare : 1);
+  // A run in one piece saves as often as it is told to; one in windows would have to do so in each of them.
+  const savings = sweep.windows > 1 ? new Savings() : new Savings(1);
   const save = async ({ window, chunks }: RunPlace) => {
     checkFiniteSums(sums.entries, params.model.whole.path);
     sweep.sync();

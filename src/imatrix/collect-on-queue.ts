@@ -1,17 +1,15 @@
 /** Collecting an importance matrix with the machines of a queue: their groups' sums are added here, in order. */
-import { randomUUID } from "node:crypto";
 import { type CutText, cutText } from "../activations/cut-text.js";
+import { describeTaskRun, tokenGroups } from "../activations/queue-run.js";
 import type { RunProgress } from "../activations/run-text.js";
 import { Savings } from "../activations/savings.js";
-import { taskModel } from "../activations/task-models.js";
+import { describeTaskModel } from "../activations/task-models.js";
 import { runWithWindows } from "../activations/window-server.js";
 import type { Engine, JobOptions } from "../engine/engine.js";
-import { describeEngine } from "../engine/engine-signature.js";
 import type { ModelSource } from "../model/source.js";
 import type { ImatrixTask } from "../queue/chunk-task.js";
-import type { TokenGroup } from "../queue/group-performer.js";
 import type { QueueSettings } from "../queue/settings.js";
-import { chunkGroups, chunksPerGroup, endsGroup } from "../text/chunk-groups.js";
+import { endsGroup } from "../text/chunk-groups.js";
 import { sketchOf } from "../text/text-sketch.js";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import { collectsGroups, entriesOfGroup } from "./collect-group.js";
@@ -31,12 +29,9 @@ export interface QueueRun extends JobOptions<RunProgress> {
   readonly onWarning?: ((warning: string) => void) | undefined;
 }
 
-/** Savings may take this part of the time. */
-const savingShare = 0.05;
-
 /** As `collectImatrix`, to the same bytes. Errors: see `runOnQueue`. */
 export async function collectOnQueue(params: CollectParams, run: QueueRun): Promise<CollectResult> {
-  const { engine, source, signal } = run;
+  const { engine, source, path, signal } = run;
   const cut = await runWithWindows(engine, cutText, params, [source], { signal });
   // The machines may each have windows of their own, or none.
   const { windows: _, ...model } = params.model;
@@ -53,8 +48,16 @@ export async function collectOnQueue(params: CollectParams, run: QueueRun): Prom
       ...{ sketch, entries: sums.entries, chunkCount, window: 0, run: name },
     });
   };
-  const task = await taskOf(params, cut, run);
-  const savings = new Savings(savingShare);
+  const { model: described, files } = await describeTaskModel({ path, source, swept: params.model }, signal);
+  const task: ImatrixTask = {
+    kind: "imatrix",
+    ...(await describeTaskRun(cut, run)),
+    models: [described],
+    processOutput: params.processOutput,
+    expertOutputs: params.expertOutputs,
+    prediction: params.model.prediction !== undefined,
+  };
+  const savings = new Savings();
   const begun = performance.now();
   let saved = from;
   run.onEvent?.({ done: from, total: chunks });
@@ -62,7 +65,7 @@ export async function collectOnQueue(params: CollectParams, run: QueueRun): Prom
   const { runOnQueue } = await import("../queue/chunk-queue.js");
   await runOnQueue({
     ...run,
-    task,
+    ...{ task, files },
     groups: tokenGroups(cut, from),
     perform: collectsGroups(task, { ...run, model: params.model, threads: params.threads }),
     mostBytes: mostGroupBytes(source),
@@ -89,31 +92,6 @@ async function earlierPart(
 ): Promise<Imatrix | undefined> {
   const earlier = await readCheckpoint(path, run);
   return earlier && endsGroup(earlier.chunkCount, text.chunks, sequences) ? earlier : undefined;
-}
-
-async function taskOf(params: CollectParams, cut: CutText, run: QueueRun): Promise<ImatrixTask> {
-  const { engine, source, path, gpuLayers, signal } = run;
-  return {
-    kind: "imatrix",
-    run: randomUUID(),
-    engine: await engine.run(describeEngine, {}, { signal }),
-    context: cut.text.context,
-    sequences: cut.sequences,
-    ...(gpuLayers !== undefined && { gpuLayers }),
-    models: [await taskModel(path, source, params.model, signal)],
-    processOutput: params.processOutput,
-    expertOutputs: params.expertOutputs,
-    prediction: params.model.prediction !== undefined,
-  };
-}
-
-function tokenGroups({ text, sequences }: CutText, from: number): TokenGroup[] {
-  const { context, tokens, chunks } = text;
-  return chunkGroups(chunks, chunksPerGroup(sequences), from).map(({ first, end }) => ({
-    first,
-    chunks: end - first,
-    tokens: tokens.slice(first * context, end * context),
-  }));
 }
 
 /** Most bytes of an importance matrix: for each column of each matrix a sum, and what describes a tensor. */

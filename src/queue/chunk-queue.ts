@@ -28,6 +28,8 @@ const mostNamed = 4;
 export interface ChunkQueueOptions {
   readonly settings: QueueSettings;
   readonly task: ChunkTask;
+  /** Files of its models by SHA-256, for machines that do not reach them. */
+  readonly files: ReadonlyMap<string, string>;
   /** What is to be done, in order. */
   readonly groups: Iterable<TokenGroup>;
   /** Does a group on this machine. */
@@ -47,15 +49,15 @@ export interface ChunkQueueOptions {
  * stops it.
  */
 export async function runOnQueue(options: ChunkQueueOptions): Promise<void> {
-  const { settings, task, groups, perform, mostBytes, take, onMachines, onWarning, signal } = options;
+  const { settings, task, files, groups, perform, mostBytes, take, onMachines, onWarning, signal } = options;
   const { token, local } = settings;
   const sealed = sealTask(token, task);
-  const coordinator = await Coordinator.open({ ...settings, kind: "chunks", task: sealed, onWarning });
+  const coordinator = await Coordinator.open({ ...settings, kind: "chunks", task: sealed, files, onWarning });
   const abort = () => coordinator.abort();
   signal?.addEventListener("abort", abort);
   if (!local && coordinator.workers === 0) {
     onWarning?.(
-      "no worker that has the model is there yet; the work begins when one comes (lopsided worker).",
+      "no worker that runs the model is there yet; the work begins when one comes (lopsided worker).",
     );
   }
   const worker = local ? workHere(coordinator, token, taskDigest(sealed), perform, onWarning) : undefined;

@@ -7,18 +7,36 @@ import { MalformedInputError } from "../errors.js";
 import { isSealed, seal, sha256 } from "./seal.js";
 
 /** Most characters of a task. */
-const longestTask = 20_000;
+const longestTask = 500_000;
 
 const text = z.string().max(4000);
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** A name, or a folder's and one in it: nothing that leads elsewhere. */
+const fileName = z
+  .string()
+  .max(600)
+  .regex(/^(?!\.{1,2}(?:\/|$))[^/\\\0]+(?:\/(?!\.{1,2}$)[^/\\\0]+)?$/);
+
+/** A file that the coordinator serves. */
+const taskFile = z.strictObject({ name: fileName, sha256: hash, bytes: z.int().min(0) });
+
+export type TaskFile = z.output<typeof taskFile>;
+
+/** Most files of a model; one of more is not served. */
+export const mostTaskFiles = 300;
 
 /** A model that groups are run through. */
 const taskModel = z.strictObject({
   /** An address, or the name of a file or folder. */
   name: text,
   /** SHA-256 of its contents; see `contentIdentity`. */
-  identity: z.string().regex(/^[0-9a-f]{64}$/),
+  identity: hash,
   /** Which processors have its layers; see `placementOf`. */
   placement: text,
+  /** Its files for machines that do not reach it, the one to open first, or in a folder; absent if it is on a server. */
+  files: z.array(taskFile).min(1).max(mostTaskFiles).optional(),
 });
 
 export type TaskModel = z.output<typeof taskModel>;

@@ -36,6 +36,8 @@ export interface CoordinatorOptions {
   readonly kind: QueueKind;
   /** What is done with chunks, for jobs that have some. */
   readonly task?: SealedTask | undefined;
+  /** Files of the task's models by SHA-256, for machines that do not reach them. */
+  readonly files?: ReadonlyMap<string, string> | undefined;
   readonly onWarning?: ((warning: string) => void) | undefined;
 }
 
@@ -199,6 +201,10 @@ export class Coordinator {
   /** Bytes of this SHA-256 that an outstanding job names. */
   async data(hash: string): Promise<Uint8Array | undefined> {
     return await this.#data.get(hash)?.bytes();
+  }
+
+  file(hash: string): string | undefined {
+    return this.#options.files?.get(hash);
   }
 
   mostBytes(id: string): number | undefined {

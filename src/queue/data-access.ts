@@ -4,6 +4,7 @@ import { EnvironmentError } from "../errors.js";
 import type { DataReference, QueueJob } from "./jobs.js";
 import {
   dataPath,
+  filePath,
   outcomeHeader,
   type ResultOutcome,
   resultPath,
@@ -24,6 +25,9 @@ export interface DataAccess {
 
 /** The job is done, or its run is over. */
 export class NotWanted extends Error {}
+
+/** Something is not possible now, and may be at another time. */
+export class LaterError extends EnvironmentError {}
 
 /** Waits between attempts, in milliseconds: a coordinator that restarts its network is back by then. */
 const waits = [100, 500, 1500, 3000];
@@ -48,6 +52,18 @@ export class HttpAccess implements DataAccess {
       const found = await readAtMost(response, bytes);
       if (found.byteLength !== bytes || sha256(found) !== hash) {
         throw new Error(`sent other bytes than ${hash.slice(0, 12)} names`);
+      }
+      return found;
+    });
+  }
+
+  /** A part of a file of this SHA-256 that a coordinator serves. Errors: as `fetch`. */
+  async readFile(coordinator: string, hash: string, offset: number, length: number): Promise<Uint8Array> {
+    return await retried(coordinator, async () => {
+      const response = await this.#ask(coordinator, "GET", filePath(hash, offset, length));
+      const found = await readAtMost(response, length);
+      if (found.byteLength !== length) {
+        throw new Error(`sent ${found.byteLength} of ${length} bytes`);
       }
       return found;
     });
@@ -101,7 +117,7 @@ async function retried<T>(coordinator: string, attempt: () => Promise<T>): Promi
         throw error;
       }
       if (wait === undefined) {
-        throw new EnvironmentError(
+        throw new LaterError(
           `${coordinator}: the coordinator cannot be reached (${reasonOf(error)}); check the network between the machines.`,
           {},
           { cause: error },

@@ -4,7 +4,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
 import { getRequestListener } from "@hono/node-server";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
+import { FileSource } from "../bytes/source.js";
 import { EnvironmentError, systemErrorCode } from "../errors.js";
 import { type ListenAddress, listenUrl } from "./listen-address.js";
 import type { QueueMetrics } from "./metrics.js";
@@ -24,6 +25,8 @@ export interface ResultDelivery {
 export interface DataHost {
   /** Bytes of this SHA-256; undefined if there are none such (any more). */
   data(hash: string): Promise<Uint8Array | undefined>;
+  /** Path of the file of this SHA-256; undefined if there is none such. */
+  file(hash: string): string | undefined;
   /** Most bytes that a job's result has; undefined if the job waits for none (any more). */
   mostBytes(id: string): number | undefined;
   /** Takes a result. Throws if it cannot be the job's. */
@@ -33,6 +36,9 @@ export interface DataHost {
 /** Headers must be there within this time, in milliseconds. */
 const headersTimeoutMs = 20_000;
 const mostConnections = 8192;
+
+/** Most bytes of a file in one answer, since they are in memory. */
+const mostFileBytes = 1 << 26;
 
 /** A server that listens. */
 export class DataServer {
@@ -92,8 +98,7 @@ function routes(token: string, host: DataHost, metrics: QueueMetrics): Hono {
   app.get("/metrics", async (context) =>
     context.body(await metrics.text(), 200, { "content-type": metrics.contentType }),
   );
-  app.get("/data/:hash", async (context) => {
-    const bytes = await host.data(context.req.param("hash"));
+  const answer = (context: Context, bytes: Uint8Array | undefined) => {
     if (bytes === undefined) {
       return context.text("not wanted any more\n", 404);
     }
@@ -107,6 +112,20 @@ function routes(token: string, host: DataHost, metrics: QueueMetrics): Hono {
         "content-length": String(bytes.byteLength),
       },
     );
+  };
+  app.get("/data/:hash", async (context) => answer(context, await host.data(context.req.param("hash"))));
+  app.get("/files/:hash/:range{\\d{1,15}\\+\\d{1,9}}", async (context) => {
+    const path = host.file(context.req.param("hash"));
+    const [offset = 0, length = 0] = context.req.param("range").split("+").map(Number);
+    if (length > mostFileBytes) {
+      return context.text("too much at once\n", 413);
+    }
+    try {
+      return answer(context, path === undefined ? undefined : await readRange(path, offset, length));
+    } catch {
+      // Where it lies here is nobody's business.
+      return context.text("the file is not what it was when the run began\n", 409);
+    }
   });
   app.put("/results/:id", async (context) => {
     const id = context.req.param("id");
@@ -130,6 +149,15 @@ function routes(token: string, host: DataHost, metrics: QueueMetrics): Hono {
   app.notFound((context) => context.text("no such thing\n", 404));
   app.onError((error, context) => context.text(`${error.message}\n`, 400));
   return app;
+}
+
+async function readRange(path: string, offset: number, length: number): Promise<Uint8Array> {
+  const source = await FileSource.open(path);
+  try {
+    return await source.read(offset, length);
+  } finally {
+    await source.close();
+  }
 }
 
 /** A name as it may stand in a message or a metric. */

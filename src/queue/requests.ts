@@ -14,6 +14,8 @@ const scheme = "Lopsided";
 const emptySha256 = sha256("");
 
 export const dataPath = (hash: string) => `/data/${hash}`;
+export const filePath = (hash: string, offset: number, length: number) =>
+  `/files/${hash}/${offset}+${length}`;
 export const resultPath = (id: string) => `/results/${id}`;
 
 /** Headers of a request that is sealed with the token. */

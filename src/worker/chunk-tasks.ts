@@ -3,10 +3,17 @@
  * come to the same results, and left when the coordinator has gone.
  */
 
+import { stat } from "node:fs/promises";
 import type { SweptModel } from "../activations/sweep.js";
-import { closeModels, type FoundModel, openTaskModels, placementOf } from "../activations/task-models.js";
+import {
+  closeModels,
+  type FindModel,
+  type FoundModel,
+  openTaskModels,
+  placementOf,
+} from "../activations/task-models.js";
 import { planSweep } from "../activations/window-plan.js";
-import { shownAddress } from "../bytes/address.js";
+import { isAddress, shownAddress } from "../bytes/address.js";
 import type { Engine } from "../engine/engine.js";
 import { describeEngine } from "../engine/engine-signature.js";
 import { graphicsFor } from "../engine/gpus.js";
@@ -16,11 +23,13 @@ import { collectsGroups } from "../imatrix/collect-group.js";
 import { planPrediction } from "../model/prediction-facts.js";
 import type { ModelSource } from "../model/source.js";
 import { type ChunkTask, openTask, taskDigest } from "../queue/chunk-task.js";
+import { LaterError, NotWanted } from "../queue/data-access.js";
 import { forgetQueue } from "../queue/forget-queue.js";
 import { groupPerformer, type PerformGroup } from "../queue/group-performer.js";
 import { JobWorker, type JobWorkerOptions } from "../queue/job-worker.js";
 import type { CoordinatorPresence } from "../queue/presence.js";
 import { queueName } from "../queue/redis.js";
+import type { ModelCache } from "./model-cache.js";
 
 /** A coordinator that was not seen for so long has gone, in milliseconds: Redis may have been away meanwhile. */
 const goneAfterMs = 30_000;
@@ -31,6 +40,8 @@ export interface ChunkTasksOptions
   readonly threads: number | undefined;
   /** Where this machine has a model of that name. */
   readonly pathOf: (name: string) => string | undefined;
+  /** Where models are kept that it gets from coordinators. */
+  readonly models: ModelCache;
 }
 
 /** A task that is worked for, or was refused. */
@@ -49,6 +60,7 @@ interface RunningTask {
 export class ChunkTasks {
   readonly #options: ChunkTasksOptions;
   readonly #known = new Map<string, KnownTask>();
+  readonly #said = new Set<string>();
   #signature: Promise<string | undefined> | undefined;
 
   constructor(options: ChunkTasksOptions) {
@@ -62,6 +74,7 @@ export class ChunkTasks {
 
   /** Takes up the tasks of these coordinators, and leaves those of others. */
   look(coordinators: readonly CoordinatorPresence[]): void {
+    void this.#options.models.touch();
     const now = performance.now();
     for (const coordinator of coordinators) {
       if (coordinator.task === undefined) {
@@ -95,18 +108,29 @@ export class ChunkTasks {
     sealed: NonNullable<CoordinatorPresence["task"]>,
   ): void {
     const stopping = new AbortController();
-    const { onWarning, token } = this.#options;
-    const begin = async () => await this.#begin(digest, openTask(token, sealed), stopping.signal);
+    const { token, models } = this.#options;
+    const begin = async () => {
+      const task = openTask(token, sealed);
+      const find: FindModel = async (model) =>
+        (await this.#ownPath(model.name)) ??
+        (await models.hold(digest, model, coordinator.url, stopping.signal));
+      return await this.#begin(digest, task, find, stopping.signal);
+    };
     const begun = begin().then(
       (running) => {
         known.runs = true;
         return running;
       },
       (error: unknown) => {
-        if (!stopping.signal.aborted) {
+        models.release(digest);
+        const mayWorkLater = error instanceof LaterError || error instanceof NotWanted;
+        if (mayWorkLater && this.#known.get(digest) === known) {
+          this.#known.delete(digest);
+        }
+        if (!stopping.signal.aborted && !(error instanceof NotWanted)) {
           const reason = error instanceof LopsidedError ? error.message : String(error);
           const { host, url } = coordinator;
-          onWarning?.(`runs no model for the coordinator on ${host} (${shownAddress(url)}): ${reason}`);
+          this.#say(`runs no model for the coordinator on ${host} (${shownAddress(url)}): ${reason}`);
         }
         return undefined;
       },
@@ -115,8 +139,23 @@ export class ChunkTasks {
     this.#known.set(digest, known);
   }
 
-  async #begin(digest: string, task: ChunkTask, signal: AbortSignal): Promise<RunningTask> {
-    const { engine, pathOf, token, redis, access, onDone, onWarning } = this.#options;
+  /** The same sentence is said once. */
+  #say(sentence: string): void {
+    if (!this.#said.has(sentence)) {
+      this.#said.add(sentence);
+      this.#options.onWarning?.(sentence);
+    }
+  }
+
+  /** Where this machine reaches a model by itself. */
+  async #ownPath(name: string): Promise<string | undefined> {
+    const path = this.#options.pathOf(name);
+    const isThere = path !== undefined && (isAddress(path) || (await stat(path).catch(() => undefined)));
+    return isThere ? path : undefined;
+  }
+
+  async #begin(digest: string, task: ChunkTask, find: FindModel, signal: AbortSignal): Promise<RunningTask> {
+    const { engine, token, redis, access, onDone, onWarning } = this.#options;
     this.#signature ??= signatureOf(engine);
     const signature = await this.#signature;
     if (task.engine !== signature) {
@@ -124,7 +163,7 @@ export class ChunkTasks {
         `it computes with ${task.engine}, and this worker with ${signature ?? "nothing"}, whose results could differ.`,
       );
     }
-    const models = await openTaskModels(task.models, pathOf, signal);
+    const models = await openTaskModels(task.models, find, signal);
     try {
       const perform = await this.#performerOf(task, models, signal);
       const jobs: JobWorker = new JobWorker({
@@ -202,6 +241,7 @@ export class ChunkTasks {
       known.stopping.abort();
     }
     await (await known.begun)?.close(now);
+    this.#options.models.release(digest);
     known.stopping.abort();
     if (this.#known.size === 0) {
       // Its memory is free for other work.

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, open, readFile } from "node:fs/promises";
+import { copyFile, mkdir, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it, type TestContext } from "node:test";
-import { fixture, lopsided, startLopsided } from "../testing/command.js";
+import { after, before, describe, it } from "node:test";
+import { fixture, lopsided } from "../testing/command.js";
+import { startWorker } from "../testing/queue-worker.js";
 import { TestRedis, withoutRedis } from "../testing/redis.js";
 import { temporaryFolder } from "../testing/temporary.js";
 
@@ -31,26 +31,13 @@ describe("groups of chunks on a queue", { skip: withoutRedis }, () => {
   });
 
   const onQueue = () => ["--queue", redis.url, "--token", token];
-  /** A worker, and what it says. */
-  const startWorker = async (t: TestContext, ...more: string[]) => {
-    const child = startLopsided(["worker", ...onQueue(), "--threads", "1", ...more]);
-    t.after(async () => {
-      child.kill("SIGKILL");
-      await (child.exitCode ?? child.signalCode ?? once(child, "exit"));
-    });
-    const said = { text: "" };
-    child.stderr.on("data", (text: Buffer) => {
-      said.text += text;
-    });
-    await once(child.stdout, "data");
-    return { child, said };
-  };
-
-  it("gives an importance matrix of the same bytes though a worker dies and the coordinator is resumed", async (t) => {
+  it("gives an importance matrix of the same bytes though a worker dies, another gets the model from the coordinator, and that is resumed", async (t) => {
     const [alone, together] = [join(folder, "alone.gguf"), join(folder, "together.gguf")];
+    const models = join(folder, "models");
     const [local, first] = await Promise.all([
       lopsided(collecting(alone)),
-      ...[1, 2].map(() => startWorker(t, "--shared", fixture(""))),
+      startWorker(t, [...onQueue(), "--shared", fixture("")]),
+      startWorker(t, [...onQueue(), "--models", models]),
     ]);
     assert.equal(local.status, 0, local.stderr);
     const queued = [...collecting(together), ...onQueue()];
@@ -64,9 +51,12 @@ describe("groups of chunks on a queue", { skip: withoutRedis }, () => {
     assert.equal(resumed.status, 0, resumed.stderr);
     assert.ok(JSON.parse(resumed.stdout).resumedFrom >= 32);
     assert.deepEqual(await readFile(together), await readFile(alone));
+    const fetched = (await readdir(models, { recursive: true })).filter((name) => name.endsWith(".gguf"));
+    assert.equal(fetched.length, 1);
+    assert.ok((await readFile(join(models, fetched[0]!))).equals(await readFile(model)));
   });
 
-  it("is not for workers that lack the model, or have another, which say so", async (t) => {
+  it("is not for workers that have no room for the model, or have another, which say so", async (t) => {
     const shared = join(folder, "shared");
     const output = join(folder, "here.gguf");
     await mkdir(shared);
@@ -75,11 +65,14 @@ describe("groups of chunks on a queue", { skip: withoutRedis }, () => {
     const file = await open(other, "r+");
     await file.write(Uint8Array.of(7), 0, 1, 1_000_001);
     await file.close();
-    const workers = await Promise.all([startWorker(t), startWorker(t, "--shared", shared)]);
+    const workers = await Promise.all([
+      startWorker(t, [...onQueue(), "--models", join(folder, "small"), "--models-size", "1MB"]),
+      startWorker(t, [...onQueue(), "--shared", shared]),
+    ]);
     const run = lopsided([...collecting(output, 64), ...onQueue()]);
     assert.equal((await run).status, 0);
     const reasons = [
-      /runs no model for .*: tiny-moe-q8_0\.gguf: lies on another machine; put /,
+      /runs no model for .*: tiny-moe-q8_0\.gguf: has 15\.46 MB, and this worker keeps at most 1\.00 MB of models /,
       /has other contents/,
     ];
     for (const [i, { said }] of workers.entries()) {
@@ -94,7 +87,7 @@ describe("groups of chunks on a queue", { skip: withoutRedis }, () => {
     ]);
     assert.equal(made.status, 0, made.stderr);
     await copyFile(model, join(folder, "tiny-moe-q8_0.gguf"));
-    await startWorker(t, "--shared", folder);
+    await startWorker(t, [...onQueue(), "--shared", folder]);
     const texts = [`a=${fixture("text/eval.txt")}`, `b=${fixture("text/calibration.txt")}`];
     const measuring = [
       ...["perplexity", quantized, ...texts, "--reference", model, "--ctx", "64", "--chunks", "50"],
@@ -117,7 +110,7 @@ describe("groups of chunks on a queue", { skip: withoutRedis }, () => {
     await mkdir(shared);
     const source = join(shared, "tiny-moe-q8_0.gguf");
     await copyFile(model, source);
-    await startWorker(t, "--shared", shared);
+    await startWorker(t, [...onQueue(), "--models", join(folder, "of make")]);
     const making = (output: string) => [
       ...["make", source, "-o", output, "--parse-special", "--no-check", "--no-explorer", "-t", "1"],
       ...["--calibration", fixture("text/calibration.txt"), "--ctx-calibration", "64", "--chunks", "40"],

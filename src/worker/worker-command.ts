@@ -29,6 +29,18 @@ export const workerCommand = defineCommand({
       about: "memory for importance and moments that slices share",
       unset: "a tenth of the memory",
     }),
+    models: option({
+      value: "<folder>",
+      schema: text,
+      about: "where models are kept that coordinators send, to run groups of chunks through them",
+      unset: "lopsided/models in the user's cache folder",
+    }),
+    modelsSize: option({
+      value: "<size>",
+      schema: size,
+      about: "disk for these models; larger ones are not fetched",
+      unset: "half of what is free",
+    }),
     onWarning,
     signal,
   },

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it, type TestContext } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Queue } from "bullmq";
 import { partialPathOf } from "../bytes/output.js";
@@ -15,8 +14,9 @@ import { Coordinator } from "../queue/coordinator.js";
 import { sealJob } from "../queue/jobs.js";
 import { QueueTranscoder } from "../queue/queue-transcoder.js";
 import { queueName } from "../queue/redis.js";
-import { fixture, lopsided, startLopsided } from "../testing/command.js";
+import { fixture, lopsided } from "../testing/command.js";
 import { randomMoments } from "../testing/moments.js";
+import { startWorker } from "../testing/queue-worker.js";
 import { TestRedis, withoutRedis } from "../testing/redis.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { worker } from "./worker.js";
@@ -48,15 +48,6 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
   });
 
   const onQueue = () => ["--queue", redis.url, "--token", token];
-  const startWorker = async (t: TestContext, ...more: string[]) => {
-    const child = startLopsided(["worker", ...onQueue(), "--threads", "1", ...more]);
-    t.after(async () => {
-      child.kill("SIGKILL");
-      await (child.exitCode ?? child.signalCode ?? once(child, "exit"));
-    });
-    await once(child.stdout, "data");
-    return child;
-  };
   /** Resolves once a run has written something. */
   const begun = async (output: string) => {
     while ((await stat(partialPathOf(output)).catch(() => undefined)) === undefined) {
@@ -65,13 +56,13 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
   };
 
   it("gives the bytes of one machine though a worker dies, one stands still, and Redis starts again", async (t) => {
-    const [first, second] = await Promise.all([1, 2, 3].map(() => startWorker(t)));
+    const [first, second] = await Promise.all([1, 2, 3].map(() => startWorker(t, onQueue())));
     const output = join(folder, "faults.gguf");
     const run = lopsided([...quantizing(output), ...onQueue(), "--no-local"]);
     await begun(output);
     await sleep(300);
-    first?.kill("SIGKILL");
-    second?.kill("SIGSTOP");
+    first?.child.kill("SIGKILL");
+    second?.child.kill("SIGSTOP");
     await redis.stop("SIGKILL");
     await redis.start();
     const { status, stderr } = await run;
@@ -80,7 +71,7 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
   });
 
   it("serves two runs at once, one of which is killed and resumed", async (t) => {
-    await startWorker(t);
+    await startWorker(t, onQueue());
     const outputs = ["one.gguf", "two.gguf"].map((name) => join(folder, name)) as [string, string];
     const [killed, other] = await Promise.all([
       lopsided([...quantizing(outputs[0]), ...onQueue(), "--no-local"], {
@@ -110,7 +101,7 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
   it("serves nothing to who has another token", async () => {
     const coordinator = await Coordinator.open({ queue: redis.url, token, kind: "slices" });
     try {
-      for (const path of ["/metrics", "/data/00", "/results/00"]) {
+      for (const path of ["/metrics", "/data/00", "/files/00/0+1", "/results/00"]) {
         for (const authorization of ["", "Bearer another token"]) {
           assert.equal((await fetch(coordinator.url + path, { headers: { authorization } })).status, 401);
         }
@@ -118,7 +109,7 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
       const answer = await fetch(`${coordinator.url}/metrics`, {
         headers: { authorization: `Bearer ${token}` },
       });
-      assert.match(await answer.text(), /^lopsided_queue_refused_requests_total 6$/m);
+      assert.match(await answer.text(), /^lopsided_queue_refused_requests_total 8$/m);
       const { status, stderr } = await lopsided([
         ...["worker", "--queue", redis.url, "--token", "a-token-of-some-other-people"],
       ]);

@@ -18,6 +18,7 @@ import { SlicePerformer } from "../queue/slice-performer.js";
 import { version } from "../version.js";
 import { ChunkTasks } from "./chunk-tasks.js";
 import { refusal } from "./coordinators.js";
+import { ModelCache } from "./model-cache.js";
 import { OriginReader } from "./origin-reader.js";
 import { type WorkerOptions, workerCommand } from "./worker-command.js";
 
@@ -94,6 +95,10 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
   const tasks = new ChunkTasks({
     ...{ redis, token, access, engine, onWarning, threads: options.threads, onDone: countDone },
     pathOf: (model) => rows.pathOf(model),
+    models: new ModelCache({
+      ...{ folder: options.models, mostBytes: options.modelsSize, access },
+      ...(onWarning && { onFetch: onWarning }),
+    }),
   });
   const since = Date.now();
   const id = randomUUID();
