@@ -1,5 +1,5 @@
-// A queue of machines, with a Redis server of its own: processor time of one process and of a coordinator with 1, 2 and
-// 3 workers of one thread each, the same bytes; slices per second where slices cost nothing; the coordinator's processor
+// A queue of machines, with a Redis server of its own: processor time of a coordinator with 1, 2 and 3 workers of one
+// thread each, and of one process with as many threads (two on one core each take longer than one), the same bytes; slices per second where slices cost nothing; the coordinator's processor
 // time for each slice of usual size.
 //
 //   npm run -s build && node bench/queue.mjs [--experts 16] [--free 3000] [--json FILE]
@@ -118,10 +118,10 @@ async function writeModel() {
   return { model, recipe, moments, imatrix, weights };
 }
 
-function quantizing({ model, recipe, moments, imatrix }, output, effort) {
+function quantizing({ model, recipe, moments, imatrix }, output, effort, threads = 1) {
   return [
     ...["quantize", model, join(folder, output), "--recipe", recipe, "--imatrix", imatrix, "--json"],
-    ...["--allow-requantize", "--restart", "-t", "1", "--effort", effort],
+    ...["--allow-requantize", "--restart", "-t", `${threads}`, "--effort", effort],
     ...(effort === "max" ? ["--moments", moments] : []),
   ];
 }
@@ -129,7 +129,11 @@ function quantizing({ model, recipe, moments, imatrix }, output, effort) {
 async function processorTime() {
   const files = await writeModel();
   const plain = await start(quantizing(files, "default.gguf", "default")).ended;
-  const single = await start(quantizing(files, "single.gguf", "max")).ended;
+  const singles = [];
+  for (const threads of [1, 2, 3]) {
+    singles.push(await start(quantizing(files, `single-${threads}.gguf`, "max", threads)).ended);
+  }
+  const [single] = singles;
   const { sha256 } = JSON.parse(single.stdout);
   // What a worker takes that gets nothing to do: it starts, and is told to go.
   const startSeconds = await (await startWorkers(1))();
@@ -139,10 +143,11 @@ async function processorTime() {
     const run = await start([...quantizing(files, `${workers}.gguf`, "max"), ...onQueue, "--no-local"]).ended;
     const cpuSeconds = run.cpuSeconds + (await stop());
     const isSame = JSON.parse(run.stdout).sha256 === sha256;
-    const ratio = cpuSeconds / single.cpuSeconds;
-    runs.push({ workers, cpuSeconds, coordinatorSeconds: run.cpuSeconds, ratio, isSame });
+    const { cpuSeconds: singleSeconds } = singles[workers - 1];
+    const ratio = cpuSeconds / singleSeconds;
+    runs.push({ workers, cpuSeconds, coordinatorSeconds: run.cpuSeconds, singleSeconds, ratio, isSame });
     console.log(
-      `${workers} workers: ${cpuSeconds.toFixed(1)} s of processor time, ${run.cpuSeconds.toFixed(1)} s of it the coordinator's, ${ratio.toFixed(3)} of a single process'; ${isSame ? "the same" : "OTHER"} bytes`,
+      `${workers} workers: ${cpuSeconds.toFixed(1)} s of processor time, ${run.cpuSeconds.toFixed(1)} s of it the coordinator's, ${ratio.toFixed(3)} of a single process' with as many threads; ${isSame ? "the same" : "OTHER"} bytes`,
     );
   }
   const microseconds = {
@@ -152,7 +157,6 @@ async function processorTime() {
   return {
     experts,
     weights: files.weights,
-    singleSeconds: single.cpuSeconds,
     startSeconds,
     microseconds,
     runs,
