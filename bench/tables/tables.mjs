@@ -436,6 +436,36 @@ function windows(read) {
   ].join("\n\n");
 }
 
+/** A queue of workers beside one process. */
+function queue(read) {
+  const run = read("queue");
+  const { empty, usual, experts, weights, startSeconds, microseconds, runs } = run.results;
+  const rows = [
+    [
+      "encoding, default and max effort, of a core for each weight",
+      `${microseconds.default.toFixed(2)} and ${microseconds.max.toFixed(2)} µs`,
+    ],
+    ...empty.map(({ workers, coordinatorMs }) => [
+      `a slice that costs nothing, ${workers} ${workers === 1 ? "worker" : "workers"}, of the coordinator's core`,
+      `${coordinatorMs.toFixed(1)} ms`,
+    ]),
+    [
+      "a slice of 1 048 576 weights that the coordinator sends as float32, of its core",
+      `${usual.coordinatorMs.toFixed(0)} ms`,
+    ],
+    ...runs.map(({ workers, ratio, cpuSeconds, singleSeconds, isSame }) => [
+      `${experts} experts at max: ${workers} ${workers === 1 ? "worker" : "workers"} and their coordinator / one process with as many threads${isSame ? "" : " (OTHER BYTES)"}`,
+      `${cpuSeconds.toFixed(0)} s / ${singleSeconds.toFixed(0)} s = ${ratio.toFixed(2)}`,
+    ]),
+    ["a worker that gets nothing to do", `${startSeconds.toFixed(1)} s`],
+  ];
+  return [
+    markdownTable(["processor time", "measured"], rows, [1]),
+    `One layer of the 30B geometry with ${experts} of 128 experts, ${(weights / 1e6).toFixed(0)} million weights; the same bytes always. Start-up of all processes is included.`,
+    origin(run),
+  ].join("\n\n");
+}
+
 /** How often paired intervals hold. */
 function coverage(read) {
   const run = read("coverage");
@@ -477,6 +507,7 @@ export const tables = {
   windows,
   domains,
   coverage,
+  queue,
   "output-aware": outputAware,
   realizations,
   scales,
