@@ -1,7 +1,8 @@
 /**
  * The residual stream between two windows of layers: a float32 vector for each token of the text. One half of the
  * file holds what enters the window, the other what leaves it, so that a run that is interrupted can go on in the
- * middle of a window.
+ * middle of a window. The next window's output takes the place of what entered this one, so that how far a run is must
+ * be saved between two windows.
  */
 import {
   closeSync,

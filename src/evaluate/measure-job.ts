@@ -273,15 +273,18 @@ export class ModelMeasurement {
     }
   }
 
-  /** Saves how far a window is, unless that was done a moment ago. */
+  /**
+   * Saves how far a window is, unless that was done a moment ago. At its end always: the next window writes over what
+   * this one read, and an earlier place would go on from that.
+   */
   async #saveWindow(sweep: Sweep, model: number, window: number, chunks: number): Promise<void> {
     const checkpoint = this.#checkpoint;
-    if (checkpoint === undefined || !this.#savings.mayBegin()) {
+    const isWhole = chunks === this.#texts.chunks;
+    if (checkpoint === undefined || !(isWhole || this.#savings.mayBegin())) {
       return;
     }
     await this.#savings.time(async () => {
       sweep.sync();
-      const isWhole = chunks === this.#texts.chunks;
       await checkpoint.savePlace(model, isWhole ? { window: window + 1, chunks: 0 } : { window, chunks });
     });
   }
