@@ -2,11 +2,12 @@
 // realizations (bench/permuted.mjs): a single run's noise is 5 %.
 //
 //   npm run -s build && node bench/realizations.mjs [--texts eval=E,python=P] [--calibration FILE] [--realizations 3]
-//     [--ways llama.cpp,default,pooled,pooled-scales,matrices,activations,scales,noise,plan,rounds] [--chunks 40] [--tokens N] [--keep FOLDER]
+//     [--ways llama.cpp,default,pooled,pooled-scales,matrices,activations,scales,noise,plan,rounds,rounds-scales]
+//     [--chunks 40] [--tokens N] [--keep FOLDER]
 //
 // pooled: --effort max with one matrix of second moments for gate and up of all experts of a layer; matrices: with a
-// matrix for each expert; activations: with kept activations; pooled-scales, scales: the files of "pooled" and
-// "activations" with scales fitted on the text of their moments or activations; noise:
+// matrix for each expert; activations: with kept activations; pooled-scales, scales, rounds-scales: the files of
+// "pooled", "activations" and "rounds" with scales fitted on the text of their moments or activations; noise:
 // types chosen by `plan` with sensitivities measured by noise on the calibration text, the same activations; plan: with
 // what the errors of the file of "activations" cost on text that neither calibration nor evaluation has; rounds: the same
 // of a file with types planned by role and depth, as make does. --tokens:
@@ -134,6 +135,7 @@ async function encodeAll(seed, calibration) {
       quantize({ ...request, recipe, output, effort: "max", moments: await pooled() }),
     "pooled-scales": (output) => fitted(files.pooled, output),
     scales: (output) => fitted(files.activations, output),
+    "rounds-scales": (output) => fitted(files.rounds, output),
     matrices: async (output) =>
       quantize({ ...request, recipe, output, effort: "max", moments: await matrices() }),
     activations: async (output) => quantize({ ...(await byActivations()), recipe, output }),

@@ -66,15 +66,7 @@ function oneBit(read) {
 
 /** Ratios to llama.cpp's divergence over several realizations. */
 function realizations(read) {
-  return tableOfRealizations(read("realizations"));
-}
-
-/** The same of files before and after their scales were fitted. */
-function scales(read) {
-  return tableOfRealizations(read("scales"));
-}
-
-function tableOfRealizations(run) {
+  const run = read("realizations");
   const { base, summary, runs } = run.results;
   const names = {
     "llama.cpp": "llama.cpp",
@@ -84,6 +76,8 @@ function tableOfRealizations(run) {
     matrices: "`max`, a matrix per expert",
     activations: "`max`, kept activations",
     scales: "the same files, scales fitted",
+    rounds: "`max`, kept activations, types planned twice",
+    "rounds-scales": "the same files, scales fitted",
   };
   const titles = { eval: "chat tasks", python: "Python", prose: "prose" };
   const shown = ({ mean, error }) => `${mean.toFixed(2)} ± ${error.toFixed(2)}`;
@@ -510,7 +504,6 @@ export const tables = {
   queue,
   "output-aware": outputAware,
   realizations,
-  scales,
   "output-aware-1bit": oneBit,
   "pruning-fit": pruningFit,
   "pruning-sizes": pruningSizes,
