@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type JobsOptions, Queue, QueueEvents } from "bullmq";
 import type { Redis } from "ioredis";
 import { CancelledError, EnvironmentError } from "../errors.js";
@@ -76,6 +77,9 @@ const mostFailures = 5;
 
 /** A job that is outstanding for so long is put on the queue again; if it still is there, nothing happens. */
 const repeatedQueueingMs = 30_000;
+
+/** What is to be said to Redis at the end does not wait longer for one that has just gone, in milliseconds. */
+const longestFarewellMs = 5000;
 
 /** Longest error that a worker may report. */
 const mostErrorBytes = 65_536;
@@ -245,6 +249,14 @@ export class Coordinator {
   /** Takes all jobs back and goes. */
   async close(): Promise<void> {
     this.abort();
+    await atMost(longestFarewellMs, this.#takeBack());
+    await this.#server?.close();
+    disconnect(this.#redis);
+    this.#eventsConnection.disconnect();
+    await atMost(longestFarewellMs, Promise.allSettled([this.#events.close(), this.#queue.close()]));
+  }
+
+  async #takeBack(): Promise<void> {
     await this.#announcer?.close();
     if (this.#redis.status === "ready") {
       // Those that a worker has in its hands cannot be removed, and are not taken when they come.
@@ -254,10 +266,6 @@ export class Coordinator {
         await forgetQueue(this.#redis, this.#queue.name);
       }
     }
-    await this.#server?.close();
-    disconnect(this.#redis);
-    this.#eventsConnection.disconnect();
-    await Promise.allSettled([this.#events.close(), this.#queue.close()]);
   }
 
   async #begin(): Promise<void> {
@@ -364,4 +372,11 @@ export class Coordinator {
     this.metrics.jobs.inc({ worker });
     this.metrics.weights.inc({ worker }, weights);
   }
+}
+
+/** Waits for work until a time has passed, in milliseconds; the process stays alive meanwhile. */
+async function atMost(milliseconds: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  const late = sleep(milliseconds, undefined, { signal: done.signal }).catch(() => {});
+  await Promise.race([work, late]).finally(() => done.abort());
 }

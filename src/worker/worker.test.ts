@@ -174,6 +174,14 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
     }
   });
 
+  it("goes though Redis went at the same moment", async () => {
+    const coordinator = await Coordinator.open({ queue: redis.url, token, kind: "slices" });
+    const closing = coordinator.close();
+    await redis.stop("SIGKILL");
+    await closing;
+    await redis.start();
+  });
+
   it("says in one sentence that no Redis is there", async () => {
     await assert.rejects(worker({ queue: "redis://127.0.0.1:1/0", token }), (error) => {
       assert.ok(error instanceof EnvironmentError);
