@@ -2,7 +2,7 @@
 // thread each, and of one process with as many threads (two on one core each take longer than one), the same bytes; slices per second where slices cost nothing; the coordinator's processor
 // time for each slice of usual size.
 //
-//   npm run -s build && node bench/queue.mjs [--experts 16] [--free 3000] [--json FILE]
+//   npm run -s build && node bench/queue.mjs [--experts 16] [--workers 1,2,3] [--free 3000] [--json FILE]
 //
 // The model is one layer of the 30B geometry with random weights and fewer experts: all 128 take hours on two cores.
 import { spawn } from "node:child_process";
@@ -28,6 +28,7 @@ import { writeResult } from "./result.mjs";
 const { values: options } = parseArgs({
   options: {
     experts: { type: "string", default: "16" },
+    workers: { type: "string", default: "1,2,3" },
     free: { type: "string", default: "3000" },
     json: { type: "string", default: "out/bench-queue.json" },
   },
@@ -129,8 +130,9 @@ function quantizing({ model, recipe, moments, imatrix }, output, effort, threads
 async function processorTime() {
   const files = await writeModel();
   const plain = await start(quantizing(files, "default.gguf", "default")).ended;
+  const counts = options.workers.split(",").map(Number);
   const singles = [];
-  for (const threads of [1, 2, 3]) {
+  for (const threads of counts) {
     singles.push(await start(quantizing(files, `single-${threads}.gguf`, "max", threads)).ended);
   }
   const [single] = singles;
@@ -138,12 +140,12 @@ async function processorTime() {
   // What a worker takes that gets nothing to do: it starts, and is told to go.
   const startSeconds = await (await startWorkers(1))();
   const runs = [];
-  for (const workers of [1, 2, 3]) {
+  for (const [at, workers] of counts.entries()) {
     const stop = await startWorkers(workers);
     const run = await start([...quantizing(files, `${workers}.gguf`, "max"), ...onQueue, "--no-local"]).ended;
     const cpuSeconds = run.cpuSeconds + (await stop());
     const isSame = JSON.parse(run.stdout).sha256 === sha256;
-    const { cpuSeconds: singleSeconds } = singles[workers - 1];
+    const { cpuSeconds: singleSeconds } = singles[at];
     const ratio = cpuSeconds / singleSeconds;
     runs.push({ workers, cpuSeconds, coordinatorSeconds: run.cpuSeconds, singleSeconds, ratio, isSame });
     console.log(
