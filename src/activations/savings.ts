@@ -1,4 +1,5 @@
 /** When the state of a long run is saved: as often as that takes no more than a part of the time. */
+
 /** They may take this part of it, where nothing else is wanted: the state of a large model takes long to write. */
 const usualShare = 0.05;
 

@@ -11,6 +11,7 @@ import { chooseMaxEffort } from "../imatrix/max-effort.js";
 import { openModel } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import { MomentsFile } from "../moments/file.js";
+import type { Progress } from "../progress.js";
 import { quantize } from "../quantize/quantize.js";
 import { ExpertMoments, type ExpertRows } from "../quants/output-aware/expert-moments.js";
 import { channelScales, type KeptBits, keepRow, keptRowBytes } from "../quants/output-aware/kept-rows.js";
@@ -132,6 +133,25 @@ test("a run that is stopped between two savings, or runs in windows, ends with t
     (await readdir(folder)).filter((name) => name.includes("partial")),
     [],
   );
+});
+
+test("how far a run is, is saved between two windows however often it saves within them", async (t) => {
+  const folder = await temporaryFolder(t);
+  const options = { layersPerWindow: 1, outputFrequency: 1000 };
+  const stop = new AbortController();
+  // The last of four windows begins at 30 of 40 chunks.
+  const onProgress = ({ step, done }: Progress) => step === "imatrix" && done >= 31 && stop.abort();
+  await assert.rejects(
+    keep(folder, "stopped", { ...options, signal: stop.signal, onProgress }),
+    CancelledError,
+  );
+  const again = await keep(folder, "stopped", options);
+  assert.ok(again.resumedFrom >= 30, `${again.resumedFrom}`);
+  await keep(folder, "straight", options);
+  const [stopped, straight] = await Promise.all(
+    ["stopped", "straight"].map((name) => readFile(join(folder, `${name}.activations`))),
+  );
+  assert.ok(stopped!.equals(straight!));
 });
 
 test("products are the same to the bit without SIMD, with 8 bits and 4", () => {
