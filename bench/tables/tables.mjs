@@ -430,6 +430,20 @@ function windows(read) {
   ].join("\n\n");
 }
 
+/** The demo and tests beside other work. */
+function busy(read) {
+  const run = read("busy");
+  const rows = run.results.runs.map(({ work, otherProcesses, quietSeconds, busySeconds, times }) => [
+    work,
+    `${quietSeconds.toFixed(0)} s`,
+    String(otherProcesses),
+    `${busySeconds.toFixed(0)} s`,
+    `${times.toFixed(1)} x`,
+  ]);
+  const head = ["work", "quiet", "other processes", "beside them", "times as long"];
+  return [markdownTable(head, rows, [1, 2, 3, 4]), origin(run)].join("\n\n");
+}
+
 /** A queue of workers beside one process. */
 function queue(read) {
   const run = read("queue");
@@ -499,6 +513,7 @@ function coverage(read) {
 
 export const tables = {
   windows,
+  busy,
   domains,
   coverage,
   queue,
