@@ -1,7 +1,6 @@
 /** What `imatrix` prints. */
 import type { ImatrixResult } from "../imatrix/compute.js";
-import type { ExpertCoverage } from "../imatrix/coverage.js";
-import { meaningOf } from "../imatrix/kept.js";
+import { type ExpertCoverage, meaningOf, tokensPerDimension } from "../imatrix/coverage.js";
 import { formatBytes, formatCount, formatDuration } from "../units.js";
 import { formatTable } from "./table.js";
 import type { View } from "./view.js";
@@ -24,29 +23,37 @@ function describe(result: ImatrixResult): readonly string[] {
     const { output, bytes, bits, layers, tokens, tokensPerDimension, fewestPerDimension } =
       result.activations;
     lines.push(
-      `${output}: inputs of experts in ${layers} layers, ${formatCount(tokens)} tokens at ${bits} bits, ${formatBytes(bytes)}; ${tokensPerDimension.toFixed(1)} tokens per dimension and expert (fewest ${fewestPerDimension.toFixed(1)}), ${meaningOf(tokensPerDimension)}`,
+      `${output}: inputs of experts in ${layers} layers, ${formatCount(tokens)} tokens at ${bits} bits, ${formatBytes(bytes)}; ${tokensPerDimension.toFixed(1)} tokens per dimension and expert (fewest ${fewestPerDimension.toFixed(1)})`,
+    );
+  }
+  const perDimension = tokensPerDimension(coverage);
+  if (perDimension !== undefined) {
+    const { median, fewest } = perDimension;
+    lines.push(
+      `experts: ${median.toFixed(1)} tokens per dimension (median; fewest ${fewest.toFixed(1)}), ${meaningOf(median)}`,
     );
   }
   return coverage.length === 0 ? lines : [...coverageTable(coverage), "", ...lines];
 }
 
-/** One line for the tensors of a layer whose experts saw the same tokens. */
+/** One line for the tensors of a layer whose experts saw the same tokens; per dimension of their widest input. */
 function coverageTable(coverage: readonly ExpertCoverage[]): readonly string[] {
   const groups = new Map<string, { names: string[]; row: ExpertCoverage }>();
   for (const row of coverage) {
     const [layer, name] = splitName(row.tensor);
     const key = `${layer} ${row.tokens.join()}`;
-    const group = groups.get(key) ?? { names: [], row };
-    groups.set(key, { ...group, names: [...group.names, name] });
+    const { names, row: widest } = groups.get(key) ?? { names: [], row };
+    groups.set(key, { names: [...names, name], row: row.columns > widest.columns ? row : widest });
   }
   return formatTable(
-    ["layer", "tensors", "experts", "unseen", "fewest tokens", "most tokens"],
+    ["layer", "tensors", "experts", "unseen", "fewest tokens", "most tokens", "fewest per dim.", "median"],
     [...groups.values()].map(({ names, row }) => [
       splitName(row.tensor)[0],
       names.join(", "),
       ...[row.experts, row.unseen, row.fewest, row.most].map(String),
+      ...[row.fewestPerDimension, row.medianPerDimension].map((value) => value.toFixed(1)),
     ]),
-    [2, 3, 4, 5],
+    [2, 3, 4, 5, 6, 7],
   );
 }
 

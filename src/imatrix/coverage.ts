@@ -1,4 +1,6 @@
 /** How many tokens each expert saw: thin statistics make bad low-bit experts. */
+import { fewTokensPerDimension } from "../moments/coverage.js";
+import { fewTokensPerColumn } from "../quants/output-aware/expert-moments.js";
 import type { Imatrix } from "./imatrix.js";
 import { thinExpertTokens } from "./rare-experts.js";
 
@@ -7,11 +9,16 @@ export interface ExpertCoverage {
   readonly tensor: string;
   /** Number of experts. */
   readonly experts: number;
+  /** Dimensions of an expert's input. */
+  readonly columns: number;
   /** Number of experts that saw no token at all. */
   readonly unseen: number;
   /** Tokens that the least and the most visited expert saw. */
   readonly fewest: number;
   readonly most: number;
+  /** Tokens for each dimension of the input: of the least visited expert, and the median expert's. */
+  readonly fewestPerDimension: number;
+  readonly medianPerDimension: number;
   /** Tokens of every expert. */
   readonly tokens: readonly number[];
 }
@@ -20,15 +27,51 @@ export interface ExpertCoverage {
 export function expertCoverage(imatrix: Imatrix): ExpertCoverage[] {
   return [...imatrix.entries]
     .filter(([, { counts }]) => counts.length > 1)
-    .map(([tensor, { counts }]) => ({
-      tensor,
-      experts: counts.length,
-      unseen: counts.filter((count) => count === 0).length,
-      fewest: counts.reduce((least, count) => Math.min(least, count), Infinity),
-      most: counts.reduce((most, count) => Math.max(most, count), 0),
-      tokens: [...counts],
-    }))
+    .map(([tensor, { sums, counts }]) => coverageOf(tensor, sums.length / counts.length, [...counts]))
     .sort((a, b) => a.tensor.localeCompare(b.tensor, "en", { numeric: true }));
+}
+
+function coverageOf(tensor: string, columns: number, tokens: readonly number[]): ExpertCoverage {
+  const fewest = tokens.reduce((least, count) => Math.min(least, count), Infinity);
+  return {
+    tensor,
+    experts: tokens.length,
+    columns,
+    unseen: tokens.filter((count) => count === 0).length,
+    fewest,
+    most: tokens.reduce((most, count) => Math.max(most, count), 0),
+    fewestPerDimension: fewest / columns,
+    medianPerDimension: median(tokens) / columns,
+    tokens,
+  };
+}
+
+/** Of all experts' tokens per dimension, those of gate and up (the widest inputs): the least, and the median. */
+export function tokensPerDimension(
+  coverage: readonly Pick<ExpertCoverage, "tensor" | "columns" | "tokens">[],
+): { readonly fewest: number; readonly median: number } | undefined {
+  const all = coverage
+    .filter(({ tensor }) => !tensor.includes("ffn_down"))
+    .flatMap(({ columns, tokens }) => tokens.map((count) => count / columns));
+  return all.length === 0
+    ? undefined
+    : { fewest: all.reduce((least, value) => Math.min(least, value)), median: median(all) };
+}
+
+/** What so many tokens per dimension mean for `effort: "max"`. */
+export function meaningOf(tokensPerDimension: number): string {
+  if (tokensPerDimension >= fewTokensPerColumn) {
+    return `enough (${fewTokensPerColumn} or more): for effort max experts' moments stand on their own`;
+  }
+  const mixed = "effort max mixes experts' moments with those of the layer's other tokens; more text";
+  return tokensPerDimension < fewTokensPerDimension
+    ? `few (under ${fewTokensPerDimension}): ${mixed} gains much`
+    : `some (under ${fewTokensPerColumn}): ${mixed} still gains`;
+}
+
+/** The middle one of sorted values, the upper of two. */
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 /** A warning with advice if experts saw too few tokens, or undefined if all is well. */

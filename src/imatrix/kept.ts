@@ -74,13 +74,3 @@ export async function describeKept(
   };
   return { coverage, hidden };
 }
-
-/** What so many tokens per dimension mean. */
-export function meaningOf(tokensPerDimension: number): string {
-  if (tokensPerDimension < 2) {
-    return "few: experts' moments are mixed with those of the layer's other tokens; more text gains much";
-  }
-  return tokensPerDimension < 8
-    ? "some: experts' moments are mixed with those of the layer's other tokens; more text still gains"
-    : "enough: experts' moments stand on their own";
-}

@@ -78,6 +78,17 @@ export class ModelActivations {
       : { isPerExpert: true, read: (expert) => this.#downRows(input, tensor, expert) };
   }
 
+  /** Tokens that an expert saw for each dimension of its input, the mean over all. */
+  get tokensPerDimension(): number {
+    const shares = new Map<string, number>();
+    for (const { inputs } of this.#files) {
+      for (const [name, { tokens, slots, experts, columns }] of inputs) {
+        shares.set(name, (shares.get(name) ?? 0) + (tokens * slots) / experts / columns);
+      }
+    }
+    return [...shares.values()].reduce((sum, share) => sum + share, 0) / shares.size;
+  }
+
   /** One sentence for each thing that activations cannot do for this model. */
   async warnings(): Promise<string[]> {
     const found = new Set<string>();

@@ -1,8 +1,10 @@
 /** What effort max knows of the inputs of weights: kept activations where there are some, and matrices for the rest. */
+import { meaningOf } from "../imatrix/coverage.js";
 import { ModelActivations } from "../kept/model-activations.js";
 import type { KeptExperts } from "../model/pruned-experts.js";
 import { layerOf } from "../model/roles.js";
 import type { SourceTensor } from "../model/source.js";
+import { fewTokensPerDimension } from "../moments/coverage.js";
 import { ModelMoments } from "../moments/model-moments.js";
 import type { InputMoments } from "../quants/output-aware/refine.js";
 import type { TypeName } from "../quants/types.js";
@@ -77,7 +79,15 @@ export class InputStatistics {
 
   /** What the files cannot do for this model, each a sentence. */
   async warnings(): Promise<string[]> {
-    return (await this.#activations?.warnings()) ?? [];
+    if (this.#activations === undefined) {
+      return [];
+    }
+    const { tokensPerDimension } = this.#activations;
+    const few = `the experts saw ${tokensPerDimension.toFixed(1)} tokens per dimension in the activations: ${meaningOf(tokensPerDimension)}.`;
+    return [
+      ...(tokensPerDimension < fewTokensPerDimension ? [few] : []),
+      ...(await this.#activations.warnings()),
+    ];
   }
 
   async close(): Promise<void> {

@@ -122,9 +122,12 @@ const tensorSchema = z.object({
 const coverageSchema = z.object({
   tensor: z.string(),
   experts: count,
+  columns: count.optional(),
   unseen: count,
   fewest: count,
   most: count,
+  fewestPerDimension: z.number().nonnegative().optional(),
+  medianPerDimension: z.number().nonnegative().optional(),
   tokens: z.array(count).readonly(),
 });
 

@@ -1,5 +1,6 @@
 /** What the card and the report both say, in plain text: figures as people read them and how they came about. */
 import { leastShare, meanRouting } from "../evaluate/routing.js";
+import { meaningOf, tokensPerDimension } from "../imatrix/coverage.js";
 import { mostCalibratedOn } from "../text/text-sketch.js";
 import { formatBinaryBytes, formatBytes } from "../units.js";
 import {
@@ -260,5 +261,19 @@ export function coverageLine({ coverage = [] }: Evaluation): string | undefined 
   const unseen = coverage.reduce((sum, tensor) => sum + tensor.unseen, 0);
   const experts = coverage.reduce((sum, tensor) => sum + tensor.experts, 0);
   const none = unseen === 0 ? "" : `; ${unseen} of ${experts} experts' matrices saw none`;
-  return `Each expert saw ${fewest} to ${most} tokens of it${none}.`;
+  return [`Each expert saw ${fewest} to ${most} tokens of it${none}.`, perDimensionLine(coverage)]
+    .filter((line) => line !== undefined)
+    .join(" ");
+}
+
+/** Tokens for each dimension of an expert's input, and what they mean; older evaluations do not have them. */
+export function perDimensionLine(coverage: NonNullable<Evaluation["coverage"]>): string | undefined {
+  const known = coverage.flatMap(({ tensor, columns, tokens }) =>
+    columns === undefined ? [] : [{ tensor, columns, tokens }],
+  );
+  const perDimension = tokensPerDimension(known);
+  return (
+    perDimension &&
+    `Tokens per dimension of an expert's input: median ${perDimension.median.toFixed(1)}, fewest ${perDimension.fewest.toFixed(1)}; ${meaningOf(perDimension.median)}.`
+  );
 }

@@ -31,13 +31,14 @@ export function largeEvaluation(): Evaluation {
   const bytes = summary.tensorBytes + 6_000_000;
   const coverage = tensors
     .filter(({ role }) => role.startsWith("routed."))
-    .map(({ name }) => {
+    .map(({ name, shape: [columns = 1] }) => {
       const tokens = Array.from({ length: 128 }, () =>
         Math.max(0, Math.round(4096 * Math.exp(1.2 * normal()) - 60)),
       );
       return {
         tensor: name,
         experts: 128,
+        columns,
         unseen: tokens.filter((count) => count === 0).length,
         fewest: Math.min(...tokens),
         most: Math.max(...tokens),

@@ -5,6 +5,7 @@ import { layerOf } from "../../model/roles.js";
 import { type Chart, figure, isNarrow, layerTicks } from "../chart.js";
 import { wideChart } from "../draw-chart.js";
 import type { Evaluation } from "../evaluation.js";
+import { perDimensionLine } from "../facts.js";
 import { htmlTable } from "../html.js";
 import type { Section } from "../section.js";
 
@@ -48,7 +49,7 @@ export function coverageSection(evaluation: Evaluation): Section | undefined {
   return {
     id: "experts",
     title: "Experts in the calibration text",
-    lead: `Tokens that a layer's experts saw: the line from the least to the most visited one, the bar around the middle half, the gap at the median. The dashed line marks ${thinExpertTokens} tokens; statistics from fewer are guesswork.${unseen > 0 ? ` ${unseen} experts saw no token: their line begins at the bottom.` : ""}`,
+    lead: `Tokens that a layer's experts saw: the line from the least to the most visited one, the bar around the middle half, the gap at the median. The dashed line marks ${thinExpertTokens} tokens; statistics from fewer are guesswork.${unseen > 0 ? ` ${unseen} experts saw no token: their line begins at the bottom.` : ""} ${perDimensionLine(evaluation.coverage ?? []) ?? ""}`.trimEnd(),
     body: figure(wideChart(coverageChart(layers, description)), "", table),
   };
 }
