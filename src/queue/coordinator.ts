@@ -97,8 +97,6 @@ export class Coordinator {
   readonly #redis: Redis;
   readonly #queue: Queue;
   readonly #events: QueueEvents;
-  /** One of its own: whoever listens to events blocks it. */
-  readonly #eventsConnection: Redis;
   readonly #outstanding = new Map<string, Outstanding>();
   /** Data by SHA-256, with the number of jobs that name it. */
   readonly #data = new Map<string, { bytes: () => Promise<Uint8Array> | Uint8Array; users: number }>();
@@ -120,9 +118,10 @@ export class Coordinator {
     const { kind, token, task } = options;
     const name = queueName(kind, token, task && taskDigest(task));
     this.#queue = new Queue(name, { connection: redis });
-    this.#eventsConnection = redis.duplicate();
-    this.#eventsConnection.on("error", () => {});
-    this.#events = new QueueEvents(name, { connection: this.#eventsConnection });
+    // One of its own: whoever listens to events blocks it.
+    const eventsConnection = redis.duplicate();
+    eventsConnection.on("error", () => {});
+    this.#events = new QueueEvents(name, { connection: eventsConnection });
     // Redis' coming and going is told by its connection.
     this.#queue.on("error", () => {});
     this.#events.on("error", () => {});
@@ -252,7 +251,6 @@ export class Coordinator {
     await atMost(longestFarewellMs, this.#takeBack());
     await this.#server?.close();
     disconnect(this.#redis);
-    this.#eventsConnection.disconnect();
     await atMost(longestFarewellMs, Promise.allSettled([this.#events.close(), this.#queue.close()]));
   }
 

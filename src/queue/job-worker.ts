@@ -10,6 +10,7 @@ import { serializeError } from "../serialized-error.js";
 import { type DataAccess, NotWanted } from "./data-access.js";
 import { openJob, type QueueJob, runOf } from "./jobs.js";
 import { isPresent } from "./presence.js";
+import { disconnect } from "./redis.js";
 import { writeSerializedError } from "./serialized-error.js";
 
 export interface JobWorkerOptions {
@@ -65,7 +66,7 @@ export class JobWorker {
     const isThere = this.#options.redis.status === "ready";
     const mostMs = isThere && !now ? 60_000 : 1000;
     await Promise.race([this.#worker.close(now || !isThere), sleep(mostMs, undefined, { ref: false })]);
-    this.#connection.disconnect();
+    disconnect(this.#connection);
   }
 
   async #process(id: string | undefined, data: unknown): Promise<void> {

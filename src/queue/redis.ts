@@ -25,6 +25,9 @@ export function queueName(kind: QueueKind, token: string, task = ""): string {
   return [keyPrefix, kind, version, ...(task ? [task.slice(0, 12)] : []), tokenName(token)].join("-");
 }
 
+/** Copies that were made of a connection: BullMQ makes some for itself, and ends them only if Redis lets it. */
+const copies = new WeakMap<Redis, Redis[]>();
+
 export interface RedisListeners {
   /** Told when Redis has gone, and when it is back. */
   readonly onWarning?: ((warning: string) => void) | undefined;
@@ -39,13 +42,14 @@ export async function connectRedis(address: string, { onWarning }: RedisListener
   let isReady = false;
   let isGone = false;
   let problem = "";
-  const redis = new Redis(address, {
+  const connection = new Redis(address, {
     lazyConnect: true,
     connectTimeout: firstAnswerMs,
     // What BullMQ asks of connections that wait for jobs.
     maxRetriesPerRequest: null,
     retryStrategy: (attempt) => (isReady ? Math.min(50 * attempt, longestRetryMs) : null),
   });
+  const redis = rememberCopies(connection);
   redis.on("error", (error) => {
     problem = error.message;
   });
@@ -77,8 +81,31 @@ export async function connectRedis(address: string, { onWarning }: RedisListener
   return redis;
 }
 
-/** Ends a connection that was told to close, whether Redis is there or not. */
+/**
+ * Ends a connection and all copies of it, whether Redis is there or not. None of them connects again, whatever BullMQ
+ * still wants of it: one that did would keep the process alive.
+ */
 export function disconnect(redis: Redis): void {
   redis.removeAllListeners("close");
-  redis.disconnect();
+  for (const connection of [redis, ...copiesOf(redis)]) {
+    connection.connect = () => Promise.reject(new Error("the connection has been ended."));
+    connection.disconnect();
+  }
+}
+
+/** Has a connection and its copies remember what is made of them. */
+function rememberCopies(redis: Redis): Redis {
+  const duplicate = redis.duplicate.bind(redis);
+  const made: Redis[] = [];
+  copies.set(redis, made);
+  redis.duplicate = (options) => {
+    const copy = rememberCopies(duplicate(options));
+    made.push(copy);
+    return copy;
+  };
+  return redis;
+}
+
+function copiesOf(redis: Redis): readonly Redis[] {
+  return (copies.get(redis) ?? []).flatMap((copy) => [copy, ...copiesOf(copy)]);
 }

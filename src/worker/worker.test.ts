@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +14,7 @@ import type { Slice } from "../quants/transcode.js";
 import { Coordinator } from "../queue/coordinator.js";
 import { sealJob } from "../queue/jobs.js";
 import { QueueTranscoder } from "../queue/queue-transcoder.js";
-import { queueName } from "../queue/redis.js";
+import { connectRedis, disconnect, queueName } from "../queue/redis.js";
 import { fixture, lopsided } from "../testing/command.js";
 import { randomMoments } from "../testing/moments.js";
 import { startWorker } from "../testing/queue-worker.js";
@@ -180,6 +181,17 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
     await redis.stop("SIGKILL");
     await closing;
     await redis.start();
+  });
+
+  it("ends the copies of its connection too, and for good", async () => {
+    const connection = await connectRedis(redis.url);
+    const all = [connection, connection.duplicate(), connection.duplicate().duplicate()];
+    await Promise.all(all.slice(1).map((copy) => copy.connect()));
+    disconnect(connection);
+    await Promise.all(all.map((one) => one.status === "end" || once(one, "end")));
+    for (const one of all) {
+      await assert.rejects(one.connect(), /has been ended/);
+    }
   });
 
   it("says in one sentence that no Redis is there", async () => {
