@@ -8,8 +8,6 @@ import { decodeRows } from "../dist/quants/codec.js";
 import { Kernels } from "../dist/quants/kernels/kernels.js";
 import { loadKernels } from "../dist/quants/kernels/load.js";
 import { defaultOptions } from "../dist/quants/output-aware/encode-row.js";
-import { factorize } from "../dist/quants/output-aware/factor.js";
-import { formats } from "../dist/quants/output-aware/formats.js";
 import { loadOutputAwareKernels } from "../dist/quants/output-aware/load.js";
 import { unpackSymmetric } from "../dist/quants/output-aware/packed.js";
 import { OutputAwareKernels } from "../dist/quants/output-aware/simd.js";
@@ -61,7 +59,6 @@ for (const shape of options.shapes.split(",")) {
     const [name, decay] = spectrum.split(":");
     const moments = unpackSymmetric(spectralMoments(n, Number(decay)), n);
     const importance = Float32Array.from({ length: n }, (_, i) => moments[i * n + i]);
-    const [factor, factorSeconds] = timed(() => factorize(moments, n, formats[type].unit, 0.05, module));
     const slice = {
       label: "bench",
       firstRow: 0,
@@ -77,7 +74,7 @@ for (const shape of options.shapes.split(",")) {
     const [theirBytes, theirSeconds] = timed(() => ggmlEncode(type, weights, n, importance));
     const theirs = outputError(weights, decoded(type, theirBytes, rows * n), moments, n);
     const encoder = new OutputAwareKernels(module);
-    const [, prepareSeconds] = timed(() => encoder.prepare(type, factor));
+    const [, prepareSeconds] = timed(() => encoder.prepare(type, { moments, columns: n, ridge: 0.05 }));
     const stride = rowBytes(type, n);
     for (const passes of options.passes.split(",").map(Number)) {
       const settings = { ...defaultOptions, passes };
@@ -96,7 +93,7 @@ for (const shape of options.shapes.split(",")) {
         ggmlMicroseconds: perWeight(theirSeconds),
         error,
         diagonalError: outputError(weights, start, moments, n) / theirs,
-        factorSeconds: factorSeconds + prepareSeconds,
+        factorSeconds: prepareSeconds,
       };
       results.push(result);
       console.log(

@@ -53,10 +53,16 @@ const pooledTokensPerColumn = 8;
 /** How far the input of a down matrix may be from what the model had, as a share of its sum of squares. */
 const greatestDeviation = 0.25;
 
+/** Moments of all tokens of a layer: the upper triangle, and the tokens behind it. */
+interface Pool {
+  readonly moments: Float32Array;
+  readonly vectors: number;
+}
+
 /** Makes moments. One for each thread; it keeps those of the latest layer's tokens. */
 export class ExpertMoments {
   readonly #products: Products;
-  #pool: { readonly sha256: string; readonly moments: Float32Array; readonly vectors: number } | undefined;
+  #pool: (Pool & { readonly sha256: string }) | undefined;
 
   constructor(module: WebAssembly.Module | undefined) {
     this.#products = new Products(module);
@@ -68,7 +74,7 @@ export class ExpertMoments {
   }
 
   /**
-   * The whole matrix, row after row. Throws a MalformedInputError if the computed input of a down matrix is not what
+   * The upper triangle of the whole matrix, row after row, until the next call. Throws a MalformedInputError if the computed input of a down matrix is not what
    * the model had.
    */
   of(rows: ExpertRows): Float32Array {
@@ -77,45 +83,26 @@ export class ExpertMoments {
     }
     const { layer, vectors } = rows;
     const { columns } = layer;
+    // First, as what is made of the same memory is gone with the next sum.
+    const pool = vectors < fewTokensPerColumn * columns ? this.#poolOf(layer) : undefined;
+    if (pool && vectors === 0) {
+      return pool.moments;
+    }
     const own = this.#sumOf(layer, columns, (add) =>
       eachToken(rows, (part, token, weight) => add(part, token, weight)),
     );
-    return vectors < fewTokensPerColumn * columns ? this.#mixed(own, vectors, layer) : own;
-  }
-
-  /**
-   * Adds as many tokens' worth as there are columns of the moments of all tokens, scaled to the expert's own mean
-   * squares: few tokens know the sizes of channels, but not how they go together. An expert that no token was sent to
-   * gets those of all as they are.
-   */
-  #mixed(own: Float32Array, vectors: number, layer: KeptLayer): Float32Array {
-    const { columns: n } = layer;
-    const pool = this.#poolOf(layer);
-    if (vectors === 0) {
-      return pool.moments.slice();
-    }
-    const ratio = Float64Array.from({ length: n }, (_, i) => {
-      const [mine, all] = [own[i * n + i]! / vectors, pool.moments[i * n + i]! / pool.vectors];
-      return all > 0 ? Math.sqrt(mine / all) : 0;
-    });
-    const share = n / pool.vectors;
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < n; j++) {
-        own[i * n + j]! += share * ratio[i]! * ratio[j]! * pool.moments[i * n + j]!;
-      }
-    }
-    return own;
+    return pool ? mix(own, vectors, pool, columns) : own;
   }
 
   /** Moments of tokens evenly spread over the layer's, each weighted as all its experts weight it. */
-  #poolOf(layer: KeptLayer): { readonly moments: Float32Array; readonly vectors: number } {
+  #poolOf(layer: KeptLayer): Pool {
     if (this.#pool?.sha256 === layer.sha256) {
       return this.#pool;
     }
     const tokens = layer.parts.reduce((sum, part) => sum + part.tokens, 0);
     const stride = Math.max(1, Math.floor(tokens / (pooledTokensPerColumn * layer.columns)));
     let vectors = 0;
-    const moments = this.#sumOf(layer, layer.columns, (add) => {
+    const sums = this.#sumOf(layer, layer.columns, (add) => {
       for (const part of layer.parts) {
         for (let token = 0; token < part.tokens; token += stride) {
           let square = 0;
@@ -127,7 +114,7 @@ export class ExpertMoments {
         }
       }
     });
-    this.#pool = { sha256: layer.sha256, moments, vectors };
+    this.#pool = { sha256: layer.sha256, moments: sums.slice(), vectors };
     return this.#pool;
   }
 
@@ -216,6 +203,25 @@ export class ExpertMoments {
     );
     return gram.finish();
   }
+}
+
+/**
+ * Adds to the upper triangle of an expert's moments as many tokens' worth as there are columns of the moments of all
+ * tokens, scaled to the expert's own mean squares: few tokens know the sizes of channels, but not how they go together.
+ */
+function mix(own: Float32Array, vectors: number, pool: Pool, n: number): Float32Array {
+  const ratio = Float64Array.from({ length: n }, (_, i) => {
+    const [mine, all] = [own[i * n + i]! / vectors, pool.moments[i * n + i]! / pool.vectors];
+    return all > 0 ? Math.sqrt(mine / all) : 0;
+  });
+  const share = n / pool.vectors;
+  for (let i = 0; i < n; i++) {
+    const factor = share * ratio[i]!;
+    for (let j = i; j < n; j++) {
+      own[i * n + j]! += factor * ratio[j]! * pool.moments[i * n + j]!;
+    }
+  }
+  return own;
 }
 
 /** Throws unless what was computed has about the size of what the model had. */

@@ -8,8 +8,9 @@
  *
  * the cost of a unit, given the errors of those before it, with those after it making up for it as well as they
  * can. This is GPTQ's error feedback (Frantar et al. 2022; as LDLQ, Chee et al. 2023) without an inverse.
+ *
+ * In float64 and plain: what `factor-memory.ts` computes in SIMD, and what runs where there is none.
  */
-import { Dense } from "./dense.js";
 import { choleskyReversed, invertSymmetric, invertUpper, timesTransposed } from "./linear-algebra.js";
 
 export interface Factor {
@@ -31,30 +32,19 @@ export interface Factor {
 /**
  * Factorizes moments.
  * Throws a MalformedInputError if the moments are not positive semidefinite.
- * @param moments n x n, symmetric, finite
+ * @param moments n x n, symmetric, finite; the upper triangle is read
  * @param ridge added to the diagonal once its mean is 1: few tokens leave directions without any moments
- * @param module to do the large matrices in SIMD
  */
-export function factorize(
-  moments: Float32Array,
-  columns: number,
-  unit: number,
-  ridge: number,
-  module?: WebAssembly.Module | undefined,
-): Factor {
+export function factorize(moments: Float32Array, columns: number, unit: number, ridge: number): Factor {
   const n = columns;
   const damped = dampedMoments(moments, n, ridge);
-  const { root, faint } =
-    module && n % 64 === 0 ? rootsInBlocks(damped, n, 1 + ridge, module) : plainRoots(damped, n, 1 + ridge);
+  const root = choleskyReversed(Float64Array.from(damped), n);
+  const faint = faintPart(damped, n, 1 + ridge);
   const conditional = new Float32Array(n * unit);
   const inverses = new Float32Array(n * unit);
   const feedback = new Float32Array(n * n);
   for (let from = 0; from < n; from += unit) {
     const block = blockOf(root, n, from, unit);
-    // A root made in blocks has something below the diagonal.
-    for (let i = 0; i < unit; i++) {
-      block.fill(0, i * unit, i * unit + i);
-    }
     const inverse = invertUpper(block, unit);
     conditional.set(timesTransposed(block, unit), from * unit);
     inverses.set(invertSymmetric(blockOf(damped, n, from, unit), unit), from * unit);
@@ -73,54 +63,33 @@ export function factorize(
 
 /** H with a mean of 1 on the diagonal (float32 is then far from its limits), and the ridge. */
 function dampedMoments(moments: Float32Array, n: number, ridge: number): Float32Array {
-  let trace = 0;
+  const inverseMean = inverseMeanOf(moments, n);
+  const damped = new Float32Array(n * n);
   for (let i = 0; i < n; i++) {
-    trace += moments[i * n + i]!;
-  }
-  const inverseMean = n / trace;
-  const damped = moments.map((value) => value * inverseMean);
-  for (let i = 0; i < n; i++) {
+    for (let j = i; j < n; j++) {
+      damped[i * n + j] = moments[i * n + j]! * inverseMean;
+      damped[j * n + i] = damped[i * n + j]!;
+    }
     damped[i * n + i]! += ridge;
   }
   return damped;
 }
 
-/** The root R of H, and mu (H + mu)^-1. */
-interface Roots {
-  readonly root: Float32Array | Float64Array;
-  readonly faint: Float32Array;
+/** One over the mean of a matrix's diagonal. */
+export function inverseMeanOf(moments: Float32Array, n: number): number {
+  let trace = 0;
+  for (let i = 0; i < n; i++) {
+    trace += moments[i * n + i]!;
+  }
+  return n / trace;
 }
 
-function plainRoots(damped: Float32Array, n: number, mu: number): Roots {
+function faintPart(damped: Float32Array, n: number, mu: number): Float32Array {
   const shifted = Float64Array.from(damped);
   for (let i = 0; i < n; i++) {
     shifted[i * n + i]! += mu;
   }
-  const root = choleskyReversed(Float64Array.from(damped), n);
-  return { root, faint: Float32Array.from(invertSymmetric(shifted, n), (value) => mu * value) };
-}
-
-function rootsInBlocks(damped: Float32Array, n: number, mu: number, module: WebAssembly.Module): Roots {
-  const dense = new Dense(module, n, 3);
-  const [a, b, c] = [dense.matrix(0), dense.matrix(1), dense.matrix(2)];
-  a.set(damped);
-  for (let i = 0; i < n; i++) {
-    a[i * n + i]! += mu;
-  }
-  dense.choleskyReversed(a);
-  dense.invertUpper(a, b);
-  dense.square(b, a, c);
-  const faint = new Float32Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = i; j < n; j++) {
-      const value = mu * c[i * n + j]!;
-      faint[i * n + j] = value;
-      faint[j * n + i] = value;
-    }
-  }
-  a.set(damped);
-  dense.choleskyReversed(a);
-  return { root: a, faint };
+  return Float32Array.from(invertSymmetric(shifted, n), (value) => mu * value);
 }
 
 function blockOf(a: Float32Array | Float64Array, n: number, from: number, size: number): Float64Array {

@@ -51,19 +51,12 @@ export class GramSums {
     }
   }
 
-  /** The matrix, both triangles. */
+  /** The upper triangle of the matrix, row after row, in the memory of the products: until their next use. */
   finish(): Float32Array {
     if (this.#count > 0) {
       this.#addBatch();
     }
-    const n = this.#n;
-    const sums = this.#products.values.slice(this.#sums, this.#sums + n * n);
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < i; j++) {
-        sums[i * n + j] = sums[j * n + i]!;
-      }
-    }
-    return sums;
+    return this.#products.values.subarray(this.#sums, this.#sums + this.#n * this.#n);
   }
 
   #addBatch(): void {
@@ -78,11 +71,7 @@ export class GramSums {
     for (let i = 0; i < n; i += packedRows) {
       const tile = i - (i % productColumns);
       const from = this.#tiles + tile * batchRows + (i - tile);
-      for (let t = 0; t < count; t++) {
-        for (let k = 0; k < packedRows; k++) {
-          values[this.#packed + packedRows * t + k] = values[from + productColumns * t + k]!;
-        }
-      }
+      this.#products.packColumns(from, productColumns, count, this.#packed);
       this.#products.add(
         this.#packed,
         count,

@@ -40,6 +40,24 @@ function decoded(type: TypeName, bytes: Uint8Array, count: number): Float32Array
   return values;
 }
 
+/** A matrix that lies in tiles of eight columns: (tile, row, column). */
+function fromTiles(tiles: Float32Array, n: number): Float32Array {
+  return tiles.map((_, i) => {
+    const [row, column] = [Math.floor(i / n), i % n];
+    return tiles[(column - (column % 8)) * n + 8 * row + (column % 8)]!;
+  });
+}
+
+/** A matrix times 2^14 in int16 tiles: (tile, pair of rows, column, row of the pair). */
+function fromRoundedTiles(tiles: Float32Array, n: number): Float32Array {
+  const values = new Int16Array(tiles.buffer, tiles.byteOffset, n * n);
+  return Float32Array.from({ length: n * n }, (_, i) => {
+    const [row, column] = [Math.floor(i / n), i % n];
+    const at = (column - (column % 8)) * n + 8 * (row - (row % 2)) + 2 * (column % 8) + (row % 2);
+    return values[at]! / 2 ** 14;
+  });
+}
+
 function near(actual: number, expected: number, tolerance: number): void {
   assert.ok(Math.abs(actual - expected) <= tolerance * Math.abs(expected), `${actual} is not ${expected}`);
 }
@@ -72,13 +90,40 @@ describe("the factor", () => {
   });
 
   it("comes out the same in blocks and SIMD", { skip: !kernels }, () => {
-    const large = unpackSymmetric(randomMoments(256, 300, 0.5), 256);
-    const plain = factorize(large, 256, 8, 0.1);
-    const simd = factorize(large, 256, 8, 0.1, kernels);
-    for (const part of ["moments", "feedback", "conditional", "inverses", "faint"] as const) {
-      const size = Math.sqrt(plain[part].reduce((sum, value) => sum + value * value, 0) / plain[part].length);
-      for (const [i, value] of plain[part].entries()) {
-        assert.ok(Math.abs(value - simd[part][i]!) < 1e-3 * size, `${part} ${i}: ${value}, ${simd[part][i]}`);
+    const n = 256;
+    const large = unpackSymmetric(randomMoments(n, 300, 0.5), n);
+    for (const [unit, type] of [
+      [1, "Q3_K"],
+      [4, "IQ3_S"],
+      [8, "IQ2_S"],
+    ] as const) {
+      const plain = factorize(large, n, unit, 0.1);
+      const simd = new OutputAwareKernels(kernels!);
+      simd.prepare(type, { moments: large, columns: n, ridge: 0.1 });
+      const views = simd.factor;
+      const deviations = Float64Array.from(
+        plain.moments.filter((_, i) => i % (n + 1) === 0),
+        Math.sqrt,
+      );
+      const cases = [
+        [plain.moments, views.nearMoments],
+        [plain.moments, fromTiles(views.nearTiles, n)],
+        [plain.feedback, views.nearFeedback],
+        [plain.feedback, fromTiles(views.feedback, n)],
+        [plain.conditional, views.conditional],
+        [plain.inverses, views.inverses],
+        [plain.faint, fromRoundedTiles(views.faint, n)],
+        [
+          plain.moments.map((value, i) => value / deviations[Math.floor(i / n)]! / deviations[i % n]!),
+          fromRoundedTiles(views.correlations, n),
+        ],
+      ] as const;
+      for (const [k, [wanted, found]] of cases.entries()) {
+        const size = Math.sqrt(wanted.reduce((sum, value) => sum + value * value, 0) / wanted.length);
+        const tolerance = k < 6 ? 1e-3 * size : 1e-3 * size + 2 ** -14;
+        for (const [i, value] of wanted.entries()) {
+          assert.ok(Math.abs(value - found[i]!) < tolerance, `${type} ${k} ${i}: ${value}, ${found[i]}`);
+        }
       }
     }
   });
@@ -167,7 +212,7 @@ for (const type of types) {
       const reference = encoded.slice();
       new OutputAwareEncoder(type, factor).encodeRows(weights, reference);
       const simd = new OutputAwareKernels(kernels!);
-      simd.prepare(type, factor);
+      simd.prepare(type, { moments, columns: 512, ridge: 0.1 });
       const whole = encoded.slice();
       simd.encodeRows(weights, start, whole, { passes: 2, scalePass: 1, inflation: 0.12 });
       const error = (bytes: Uint8Array) =>

@@ -25,3 +25,12 @@ export function unpackSymmetric(packed: Float32Array, n: number): Float32Array {
   }
   return full;
 }
+
+/** The upper triangle of the whole matrix, row after row; zeros below. */
+export function unpackUpper(packed: Float32Array, n: number): Float32Array {
+  const full = new Float32Array(n * n);
+  for (let i = 0, at = 0; i < n; at += n - i, i++) {
+    full.set(packed.subarray(at, at + n - i), i * n + i);
+  }
+  return full;
+}

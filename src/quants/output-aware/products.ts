@@ -77,6 +77,19 @@ export class Products {
     }
   }
 
+  /** Packs four columns, as if they were rows of the transpose: `count` rows, `stride` values apart. */
+  packColumns(columns: number, stride: number, count: number, packed: number): void {
+    if (this.#heap) {
+      const pack = this.#heap.exports.pack_columns as PackRows;
+      pack(this.#address(columns), 4 * stride, count, this.#address(packed));
+      return;
+    }
+    for (let k = 0; k < count; k++) {
+      const from = columns + k * stride;
+      this.values.copyWithin(packed + packedRows * k, from, from + packedRows);
+    }
+  }
+
   /**
    * Adds four packed rows times a matrix to four rows of `out`.
    * @param count columns of the rows, a multiple of 2

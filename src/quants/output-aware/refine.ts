@@ -9,7 +9,7 @@ import { factorize } from "./factor.js";
 import { superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { loadOutputAwareKernels } from "./load.js";
-import { packedLength, unpackSymmetric } from "./packed.js";
+import { packedLength, unpackUpper } from "./packed.js";
 import { encoderAnswer, factorAnswer } from "./self-test.js";
 import { OutputAwareKernels } from "./simd.js";
 
@@ -74,7 +74,7 @@ export class Refiner {
   constructor({ module, faulty }: Pick<SimdModule, "module" | "faulty"> = loadOutputAwareKernels()) {
     this.#module = faulty.includes(factorAnswer) ? undefined : module;
     this.#faulty = faulty;
-    this.#kernels = module && new OutputAwareKernels(module);
+    this.#kernels = this.#module && new OutputAwareKernels(this.#module);
   }
 
   /**
@@ -116,16 +116,16 @@ export class Refiner {
     }
     try {
       const ridge = ridgeOf(vectors, columns);
-      const factor = factorize(whole, columns, format.unit, ridge, this.#module);
       const kernels = this.#faulty.includes(encoderAnswer(type)) ? undefined : this.#kernels;
       if (kernels === undefined) {
+        const factor = factorize(whole, columns, format.unit, ridge);
         const encoder = new OutputAwareEncoder(type, factor);
         return {
           refine: (rows, _start, encoded) => encoder.encodeRows(rows, encoded),
           outputErrors: (rows, decoded) => outputErrors(rows, decoded, factor.moments, columns),
         };
       }
-      kernels.prepare(type, factor);
+      kernels.prepare(type, { moments: whole, columns, ridge });
       return {
         refine: (rows, start, encoded) => kernels.encodeRows(rows, start, encoded, defaultOptions),
         outputErrors: (rows, decoded) => kernels.outputErrors(rows, decoded),
@@ -138,11 +138,11 @@ export class Refiner {
     }
   }
 
-  /** The whole matrix, or undefined if it is of another size. */
+  /** The upper triangle of the whole matrix, until the next one; undefined if it is of another size. */
   #whole(moments: InputMoments, columns: number): Float32Array | undefined {
     if ("sums" in moments) {
       const { values } = moments.sums;
-      return values.length === packedLength(columns) ? unpackSymmetric(values, columns) : undefined;
+      return values.length === packedLength(columns) ? unpackUpper(values, columns) : undefined;
     }
     if ((moments.weights?.width ?? moments.layer.columns) !== columns) {
       return undefined;

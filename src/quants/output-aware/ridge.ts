@@ -1,4 +1,5 @@
 /** Ridge regression from its normal equations, in the scale of the features: one parameter for all of them. */
+import { Heap } from "../../wasm/heap.js";
 import { Dense } from "./dense.js";
 import { choleskyReversed } from "./linear-algebra.js";
 
@@ -8,7 +9,7 @@ const sizeMultiple = 64;
 /** Solves systems, in SIMD if there is a module for it. */
 export class RidgeSolver {
   readonly #module: WebAssembly.Module | undefined;
-  #dense: { readonly size: number; readonly dense: Dense } | undefined;
+  #latest: { readonly size: number; readonly dense: Dense; readonly matrix: Float32Array } | undefined;
 
   constructor(module: WebAssembly.Module | undefined) {
     this.#module = module;
@@ -43,17 +44,20 @@ export class RidgeSolver {
     if (this.#module === undefined) {
       return new Float64Array(size * size);
     }
-    if (this.#dense?.size !== size) {
-      this.#dense = { size, dense: new Dense(this.#module, size, 1) };
+    if (this.#latest?.size !== size) {
+      const heap = new Heap(this.#module);
+      const buffer = heap.reserve(4 * (size * size + Dense.size(size)));
+      const matrix = new Float32Array(buffer, heap.base, size * size);
+      this.#latest = { size, dense: new Dense(heap, heap.base + matrix.byteLength, size), matrix };
     }
-    return this.#dense.dense.matrix(0).fill(0);
+    return this.#latest.matrix.fill(0);
   }
 
   #factorize(matrix: Float32Array | Float64Array, size: number): Float32Array | Float64Array {
     if (matrix instanceof Float64Array) {
       return choleskyReversed(matrix, size);
     }
-    this.#dense?.dense.choleskyReversed(matrix);
+    this.#latest?.dense.choleskyReversed(matrix);
     return matrix;
   }
 }

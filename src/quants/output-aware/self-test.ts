@@ -4,7 +4,6 @@ import { hashOf, madeUpNumbers } from "../../wasm/made-up.js";
 import { decodeRows, encodeRows } from "../codec.js";
 import { rowBytes, type TypeName } from "../types.js";
 import { defaultOptions } from "./encode-row.js";
-import { type Factor, factorize } from "./factor.js";
 import { superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { OutputAwareKernels } from "./simd.js";
@@ -24,21 +23,20 @@ export function encoderAnswer(type: TypeName): string {
 export function answers(module: WebAssembly.Module): Answers {
   const random = madeUpNumbers();
   const weights = Float32Array.from({ length: rows * columns }, () => (random() - 0.5) * random());
-  const factors = new Map<number, Factor>();
-  const factorOf = (unit: number) => {
-    const factor = factors.get(unit) ?? factorize(moments(), columns, unit, 0.1, module);
-    factors.set(unit, factor);
-    return factor;
-  };
   const kernels = new OutputAwareKernels(module);
-  const found: Record<string, string> = { [factorAnswer]: hashOf(factorOf(8).feedback) };
-  for (const [name, { unit }] of Object.entries(formats)) {
+  const request = { moments: moments(), columns, ridge: 0.1 };
+  kernels.prepare("IQ2_S", request);
+  const { feedback, faint, correlations } = kernels.factor;
+  const found: Record<string, string> = {
+    [factorAnswer]: hashOf(feedback) + hashOf(faint) + hashOf(correlations),
+  };
+  for (const name of Object.keys(formats)) {
     const type = name as TypeName;
     const encoded = new Uint8Array(rows * rowBytes(type, columns));
     const start = new Float32Array(weights.length);
     encodeRows(type, weights, columns, undefined, encoded, "fast");
     decodeRows(type, encoded, start);
-    kernels.prepare(type, factorOf(unit));
+    kernels.prepare(type, request);
     kernels.encodeRows(weights, start, encoded, defaultOptions);
     decodeRows(type, encoded, start);
     const { energy, error } = kernels.outputErrors(weights, start);

@@ -5,7 +5,7 @@
 import { Heap } from "../../wasm/heap.js";
 import type { TypeName } from "../types.js";
 import type { OutputAwareOptions } from "./encode-row.js";
-import type { Factor } from "./factor.js";
+import { type FactorRequest, type FactorViews, factorCounts, fillFactor } from "./factor-memory.js";
 import { type BlockFormat, type Scales, superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
 import { inflationOf } from "./inflation.js";
@@ -28,40 +28,28 @@ export class OutputAwareKernels {
     this.#exports = this.#heap.exports as unknown as Record<string, Kernel>;
   }
 
-  /** Brings a factor and a format into memory; the factor's own arrays are not needed afterwards. */
-  prepare(type: TypeName, factor: Factor): void {
+  /**
+   * Makes the factor of some moments for a type. Throws a MalformedInputError if they are not positive semidefinite;
+   * then nothing is prepared.
+   */
+  prepare(type: TypeName, request: Omit<FactorRequest, "unit">): void {
     const format = formats[type];
     if (format === undefined) {
       throw new RangeError(`${type} has no output-aware encoder`);
     }
-    const n = factor.columns;
-    const views = this.#arrange(n, format);
-    fillTiles(views.feedback, factor.feedback, n);
-    fillRoundedTiles(views.faint, factor.faint, n);
-    for (let i = 0; i < n; i++) {
-      views.deviations[i] = Math.sqrt(factor.moments[i * n + i] as number);
-    }
-    fillRoundedTiles(views.correlations, factor.moments, n, views.deviations);
-    for (let i = 0; i < n; i++) {
-      const panel = i - (i % superblockWeights);
-      const row = i * n + panel;
-      views.nearFeedback.set(factor.feedback.subarray(row, row + superblockWeights), i * superblockWeights);
-      views.nearMoments.set(factor.moments.subarray(row, row + superblockWeights), i * superblockWeights);
-      views.conditionalDiagonal[i] = factor.conditional[i * format.unit + (i % format.unit)] as number;
-      views.momentDiagonal[i] = factor.moments[i * n + i] as number;
-    }
-    for (let panel = 0; panel < n; panel += superblockWeights) {
-      const from = panel * superblockWeights;
-      const square = superblockWeights ** 2;
-      const near = views.nearMoments.subarray(from, from + square);
-      fillTiles(views.nearTiles.subarray(from, from + square), near, superblockWeights);
-    }
-    views.conditional.set(factor.conditional);
-    views.inverses.set(factor.inverses);
+    this.#views = undefined;
+    const { columns } = request;
+    const views = this.#arrange(columns, format);
+    fillFactor(this.#heap, views, { ...request, unit: format.unit });
     this.#setFormat(format);
     this.#format = format;
-    this.#columns = n;
+    this.#columns = columns;
     this.#views = views;
+  }
+
+  /** What `prepare` made of the moments. */
+  get factor(): FactorViews {
+    return this.#prepared().views;
   }
 
   /**
@@ -76,12 +64,8 @@ export class OutputAwareKernels {
     encoded: Uint8Array,
     options: OutputAwareOptions,
   ): void {
-    const views = this.#views;
-    const format = this.#format;
+    const { views, format } = this.#prepared();
     const n = this.#columns;
-    if (views === undefined || format === undefined) {
-      throw new RangeError("nothing is prepared");
-    }
     const stride = (n / superblockWeights) * format.bytes;
     const count = rows.length / n;
     for (let first = 0; first < count; first += batch) {
@@ -100,11 +84,8 @@ export class OutputAwareKernels {
 
   /** What the errors of rows do to their outputs, with the moments of `prepare`. */
   outputErrors(rows: Float32Array, decoded: Float32Array): { energy: number; error: number } {
-    const views = this.#views;
+    const { views } = this.#prepared();
     const n = this.#columns;
-    if (views === undefined) {
-      throw new RangeError("nothing is prepared");
-    }
     const { errors, panelValues, momentDiagonal } = views;
     let [energy, error] = [0, 0];
     for (let first = 0; first < rows.length; first += batch * n) {
@@ -125,6 +106,14 @@ export class OutputAwareKernels {
       }
     }
     return { energy, error };
+  }
+
+  #prepared(): { readonly views: Views; readonly format: BlockFormat } {
+    const [views, format] = [this.#views, this.#format];
+    if (views === undefined || format === undefined) {
+      throw new RangeError("nothing is prepared");
+    }
+    return { views, format };
   }
 
   #setFormat(format: BlockFormat): void {
@@ -164,17 +153,7 @@ export class OutputAwareKernels {
 
   #arrange(n: number, format: BlockFormat): Views {
     const counts = {
-      feedback: n * n,
-      correlations: (n * n) / 2,
-      deviations: n,
-      faint: (n * n) / 2,
-      nearFeedback: n * superblockWeights,
-      nearMoments: n * superblockWeights,
-      nearTiles: n * superblockWeights,
-      conditional: n * format.unit,
-      inverses: n * format.unit,
-      conditionalDiagonal: n,
-      momentDiagonal: n,
+      ...factorCounts(n, format.unit),
       targets: batch * n,
       errors: batch * n,
       values: batch * n,
@@ -305,20 +284,7 @@ export class OutputAwareKernels {
 }
 
 /** Parts of the memory. */
-interface Views {
-  readonly feedback: Float32Array;
-  /** In int16, like `faint`. */
-  readonly correlations: Float32Array;
-  /** Roots of the moments' diagonal. */
-  readonly deviations: Float32Array;
-  readonly faint: Float32Array;
-  readonly nearFeedback: Float32Array;
-  readonly nearMoments: Float32Array;
-  readonly nearTiles: Float32Array;
-  readonly conditional: Float32Array;
-  readonly inverses: Float32Array;
-  readonly conditionalDiagonal: Float32Array;
-  readonly momentDiagonal: Float32Array;
+interface Views extends FactorViews {
   readonly targets: Float32Array;
   readonly errors: Float32Array;
   readonly values: Float32Array;
@@ -347,43 +313,7 @@ function roundingScale(row: Float32Array): number {
   return largest === 0 ? 0 : Math.min(32767 / largest, 2 ** 16.5 / Math.sqrt(square));
 }
 
-/**
- * A matrix in int16, in tiles of eight columns: (tile, pair of rows, column, row of the pair). With `deviations`, the
- * roots of the diagonal, its values over those of their row and column; 0 where an input never was.
- */
-function fillRoundedTiles(
-  tiles: Float32Array,
-  matrix: Float32Array,
-  n: number,
-  deviations?: Float32Array,
-): void {
-  const out = new Int16Array(tiles.buffer, tiles.byteOffset, n * n);
-  for (let i = 0; i < n; i++) {
-    const ofRow = deviations?.[i] ?? 1;
-    for (let j = 0; j < n; j += 8) {
-      const at = j * n + 8 * (i - (i % 2)) + (i % 2);
-      for (let k = 0; k < 8; k++) {
-        const unit = ofRow * (deviations?.[j + k] ?? 1);
-        const value = unit > 0 ? Math.fround((matrix[i * n + j + k] as number) / unit) : 0;
-        out[at + 2 * k] = Math.round(roundedScale * value);
-      }
-    }
-  }
-}
-
 function emptyScales({ block }: BlockFormat): Scales {
   const blocks = superblockWeights / block;
   return { d: 0, dmin: 0, scales: new Int32Array(blocks), minima: new Int32Array(blocks) };
-}
-
-/** A matrix in tiles of eight columns: (tile, row, column). */
-function fillTiles(tiles: Float32Array, matrix: Float32Array, n: number): void {
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j += 8) {
-      const at = j * n + 8 * i;
-      for (let k = 0; k < 8; k++) {
-        tiles[at + k] = matrix[i * n + j + k] as number;
-      }
-    }
-  }
 }

@@ -102,3 +102,54 @@ export function add_product(
     out += 32;
   }
 }
+
+/** Packs four columns, `count` rows of them, which are `stride` bytes apart: as if they were rows of the transpose. */
+export function pack_columns(columns: usize, stride: usize, count: i32, packed: usize): void {
+  const end = packed + (<usize>count << 4);
+  for (; packed < end; packed += 16, columns += stride) v128.store(packed, v128.load(columns));
+}
+
+/** Puts 64 columns, `count` rows of them, which are `stride` bytes apart, into tiles of `count` rows. */
+export function fill_tiles(rows: usize, stride: usize, count: i32, tiles: usize): void {
+  const tileStride = <usize>count << 5;
+  for (let k: i32 = 0; k < count; k++, rows += stride, tiles += 32) {
+    let tile = tiles;
+    for (let j: usize = 0; j < 256; j += 32, tile += tileStride) {
+      v128.store(tile, v128.load(rows + j));
+      v128.store(tile, v128.load(rows + j, 16), 16);
+    }
+  }
+}
+
+/** Puts columns [0, count) of 64 rows, as columns and with other signs, into tiles; `count` is a multiple of 4. */
+export function fill_tiles_across(rows: usize, stride: usize, count: i32, tiles: usize): void {
+  for (let four: usize = 0; four < 16; four++, rows += stride << 2) {
+    let tile = tiles + (four >> 1) * (<usize>count << 5) + ((four & 1) << 4);
+    const rows1 = rows + stride;
+    const rows2 = rows1 + stride;
+    const rows3 = rows2 + stride;
+    const end = <usize>count << 2;
+    for (let k: usize = 0; k < end; k += 16, tile += 128) {
+      const a = v128.load(rows + k);
+      const b = v128.load(rows1 + k);
+      const c = v128.load(rows2 + k);
+      const d = v128.load(rows3 + k);
+      const ab = v128.shuffle<u32>(a, b, 0, 4, 1, 5);
+      const cd = v128.shuffle<u32>(c, d, 0, 4, 1, 5);
+      const abHigh = v128.shuffle<u32>(a, b, 2, 6, 3, 7);
+      const cdHigh = v128.shuffle<u32>(c, d, 2, 6, 3, 7);
+      v128.store(tile, f32x4.neg(v128.shuffle<u64>(ab, cd, 0, 2)));
+      v128.store(tile, f32x4.neg(v128.shuffle<u64>(ab, cd, 1, 3)), 32);
+      v128.store(tile, f32x4.neg(v128.shuffle<u64>(abHigh, cdHigh, 0, 2)), 64);
+      v128.store(tile, f32x4.neg(v128.shuffle<u64>(abHigh, cdHigh, 1, 3)), 96);
+    }
+  }
+}
+
+/** Moves 64 columns of `rows` rows, `stride` bytes apart, to rows of 64; zeros stay behind. */
+export function take_columns(columns: usize, stride: usize, rows: i32, out: usize): void {
+  for (let i: i32 = 0; i < rows; i++, columns += stride, out += 256) {
+    memory.copy(out, columns, 256);
+    memory.fill(columns, 0, 256);
+  }
+}
