@@ -10,6 +10,7 @@ import { CancelledError, InternalError, tooManyFiles } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
 import { Kernels } from "./kernels/kernels.js";
 import { loadKernels } from "./kernels/load.js";
+import { contentOf } from "./output-aware/refine.js";
 import type { EncoderThreadSetup, PoolTask, Reply } from "./pool-messages.js";
 import type { StoredSlice, Survey } from "./survey.js";
 import type { Slice, Transcoded } from "./transcode.js";
@@ -29,6 +30,8 @@ interface Waiting {
 interface Thread {
   readonly worker: Worker;
   readonly tasks: Map<number, Waiting>;
+  /** The moments of the work given to it last, by their content: it has made them ready. */
+  moments: string | undefined;
 }
 
 export class EncoderPool implements Transcoder {
@@ -116,7 +119,7 @@ export class EncoderPool implements Transcoder {
       workerData: setup,
       execArgv: [],
     });
-    const thread: Thread = { worker, tasks: new Map() };
+    const thread: Thread = { worker, tasks: new Map(), moments: undefined };
     worker.on("message", (reply: Reply) => this.#receive(thread, reply));
     worker.on("messageerror", (cause) => this.#fail(brokenThread("sent a reply that cannot be read", cause)));
     worker.on("error", (cause) => this.#fail(tooManyFiles(cause) ?? brokenThread(cause.message, cause)));
@@ -130,12 +133,26 @@ export class EncoderPool implements Transcoder {
         this.#performHere(this.#queue.shift()!, this.#workspace);
         continue;
       }
-      const thread = this.#threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
-      if (thread.tasks.size >= slicesPerThread) {
+      const moments = momentsOf(this.#queue[0]!.work);
+      const thread = this.#threadFor(moments);
+      if (thread === undefined) {
         return;
       }
+      thread.moments = moments;
       this.#send(thread, this.#queue.shift()!);
     }
+  }
+
+  /** Who has room. A thread that has the same moments ready takes one slice more: to make them may take a second. */
+  #threadFor(moments: string | undefined): Thread | undefined {
+    const ready = this.#threads.filter(
+      (thread) => moments !== undefined && thread.moments === moments && thread.tasks.size <= slicesPerThread,
+    );
+    if (ready.length > 0) {
+      return idlest(ready);
+    }
+    const thread = idlest(this.#threads);
+    return thread.tasks.size < slicesPerThread ? thread : undefined;
   }
 
   #performHere(task: Waiting, workspace: Workspace): void {
@@ -196,6 +213,15 @@ export class EncoderPool implements Transcoder {
     }
     this.#wakeWaiters();
   }
+}
+
+function idlest(threads: readonly Thread[]): Thread {
+  return threads.reduce((a, b) => (b.tasks.size < a.tasks.size ? b : a));
+}
+
+/** What must be made ready for some work, by its content. */
+function momentsOf(work: Work): string | undefined {
+  return work.kind === "transcode" && work.slice.moments ? contentOf(work.slice.moments) : undefined;
 }
 
 /** The same work on bytes that can be moved: a view of a larger buffer would take the whole buffer along. */

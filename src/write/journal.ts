@@ -1,6 +1,6 @@
 /**
  * The journal of an unfinished output: which slices are safely on the disk, and what encoding did to them. Slices
- * are finished in the order of the plan, so the journal is a list, and what a record is about follows from its
+ * are finished in the order of `sliceTasks`, so the journal is a list, and what a record is about follows from its
  * place in it.
  *
  * ```

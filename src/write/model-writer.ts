@@ -1,7 +1,7 @@
 /**
  * Writes a model in three steps: `begin` plans and opens, `write` encodes the weights, `finish` adds the headers,
  * checks what is on the disk and gives the files their names. Slices are read, encoded and written side by side, but
- * finished in the order of the plan, so how far an output has come is one number.
+ * finished in the order of `sliceTasks`, so how far an output has come is one number.
  */
 import { crc32 } from "node:zlib";
 import { inOrder } from "../bytes/bounded-pipeline.js";

@@ -1,6 +1,7 @@
-/** The work of writing: every tensor cut into slices, in the order of the output, and what each is encoded with. */
+/** The work of writing: every tensor cut into slices, in the order of the work, and what each is encoded with. */
 import type { OutputFile } from "../bytes/output.js";
 import type { GgufTensor } from "../gguf/reader.js";
+import { layerOf, roleOf } from "../model/roles.js";
 import { rowCount, type SourceTensor } from "../model/source.js";
 import type { Effort } from "../quants/effort.js";
 import type { InputMoments } from "../quants/output-aware/refine.js";
@@ -31,16 +32,38 @@ export interface SliceTask {
   readonly byteLength: number;
 }
 
-/** All slices of all tensors, in the order of the plan. */
+/**
+ * All slices of all tensors: in the order of the plan, but tensors with the same moments by turns, so that what is made
+ * ready for a slice of one serves the other's.
+ */
 export function* sliceTasks(tasks: readonly TensorTask[]): Generator<SliceTask> {
-  for (const task of tasks) {
-    const { offset, byteLength, shape } = task.target;
-    const bytesPerRow = byteLength / rowCount(shape);
-    for (const slice of slicesOf(shape)) {
-      const start = offset + slice.firstRow * bytesPerRow;
-      yield { task, slice, offset: start, byteLength: slice.rows * bytesPerRow };
+  for (const together of groupsOf(tasks)) {
+    for (const slice of slicesOf(together[0].target.shape)) {
+      for (const task of together) {
+        const { offset, byteLength, shape } = task.target;
+        const bytesPerRow = byteLength / rowCount(shape);
+        const start = offset + slice.firstRow * bytesPerRow;
+        yield { task, slice, offset: start, byteLength: slice.rows * bytesPerRow };
+      }
     }
   }
+}
+
+/** Tensors in groups of one, or of two of one shape: gate and up of a layer's experts, if they have moments. */
+function groupsOf(tasks: readonly TensorTask[]): [TensorTask, ...TensorTask[]][] {
+  const groups = new Map<string, [TensorTask, ...TensorTask[]]>();
+  for (const [index, task] of tasks.entries()) {
+    const { name, shape } = task.source;
+    const isPart = task.moments !== undefined && ["routed.gate", "routed.up"].includes(roleOf(name));
+    const key = isPart ? `${layerOf(name)} ${shape}` : `tensor ${index}`;
+    const group = groups.get(key);
+    if (group) {
+      group.push(task);
+    } else {
+      groups.set(key, [task]);
+    }
+  }
+  return [...groups.values()];
 }
 
 /** Number of weights in a slice. */
@@ -53,13 +76,15 @@ export function addSlice(sums: Map<TensorTask, Statistics>, task: TensorTask, st
   sums.set(task, addStatistics(sums.get(task) ?? noStatistics, statistics));
 }
 
+/** Tensors whose slices come by turns. */
+const mostTogether = 2;
+
 /**
  * Reads slices with what their encoding depends on. A tensor's importance is computed when its first slice comes,
- * and kept until the next tensor's.
+ * and kept until those of the tensors after it.
  */
 export class SliceReader {
-  #task: TensorTask | undefined;
-  #importance: readonly SharedInput[] | undefined;
+  readonly #importance = new Map<TensorTask, readonly SharedInput[] | undefined>();
 
   /** A slice as encoders take it; without the moments it can be compared, not encoded. */
   async read(
@@ -90,11 +115,14 @@ export class SliceReader {
   }
 
   #importanceOf(task: TensorTask): readonly SharedInput[] | undefined {
-    if (task !== this.#task) {
-      this.#task = task;
-      this.#importance = task.importance?.()?.map(sharedInput);
+    if (!this.#importance.has(task)) {
+      const [first] = this.#importance.keys();
+      if (first && this.#importance.size === mostTogether) {
+        this.#importance.delete(first);
+      }
+      this.#importance.set(task, task.importance?.()?.map(sharedInput));
     }
-    return this.#importance;
+    return this.#importance.get(task);
   }
 }
 

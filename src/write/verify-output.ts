@@ -39,6 +39,7 @@ export async function verifySlices(
 ): Promise<void> {
   const reader = new SliceReader();
   const total = tasks.length;
+  let done = 0;
   const begin = async (sample: Sample) => {
     const encoded = await written.read(sample);
     if (crc32(encoded) !== sample.record.crc32) {
@@ -58,7 +59,7 @@ export async function verifySlices(
     if (!isDeepStrictEqual(statistics, sample.record.statistics)) {
       throw otherWeights(sample);
     }
-    const done = sample.tensor + 1;
+    done = Math.max(done, sample.tensor + 1);
     onProgress?.({ step: "verify", done, total, unit: "tensors", detail: sample.task.target.name });
   });
 }
@@ -95,11 +96,12 @@ async function* samples(tasks: readonly TensorTask[], journal: Journal): AsyncGe
 
 /** All slices, with the number of their tensor and their number in it. */
 function* numberedSlices(tasks: readonly TensorTask[]) {
-  for (const [tensor, task] of tasks.entries()) {
-    let number = 0;
-    for (const slice of sliceTasks([task])) {
-      yield { ...slice, tensor, number: number++ };
-    }
+  const tensors = new Map(tasks.map((task, index) => [task, index]));
+  const numbers = new Map<TensorTask, number>();
+  for (const slice of sliceTasks(tasks)) {
+    const number = numbers.get(slice.task) ?? 0;
+    numbers.set(slice.task, number + 1);
+    yield { ...slice, tensor: tensors.get(slice.task) ?? 0, number };
   }
 }
 

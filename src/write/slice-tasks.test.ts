@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { OutputFile } from "../bytes/output.js";
+import { sliceTasks, type TensorTask } from "./slice-tasks.js";
+
+/** A tensor of two experts of one slice each. */
+function tensor(name: string, offset: number, shape: number[], moments?: TensorTask["moments"]): TensorTask {
+  const common = { name, shape, type: "F32" as const };
+  const target = { ...common, offset, byteLength: 4 * shape.reduce((a, b) => a * b, 1) };
+  const source = { ...common, readRows: () => Promise.reject(new Error("not read")) };
+  return { model: "m", source, target, file: {} as OutputFile, moments };
+}
+
+test("an expert's gate and up come one after the other if they have moments, each at its own place", () => {
+  const moments = async () => undefined;
+  const names = (tasks: readonly TensorTask[]) =>
+    [...sliceTasks(tasks)].map(({ task, offset }) => `${task.source.name.slice(4, -5)} ${offset}`);
+  const layer = (read?: TensorTask["moments"]) => [
+    tensor("blk.0.ffn_gate_exps.weight", 0, [4, 2, 2], read),
+    tensor("blk.0.ffn_down_exps.weight", 100, [2, 4, 2], read),
+    tensor("blk.0.ffn_up_exps.weight", 200, [4, 2, 2], read),
+    tensor("blk.1.ffn_up_exps.weight", 300, [4, 2, 2], read),
+  ];
+  const [gate, up, down] = ["0.ffn_gate_exps.w", "0.ffn_up_exps.w", "0.ffn_down_exps.w"];
+  const other = ["1.ffn_up_exps.w 300", "1.ffn_up_exps.w 332"];
+  assert.deepEqual(names(layer(moments)), [
+    ...[`${gate} 0`, `${up} 200`, `${gate} 32`, `${up} 232`],
+    ...[`${down} 100`, `${down} 132`],
+    ...other,
+  ]);
+  assert.deepEqual(names(layer()), [
+    ...[`${gate} 0`, `${gate} 32`, `${down} 100`, `${down} 132`, `${up} 200`, `${up} 232`],
+    ...other,
+  ]);
+});
