@@ -73,6 +73,8 @@ export interface RunTextOptions {
   readonly needsOutput?: boolean;
   /** Where to begin; at the first chunk of the first window by default. */
   readonly from?: RunPlace;
+  /** Stops when so many windows are done; runs all by default. */
+  readonly until?: number;
   /** Where the residual stream of a run is kept that may go on later. */
   readonly streamPath?: string;
   /** Told when a window's chunks up to `chunks` are complete and everything is computed. */
@@ -86,16 +88,24 @@ export async function runText(
   { sweep, text, sequences }: OpenText,
   { threads }: Pick<RunTextParams, "threads">,
   host: TextHost,
-  { observersOf, needsOutput = false, from, streamPath, onDone, onWindow }: RunTextOptions,
+  {
+    observersOf,
+    needsOutput = false,
+    from,
+    until = sweep.windows,
+    streamPath,
+    onDone,
+    onWindow,
+  }: RunTextOptions,
 ): Promise<number> {
   const begin = from ?? { window: 0, chunks: 0 };
   sweep.begin({ text, sequences, streamPath }, from !== undefined);
   let seconds = 0;
-  for (let window = begin.window; window < sweep.windows; window++) {
+  for (let window = begin.window; window < until; window++) {
     const range = sweep.range(window);
     const first = window === begin.window ? begin.chunks : 0;
     const observers = await observersOf(range, window);
-    const opened = sweep.open(window, { observers, threads, needsOutput });
+    const opened = sweep.open(window, { observers, threads, needsOutput, loadsNext: window + 1 < until });
     host.emit(progressAt(sweep, range, first, text.chunks));
     const started = performance.now();
     try {

@@ -65,6 +65,8 @@ export interface OpenWindowOptions {
   readonly needsOutput?: boolean;
   /** What leaves the last window is kept too, as for another one; nothing after it is computed. */
   readonly keepsLeaving?: boolean;
+  /** The next window will be opened too: it may be made meanwhile. True by default. */
+  readonly loadsNext?: boolean;
   /** Attention with a cache in F32 and in F32 itself, rather than both in F16. */
   readonly preciseAttention?: boolean;
 }
@@ -142,7 +144,7 @@ export class Sweep {
     }
     const isLast = window === this.windows - 1;
     const range = this.range(window);
-    const model = windows === undefined ? this.#vocabulary : this.#load(window, range, windows);
+    const model = windows === undefined ? this.#vocabulary : this.#load(window, range, windows, options);
     const { observers = [], needsOutput = false, keepsLeaving = false } = options;
     const capture =
       isLast && !keepsLeaving
@@ -229,7 +231,12 @@ export class Sweep {
     }
   }
 
-  #load(window: number, range: WindowRange, plan: WindowPlan): Model {
+  #load(
+    window: number,
+    range: WindowRange,
+    plan: WindowPlan,
+    { loadsNext = true }: OpenWindowOptions,
+  ): Model {
     const file = this.#ahead.get(window) ?? this.#request(window, range);
     this.#ahead.delete(window);
     try {
@@ -243,7 +250,7 @@ export class Sweep {
         predictionLayers: range.prediction !== undefined,
       });
       const next = plan.ranges[window + 1];
-      if (next && plan.loadsAhead) {
+      if (next && plan.loadsAhead && loadsNext) {
         this.#ahead.set(window + 1, this.#request(window + 1, next));
       }
       return model;

@@ -115,9 +115,9 @@ const commands: Readonly<Record<string, Command>> = {
   },
   "quantize with calibration": {
     inputs: ["model", "calibration"],
-    outputs: ["output"],
-    run: ({ model = "", calibration = "", output = "" }) =>
-      quantize({ model, output, calibration, base: "Q4_0", effort: "max" }),
+    outputs: ["output", "imatrixOutput"],
+    run: ({ model = "", output = "", ...paths }) =>
+      quantize({ model, output, ...paths, base: "Q4_0", effort: "max" }),
   },
   prune: {
     inputs: ["model", "imatrix"],

@@ -38,6 +38,11 @@ export interface CollectParams extends CollectorOptions, RunTextParams {
   readonly moments?: readonly (MomentsPass | undefined)[] | undefined;
   /** Activations to keep along with the importance matrix. */
   readonly kept?: KeptParams | undefined;
+  /**
+   * The run stands still when so many windows are done, with all that it takes to go on. Of moments and activations
+   * that lie apart, those of the last of these windows are collected. Undefined: it comes to its end.
+   */
+  readonly windowsWanted?: number | undefined;
 }
 
 export interface CollectResult {
@@ -46,6 +51,8 @@ export interface CollectResult {
   readonly resumedFrom: number;
   /** Time of this run's chunks, without loading. */
   readonly seconds: number;
+  /** The name that its checkpoint and files bear. */
+  readonly run: string;
 }
 
 /** Collects the statistics of a text into the checkpoint file; continues from it if it is of the same run. */
@@ -76,10 +83,17 @@ async function collect(
   host: TextHost,
 ): Promise<CollectResult> {
   const { sweep, text } = opened;
+  const { windowsWanted = sweep.windows } = params;
+  if (windowsWanted === 0) {
+    return { chunks: text.chunks, resumedFrom: 0, seconds: 0, run };
+  }
   const earlier = await readCheckpoint(params.checkpoint, run);
   const kept = params.kept && new WindowKept(params.kept, opened, run);
+  const keepsOf = (window: number) => !params.kept?.isApart || window === windowsWanted - 1;
+  const keepsOn = ({ window, chunks }: RunPlace) =>
+    kept === undefined || !keepsOf(window) || kept.goOn(sweep.range(window), chunks);
   const place = earlier && placeToGoOn(earlier, opened, params);
-  const from = place && (kept?.goOn() ?? true) ? place : undefined;
+  const from = place && keepsOn(place) ? place : undefined;
   if (kept && earlier && from === undefined) {
     // A checkpoint must not outlast the rows that it speaks of.
     await rm(params.checkpoint);
@@ -112,6 +126,7 @@ async function collect(
       needsOutput: params.processOutput,
       streamPath: streamPath(params.checkpoint),
       ...(from && { from }),
+      until: windowsWanted,
       async observersOf(range, window) {
         collector.firstLayer = range.from;
         if (outputs) {
@@ -121,7 +136,7 @@ async function collect(
         return [
           collector,
           ...(outputs ? [outputs] : []),
-          ...((await kept?.begin(range, chunks)) ?? []),
+          ...(keepsOf(window) ? ((await kept?.begin(range, chunks)) ?? []) : []),
           ...(await momentsOf.begin(range, window)),
         ];
       },
@@ -140,7 +155,7 @@ async function collect(
         }
       },
       async onWindow(window) {
-        kept?.end();
+        kept?.end(sweep.range(window), sums.entries);
         await momentsOf.end(window);
         saved = 0;
         // However long it takes: the next window writes over what this one read, and an earlier place would go on from that.
@@ -149,8 +164,10 @@ async function collect(
         }
       },
     });
-    await save({ window: sweep.windows - 1, chunks: text.chunks });
-    return { chunks: text.chunks, resumedFrom: from ? chunksDone(from, opened) : 0, seconds };
+    if (windowsWanted === sweep.windows) {
+      await save({ window: sweep.windows - 1, chunks: text.chunks });
+    }
+    return { chunks: text.chunks, resumedFrom: from ? chunksDone(from, opened) : 0, seconds, run };
   } finally {
     kept?.close();
     await momentsOf.close();
@@ -169,14 +186,15 @@ export function streamPath(checkpoint: string): string {
 function placeToGoOn(
   { chunkCount, window = 0 }: Imatrix,
   { sweep, text, sequences }: OpenText,
-  { moments, checkpoint }: CollectParams,
+  { moments, checkpoint, windowsWanted = Infinity }: CollectParams,
 ): RunPlace | undefined {
   const hasStream = sweep.windows === 1 || existsSync(streamPath(checkpoint));
   const fits = chunkCount <= text.chunks && endsGroup(chunkCount, text.chunks, sequences);
   const lacksMoments = moments?.some(
     (pass, of) => pass !== undefined && (of < window || (of === window && chunkCount > 0)),
   );
-  if (!hasStream || !fits || window >= sweep.windows || lacksMoments) {
+  const isBeyond = window >= Math.min(sweep.windows, windowsWanted);
+  if (!hasStream || !fits || isBeyond || lacksMoments) {
     return undefined;
   }
   return window === 0 && chunkCount === 0 ? undefined : { window, chunks: chunkCount };

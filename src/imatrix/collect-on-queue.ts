@@ -81,7 +81,7 @@ export async function collectOnQueue(params: CollectParams, run: QueueRun): Prom
     },
   });
   await save(chunks);
-  return { chunks, resumedFrom: from, seconds: (performance.now() - begun) / 1000 };
+  return { chunks, resumedFrom: from, seconds: (performance.now() - begun) / 1000, run: name };
 }
 
 /** What an earlier run has saved, if it can be gone on with at the beginning of a group. */

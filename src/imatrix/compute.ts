@@ -2,46 +2,34 @@
 
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import type { RunProgress } from "../activations/run-text.js";
-import { sourceIdentity } from "../activations/source-identity.js";
-import { planSweep } from "../activations/window-plan.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { shownName } from "../bytes/address.js";
 import { OutputFile } from "../bytes/output.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import type { ResolvedOptionsOf } from "../contract/command.js";
 import { Engine } from "../engine/engine.js";
-import { type GraphicsMemory, graphicsFor } from "../engine/gpus.js";
-import { memoryLimitBytes } from "../engine/limits.js";
 import { CancelledError, UsageError } from "../errors.js";
-import { asPlainText } from "../generate/rendered-conversations.js";
 import { finishKept, unfinishedPath } from "../kept/writer.js";
 import { openModelToRun } from "../model/open.js";
-import { planPrediction, runTensors } from "../model/prediction-facts.js";
-import { layerOf } from "../model/roles.js";
 import type { ModelSource } from "../model/source.js";
-import type { MomentsPass } from "../moments/collect-job.js";
 import { collectMoments } from "../moments/collect-job.js";
 import { type MomentsCoverage, momentsWarning } from "../moments/coverage.js";
-import { besideActivations } from "../moments/inputs.js";
-import { isDone, joinPasses, planPasses } from "../moments/passes.js";
-import { type MomentsOptions, planInputs } from "../moments/plan.js";
+import { isDone, joinPasses } from "../moments/passes.js";
 import { type QueueSettings, queueSettings } from "../queue/settings.js";
 import { loadReduceModule } from "../reduce/load.js";
-import { checkText, readPlainText, tokensOf } from "../text/text.js";
-import type { PlainText } from "../text/text-input.js";
-import { varietyWarning } from "../text/variety.js";
+import { checkText } from "../text/text.js";
 import { checkpointPath } from "./checkpoint.js";
-import { collectImatrix, streamPath } from "./collect-job.js";
+import { type CollectResult, collectImatrix, streamPath } from "./collect-job.js";
 import { collectOnQueue, type QueueRun } from "./collect-on-queue.js";
 import { coverageWarning, type ExpertCoverage, expertCoverage } from "./coverage.js";
-import { readImatrixFile, writeImatrixFile } from "./file.js";
+import { formatOf, readImatrixFile, writeImatrixFile } from "./file.js";
 import type { Imatrix, ImatrixFormat } from "./imatrix.js";
 import { type ImatrixOptions, imatrixCommand } from "./imatrix-command.js";
 import { withPrior } from "./importance.js";
-import { describeKept, type KeptCoverage, keptParams } from "./kept.js";
+import { describeKept, type KeptCoverage } from "./kept.js";
 import { routedWithoutImportance } from "./load-importance.js";
 import { mergeImatrices } from "./merge.js";
+import { jobOptions, planRun } from "./plan-run.js";
 
 type Settings = ResolvedOptionsOf<typeof imatrixCommand>;
 
@@ -65,9 +53,6 @@ export interface ImatrixResult {
   readonly tokensPerSecond: number;
 }
 
-/** Part of the machine's memory that moments take unless told otherwise; the model has the rest. */
-const momentsShare = 0.25;
-
 /**
  * Runs a model over a calibration text and writes its importance matrix, with llama-imatrix's statistics,
  * summed in groups of chunks.
@@ -79,7 +64,7 @@ const momentsShare = 0.25;
  */
 export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
   const options = imatrixCommand.read(given);
-  const { ctx: context, format = options.output.endsWith(".dat") ? "dat" : "gguf" } = options;
+  const { ctx: context } = options;
   if (options.moments === undefined && (options.momentsOf || options.momentsPerExpert)) {
     throw new UsageError(
       "`momentsOf` and `momentsPerExpert` say what goes into a file; name it with `moments`.",
@@ -96,26 +81,14 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
   const engine = options.engine ?? new Engine();
   const source = await openModelToRun(options.model, { signal: options.signal });
   try {
-    const tokens = tokensOf({ context, chunks: options.chunks });
-    const { parseSpecial, signal } = options;
-    const text = await asPlainText(options.text, source, { parseSpecial, tokens, signal });
-    const oneKind = options.moments && varietyWarning(await readPlainText(text, tokens));
-    if (oneKind !== undefined) {
-      options.onWarning?.(oneKind);
-    }
     const merged = await readMerged(options, source);
-    const graphics = await graphicsFor(engine, options);
-    const params = await collectParams(options, text, source, checkpoint, graphics);
-    if (params.model.note !== undefined) {
-      options.onWarning?.(params.model.note);
-    }
-    const passes = momentsPasses(options, params, source);
+    const { params, passes } = await planRun(options, source, engine);
     const inWindows = params.model.windows !== undefined;
     const missing = await Promise.all(
       passes.map(async (pass) => (pass && (await isDone(pass)) ? undefined : pass)),
     );
     const moments = options.moments === undefined ? undefined : inWindows ? missing : missing.slice(0, 1);
-    const running = runOptions(options, inWindows ? 1 : passes.length);
+    const running = jobOptions(options, inWindows ? 1 : passes.length);
     const collected = machines
       ? await collectOnQueue(params, queueRun(options, machines, engine, source))
       : await runWithWindows(engine, collectImatrix, { ...params, moments }, [source], running(1));
@@ -126,39 +99,25 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
     }
     const written = passes.filter((pass) => pass !== undefined);
     const momentsCoverage = options.moments && (await joinPasses(written, options.moments));
-    const { run: _, window: __, ...own } = await readImatrixFile(checkpoint);
-    const activations = params.kept && (await describeKept(params.kept, own));
+    const collectedSums = await readImatrixFile(checkpoint);
+    const activations = params.kept && (await describeKept(params.kept, collectedSums));
     if (params.kept && activations) {
       await finishKept(params.kept.path, activations.hidden);
     }
-    const named = { ...own, datasets: [options.dataset ?? shownName(options.text)] };
-    const sum = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
-    const converted = format === "dat" ? withPrior(sum, options.priorWeight ?? 0) : sum;
-    await writeImatrixFile(options.output, converted, format);
+    const file = await writeCollected(options, collectedSums, merged);
     await rm(checkpoint, { force: true });
     await rm(streamPath(checkpoint), { force: true });
-    const warning = coverageWarning(sum);
     const momentsTooThin = momentsCoverage && momentsWarning(momentsCoverage);
-    for (const text of [warning, momentsTooThin, loadReduceModule().warning]) {
-      if (text !== undefined) {
-        options.onWarning?.(text);
-      }
+    if (momentsTooThin !== undefined) {
+      options.onWarning?.(momentsTooThin);
     }
-    const computed = (collected.chunks - collected.resumedFrom) * context;
     return {
-      output: options.output,
-      format,
-      chunks: collected.chunks,
-      tokens: collected.chunks * context,
-      resumedFrom: collected.resumedFrom,
-      tensors: sum.entries.size,
-      coverage: expertCoverage(sum),
+      ...file,
+      ...countsOf(collected, context),
       ...(momentsCoverage && {
         moments: { ...momentsCoverage, output: options.moments ?? "", passes: written.length },
       }),
       ...(activations && { activations: activations.coverage }),
-      seconds: collected.seconds,
-      tokensPerSecond: collected.seconds > 0 ? computed / collected.seconds : 0,
     };
   } catch (error) {
     throw error instanceof CancelledError ? stopped(options.output, checkpoint, error) : error;
@@ -168,6 +127,35 @@ export async function imatrix(given: ImatrixOptions): Promise<ImatrixResult> {
       await engine.close();
     }
   }
+}
+
+/** What is told of the chunks that a run has been through. */
+export function countsOf(
+  { chunks, resumedFrom, seconds }: Pick<CollectResult, "chunks" | "resumedFrom" | "seconds">,
+  context: number,
+): Pick<ImatrixResult, "chunks" | "tokens" | "resumedFrom" | "seconds" | "tokensPerSecond"> {
+  const computed = (chunks - resumedFrom) * context;
+  const tokensPerSecond = seconds > 0 ? computed / seconds : 0;
+  return { chunks, tokens: chunks * context, resumedFrom, seconds, tokensPerSecond };
+}
+
+/** Writes the statistics of a run that has come to its end, and warns of what they lack. */
+export async function writeCollected(
+  options: Settings,
+  { run: _, window: __, ...own }: Imatrix,
+  merged: readonly Imatrix[],
+): Promise<Pick<ImatrixResult, "output" | "format" | "tensors" | "coverage">> {
+  const { output, format = formatOf(output) } = options;
+  const named = { ...own, datasets: [options.dataset ?? shownName(options.text)] };
+  const sum = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
+  const converted = format === "dat" ? withPrior(sum, options.priorWeight ?? 0) : sum;
+  await writeImatrixFile(output, converted, format);
+  for (const text of [coverageWarning(sum), loadReduceModule().warning]) {
+    if (text !== undefined) {
+      options.onWarning?.(text);
+    }
+  }
+  return { output, format, tensors: sum.entries.size, coverage: expertCoverage(sum) };
 }
 
 /** The error for a run that the user stopped: says whether something was kept. */
@@ -210,52 +198,12 @@ async function readMerged(
   return merged;
 }
 
-/** Passes over the text that the moments take, or what each window collects; none without moments. */
-function momentsPasses(
-  options: Settings,
-  params: Awaited<ReturnType<typeof collectParams>>,
-  source: ModelSource,
-): (MomentsPass | undefined)[] {
-  const { moments, model, maxMemory = momentsShare * memoryLimitBytes() } = options;
-  if (moments === undefined) {
-    return [];
-  }
-  const { identity, text, context, chunks } = params;
-  const run = {
-    ...wantedMoments(options),
-    output: moments,
-    model,
-    identity,
-    text: text.path,
-    context,
-    chunks,
-    parseSpecial: text.parseSpecial,
-    memory: maxMemory,
-  };
-  return planPasses(runTensors(source, params.model.prediction), run, params.model.windows?.ranges);
-}
-
-function runOptions({ onProgress, signal }: Settings, passes: number) {
-  return (pass: number) => ({
-    onEvent: ({ done, total, layers }: RunProgress) => {
-      const detail = [
-        ...(passes > 1 ? [`pass ${pass} of ${passes}`] : []),
-        ...(layers ? [`layers ${layers.from} to ${layers.to - 1} of ${layers.of}`] : []),
-      ].join(", ");
-      onProgress?.({ step: "imatrix", done, total, unit: "chunks", ...(detail && { detail }) });
-    },
-    onLoad: (path: string, fraction: number) =>
-      onProgress?.({ step: "load", done: Math.floor(100 * fraction), total: 100, unit: "%", detail: path }),
-    signal,
-  });
-}
-
 /** How the machines of a queue are used; progress says who has done how much. */
 function queueRun(options: Settings, settings: QueueSettings, engine: Engine, source: ModelSource): QueueRun {
   const { model: path, gpuLayers, onProgress, onWarning } = options;
   let machines = "";
   return {
-    ...runOptions(options, 1)(1),
+    ...jobOptions(options, 1)(1),
     ...{ engine, settings, source, path, gpuLayers, onWarning },
     onEvent: ({ done, total }) =>
       onProgress?.({ step: "imatrix", done, total, unit: "chunks", ...(machines && { detail: machines }) }),
@@ -269,47 +217,8 @@ function mergedWith(own: Imatrix, others: readonly Imatrix[]): Imatrix {
   return others.length === 0 ? own : mergeImatrices([...others, own], own.chunkSize);
 }
 
-function wantedMoments({ momentsOf, momentsPerExpert, activations }: Settings): MomentsOptions {
-  const others = activations === undefined ? undefined : besideActivations;
-  return { kinds: momentsOf ?? others, perExpert: momentsPerExpert };
-}
-
-async function collectParams(
-  options: Settings,
-  text: PlainText,
-  source: ModelSource,
-  checkpoint: string,
-  graphics: GraphicsMemory | undefined,
-) {
-  const { processOutput = false, moments } = options;
-  const prediction = options.mtp ? planPrediction(source) : undefined;
-  const inputs = moments ? planInputs(runTensors(source, prediction), wantedMoments(options)) : [];
-  return {
-    model: planSweep(source, options.model, {
-      ...options,
-      prediction,
-      graphics,
-      needsOutput: processOutput,
-      statisticsBytes: (layer) =>
-        inputs
-          .filter(({ weight }) => layerOf(weight) === layer)
-          .reduce((sum, { byteLength }) => sum + byteLength, 0),
-    }),
-    identity: await sourceIdentity(source, options.text),
-    text,
-    context: options.ctx,
-    chunks: options.chunks,
-    processOutput,
-    expertOutputs: options.expertOutputs ?? false,
-    threads: options.threads,
-    checkpoint,
-    saveEvery: options.outputFrequency,
-    kept: keptParams(options, source),
-  };
-}
-
 /** What can be known to fail is found out before the hours of work. */
-async function checkPaths(options: Settings): Promise<void> {
+export async function checkPaths(options: Settings): Promise<void> {
   const { model, text, output, moments, activations, merge = [] } = options;
   await checkText(text, options.onWarning);
   const unfinished = activations && unfinishedPath(activations);

@@ -23,6 +23,11 @@ export async function readImatrix(source: ByteSource): Promise<Imatrix> {
   return magic === "GGUF" ? readImatrixGguf(source) : readDat(source);
 }
 
+/** The format of a file of this name, unless another is asked for. */
+export function formatOf(path: string): ImatrixFormat {
+  return path.endsWith(".dat") ? "dat" : "gguf";
+}
+
 /** Reads the importance matrix at `path`. */
 export async function readImatrixFile(path: string): Promise<Imatrix> {
   const source = await FileSource.open(path);

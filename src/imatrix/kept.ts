@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { shownName } from "../bytes/address.js";
 import { UsageError } from "../errors.js";
 import type { KeptParams } from "../kept/collect.js";
+import { hiddenSums } from "../kept/hidden-sums.js";
 import { planKeptInputs } from "../kept/layers.js";
 import { unfinishedPath } from "../kept/writer.js";
 import type { ModelSource } from "../model/source.js";
@@ -52,14 +53,7 @@ export async function describeKept(
   const hidden = new Map<string, Float32Array>();
   const perDimension: number[] = [];
   for (const { name, weight, down, columns, experts } of inputs) {
-    const { sums } = entries.get(down) ?? { sums: new Float32Array(experts) };
-    const width = sums.length / experts;
-    const total = (expert: number) =>
-      sums.subarray(expert * width, (expert + 1) * width).reduce((sum, square) => sum + square, 0);
-    hidden.set(
-      name,
-      Float32Array.from({ length: experts }, (_, expert) => total(expert)),
-    );
+    hidden.set(name, hiddenSums({ down, experts }, entries));
     perDimension.push(...[...(entries.get(weight)?.counts ?? [])].map((count) => count / columns));
   }
   const coverage = {

@@ -18,41 +18,70 @@ export interface ImportanceOptions {
   readonly excludeWeights?: readonly string[] | undefined;
 }
 
+interface Warnings {
+  readonly onWarning?: ((warning: string) => void) | undefined;
+}
+
 /**
- * Loads the importance matrix that the options name, without the entries they leave out. If nothing is
- * left, there is no importance, as in llama-quantize. Layers of multi-token prediction borrow what they lack.
- * Throws a UsageError if it knows none of the model's tensors, has entries of another shape, or lacks most of the
- * routed experts; some of them are warned of.
+ * Loads the importance matrix that the options name, as `checkedImportance` makes it usable. Errors: see there, and a
+ * MalformedInputError.
  */
 export async function loadImportance(
-  options: ImportanceOptions & { readonly onWarning?: ((warning: string) => void) | undefined },
+  options: ImportanceOptions & Warnings,
   tensors: readonly SourceTensor[],
 ): Promise<Imatrix | undefined> {
-  const { imatrix: path, includeWeights = [], excludeWeights = [] } = options;
+  const { imatrix: path } = options;
+  checkImportanceOptions(options);
+  return path === undefined ? undefined : checkedImportance(await readImatrixFile(path), options, tensors);
+}
+
+function checkImportanceOptions({ includeWeights = [], excludeWeights = [] }: ImportanceOptions): void {
   if (includeWeights.length > 0 && excludeWeights.length > 0) {
     throw new UsageError("`includeWeights` and `excludeWeights` contradict each other; use one.");
   }
-  if (path === undefined) {
-    return undefined;
-  }
-  const imatrix = await readImatrixFile(path);
+}
+
+/**
+ * An importance matrix as it is used: without the entries that the options leave out; layers of multi-token prediction
+ * borrow what they lack.
+ */
+export function usedImportance(
+  imatrix: Imatrix,
+  { includeWeights = [], excludeWeights = [] }: ImportanceOptions,
+  tensors: readonly SourceTensor[],
+): Imatrix {
   const contains = (name: string, parts: readonly string[]) => parts.some((part) => name.includes(part));
   const kept = [...imatrix.entries].filter(
     ([name]) =>
       (includeWeights.length === 0 || contains(name, includeWeights)) && !contains(name, excludeWeights),
   );
+  return { ...imatrix, entries: withBorrowed(new Map(kept), tensors) };
+}
+
+/**
+ * The importance matrix of a model as it is used. If nothing is left, there is no importance, as in llama-quantize.
+ * Throws a UsageError if it knows none of the model's tensors, has entries of another shape, or lacks most of the
+ * routed experts; some of them are warned of.
+ */
+export function checkedImportance(
+  imatrix: Imatrix,
+  options: ImportanceOptions & Warnings,
+  tensors: readonly SourceTensor[],
+): Imatrix | undefined {
+  checkImportanceOptions(options);
+  const { includeWeights = [], excludeWeights = [] } = options;
   if (!tensors.some(({ name }) => imatrix.entries.has(name))) {
     const [example] = imatrix.entries.keys();
     throw new UsageError(
-      `${path}: has no entry for any tensor of the model (its first is "${example}"); it is the imatrix of another model, or not one.`,
-      { file: path },
+      `${imatrix.name}: has no entry for any tensor of the model (its first is "${example}"); it is the imatrix of another model, or not one.`,
+      { file: imatrix.name },
     );
   }
-  const used = { ...imatrix, entries: withBorrowed(new Map(kept), tensors) };
+  const used = usedImportance(imatrix, options, tensors);
   if (includeWeights.length === 0 && excludeWeights.length === 0) {
     checkRouted(used, tensors, options.onWarning);
   }
-  return kept.length === 0 ? undefined : used;
+  return used.entries.size === 0 ? undefined : used;
 }
 
 /** Names of the routed experts' tensors that the matrix knows nothing of. Throws if an entry is of another shape. */

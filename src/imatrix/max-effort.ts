@@ -3,6 +3,7 @@
  * activations for routed experts, matrices for the other weights.
  */
 import { type KeptInput, keptBytesPerToken, planKeptInputs } from "../kept/layers.js";
+import { Architecture } from "../model/architecture.js";
 import type { ModelSource } from "../model/source.js";
 import { weightCount } from "../model/source.js";
 import { besideActivations, type InputKind } from "../moments/inputs.js";
@@ -14,6 +15,8 @@ export interface MaxEffort {
   readonly activationBits: "8" | "4" | undefined;
   /** Whose matrices are collected. */
   readonly momentsOf: readonly InputKind[];
+  /** All of it is kept until the model is encoded; otherwise that of a layer until this is. */
+  readonly keeps: boolean;
   /** Bytes on the disk while it is quantized. */
   readonly diskBytes: number;
   /** Bytes of memory that encoding takes. */
@@ -31,6 +34,12 @@ export interface MaxEffortFacts {
   readonly threads: number;
   /** Bytes of disk that may be used; undefined if the disk does not say. */
   readonly freeBytes: number | undefined;
+  /** Whether all is to be kept until the model is encoded; chosen by what follows if undefined. */
+  readonly keep?: boolean | undefined;
+  /** Why it must be, a sentence's part; undefined if each layer can be encoded when it has been run. */
+  readonly mustKeepBecause?: string | undefined;
+  /** The model is run in windows of layers in any case. */
+  readonly isInWindows?: boolean;
 }
 
 /** Seconds of one core for a weight, and for a multiplication of moments: measured at the shapes of a 30B model. */
@@ -45,16 +54,20 @@ const otherBytes = 3e8;
 /** Chooses, and estimates the costs. */
 export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): MaxEffort {
   const { tensors, metadata } = source;
-  const { tokens, threads, freeBytes = Infinity } = facts;
+  const { tokens, threads, freeBytes = Infinity, keep, mustKeepBecause, isInWindows = false } = facts;
   const kept = planKeptInputs(tensors, metadata);
   const momentsOf = besideActivations.filter((kind) => planInputs(tensors, { kinds: [kind] }).length > 0);
   const matrixBytes = planInputs(tensors, { kinds: momentsOf }).reduce((sum, one) => sum + one.byteLength, 0);
   const bytesWith = (bits: number) =>
     tokens * kept.reduce((sum, one) => sum + keptBytesPerToken(one, bits), 0);
-  const activationBits = kept.length === 0 ? undefined : bytesWith(8) + matrixBytes <= freeBytes ? "8" : "4";
+  const fits = bytesWith(8) + matrixBytes <= freeBytes;
+  const keeps = mustKeepBecause !== undefined || (keep ?? (!isInWindows && fits));
+  const activationBits = kept.length === 0 ? undefined : fits || !keeps ? "8" : "4";
   const keptBytes = activationBits === undefined ? 0 : bytesWith(Number(activationBits));
-  const diskBytes = keptBytes + matrixBytes;
   const largestLayer = keptBytes / Math.max(1, kept.length);
+  const diskBytes = keeps
+    ? keptBytes + matrixBytes
+    : largestLayer + matrixBytes / Math.max(1, kept.length) + streamBytesOf(source, tokens);
   const widest = Math.max(0, ...kept.map(({ columns }) => columns));
   const memoryBytes = otherBytes + 2 * largestLayer + threads * matricesPerThread * 4 * widest ** 2;
   const weights = tensors
@@ -62,6 +75,11 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
     .reduce((sum, { shape }) => sum + weightCount(shape), 0);
   const products = kept.reduce((sum, input) => sum + productsOf(input, tokens), 0);
   const seconds = (weights * secondsPer.weight + products * secondsPer.product) / threads;
+  const when = keeps
+    ? mustKeepBecause === undefined || keep !== false
+      ? ""
+      : `, until all is encoded because ${mustKeepBecause}`
+    : ", each layer's until it is encoded";
   const choice = [
     ...(activationBits === undefined
       ? []
@@ -70,8 +88,13 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
         ]),
     ...(momentsOf.length === 0 ? [] : [`collects moments of ${momentsOf.join(", ")}`]),
   ].join(" and ");
-  const sentence = `effort max ${choice}: up to ${formatBytes(diskBytes)} on the disk, about ${formatBytes(memoryBytes)} of memory, and ${formatDuration(seconds)} of encoding with ${threads} threads.`;
-  return { activationBits, momentsOf, diskBytes, memoryBytes, seconds, sentence };
+  const sentence = `effort max ${choice}${when}: up to ${formatBytes(diskBytes)} on the disk, about ${formatBytes(memoryBytes)} of memory, and ${formatDuration(seconds)} of encoding with ${threads} threads.`;
+  return { activationBits, momentsOf, keeps, diskBytes, memoryBytes, seconds, sentence };
+}
+
+/** Bytes of the residual stream between two layers: what enters one and what leaves it, as float32. */
+function streamBytesOf({ metadata }: ModelSource, tokens: number): number {
+  return 2 * 4 * tokens * new Architecture(metadata).embeddingLength;
 }
 
 /** Tokens that an expert will see on average for each column of its input. */

@@ -7,8 +7,9 @@ import type { Observer } from "../engine/observer.js";
 import type { WindowRange } from "../model/layer-window.js";
 import type { KeptBits } from "../quants/output-aware/kept-rows.js";
 import { KeptCollector } from "./collector.js";
+import { hiddenSums, type ImatrixSums } from "./hidden-sums.js";
 import type { KeptInput } from "./layers.js";
-import { KeptWriter, unfinishedPath } from "./writer.js";
+import { KeptWriter, unfinishedPath, windowKeptPath } from "./writer.js";
 
 /** What is kept, and where. */
 export interface KeptParams {
@@ -18,6 +19,11 @@ export interface KeptParams {
   readonly bits: KeptBits;
   /** What the file calls the text. */
   readonly dataset: string;
+  /**
+   * Every window has a file of its own, which is there when the window has been run: that is what the run's checkpoint
+   * says, so that the file keeps the mark of its run.
+   */
+  readonly isApart?: boolean | undefined;
 }
 
 /**
@@ -37,18 +43,34 @@ export class WindowKept {
     this.#run = run;
   }
 
-  /** Whether an earlier run of this name has left its file, which is gone on with then. */
-  goOn(): boolean {
-    const { inputs } = this.#params;
-    this.#writer = KeptWriter.goOn(this.#unfinished, inputs, this.#facts, this.#run);
+  /**
+   * Whether an earlier run of this name has left the file that a run goes on with after so many chunks of a window: it
+   * is gone on with then.
+   */
+  goOn(range: WindowRange, chunks: number): boolean {
+    const { inputs, isApart } = this.#params;
+    const own = isApart ? this.#inputsOf(range) : inputs;
+    if (isApart && (chunks === 0 || own.length === 0)) {
+      return true;
+    }
+    this.#writer = KeptWriter.goOn(this.#unfinished(range), own, this.#facts, this.#run);
     return this.#writer !== undefined;
   }
 
   /** Who is to watch a window from a place on. Begins the file unless an earlier one is gone on with. */
-  async begin({ from, to }: WindowRange, chunks: number): Promise<readonly Observer[]> {
-    const { inputs, bits } = this.#params;
-    this.#writer ??= await KeptWriter.begin(this.#unfinished, inputs, this.#facts, this.#run);
-    const own = inputs.filter(({ layer }) => layer >= from && layer < to);
+  async begin(range: WindowRange, chunks: number): Promise<readonly Observer[]> {
+    const { inputs, bits, isApart } = this.#params;
+    const { from } = range;
+    const own = this.#inputsOf(range);
+    if (isApart && own.length === 0) {
+      return [];
+    }
+    this.#writer ??= await KeptWriter.begin(
+      this.#unfinished(range),
+      isApart ? own : inputs,
+      this.#facts,
+      this.#run,
+    );
     const lowered = own.map((input) => ({
       ...input,
       weight: raiseLayer(input.weight, -from),
@@ -66,8 +88,11 @@ export class WindowKept {
   }
 
   /** Throws an InternalError if a window is done and a layer of it was not seen. */
-  end(): void {
+  end(range: WindowRange, entries: ReadonlyMap<string, ImatrixSums>): void {
     this.#collector?.checkComplete(this.#text.chunks * this.#text.context);
+    for (const input of this.#params.isApart && this.#writer ? this.#inputsOf(range) : []) {
+      this.#writer?.writeHidden(input.name, hiddenSums(input, entries));
+    }
   }
 
   close(): void {
@@ -75,8 +100,13 @@ export class WindowKept {
     this.#writer = undefined;
   }
 
-  get #unfinished(): string {
-    return unfinishedPath(this.#params.path);
+  #unfinished({ from }: WindowRange): string {
+    const { path, isApart } = this.#params;
+    return isApart ? windowKeptPath(path, from) : unfinishedPath(path);
+  }
+
+  #inputsOf({ from, to }: WindowRange): KeptInput[] {
+    return this.#params.inputs.filter(({ layer }) => layer >= from && layer < to);
   }
 
   get #facts() {

@@ -60,11 +60,14 @@ export class KeptFile implements KeptFacts {
     this.chunkSize = facts.chunkSize;
   }
 
-  /** Opens a file. Throws a MalformedInputError that names the file and the input. */
-  static async open(path: string): Promise<KeptFile> {
+  /**
+   * Opens a file. Throws a MalformedInputError that names the file and the input.
+   * @param run that the file bears the mark of; a whole one bears none
+   */
+  static async open(path: string, run = noRun): Promise<KeptFile> {
     const source = await FileSource.open(path);
     try {
-      return await KeptFile.read(source);
+      return await KeptFile.read(source, run);
     } catch (error) {
       await source.close();
       throw error;
@@ -72,9 +75,9 @@ export class KeptFile implements KeptFacts {
   }
 
   /** Reads the header of a source, which belongs to the result. */
-  static async read(source: ByteSource): Promise<KeptFile> {
+  static async read(source: ByteSource, run = noRun): Promise<KeptFile> {
     const { metadata, tensors } = await readGgufHeader(source);
-    const facts = factsOf(source.name, metadata);
+    const facts = factsOf(source.name, metadata, run);
     const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
     const found = new Map<string, Tensors>();
     const inputs = new Map<string, StoredInput>();
@@ -201,7 +204,7 @@ function shapeOf(tensors: Partial<Tensors>, bits: KeptBits): StoredInput | undef
   return fits ? { columns, tokens, slots, experts } : undefined;
 }
 
-function factsOf(file: string, metadata: Metadata): KeptFacts {
+function factsOf(file: string, metadata: Metadata, run: string): KeptFacts {
   const type = metadataString(metadata, "general.type") ?? "model";
   if (type !== fileType) {
     throw new MalformedInputError(
@@ -209,7 +212,7 @@ function factsOf(file: string, metadata: Metadata): KeptFacts {
       { file },
     );
   }
-  if (metadataString(metadata, runKey) !== noRun) {
+  if (metadataString(metadata, runKey) !== run) {
     throw new MalformedInputError(
       `${file}: the run that keeps these activations is not done; repeat its command.`,
       { file },

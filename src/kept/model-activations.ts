@@ -32,12 +32,19 @@ export class ModelActivations {
     this.#tensors = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   }
 
-  /** Opens files; their tokens count as those of one text. Throws a UsageError if one is another model's. */
-  static async open(paths: readonly string[], tensors: readonly SourceTensor[]): Promise<ModelActivations> {
+  /**
+   * Opens files; their tokens count as those of one text. Throws a UsageError if one is another model's.
+   * @param run that they bear the mark of, if it is not over
+   */
+  static async open(
+    paths: readonly string[],
+    tensors: readonly SourceTensor[],
+    run?: string,
+  ): Promise<ModelActivations> {
     const files: KeptFile[] = [];
     try {
       for (const path of paths) {
-        const file = await KeptFile.open(path);
+        const file = await KeptFile.open(path, run);
         files.push(file);
         checkModel(file, tensors);
       }

@@ -26,6 +26,11 @@ export function unfinishedPath(path: string): string {
   return `${path}.partial`;
 }
 
+/** Where the activations of the window lie that begins with a layer, when every window has a file of its own. */
+export function windowKeptPath(path: string, firstLayer: number): string {
+  return `${path}.layer-${firstLayer}`;
+}
+
 /** An unfinished file: everything is put in its place, so that writing it twice changes nothing. */
 export class KeptWriter {
   readonly #path: string;
@@ -104,6 +109,11 @@ export class KeptWriter {
     const bytes = new Uint8Array(functionBytes);
     bytes.set(Buffer.from(name, "ascii").subarray(0, functionBytes));
     this.#write(input, "function", bytes, 0);
+  }
+
+  /** Sums of the squares of what entered each expert's down matrix. */
+  writeHidden(input: string, sums: Float32Array): void {
+    this.#write(input, "hidden", bytesOf(sums), 0);
   }
 
   /** Returns when what was written outlasts a power failure. */

@@ -1,4 +1,6 @@
 /** The stage `imatrix`: calibration, and what effort max needs to know of the inputs. */
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { allocatedBytes, freeBytes } from "../bytes/disk.js";
 import { sha256OfFile } from "../bytes/sha256.js";
@@ -8,8 +10,12 @@ import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
 import { unfinishedPath } from "../kept/writer.js";
 import { openModelToRun } from "../model/open.js";
+import { collectionFolder } from "../quantize/collect-inputs.js";
+import { waysToKeep } from "../quantize/ways-to-keep.js";
 import { loadRecipe } from "../recipe/presets.js";
+import type { MakeFolder } from "./folder.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
+import { hasBudget } from "./options.js";
 import { engineOptions, type MakeRun, queueOptionsOf } from "./run.js";
 import type { PreparedSource, SourceFacts } from "./source.js";
 
@@ -24,6 +30,9 @@ export interface Calibration {
   readonly inputsSha256: Readonly<Record<string, string | undefined>>;
 }
 
+/** The importance matrix among the files of a folder. */
+export const imatrixFileName = "imatrix.gguf";
+
 /** Files of what effort max knows of the inputs of weights, as the options of `quantize` and `plan` name them. */
 export interface CalibratedInputs {
   readonly moments?: string;
@@ -35,13 +44,13 @@ export async function calibrate(
   run: MakeRun,
   facts: SourceFacts,
   source: PreparedSource,
+  wanted: MaxEffort | undefined,
 ): Promise<Calibration> {
   const { options, folder, stages } = run;
   const { ctxCalibration: ctx, chunks } = options;
   const { name, path: text, parseSpecial } = run.texts.calibration;
-  const imatrix = folder.file("imatrix.gguf");
+  const imatrix = folder.file(imatrixFileName);
   const dat = folder.file("imatrix.dat");
-  const wanted = options.effort === "max" ? await chooseInputs(run, source) : undefined;
   const activations = wanted?.activationBits && folder.workFile("activations");
   const moments = wanted?.momentsOf.length ? folder.workFile("moments") : undefined;
   const { priorWeight } = options;
@@ -102,26 +111,47 @@ async function needsExpertOutputs({ prune, recipe }: ResolvedMakeOptions): Promi
   return prune !== undefined || (await loadRecipe(recipe ?? defaultRecipe)).keepExperts !== undefined;
 }
 
-/** Chooses what effort max needs, and says so before the work begins. */
-async function chooseInputs(
+/** Chooses what effort max needs, and says so before the work begins; undefined with another effort. */
+export async function chooseInputs(
   { options, folder, stages }: MakeRun,
   source: PreparedSource,
-): Promise<MaxEffort> {
-  const { ctxCalibration, chunks, threads = availableParallelism() } = options;
+): Promise<MaxEffort | undefined> {
+  const { ctxCalibration, chunks, threads = availableParallelism(), mtp, keepActivations } = options;
+  if (options.effort !== "max") {
+    return undefined;
+  }
   const model = await openModelToRun(source.runnable, { signal: options.signal });
   try {
     const free = await freeBytes(folder.work);
     // What an earlier run has kept has its room already.
     const path = folder.workFile("activations");
     const taken = (await allocatedBytes(path)) + (await allocatedBytes(unfinishedPath(path)));
+    const dropsExperts = await needsExpertOutputs(options);
+    const ways = waysToKeep(model, source.runnable, { dropsExperts, hasSecondFile: mtp === "separate" });
     const chosen = chooseMaxEffort(model, {
       tokens: ctxCalibration * chunks,
       threads,
       freeBytes: free && free + taken,
+      keep: keepActivations ?? (await begunWay(folder, path)),
+      ...ways,
+      ...(hasBudget(options) && { mustKeepBecause: "types are chosen by what all layers' inputs are" }),
     });
     stages.chosen("imatrix", chosen.sentence);
     return chosen;
   } finally {
     await model.close();
   }
+}
+
+/** Whether an earlier run has kept activations, or encoded each layer when it had been run: it goes on in that way. */
+async function begunWay(
+  { path, work, state }: MakeFolder,
+  activations: string,
+): Promise<boolean | undefined> {
+  if (existsSync(activations) || existsSync(unfinishedPath(activations))) {
+    return true;
+  }
+  const isDone = state.finished("quantize")?.files.some((file) => file.path === imatrixFileName) ?? false;
+  const names = [...(await readdir(path)), ...(await readdir(work))];
+  return isDone || names.some((name) => name.endsWith(collectionFolder(".gguf"))) ? false : undefined;
 }

@@ -1,14 +1,19 @@
 /** The stages `quantize` and `verify`: the model file. */
 import { countsToKeep } from "../budget/expert-variants.js";
 import { checkOutputs } from "../bytes/overwriting.js";
-import { UsageError } from "../errors.js";
+import { sha256OfFile } from "../bytes/sha256.js";
+import { mirroredVersion } from "../engine/native.js";
+import { InternalError, UsageError } from "../errors.js";
+import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
+import type { MaxEffort } from "../imatrix/max-effort.js";
 import { openModel } from "../model/open.js";
 import { weightCount } from "../model/source.js";
 import { type QuantizeResult, quantize } from "../quantize/quantize.js";
+import type { QuantizeOptions } from "../quantize/quantize-command.js";
 import { type VerifyResult, verify } from "../quantize/verify.js";
 import { loadRecipe } from "../recipe/presets.js";
 import { isLowBit } from "../recipe/type-plan.js";
-import type { Calibration } from "./calibrate.js";
+import { type Calibration, imatrixFileName } from "./calibrate.js";
 import type { Encoded } from "./encoded.js";
 import { defaultRecipe, type ResolvedMakeOptions } from "./make-command.js";
 import { mainTypeOf, variantName } from "./names.js";
@@ -18,6 +23,25 @@ import { chooseScales, fitScalesOf } from "./scales.js";
 import { isBelowEightBits, type PreparedSource, type SourceFacts } from "./source.js";
 import type { ChosenTypes } from "./types.js";
 
+/** Where what is known of the inputs of weights comes from: files, or a run over the calibration text. */
+interface EncodingInputs {
+  /** Options of `quantize`. */
+  readonly request: Pick<
+    QuantizeOptions,
+    | "imatrix"
+    | "moments"
+    | "activations"
+    | "calibration"
+    | "calibrationRun"
+    | "keepActivations"
+    | "imatrixOutput"
+  >;
+  /** What the output depends on of it. */
+  readonly dependsOn: Readonly<Record<string, unknown>>;
+  /** Files besides the model's that encoding leaves. */
+  readonly files?: readonly string[];
+}
+
 /** Writes the model file, named after its variant. Errors: see `quantize`. */
 export async function encode(
   run: MakeRun,
@@ -26,6 +50,72 @@ export async function encode(
   calibration: Calibration,
   types: ChosenTypes,
 ): Promise<Encoded> {
+  const { imatrix, imatrixSha256, inputs, inputsSha256 } = calibration;
+  const { encoded, fit } = await encodeWith(run, facts, source, types, {
+    request: { imatrix, ...inputs },
+    dependsOn: { "importance matrix": imatrixSha256, ...inputsSha256 },
+  });
+  return await fit(encoded, calibration);
+}
+
+/**
+ * Effort max with nothing kept: runs each layer over the calibration text and encodes it. The model file and the
+ * importance matrix come of the same stage. Errors: see `quantize`.
+ */
+export async function encodeLayerByLayer(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  { activationBits, momentsOf }: MaxEffort,
+  types: ChosenTypes,
+): Promise<{ readonly calibration: Calibration; readonly encoded: Encoded }> {
+  const { options, folder } = run;
+  const { ctxCalibration: ctx, chunks, priorWeight, threads, gpuLayers, gpuMemory } = options;
+  const { name: dataset, path: text, parseSpecial } = run.texts.calibration;
+  const [imatrix, dat] = [folder.file(imatrixFileName), folder.file("imatrix.dat")];
+  const textSha256 = await sha256OfFile(text, options.signal);
+  // A stage of its own in an earlier run, which had other options.
+  await folder.state.forget("imatrix");
+  const ways = { ctx, chunks, parseSpecial, dataset, priorWeight };
+  const { encoded, others, fit } = await encodeWith(run, facts, source, types, {
+    request: {
+      calibration: text,
+      calibrationRun: { ...ways, threads, gpuLayers, gpuMemory, ignoreMemoryLimit: true },
+      keepActivations: false,
+      imatrixOutput: imatrix,
+    },
+    dependsOn: {
+      "calibration text": textSha256,
+      "calibration chunks": [ctx, chunks, parseSpecial],
+      "name of the text": dataset,
+      moments: momentsOf,
+      activations: activationBits,
+      "llama.cpp": mirroredVersion,
+    },
+    files: [imatrix, dat],
+  });
+  const { calibration: result, ...made } = encoded.result;
+  if (result === undefined) {
+    throw new InternalError("a model was encoded layer by layer, and no layer was run.");
+  }
+  const calibration = {
+    result: { ...result, output: imatrix },
+    imatrix,
+    imatrixSha256: others[0] ?? "",
+    textSha256,
+    inputs: {},
+    inputsSha256: {},
+  };
+  return { calibration, encoded: await fit({ ...encoded, result: made }, calibration) };
+}
+
+async function encodeWith(
+  run: MakeRun,
+  facts: SourceFacts,
+  source: PreparedSource,
+  types: ChosenTypes,
+  { request: inputs, dependsOn, files: others = [] }: EncodingInputs,
+) {
   const { options, folder, stages } = run;
   const { priorWeight, splitMaxSize, effort, mtp } = options;
   // A plan has weighed it, and its recipe says what came of that.
@@ -33,8 +123,7 @@ export async function encode(
   const request = {
     model: source.quantizeFrom,
     recipe: types.recipe,
-    imatrix: calibration.imatrix,
-    ...calibration.inputs,
+    ...inputs,
     effort,
     priorWeight,
     splitMaxSize,
@@ -51,37 +140,53 @@ export async function encode(
   const output = folder.file(`${name}.gguf`);
   const baseline = await baselineOf(options);
   await checkOutputs([output], baseline.kind === "file" ? [baseline.path] : []);
-  const fit = chooseScales(run, facts, planned);
+  const fits = chooseScales(run, facts, planned);
   const done = await stages.run({
     name: "quantize",
     inputs: {
       source: facts.identity,
       recipe: types.recipeSha256,
-      "importance matrix": calibration.imatrixSha256,
-      ...calibration.inputsSha256,
+      ...dependsOn,
       effort,
       "prior weight": priorWeight,
       "low-bit tensors": request.copyLowBit ? "copied" : "lowered",
-      splitting: fit ? undefined : splitMaxSize,
+      splitting: fits ? undefined : splitMaxSize,
       padding: padExperts,
       "layers that predict further tokens": mtp,
-      name: fit ? undefined : name,
+      name: fits ? undefined : name,
     },
-    run: async (stage): Promise<QuantizeResult> =>
-      await quantize({
+    run: async (stage): Promise<QuantizeResult> => {
+      const result = await quantize({
         ...writeOptions(run, stage),
         ...queueOptionsOf(run),
         ...cacheOptions(run),
         ...request,
-        ...(fit && { splitMaxSize: undefined }),
-        output: fit ? folder.workFile("unscaled.gguf") : output,
+        ...(fits && { splitMaxSize: undefined }),
+        output: fits ? folder.workFile("unscaled.gguf") : output,
         decode: true,
         engine: run.engine,
-      }),
-    files: ({ files = [], prediction }) => [...files, ...(prediction?.files ?? [])],
+      });
+      const { imatrixOutput } = inputs;
+      if (imatrixOutput !== undefined) {
+        await writeImatrixFile(folder.file("imatrix.dat"), await readImatrixFile(imatrixOutput), "dat");
+      }
+      return result;
+    },
+    files: ({ files = [], prediction }) => [
+      ...others.map((path) => ({ path })),
+      ...files,
+      ...(prediction?.files ?? []),
+    ],
   });
-  const encoded = { result: done.result, sha256: done.sha256.join(" "), variant, name };
-  return fit ? await fitScalesOf(run, facts, source, calibration, encoded, output) : encoded;
+  const sha256 = done.sha256.slice(others.length).join(" ");
+  return {
+    encoded: { result: done.result, sha256, variant, name },
+    /** SHA-256 of the files besides the model's. */
+    others: done.sha256.slice(0, others.length),
+    /** Fits the scales of what was encoded, where that is to be done. */
+    fit: async (encoded: Encoded, calibration: Calibration): Promise<Encoded> =>
+      fits ? await fitScalesOf(run, facts, source, calibration, encoded, output) : encoded,
+  };
 }
 
 /** Decodes every block of the model file and compares a sample of rows with the source. */
@@ -107,8 +212,9 @@ export async function verifyEncoded(
 
 /** What a dry run finds. */
 async function plannedOf(request: Omit<Parameters<typeof quantize>[0], "output">): Promise<QuantizeResult> {
-  const { moments: _, activations: __, effort: ___, ...others } = request;
-  return await quantize({ ...others, output: "planned.gguf", dryRun: true });
+  const { moments: _, activations: __, effort, imatrixOutput: ___, ...others } = request;
+  const promised = others.calibration === undefined ? {} : { effort };
+  return await quantize({ ...others, ...promised, output: "planned.gguf", dryRun: true });
 }
 
 /** The variant's name, from the types. */

@@ -3,6 +3,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createFolder } from "../bytes/disk.js";
 import { FileLock } from "../bytes/lock.js";
+import { collectionFolder } from "../quantize/collect-inputs.js";
 import { MakeState } from "./state.js";
 
 /** Names of files that were being written under a random name when a run was killed: see `OutputFile.create`. */
@@ -53,6 +54,7 @@ export class MakeFolder {
   async removeUnfinished(name: string): Promise<void> {
     const isUnfinished = (file: string) =>
       /^imatrix\.gguf\.partial/.test(file) ||
+      (file.startsWith(`${name}-`) && file.endsWith(collectionFolder(".gguf"))) ||
       ([`.${name}-`, `.mtp-${name}-`].some((begin) => file.startsWith(begin)) &&
         /\.gguf\.(partial|journal|scales(\.\w+)?)$/.test(file));
     const wanted = new Set([

@@ -14,7 +14,14 @@ import { callback, oneOrMore, orNone, text, wholeNumber, yesNo } from "../contra
 import { engineThreads, gpuLayers, gpuMemory } from "../engine/engine-options.js";
 import { perplexityCommand } from "../evaluate/perplexity-command.js";
 import { imatrixCommand, priorWeight } from "../imatrix/imatrix-command.js";
-import { cache, effort, encodedCacheSize, quantizeCommand, recipe } from "../quantize/quantize-command.js";
+import {
+  cache,
+  effort,
+  encodedCacheSize,
+  keepActivations,
+  quantizeCommand,
+  recipe,
+} from "../quantize/quantize-command.js";
 import { queueOptions } from "../queue/queue-options.js";
 import { quantizedBy } from "../report/card-command.js";
 import { checkCommand } from "../tasks/check-command.js";
@@ -87,6 +94,11 @@ export const makeCommand = defineCommand({
       unset: undefined,
       default: 128,
     },
+    calibrationTokens: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "tokens of calibration, in place of chunks: as many of these as that takes",
+    }),
     ctxCalibration: {
       ...imatrixCommand.options.ctx,
       short: undefined,
@@ -137,6 +149,13 @@ export const makeCommand = defineCommand({
       ...effort,
       about:
         "how long to search; max also keeps what enters the experts, and makes the outputs' errors small",
+    },
+    keepActivations: {
+      ...keepActivations,
+      about: "with effort max: collect what it must know of all layers before the first is encoded",
+      negated: "with effort max: encode each layer when it has been run, and keep nothing of it",
+      unset:
+        "keep it for other quantizations, unless the model is run in windows of layers or the disk lacks room",
     },
     priorWeight,
     cache,

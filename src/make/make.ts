@@ -9,15 +9,15 @@ import type { ImatrixResult } from "../imatrix/compute.js";
 import type { QuantizeResult } from "../quantize/quantize.js";
 import type { VerifyResult } from "../quantize/verify.js";
 import type { ScalesResult } from "../scales/scales.js";
-import { calibrate } from "./calibrate.js";
+import { calibrate, chooseInputs } from "./calibrate.js";
 import { type Described, describe } from "./describe.js";
 import { checkRoomFor } from "./disk-space.js";
-import { checkTypes, encode, verifyEncoded } from "./encode.js";
+import { checkTypes, encode, encodeLayerByLayer, verifyEncoded } from "./encode.js";
 import { type Evaluated, evaluate } from "./evaluate.js";
 import { exploreSource } from "./explorer.js";
 import { MakeFolder } from "./folder.js";
 import { type MakeOptions, makeCommand, type ResolvedMakeOptions } from "./make-command.js";
-import { checkMakeOptions } from "./options.js";
+import { checkMakeOptions, withChunks } from "./options.js";
 import { MakeProgress } from "./progress.js";
 import { record } from "./record.js";
 import type { MakeRun } from "./run.js";
@@ -26,7 +26,7 @@ import { plannedStages } from "./stage-durations.js";
 import { type StageEvent, Stages, stopped } from "./stages.js";
 import { type Checked, checkTasks } from "./tasks.js";
 import { prepareTexts } from "./texts.js";
-import { chooseRecipeTypes } from "./types.js";
+import { chooseRecipeTypes, copyRecipe } from "./types.js";
 
 /** What each stage found; stages that were skipped say what they found when they were done. */
 export interface MakeResult extends Described {
@@ -60,7 +60,7 @@ export interface MakeResult extends Described {
  */
 export async function make(given: MakeOptions): Promise<MakeResult> {
   const started = performance.now();
-  const options = makeCommand.read(given);
+  const options = withChunks(makeCommand.read(given));
   await checkMakeOptions(options);
   const folder = await MakeFolder.open(options.output);
   const engine = new Engine();
@@ -97,9 +97,7 @@ export async function make(given: MakeOptions): Promise<MakeResult> {
 
 async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeResult, "skipped" | "seconds">> {
   const source = await prepareSource(run, facts);
-  const calibration = await calibrate(run, facts, source);
-  const types = await chooseRecipeTypes(run, facts, source, calibration);
-  const encoded = await encode(run, facts, source, calibration, types);
+  const { calibration, types, encoded } = await calibrateAndEncode(run, facts, source);
   const verified = await verifyEncoded(run, facts, source, encoded);
   const evaluated = await evaluate(run, facts, source, calibration, encoded);
   const checked = await checkTasks(run, facts, source, encoded);
@@ -122,6 +120,18 @@ async function runStages(run: MakeRun, facts: SourceFacts): Promise<Omit<MakeRes
     record: { output: recorded.path },
     ...described,
   };
+}
+
+/** Calibrates and then encodes, or encodes each layer when it has been run. */
+async function calibrateAndEncode(run: MakeRun, facts: SourceFacts, source: PreparedSource) {
+  const wanted = await chooseInputs(run, source);
+  if (wanted?.keeps === false) {
+    const types = await copyRecipe(run);
+    return { types, ...(await encodeLayerByLayer(run, facts, source, wanted, types)) };
+  }
+  const calibration = await calibrate(run, facts, source, wanted);
+  const types = await chooseRecipeTypes(run, facts, source, calibration);
+  return { calibration, types, encoded: await encode(run, facts, source, calibration, types) };
 }
 
 function warnOfSize({ onWarning }: ResolvedMakeOptions, { bytes, model }: SourceFacts): void {

@@ -11,6 +11,14 @@ import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
 import type { ResolvedMakeOptions } from "./make-command.js";
 
+/** The options with as many chunks of calibration as the tokens take that were asked for. */
+export function withChunks(options: ResolvedMakeOptions): ResolvedMakeOptions {
+  const { calibrationTokens, ctxCalibration } = options;
+  return calibrationTokens === undefined
+    ? options
+    : { ...options, chunks: Math.ceil(calibrationTokens / ctxCalibration) };
+}
+
 /** Whether types are chosen by a budget, not by a recipe. */
 export function hasBudget(options: ResolvedMakeOptions): boolean {
   return budgetsGiven(options).length > 0;

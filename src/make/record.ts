@@ -89,7 +89,7 @@ async function evaluationOf(run: MakeRun, findings: Findings): Promise<Evaluatio
     },
     options: {
       effort,
-      moments: Object.keys(calibration.inputs).length > 0,
+      moments: effort === "max",
       ...(encoded.scales && { scales: true }),
       ...(priorWeight !== undefined && { priorWeight }),
     },

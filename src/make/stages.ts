@@ -101,7 +101,7 @@ export class Stages {
     for (const file of stage.files?.(result) ?? []) {
       files.push(await this.#describe(file));
     }
-    await this.#removeOutdated(earlier, files);
+    await this.#removeOutdated(name, earlier, files);
     const seconds = (performance.now() - started) / 1000;
     const record = { fingerprint, files, seconds, result: JSON.parse(JSON.stringify(result ?? null)) };
     await state.finish(name, record);
@@ -149,9 +149,15 @@ export class Stages {
   }
 
   /** Files of the stage's last result that the new one does not have (another name, fewer parts). */
-  async #removeOutdated(earlier: StageRecord | undefined, files: readonly StageFile[]): Promise<void> {
+  async #removeOutdated(
+    name: string,
+    earlier: StageRecord | undefined,
+    files: readonly StageFile[],
+  ): Promise<void> {
     for (const { path } of earlier?.files ?? []) {
-      if (!files.some((file) => file.path === path)) {
+      // Another stage may have made it anew.
+      const others = this.#folder.state.filesOfOthers(name);
+      if (!files.some((file) => file.path === path) && !others.includes(path)) {
         await rm(join(this.#folder.path, path), { force: true });
       }
     }

@@ -58,6 +58,13 @@ export class MakeState {
     return Object.values(this.#state.stages).flatMap(({ files }) => files.map(({ path }) => path));
   }
 
+  /** Files of the finished stages but this one. */
+  filesOfOthers(name: string): string[] {
+    return Object.entries(this.#state.stages).flatMap(([stage, { files }]) =>
+      stage === name ? [] : files.map(({ path }) => path),
+    );
+  }
+
   /** What a stage that was begun and not finished depended on. */
   underWay(stage: string): Readonly<Record<string, string>> | undefined {
     return this.#state.underWay[stage];

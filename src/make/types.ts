@@ -33,12 +33,12 @@ export async function chooseRecipeTypes(
   source: PreparedSource,
   calibration: Calibration,
 ): Promise<ChosenTypes> {
-  return hasBudget(run.options)
-    ? await planTypes(run, facts, source, calibration)
-    : await copyRecipe(run, run.options.recipe ?? defaultRecipe);
+  return hasBudget(run.options) ? await planTypes(run, facts, source, calibration) : await copyRecipe(run);
 }
 
-async function copyRecipe({ folder, stages }: MakeRun, name: string): Promise<ChosenTypes> {
+/** Writes `recipe.yaml`: the recipe asked for. */
+export async function copyRecipe({ folder, stages, options }: MakeRun): Promise<ChosenTypes> {
+  const { recipe: name = defaultRecipe } = options;
   const recipe = folder.file("recipe.yaml");
   const text = renderRecipe(await loadRecipe(name));
   const done = await stages.run({

@@ -14,10 +14,12 @@ export interface InputFiles {
   readonly moments?: string | undefined;
   /** Paths of files of kept activations. */
   readonly activations?: readonly string[] | undefined;
+  /** The mark of the run that the activations bear, if it is not over. */
+  readonly run?: string | undefined;
 }
 
 /** Gives what an expert's moments are made of; undefined for one that saw no token. */
-type ReadInput = (expert: number) => Promise<InputMoments | undefined>;
+export type ReadInput = (expert: number) => Promise<InputMoments | undefined>;
 
 export class InputStatistics {
   readonly #moments: ModelMoments | undefined;
@@ -41,7 +43,7 @@ export class InputStatistics {
    * @param kept experts that are quantized, if not all
    */
   static async open(
-    { moments, activations = [] }: InputFiles,
+    { moments, activations = [], run }: InputFiles,
     collected: readonly SourceTensor[],
     quantized: readonly SourceTensor[] = collected,
     kept?: KeptExperts,
@@ -52,7 +54,7 @@ export class InputStatistics {
     const matrices = moments === undefined ? undefined : await ModelMoments.open(moments, collected);
     try {
       const activated =
-        activations.length === 0 ? undefined : await ModelActivations.open(activations, quantized);
+        activations.length === 0 ? undefined : await ModelActivations.open(activations, quantized, run);
       return new InputStatistics(matrices, activated, kept);
     } catch (error) {
       await matrices?.close();

@@ -14,9 +14,19 @@ import {
   signal,
   splitMaxSize,
 } from "../contract/shared-options.js";
-import { choice, list, oneOrMore, parsed, size, text, yesNo } from "../contract/values.js";
+import {
+  choice,
+  instance,
+  list,
+  oneOrMore,
+  parsed,
+  size,
+  text,
+  wholeNumber,
+  yesNo,
+} from "../contract/values.js";
 import { engine } from "../engine/engine-options.js";
-import { priorWeight } from "../imatrix/imatrix-command.js";
+import { type ImatrixOptions, priorWeight } from "../imatrix/imatrix-command.js";
 import { predictionModes } from "../model/prediction-layers.js";
 import { efforts } from "../quants/effort.js";
 import { parseTypeName } from "../quants/types.js";
@@ -45,6 +55,28 @@ export const activations = option({
   schema: oneOrMore,
   about:
     "kept inputs of routed experts (imatrix --activations), for effort max; several files count as those of one text",
+});
+
+/** How a calibration text is run, in options of `imatrix`. */
+export type CalibrationRun = Pick<
+  ImatrixOptions,
+  | "ctx"
+  | "chunks"
+  | "parseSpecial"
+  | "dataset"
+  | "priorWeight"
+  | "threads"
+  | "gpuLayers"
+  | "gpuMemory"
+  | "ignoreMemoryLimit"
+>;
+
+export const keepActivations = option({
+  schema: yesNo,
+  about:
+    "with a calibration text: collect what effort max must know of all layers before the first is encoded",
+  negated: "with a calibration text: encode each layer when it has been run, and keep nothing of it",
+  unset: "keep it, unless the model is run in windows of layers or the disk lacks room",
 });
 
 export const allowRequantize = option({
@@ -179,7 +211,24 @@ export const quantizeCommand = defineCommand({
       value: "<text>",
       schema: text,
       about:
-        "for effort max, in place of these files: calibrate on this text first, choosing what to collect; it lies beside the output until that is written",
+        "for effort max, in place of these files: calibrate on this text, choosing what to collect; it lies beside the output until that is written",
+    }),
+    calibrationTokens: option({
+      value: "<n>",
+      schema: wholeNumber(1),
+      about: "tokens of that text, in whole chunks of 512",
+      unset: "all of it",
+    }),
+    calibrationRun: option({
+      schema: instance<CalibrationRun>("options of imatrix"),
+      about: "how that text is run, where it is not as imatrix would with --parse-special",
+      only: "library",
+    }),
+    keepActivations,
+    imatrixOutput: option({
+      value: "<file>",
+      schema: text,
+      about: "also leave the importance matrix of the calibration text there",
     }),
     threads: { ...encoderThreads, isArgument: true },
     ...queueOptions,

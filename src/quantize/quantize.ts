@@ -7,10 +7,17 @@ import { checkInstalled } from "../engine/library.js";
 import { UsageError } from "../errors.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { type ChangedExperts, withChangedExperts } from "../imatrix/changed-experts.js";
+import type { ImatrixResult } from "../imatrix/compute.js";
 import { coverageWarning } from "../imatrix/coverage.js";
 import { readImatrixFile } from "../imatrix/file.js";
 import type { Imatrix } from "../imatrix/imatrix.js";
-import { importanceFor, loadImportance, routedWithoutImportance } from "../imatrix/load-importance.js";
+import {
+  checkedImportance,
+  importanceFor,
+  loadImportance,
+  routedWithoutImportance,
+} from "../imatrix/load-importance.js";
+import { promisedImatrix } from "../imatrix/promised.js";
 import { openModel } from "../model/open.js";
 import { predictionAlone, predictionPath, withPrediction } from "../model/prediction-layers.js";
 import type { Role } from "../model/roles.js";
@@ -33,19 +40,16 @@ import { unmetRequirements } from "../recipe/requirements.js";
 import { chooseTypes, type TypePlan } from "../recipe/type-plan.js";
 import { version } from "../version.js";
 import { describeOutput, type WrittenFile, type WrittenModel } from "../write/model-writer.js";
-import { checkOverrides, outputMetadata, parseOverrides } from "../write/output-metadata.js";
+import { checkOverrides, outputMetadata, parseOverrides, unknownSha256 } from "../write/output-metadata.js";
 import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
 import { type WriteModelOptions, writeModel } from "../write/write-model.js";
 import { byteOptions } from "./byte-options.js";
-import { collectInputs, removeCollected } from "./collect-inputs.js";
+import { collectInputs, endCollection, openWindows, planCollection } from "./collect-inputs.js";
+import { checkCalibration, checkEffort, encoderEffort } from "./effort-options.js";
 import { InputStatistics } from "./input-statistics.js";
-import {
-  type QuantizeOptions,
-  quantizeCommand,
-  type RequestedEffort,
-  type ResolvedQuantizeOptions,
-} from "./quantize-command.js";
+import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
 import { tryWritten } from "./try-written.js";
+import type { WindowInputs } from "./window-inputs.js";
 
 /** Options with what their texts mean. */
 type Settings = Omit<ResolvedQuantizeOptions, "tensorType" | "overrideKv"> &
@@ -93,6 +97,8 @@ export interface QuantizeResult {
   readonly experts?: ChangedExperts;
   /** The file of the layers that predict further tokens, if they were to have one of their own. */
   readonly prediction?: QuantizedPart;
+  /** What the run over a calibration text found of which nothing was kept. */
+  readonly calibration?: ImatrixResult;
   /** Whether llama.cpp decoded some tokens of it; only with `decode`. */
   readonly runs?: boolean;
   /** Why it did not. */
@@ -117,6 +123,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   const asked = quantizeCommand.read(given);
   const recipe = await chooseRecipe(asked);
   checkEffort(asked, ["name a text for `calibration`"]);
+  checkCalibration(asked);
   const machines = queueSettings(asked);
   if (asked.decode) {
     checkInstalled();
@@ -124,19 +131,21 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   if (asked.keepSplit && asked.mtp !== undefined && asked.mtp !== "embed") {
     throw new UsageError("`keepSplit` keeps all layers in their files; use `splitMaxSize` with `mtp`.");
   }
-  const outputs = [asked.output, ...(asked.mtp === "separate" ? [predictionPath(asked.output)] : [])];
-  await checkOutputs(asked.dryRun ? [] : outputs, readBy(asked));
-  const { calibration } = asked;
-  const read =
-    calibration === undefined
-      ? asked
-      : await collectInputs(asked, calibration, recipe.keepExperts !== undefined);
-  const options = await settingsOf(read);
+  const second = asked.mtp === "separate" ? [predictionPath(asked.output)] : [];
+  await checkOutputs(asked.dryRun ? [] : [asked.output, ...second, asked.imatrixOutput], readBy(asked));
+  const collection = await planCollection(asked, { expertOutputs: recipe.keepExperts !== undefined });
+  const collects = asked.dryRun ? undefined : collection;
+  const options = await settingsOf(collects?.chosen.keeps ? await collectInputs(asked, collects) : asked);
   const opened = await openModel(options.model, { signal: options.signal });
   let inputs: InputStatistics | undefined;
+  let windows: WindowInputs | undefined;
   const tried: { runs?: boolean; runProblem?: string } = {};
   try {
-    const known = await loadImportance(options, opened.tensors);
+    const promised =
+      collection && options.imatrix === undefined ? promisedImatrix(opened, collection.run) : undefined;
+    const importance = promised
+      ? checkedImportance(promised, options, opened.tensors)
+      : await loadImportance(options, opened.tensors);
     const { keepExperts, padExperts = options.padExperts } = recipe;
     const statistics =
       keepExperts !== undefined && options.imatrix !== undefined
@@ -144,16 +153,21 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
         : undefined;
     const { dryRun, onWarning } = options;
     const changes = { keepExperts, padExperts };
-    const model = await withChangedExperts(opened, known, changes, { statistics, dryRun, onWarning });
+    const model = await withChangedExperts(opened, importance, changes, { statistics, dryRun, onWarning });
     const { source, imatrix, whole, kept, changed } = model;
+    if (collects && !collects.chosen.keeps) {
+      windows = await openWindows(asked, collects, { collected: opened.tensors, quantized: whole.tensors });
+    }
     inputs = await InputStatistics.open(options, opened.tensors, whole.tensors, kept);
+    const known = { imatrix, inputs, windows };
     checkOverrides(options.overrides ?? new Map(), source.metadata);
     // The model's file is the same, whether the layers have a file of their own or none.
     const own = options.mtp === "separate" ? ({ ...options, mtp: "drop" } as const) : options;
     const part = withPrediction(source, own.mtp);
-    const { plan, request } = await requestFor(source, recipe, imatrix, inputs, own, part);
+    const { plan, request } = await requestFor(source, recipe, known, own, part);
+    windows?.expect(plan.tensors, recipe.base);
     const more = [
-      imatrix && coverageWarning(imatrix),
+      promised ? undefined : imatrix && coverageWarning(imatrix),
       inputs && withoutMoments(request.tensors),
       ...((await inputs?.warnings()) ?? []),
       options.effort === "max" ? loadOutputAwareKernels().warning : undefined,
@@ -168,13 +182,14 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
         ...wanted,
         step: "quantize",
         machines,
-        inputs: await inputsOf(recipe, wanted.tensors, options),
+        inputs: { ...(await inputsOf(recipe, wanted.tensors, options)), calibration: collects?.contents },
         reads: readBy(options),
+        onEncoded: async () => await windows?.finish(),
       });
     // First, so that an interrupted run repeats the smaller file.
     const prediction =
       options.mtp === "separate"
-        ? await quantizePrediction(source, recipe, imatrix, inputs, options, write)
+        ? await quantizePrediction(source, recipe, known, options, write)
         : undefined;
     const written = options.dryRun
       ? undefined
@@ -186,18 +201,21 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
             },
           }),
         });
-    if (written && calibration !== undefined) {
-      await removeCollected(read.output);
+    if (written && collects) {
+      await endCollection(asked, collects);
     }
+    const used = windows?.imatrix ?? imatrix;
     return {
       ...resultOf(plan, written ?? plannedOutput(request), written, started),
       ...(prediction && { prediction }),
       ...(Object.keys(changed).length > 0 && { experts: changed }),
-      ...(imatrix && { routedWithoutImportance: routedWithoutImportance(imatrix, source.tensors) }),
+      ...(used && { routedWithoutImportance: routedWithoutImportance(used, source.tensors) }),
+      ...(windows?.result && { calibration: windows.result }),
       ...tried,
     };
   } finally {
     await inputs?.close();
+    await windows?.close();
     await opened.close();
   }
 }
@@ -206,14 +224,13 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
 async function quantizePrediction(
   source: ModelSource,
   recipe: Recipe,
-  imatrix: Imatrix | undefined,
-  inputs: InputStatistics | undefined,
+  statistics: Statistics,
   options: Settings,
   write: (request: Omit<WriteModelOptions, "step" | "inputs" | "reads">) => Promise<WrittenModel>,
 ): Promise<QuantizedPart> {
   const started = performance.now();
   const own = { ...options, output: predictionPath(options.output) };
-  const { plan, request } = await requestFor(source, recipe, imatrix, inputs, own, predictionAlone(source));
+  const { plan, request } = await requestFor(source, recipe, statistics, own, predictionAlone(source));
   const written = options.dryRun ? undefined : await write(request);
   const { output, bytes, files, tensorBytes, tensors, sha256 } = resultOf(
     plan,
@@ -250,23 +267,22 @@ async function readTensorTypeFile(path: string): Promise<TensorTypeOverride[]> {
 async function requestFor(
   source: ModelSource,
   recipe: Recipe,
-  imatrix: Imatrix | undefined,
-  inputs: InputStatistics | undefined,
+  statistics: Statistics,
   options: Settings,
   part = source,
 ): Promise<{
   plan: TypePlan;
   request: Omit<Settings, "effort"> & OutputRequest & { effort: Effort };
 }> {
-  const whole = planTypesOf(source, recipe, imatrix, options);
+  const whole = planTypesOf(source, recipe, statistics.imatrix, options);
   const names = new Set(part.tensors.map(({ name }) => name));
   const plan = { ...whole, tensors: whole.tensors.filter(({ name }) => names.has(name)) };
   const request = {
     ...options,
     source: part,
     effort: encoderEffort(options),
-    tensors: plannedTensors(plan, part, imatrix, inputs, options),
-    metadata: await metadataOf(plan, part, recipe, imatrix, options),
+    tensors: plannedTensors(plan, part, statistics, options),
+    metadata: await metadataOf(plan, part, recipe, statistics, options),
   };
   return { plan, request };
 }
@@ -280,43 +296,8 @@ export async function predictOutput(
 ): Promise<QuantizeResult> {
   const settings = { ...(await settingsOf(quantizeCommand.read(options))), dryRun: true };
   const part = withPrediction(source, settings.mtp);
-  const { plan, request } = await requestFor(source, recipe, imatrix, undefined, settings, part);
+  const { plan, request } = await requestFor(source, recipe, { imatrix }, settings, part);
   return resultOf(plan, plannedOutput(request), undefined, performance.now());
-}
-
-/** Throws a UsageError unless effort max and something about the inputs come together; `remedies` are other ways to it. */
-export function checkEffort(
-  {
-    effort,
-    moments,
-    activations,
-    calibration,
-  }: Pick<Settings, "moments" | "activations"> & {
-    effort?: Settings["effort"] | undefined;
-    calibration?: string | undefined;
-  },
-  remedies: readonly string[] = [],
-): void {
-  const given = moments !== undefined || activations !== undefined;
-  if (effort === "max" && !given && calibration === undefined) {
-    const ways = [...remedies, 'give files that "lopsided imatrix" collects as `activations` or `moments`'];
-    throw new UsageError(`\`effort\` max needs to know the inputs: ${ways.join(", or ")}.`);
-  }
-  if (effort !== "max" && (given || calibration !== undefined)) {
-    throw new UsageError(
-      "`moments`, `activations` and `calibration` are used by `effort` max alone; add it, or leave them out.",
-    );
-  }
-  if (given && calibration !== undefined) {
-    throw new UsageError(
-      "`calibration` collects what `moments` and `activations` would name; use one or the other.",
-    );
-  }
-}
-
-/** With moments the encoder's search is but a start; where there are none, it decides. */
-export function encoderEffort({ effort = "default" }: { effort?: RequestedEffort | undefined }): Effort {
-  return effort === "max" ? "fine" : effort;
 }
 
 /** The recipe that the options ask for: a recipe, a base, or both, the base filling what the rules leave open. */
@@ -365,8 +346,7 @@ function planTypesOf(
 function plannedTensors(
   plan: TypePlan,
   source: ModelSource,
-  imatrix: Imatrix | undefined,
-  inputs: InputStatistics | undefined,
+  { imatrix, inputs, windows }: Statistics,
   options: Settings,
 ): OutputTensor[] {
   return source.tensors.map((tensor, index) => {
@@ -374,8 +354,9 @@ function plannedTensors(
     return {
       source: tensor,
       type,
-      importance: imatrix && (() => importanceFor(imatrix, tensor, options)?.experts),
-      moments: inputs?.of(tensor, type),
+      importance: imatrix && (() => importanceFor(windows?.imatrix ?? imatrix, tensor, options)?.experts),
+      moments: (windows ?? inputs)?.of(tensor, type),
+      group: windows?.groupOf(tensor),
     };
   });
 }
@@ -385,26 +366,32 @@ async function metadataOf(
   { fileType }: TypePlan,
   source: ModelSource,
   recipe: Recipe,
-  imatrix: Imatrix | undefined,
+  { imatrix, windows }: Statistics,
   options: Settings,
 ): Promise<(sourceSha256: readonly string[]) => Metadata> {
-  const imatrixSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
-  const [momentsSha256] = await checksumsOf(options.moments ? [options.moments] : [], options);
-  const activationsSha256 = await checksumsOf(options.activations ?? [], options);
+  const { calibration } = options;
+  const givenSha256 = options.imatrix === undefined ? undefined : await sha256OfFile(options.imatrix);
+  // Of what was collected for this run alone, the text is named.
+  const calibrationSha256 = calibration === undefined ? undefined : await sha256OfFile(calibration);
+  const isGiven = calibration === undefined;
+  const [momentsSha256] = await checksumsOf(isGiven && options.moments ? [options.moments] : [], options);
+  const activationsSha256 = await checksumsOf((isGiven && options.activations) || [], options);
+  const lateSha256 = () => (imatrix ? (windows?.imatrixSha256 ?? unknownSha256) : undefined);
   return (sourceSha256) =>
     outputMetadata({
       source: source.metadata,
       fileType,
-      imatrix,
+      imatrix: windows?.imatrix ?? imatrix,
       overrides: options.overrides ?? new Map(),
       provenance: {
         version,
         recipe: renderRecipe(recipe),
         options: byteOptions(options),
         sourceSha256,
-        imatrixSha256,
+        imatrixSha256: givenSha256 ?? (isGiven ? undefined : lateSha256()),
         momentsSha256,
         activationsSha256,
+        calibrationSha256,
       },
     });
 }
@@ -420,6 +407,16 @@ async function checksumsOf(paths: readonly string[], { dryRun }: Settings): Prom
 
 function plannedOutput(request: OutputRequest) {
   return describeOutput(planOutput(request).map(({ path, layout }) => ({ path, bytes: layout.byteLength })));
+}
+
+/** What is known of the inputs of weights, or will be. */
+interface Statistics {
+  /** The importance matrix, or what is promised of it: `windows` will have it. */
+  readonly imatrix: Imatrix | undefined;
+  /** What is known of all layers. */
+  readonly inputs?: InputStatistics | undefined;
+  /** What is known of a layer until it is encoded. */
+  readonly windows?: WindowInputs | undefined;
 }
 
 /** Paths of all that may be read. */

@@ -37,6 +37,7 @@ import {
   type TensorTask,
 } from "./slice-tasks.js";
 import { sliceCount } from "./slices.js";
+import { cutIntoGroups, inOrderOfGroups } from "./tensor-groups.js";
 import { Unfinished } from "./unfinished.js";
 import { verifyHeader, verifySlices } from "./verify-output.js";
 
@@ -53,6 +54,8 @@ export interface WriteRequest extends OutputRequest {
   readonly resume?: boolean | undefined;
   /** Throw away the unfinished run of the same output, if there is one. */
   readonly restart?: boolean | undefined;
+  /** Called when all weights are on the disk: what headers and checks are made of must be known from then on. */
+  readonly onEncoded?: (() => Promise<void>) | undefined;
   /** Called when all is written and checked, before the files get their names: where they are, by those names. */
   readonly beforeNaming?:
     | ((files: readonly { path: string; partial: string }[]) => Promise<void>)
@@ -178,8 +181,17 @@ export class ModelWriter {
         },
         signal: this.#signal,
       };
-      const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
-      await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
+      let finished = this.#finishedSlices;
+      for (const { group, tensors } of cutIntoGroups(this.#tasks)) {
+        const slices = sum(tensors.map(({ source }) => sliceCount(source.shape)));
+        if (finished < slices) {
+          await this.#recorder.flush();
+          await group?.begin();
+          const rest = skip(sliceTasks(tensors), finished);
+          await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
+        }
+        finished = Math.max(0, finished - slices);
+      }
       await this.#recorder.flush();
       await this.#endCaching();
     });
@@ -214,6 +226,7 @@ export class ModelWriter {
   /** Adds the headers, verifies a sample of what is on the disk, and gives the files their names. */
   async finish(): Promise<WrittenModel> {
     return await this.#orGiveUp(async () => {
+      await this.#request.onEncoded?.();
       this.#warnOfVanishedRows();
       const sourceSha256 = await Promise.all(this.#checksums.map((checksum) => checksum()));
       checkUnchanged(this.#request.source, this.#sourceDates, await datesOf(this.#request.source));
@@ -230,11 +243,17 @@ export class ModelWriter {
         this.#unfinished.files.map(({ path, partialPath }) => ({ path, partial: partialPath })),
       );
       await this.#unfinished.commit();
-      const relativeErrors = this.#tasks.map((task) => relativeError(this.#sums.get(task) ?? noStatistics));
+      const relativeErrors = this.#relativeErrors();
       const weights = this.#finishedWeights - this.#resumedWeights;
       const cached = this.#cache ? { cachedWeights: this.#cachedWeights } : {};
       return { ...output, relativeErrors, weights, ...cached };
     });
+  }
+
+  /** In the order of the request, from which that of the files and that of the work may differ. */
+  #relativeErrors(): number[] {
+    const byName = new Map(this.#tasks.map((task) => [task.source.name, this.#sums.get(task)]));
+    return this.#request.tensors.map(({ source }) => relativeError(byName.get(source.name) ?? noStatistics));
   }
 
   async #takeUp(): Promise<void> {
@@ -326,22 +345,24 @@ async function openUnfinished(request: WriteRequest, plan: readonly PlannedFile[
   return await Unfinished.open({ output, files, fingerprint, slices }, earlier);
 }
 
-/** The work on each tensor, in the order of the files. */
+/** The work on each tensor, in its order. */
 function tensorTasks(
   model: string,
   plan: readonly PlannedFile[],
   files: readonly OutputFile[],
-): TensorTask[] {
-  return pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
-    pairs(tensors, layout.tensors).map(([{ source, importance, moments }, target]) => ({
+): readonly TensorTask[] {
+  const inFiles = pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
+    pairs(tensors, layout.tensors).map(([{ source, importance, moments, group }, target]) => ({
       model,
       source,
       target,
       file,
       importance,
       moments,
+      group,
     })),
   );
+  return inOrderOfGroups(inFiles);
 }
 
 /** Writes all of a file that is not weights: the header, and zeros between the tensors and after the last. */

@@ -27,6 +27,8 @@ export interface Provenance {
   readonly momentsSha256?: string | undefined;
   /** Of each file of kept activations. */
   readonly activationsSha256?: readonly string[];
+  /** Of the text that was calibrated on in the same run. */
+  readonly calibrationSha256?: string | undefined;
 }
 
 /** What an importance matrix is called, and how much is in it. */
@@ -83,6 +85,9 @@ export function outputMetadata(options: OutputMetadataOptions): Metadata {
   }
   if (provenance.momentsSha256 !== undefined) {
     metadata.set("lopsided.moments.sha256", text(provenance.momentsSha256));
+  }
+  if (provenance.calibrationSha256 !== undefined) {
+    metadata.set("lopsided.calibration.sha256", text(provenance.calibrationSha256));
   }
   if (provenance.activationsSha256?.length) {
     metadata.set("lopsided.activations.sha256", {

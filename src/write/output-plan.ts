@@ -9,6 +9,7 @@ import { type ModelSource, rowCount, type SourceTensor } from "../model/source.j
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { unknownSha256 } from "./output-metadata.js";
 import type { TensorTask } from "./slice-tasks.js";
+import type { EncodingGroup } from "./tensor-groups.js";
 
 /** A tensor of the source and what becomes of it. */
 export interface OutputTensor {
@@ -16,6 +17,8 @@ export interface OutputTensor {
   readonly type: TypeName;
   readonly importance?: TensorTask["importance"] | undefined;
   readonly moments?: TensorTask["moments"];
+  /** Whom it is encoded with; with whom it stands if undefined. */
+  readonly group?: EncodingGroup | undefined;
 }
 
 export interface SplitOptions {

@@ -9,6 +9,7 @@ import { type SharedInput, sharedInput } from "../quants/shared-input.js";
 import { addStatistics, noStatistics, type Statistics } from "../quants/statistics.js";
 import type { Slice as EncoderSlice } from "../quants/transcode.js";
 import { labelOf, type SliceRange, slicesOf } from "./slices.js";
+import type { EncodingGroup } from "./tensor-groups.js";
 
 /** One tensor on its way from the source to its place in an output file. */
 export interface TensorTask {
@@ -21,6 +22,7 @@ export interface TensorTask {
   readonly importance?: (() => readonly Float32Array[] | undefined) | undefined;
   /** Reads the second moments of an expert's input, for output-aware encoding. */
   readonly moments?: ((expert: number) => Promise<InputMoments | undefined>) | undefined;
+  readonly group?: EncodingGroup | undefined;
 }
 
 /** A slice of a tensor and where its encoded bytes lie. */

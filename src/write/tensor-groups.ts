@@ -1,0 +1,45 @@
+/** Tensors that are encoded together, because what encoding takes of them is there only for a while. */
+
+/** Tensors of one group are encoded one after the other. */
+export interface EncodingGroup {
+  /** Groups are encoded in this order. */
+  readonly order: number;
+  /**
+   * Called before the first of its slices that is encoded, when all slices of other groups before are on the disk; not
+   * if all of its own are.
+   */
+  begin(): Promise<void>;
+}
+
+interface Grouped {
+  readonly group?: EncodingGroup | undefined;
+}
+
+/**
+ * Tensors in the order in which they are encoded: that of the files, unless groups ask for another. A tensor of no group
+ * stays behind those that it follows.
+ */
+export function inOrderOfGroups<Tensor extends Grouped>(tensors: readonly Tensor[]): readonly Tensor[] {
+  let latest = -Infinity;
+  const placed = tensors.map((tensor) => {
+    latest = Math.max(latest, tensor.group?.order ?? -Infinity);
+    return { tensor, order: tensor.group?.order ?? latest };
+  });
+  return placed.sort((a, b) => (a.order === b.order ? 0 : a.order - b.order)).map(({ tensor }) => tensor);
+}
+
+/** Neighbours of the same group together, in order. */
+export function cutIntoGroups<Tensor extends Grouped>(
+  tensors: readonly Tensor[],
+): readonly { readonly group: EncodingGroup | undefined; readonly tensors: readonly Tensor[] }[] {
+  const cut: { readonly group: EncodingGroup | undefined; readonly tensors: Tensor[] }[] = [];
+  for (const tensor of tensors) {
+    const last = cut.at(-1);
+    if (last && last.group === tensor.group) {
+      last.tensors.push(tensor);
+    } else {
+      cut.push({ group: tensor.group, tensors: [tensor] });
+    }
+  }
+  return cut;
+}
