@@ -254,10 +254,16 @@ test("what effort max costs a 30B model is said before it begins", () => {
     "qwen3moe.block_count": 48,
     "qwen3moe.expert_count": 128,
     "qwen3moe.expert_used_count": 8,
+    "qwen3moe.embedding_length": 2048,
   });
   const source = { tensors, metadata } as unknown as ModelSource;
-  const chosen = (freeBytes: number) => chooseMaxEffort(source, { tokens: 65_536, threads: 8, freeBytes });
-  assert.deepEqual([chosen(1e11).activationBits, chosen(5e9).activationBits], ["8", "4"]);
+  const chosen = (freeBytes: number, mustKeepBecause?: string) =>
+    chooseMaxEffort(source, { tokens: 65_536, threads: 8, freeBytes, mustKeepBecause });
+  assert.deepEqual([chosen(1e11).activationBits, chosen(5e9, "so").activationBits], ["8", "4"]);
+  assert.deepEqual([chosen(1e11).keeps, chosen(5e9, "so").keeps], [true, true]);
+  const { keeps, activationBits, diskBytes } = chosen(5e9);
+  // The residual stream, and a layer's activations and matrix.
+  assert.deepEqual([keeps, activationBits, Math.round(diskBytes / 1e7)], [false, "8", 122]);
   assert.equal(Math.round(chosen(1e11).diskBytes / 1e8), 70);
   assert.match(chosen(1e11).sentence, /65.54 k tokens, about 2\.0 per expert and dimension/);
   assert.ok(chosen(1e11).memoryBytes < 3e9);
