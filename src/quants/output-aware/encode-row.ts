@@ -19,7 +19,7 @@ import { formats } from "./formats.js";
 import { inflationOf } from "./inflation.js";
 
 export interface OutputAwareOptions {
-  /** Passes of coordinate descent. */
+  /** Passes of coordinate descent. A fourth makes output errors 0.2 to 0.45 % smaller and takes a tenth more time. */
   readonly passes: number;
   /**
    * The one of them, from 0, in which blocks try other scales. Best is the second, when the codes have settled at the
@@ -30,7 +30,7 @@ export interface OutputAwareOptions {
   readonly inflation: number;
 }
 
-export const defaultOptions: OutputAwareOptions = { passes: 4, scalePass: 1, inflation: 0.12 };
+export const defaultOptions: OutputAwareOptions = { passes: 3, scalePass: 1, inflation: 0.12 };
 
 /** Encodes rows of one type and input. */
 export class OutputAwareEncoder {
