@@ -11,7 +11,8 @@
 // types chosen by `plan` with sensitivities measured by noise on the calibration text, the same activations; plan: with
 // what the errors of the file of "activations" cost on text that neither calibration nor evaluation has; rounds: the same
 // of a file with types planned by role and depth, as make does. --tokens:
-// calibrate the moments and activations on so many tokens, the importance matrix still on the whole text. Without
+// calibrate the moments and activations on so many tokens, other ones in each realization, the importance matrix still on
+// the whole text. --keep: leave all files there; a later run goes on with them. Without
 // --calibration: the fixture's tasks and as much code and prose of the shipped mix; the shipped prose is always measured
 // too. All texts are read with special tokens.
 import { execFileSync } from "node:child_process";
@@ -57,6 +58,13 @@ async function once(path, make) {
   return path;
 }
 
+/** Measures files of a realization unless an earlier run has kept what it measured. */
+async function compared(seed, request) {
+  const path = join(folder, `${seed}-${scarce ? `${scarce.chunks}-` : ""}${ways.join("+")}.json`);
+  await once(path, async () => writeFileSync(path, JSON.stringify(await compare(request))));
+  return JSON.parse(readFileSync(path, "utf8"));
+}
+
 /** Pieces of the shipped mix: those of each kind that fill so many characters, after those that fill the first. */
 async function piecesOf(kinds, { characters, after = 0 }) {
   const seen = Object.fromEntries(kinds.map((kind) => [kind, 0]));
@@ -75,13 +83,52 @@ async function piecesOf(kinds, { characters, after = 0 }) {
   return parts;
 }
 
-/** The tasks of the fixture, and of the shipped mix as many characters of each of the kinds that are plain text. */
-async function mixedText() {
+/**
+ * The tasks of the fixture, and of the shipped mix as many characters of each of the kinds that are plain text. Of few
+ * tokens the kinds take turns, and every realization begins elsewhere.
+ */
+async function mixedText(seed) {
   const tasks = readFileSync(fixture("text/calibration.txt"), "utf8");
-  const path = join(folder, "mixed.txt");
-  const others = await piecesOf(["code", "prose"], { characters: tasks.length });
-  writeFileSync(path, [tasks, ...others].join("\n\n"));
+  const kinds = [[tasks]];
+  for (const kind of ["code", "prose"]) {
+    kinds.push(await piecesOf([kind], { characters: tasks.length }));
+  }
+  const path = join(folder, scarce ? `${seed}-mixed.txt` : "mixed.txt");
+  const parts = scarce ? inTurn(kinds.map((pieces) => rotated(cut(pieces), seed / 5))) : kinds.flat();
+  writeFileSync(path, parts.join("\n\n"));
   return path;
+}
+
+/** Pieces of whole lines with at most about 1000 characters. */
+function cut(pieces) {
+  const parts = [""];
+  for (const line of pieces.join("\n\n").split("\n")) {
+    if (parts.at(-1).length + line.length > 1000) {
+      parts.push("");
+    }
+    parts.push(`${parts.pop()}${line}\n`);
+  }
+  return parts;
+}
+
+/** A list that begins at a share of its length. */
+function rotated(list, share) {
+  const at = Math.floor(list.length * (share % 1));
+  return [...list.slice(at), ...list.slice(0, at)];
+}
+
+/** Lists one after another, the next piece always of the one that has had the fewest characters. */
+function inTurn(lists) {
+  const taken = lists.map(() => 0);
+  const parts = [];
+  const left = lists.map((list) => [...list]);
+  while (left.some((list) => list.length > 0)) {
+    const next = taken.indexOf(Math.min(...taken));
+    const part = left[next].shift();
+    taken[next] = left[next].length > 0 ? taken[next] + part.length : Infinity;
+    parts.push(part);
+  }
+  return parts;
 }
 
 /** Code, prose and conversations of the shipped mix that `mixedText` has not. */
@@ -195,13 +242,13 @@ function estimate(values) {
 
 try {
   mkdirSync(folder, { recursive: true });
-  const calibration = options.calibration ?? (await mixedText());
   const prose = join(folder, "prose.txt");
   writeFileSync(prose, await readShippedText("prose.txt"));
   const runs = [];
   for (let seed = 0; seed < Number(options.realizations); seed++) {
+    const calibration = options.calibration ?? (await mixedText(seed));
     const { model, files } = await encodeAll(seed, calibration);
-    const { models } = await compare({
+    const { models } = await compared(seed, {
       source: model,
       models: Object.values(files),
       texts: [...options.texts.split(","), `prose=${prose}`],

@@ -66,7 +66,19 @@ function oneBit(read) {
 
 /** Ratios to llama.cpp's divergence over several realizations. */
 function realizations(read) {
-  const run = read("realizations");
+  return realizationsOf(read("realizations"));
+}
+
+/** The same with so few tokens of calibration as a model of 30 billion weights has for each dimension. */
+function scarceRealizations(read) {
+  const parts = [
+    ["2 tokens per dimension and expert (2048 tokens; 65 536 of a 30B model):", "realizations-2048"],
+    ["7 tokens per dimension and expert (7168 tokens; 229 376 of a 30B model):", "realizations-7168"],
+  ];
+  return parts.flatMap(([title, name]) => [title, realizationsOf(read(name))]).join("\n\n");
+}
+
+function realizationsOf(run) {
   const { base, summary, runs } = run.results;
   const names = {
     "llama.cpp": "llama.cpp",
@@ -519,6 +531,7 @@ export const tables = {
   queue,
   "output-aware": outputAware,
   realizations,
+  "realizations-scarce": scarceRealizations,
   "output-aware-1bit": oneBit,
   "pruning-fit": pruningFit,
   "pruning-sizes": pruningSizes,

@@ -1,6 +1,6 @@
 /** How many tokens each expert saw: thin statistics make bad low-bit experts. */
 import { fewTokensPerDimension } from "../moments/coverage.js";
-import { fewTokensPerColumn } from "../quants/output-aware/expert-moments.js";
+import { fewTokensPerColumn } from "../quants/output-aware/pooled-moments.js";
 import type { Imatrix } from "./imatrix.js";
 import { thinExpertTokens } from "./rare-experts.js";
 

@@ -1,5 +1,6 @@
 /** Adding moments up: those of several texts, or of the passes over one. */
 import { UsageError } from "../errors.js";
+import { addSums } from "../quants/output-aware/pooled-moments.js";
 import { MomentsFile, writeMomentsFile } from "./file.js";
 
 /**
@@ -54,9 +55,7 @@ function contentOf(name: string, files: readonly MomentsFile[]) {
       const [head, ...rest] = parts;
       const total = (await head?.matrix(name, index)) ?? new Float32Array();
       for (const part of rest) {
-        for (const [i, value] of (await part.matrix(name, index)).entries()) {
-          total[i] = (total[i] ?? 0) + value;
-        }
+        addSums(total, await part.matrix(name, index));
       }
       return total;
     },

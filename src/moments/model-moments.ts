@@ -3,19 +3,31 @@ import { UsageError } from "../errors.js";
 import { layerOf, nextnLayersOf } from "../model/roles.js";
 import type { SourceTensor } from "../model/source.js";
 import { weightCount } from "../model/source.js";
+import {
+  addSums,
+  fewTokensPerColumn,
+  mixWithPool,
+  type PooledMoments,
+} from "../quants/output-aware/pooled-moments.js";
 import { type InputMoments, isRefinable } from "../quants/output-aware/refine.js";
 import { sharedInput } from "../quants/shared-input.js";
 import type { TypeName } from "../quants/types.js";
 import { MomentsFile, type StoredMoments } from "./file.js";
-import { inputOf } from "./inputs.js";
+import { inputOf, type WeightInput } from "./inputs.js";
 
-/** Reads the moments of an expert, or of the only matrix; an expert that saw no token has none. */
+/**
+ * Reads the moments of an expert, or of the only matrix. Few tokens' moments of routed gate and up are mixed with the
+ * sums over all experts; of another input an expert that saw no token has none.
+ */
 export type ReadMoments = (expert: number) => Promise<InputMoments | undefined>;
 
 /** Moments of the inputs of a model's tensors. */
 export class ModelMoments {
   /** The matrix read last, which the next slice is likely to want again. */
   #latest: { readonly name: string; readonly moments: Promise<InputMoments> } | undefined;
+
+  /** The sum over all experts of the input that wanted it last. */
+  #pool: { readonly input: string; readonly pooled: Promise<PooledMoments> } | undefined;
 
   readonly #file: MomentsFile;
 
@@ -48,8 +60,8 @@ export class ModelMoments {
 
   /** The moments of a tensor's input whatever its type will be, as `of` has them. */
   forEncoding(tensor: SourceTensor): { isPerExpert: boolean; read: ReadMoments } | undefined {
-    const input = inputOf(tensor.name)?.name;
-    const stored = input === undefined ? undefined : this.#file.inputs.get(input);
+    const input = inputOf(tensor.name);
+    const stored = input && this.#file.inputs.get(input.name);
     if (input === undefined || stored === undefined || stored.columns !== tensor.shape[0]) {
       return undefined;
     }
@@ -61,23 +73,50 @@ export class ModelMoments {
     await this.#file.close();
   }
 
-  async #read(input: string, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
-    if (stored.counts[index] === 0) {
+  async #read(input: WeightInput, stored: StoredMoments, index: number): Promise<InputMoments | undefined> {
+    const { columns, counts } = stored;
+    const isPooled = input.routedIn && counts.length > 1 && counts.some((count) => count > 0);
+    const isMixed = isPooled && (counts[index] ?? 0) < fewTokensPerColumn * columns;
+    if (counts[index] === 0 && !isMixed) {
       return undefined;
     }
-    const name = `${this.#file.name}: "${input}", matrix ${index}`;
+    const name = `${this.#file.name}: "${input.name}", matrix ${index}`;
     if (this.#latest?.name !== name) {
-      this.#latest = { name, moments: this.#load(name, input, stored, index) };
+      this.#latest = { name, moments: this.#load(name, input.name, stored, { index, isMixed }) };
     }
     return this.#latest.moments;
   }
 
-  async #load(name: string, input: string, { counts }: StoredMoments, index: number): Promise<InputMoments> {
-    const vectors = counts[index] ?? 0;
+  async #load(
+    name: string,
+    input: string,
+    stored: StoredMoments,
+    { index, isMixed }: { readonly index: number; readonly isMixed: boolean },
+  ): Promise<InputMoments> {
+    const vectors = stored.counts[index] ?? 0;
     const sums = await this.#file.matrix(input, index);
+    if (isMixed) {
+      const pool = await this.#poolOf(input, stored);
+      mixWithPool(sums, vectors, pool, { columns: stored.columns, isPacked: true });
+    }
     const shared = new Float32Array(new SharedArrayBuffer(sums.byteLength));
     shared.set(sums);
     return { name, sums: sharedInput(shared), vectors };
+  }
+
+  #poolOf(input: string, stored: StoredMoments): Promise<PooledMoments> {
+    if (this.#pool?.input !== input) {
+      this.#pool = { input, pooled: this.#sumOf(input, stored) };
+    }
+    return this.#pool.pooled;
+  }
+
+  async #sumOf(input: string, { counts }: StoredMoments): Promise<PooledMoments> {
+    const sums = await this.#file.matrix(input, 0);
+    for (let index = 1; index < counts.length; index++) {
+      addSums(sums, await this.#file.matrix(input, index));
+    }
+    return { sums, vectors: counts.reduce((sum, count) => sum + count, 0) };
   }
 }
 

@@ -8,6 +8,7 @@ import { MalformedInputError, UsageError } from "../errors.js";
 import { imatrix } from "../imatrix/compute.js";
 import { readImatrixFile } from "../imatrix/file.js";
 import { openModel } from "../model/open.js";
+import type { SourceTensor } from "../model/source.js";
 import { packedLength, packedRow } from "../quants/output-aware/packed.js";
 import { writeTinyModel } from "../testing/architectures/write.js";
 import { fixture } from "../testing/command.js";
@@ -18,6 +19,7 @@ import { MomentsFile, writeMomentsFile } from "./file.js";
 import { Gram } from "./gram.js";
 import { inputOf } from "./inputs.js";
 import { mergeMomentsFiles } from "./merge.js";
+import { ModelMoments } from "./model-moments.js";
 import { cutIntoPasses, planInputs } from "./plan.js";
 
 const model = fixture("tiny-moe-q8_0.gguf");
@@ -160,6 +162,38 @@ test("says how many tokens per dimension the thinnest matrix has, and warns if t
   );
   inputs.set("blk.0.ffn_down_exps", { columns: 128, counts: Float64Array.of(2000, 256, 300) });
   assert.equal(momentsWarning(momentsCoverage({ inputs })), undefined);
+});
+
+test("few tokens' moments of an expert's gate and up are mixed with those of all experts, down's are not", async (t) => {
+  const path = join(await temporaryFolder(t), "x.gguf");
+  const experts = [Float32Array.of(16, 4, 16), Float32Array.of(4, -2, 8), new Float32Array(3)];
+  const inputs = ["blk.0.ffn_exps.in", "blk.0.ffn_down_exps"].map((name) => ({
+    name,
+    columns: 2,
+    counts: Float64Array.of(16, 4, 0),
+    matrix: (i: number) => experts[i]!,
+  }));
+  await writeMomentsFile(path, facts, inputs);
+  const tensors = ["gate", "down"].map((part): SourceTensor => {
+    const readRows = async () => new Uint8Array();
+    return { name: `blk.0.ffn_${part}_exps.weight`, shape: [2, 2, 3], type: "F32", readRows };
+  });
+  const moments = await ModelMoments.open(path, tensors);
+  const read = async (tensor: SourceTensor) => {
+    const found = [];
+    for (const expert of experts.keys()) {
+      const one = await moments.forEncoding(tensor)?.read(expert);
+      found.push(one && "sums" in one ? [...one.sums.values] : undefined);
+    }
+    return found;
+  };
+  const [gate, down] = [await read(tensors[0]!), await read(tensors[1]!)];
+  await moments.close();
+  assert.deepEqual(gate[0], [16, 4, 16], "8 tokens per column stand on their own");
+  // Two tokens' worth of the average (1, 0.1, 1.2), scaled to the mean squares (1, 2).
+  assert.deepEqual(gate[1], [6, Math.fround(-2 + 0.2 * Math.sqrt(2 / 1.2)), 12]);
+  assert.deepEqual(gate[2], [20, 2, 24], "unseen: those of all");
+  assert.deepEqual(down, [[16, 4, 16], [4, -2, 8], undefined]);
 });
 
 test("merging adds sums and counts", async (t) => {

@@ -1,5 +1,6 @@
 /** What fitting scales costs, said before it begins. */
 import { weightCount } from "../model/source.js";
+import { fitBytesOf } from "../quants/output-aware/expert-scales.js";
 import { formatBytes, formatDuration } from "../units.js";
 import type { FittedLayer } from "./fitted-layers.js";
 
@@ -29,7 +30,8 @@ export function fitCostsOf(source: SizedModel, layers: readonly FittedLayer[], t
   const stream = 4 * tokens * width;
   const largestLayer = largestLayerBytes(source);
   const diskBytes = 4 * stream;
-  const memoryBytes = 2 * stream + largestLayer;
+  const ofExpert = layers.map(({ gate: { count, columns } }) => fitBytesOf({ width: count, columns }));
+  const memoryBytes = 2 * stream + largestLayer + Math.max(0, ...ofExpert);
   const seconds = layers.reduce((sum, layer) => sum + productsOf(layer, tokens), 0) * secondsPerProduct;
   const sentence = `the scales of ${layers.length} layers' experts are fitted on ${tokens} tokens: up to ${formatBytes(diskBytes)} on the disk besides the output, about ${formatBytes(memoryBytes)} of memory, ${formatDuration(seconds)} of regressions on one core, and the text once through the source and twice through the model.`;
   return { diskBytes, memoryBytes, seconds, sentence };

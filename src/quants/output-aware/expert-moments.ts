@@ -9,6 +9,7 @@ import { MalformedInputError } from "../../errors.js";
 import { type ActivationName, expertFunctions, hasGate } from "./expert-activation.js";
 import { batchRows, GramSums, placesOf } from "./gram-sums.js";
 import { type KeptRows, readKeptRow } from "./kept-rows.js";
+import { fewTokensPerColumn, mixWithPool, type PooledMoments } from "./pooled-moments.js";
 import { Products, packedRows } from "./products.js";
 import { putTiles, type StoredMatrix } from "./stored-matrix.js";
 
@@ -44,25 +45,16 @@ export interface ExpertRows {
   readonly weights?: ExpertWeights | undefined;
 }
 
-/** Tokens per column below which an expert's moments are mixed with those of all tokens of the layer. */
-export const fewTokensPerColumn = 8;
-
 /** Tokens per column that all tokens' moments are made of: more change nothing. */
 const pooledTokensPerColumn = 8;
 
 /** How far the input of a down matrix may be from what the model had, as a share of its sum of squares. */
 const greatestDeviation = 0.25;
 
-/** Moments of all tokens of a layer: the upper triangle, and the tokens behind it. */
-interface Pool {
-  readonly moments: Float32Array;
-  readonly vectors: number;
-}
-
 /** Makes moments. One for each thread; it keeps those of the latest layer's tokens. */
 export class ExpertMoments {
   readonly #products: Products;
-  #pool: (Pool & { readonly sha256: string }) | undefined;
+  #pool: (PooledMoments & { readonly sha256: string }) | undefined;
 
   constructor(module: WebAssembly.Module | undefined) {
     this.#products = new Products(module);
@@ -86,16 +78,19 @@ export class ExpertMoments {
     // First, as what is made of the same memory is gone with the next sum.
     const pool = vectors < fewTokensPerColumn * columns ? this.#poolOf(layer) : undefined;
     if (pool && vectors === 0) {
-      return pool.moments;
+      return pool.sums;
     }
     const own = this.#sumOf(layer, columns, (add) =>
       eachToken(rows, (part, token, weight) => add(part, token, weight)),
     );
-    return pool ? mix(own, vectors, pool, columns) : own;
+    if (pool) {
+      mixWithPool(own, vectors, pool, { columns, isPacked: false });
+    }
+    return own;
   }
 
   /** Moments of tokens evenly spread over the layer's, each weighted as all its experts weight it. */
-  #poolOf(layer: KeptLayer): Pool {
+  #poolOf(layer: KeptLayer): PooledMoments {
     if (this.#pool?.sha256 === layer.sha256) {
       return this.#pool;
     }
@@ -114,7 +109,7 @@ export class ExpertMoments {
         }
       }
     });
-    this.#pool = { sha256: layer.sha256, moments: sums.slice(), vectors };
+    this.#pool = { sha256: layer.sha256, sums: sums.slice(), vectors };
     return this.#pool;
   }
 
@@ -203,25 +198,6 @@ export class ExpertMoments {
     );
     return gram.finish();
   }
-}
-
-/**
- * Adds to the upper triangle of an expert's moments as many tokens' worth as there are columns of the moments of all
- * tokens, scaled to the expert's own mean squares: few tokens know the sizes of channels, but not how they go together.
- */
-function mix(own: Float32Array, vectors: number, pool: Pool, n: number): Float32Array {
-  const ratio = Float64Array.from({ length: n }, (_, i) => {
-    const [mine, all] = [own[i * n + i]! / vectors, pool.moments[i * n + i]! / pool.vectors];
-    return all > 0 ? Math.sqrt(mine / all) : 0;
-  });
-  const share = n / pool.vectors;
-  for (let i = 0; i < n; i++) {
-    const factor = share * ratio[i]!;
-    for (let j = i; j < n; j++) {
-      own[i * n + j]! += factor * ratio[j]! * pool.moments[i * n + j]!;
-    }
-  }
-  return own;
 }
 
 /** Throws unless what was computed has about the size of what the model had. */

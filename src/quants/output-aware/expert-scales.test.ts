@@ -101,11 +101,15 @@ function ridgeOf(
 
 const energy = (values: Float32Array) => values.reduce((sum, value) => sum + value * value, 0);
 
-test("factors are those of the ridge regression, and what they change is taken from the residual", () => {
+/** Factors that are a little larger or smaller than 1. */
+function nearOne() {
   const random = gaussian(3);
   const near = () => fill(width, random).map((value) => 1 + 0.01 * Math.max(-2, Math.min(2, value)));
-  const right = { gate: near(), up: near() };
-  const [wanted, own] = [storedExpert(5, right), storedExpert(5)];
+  return { gate: near(), up: near() };
+}
+
+test("factors are those of the ridge regression, and what they change is taken from the residual", () => {
+  const [wanted, own] = [storedExpert(5, nearOne()), storedExpert(5)];
   const tokens = 300;
   const { layer, places } = layerOf(wanted, own, tokens);
   const before = energy(layer.residual);
@@ -123,6 +127,19 @@ test("factors are those of the ridge regression, and what they change is taken f
   for (const part of ["gate", "up"] as const) {
     assert.ok(plain[part].every((value, i) => Math.abs(value - found[part][i]!) < 1e-5));
   }
+});
+
+test("the residual falls for tokens whose features are not kept as for others", () => {
+  const [tokens, last] = [8400, 8192 * columns];
+  const own = storedExpert(5);
+  const { layer, places } = layerOf(storedExpert(5, nearOne()), own, tokens);
+  const before = [layer.residual.subarray(0, last), layer.residual.subarray(last)].map(energy);
+  new ExpertScales(module).fit(layer, own.expert, places);
+  const after = [layer.residual.subarray(0, last), layer.residual.subarray(last)].map(energy);
+  assert.ok(
+    after.every((left, i) => left < 0.2 * before[i]!),
+    `${after} of ${before}`,
+  );
 });
 
 test("no factor goes further than the bound, and what nothing is known of stays", () => {

@@ -56,6 +56,22 @@ export const largestChange = 0.05;
 /** Neurons that are fitted together: the matrix of their features takes 9 MB, whatever the expert's width. */
 const neuronsTogether = 768;
 
+/** Tokens of an expert whose features are kept from the fit to the residual: 50 MB; those of others are computed twice. */
+const tokensKept = 8192;
+
+/** Bytes of memory that fitting an expert of so many neurons takes, at most, however many tokens it has. */
+export function fitBytesOf({ width, columns }: { readonly width: number; readonly columns: number }): number {
+  const count = blockSizeOf(width);
+  const floats = (blockPlaces(count, columns).at(-1) ?? 0) + 2 * count * tokensKept + 2 * (2 * count) ** 2;
+  return Float32Array.BYTES_PER_ELEMENT * floats;
+}
+
+/** Neurons of each block of an expert, but for the last. */
+function blockSizeOf(width: number): number {
+  const blocks = Math.ceil(width / neuronsTogether);
+  return Math.ceil(width / blocks / productColumns) * productColumns;
+}
+
 /** Fits experts. Not for use by two threads at once. */
 export class ExpertScales {
   readonly #products: Products;
@@ -77,8 +93,7 @@ export class ExpertScales {
     if (places.length === 0) {
       return fitted;
     }
-    const blocks = Math.ceil(width / neuronsTogether);
-    const size = Math.ceil(width / blocks / productColumns) * productColumns;
+    const size = blockSizeOf(width);
     for (let first = 0; first < width; first += size) {
       const count = Math.min(size, width - first);
       const changes = new NeuronBlock(this.#products, layer, expert, { first, count }).fit(
@@ -92,6 +107,26 @@ export class ExpertScales {
     }
     return fitted;
   }
+}
+
+/** What a block of neurons has in the memory of products. */
+function blockPlaces(count: number, d: number): readonly number[] {
+  const features = 2 * count;
+  return placesOf(
+    features * features,
+    features * batchRows,
+    packedRows * batchRows,
+    features * d,
+    count * d,
+    count * d,
+    count * d,
+    count * count,
+    batchRows * d,
+    batchRows * d,
+    Math.max(batchRows, count) * Math.max(d, count),
+    batchRows * features,
+    batchRows * count,
+  );
 }
 
 /** Some neurons of an expert, with all that their fit needs in the memory of products. */
@@ -109,26 +144,11 @@ class NeuronBlock {
     { first, count }: { readonly first: number; readonly count: number },
   ) {
     const d = layer.columns;
-    const features = 2 * count;
     this.#products = products;
     this.#layer = layer;
     this.#count = count;
-    this.#places = placesOf(
-      features * features,
-      features * batchRows,
-      packedRows * batchRows,
-      features * d,
-      count * d,
-      count * d,
-      count * d,
-      count * count,
-      batchRows * d,
-      batchRows * d,
-      Math.max(batchRows, count) * Math.max(d, count),
-      batchRows * features,
-      batchRows * count,
-    );
-    this.#gram = new GramSums(products, features, this.#places);
+    this.#places = blockPlaces(count, d);
+    this.#gram = new GramSums(products, 2 * count, this.#places);
     const { values } = products;
     const [, , , tiles = 0] = this.#places;
     for (const [i, { type, bytes }] of [gate, up].entries()) {
@@ -143,11 +163,15 @@ class NeuronBlock {
   fit(places: Uint32Array, solver: RidgeSolver): Float32Array {
     const count = this.#count;
     const size = 2 * count;
-    const features = new Float32Array(places.length * size);
+    const kept = Math.min(places.length, tokensKept);
+    // The last batch of it is for the tokens whose features are not kept.
+    const features = new Float32Array((kept + (places.length > kept ? batchRows : 0)) * size);
+    const featuresAt = (first: number) => features.subarray(Math.min(first, kept) * size);
     const right = new Float64Array(size);
     for (let first = 0; first < places.length; first += batchRows) {
       const batch = places.subarray(first, first + batchRows);
-      this.#addBatch(batch, features.subarray(first * size, (first + batch.length) * size), right);
+      this.#computeFeatures(batch, featuresAt(first));
+      this.#addBatch(batch, featuresAt(first), right);
     }
     const matrix = this.#gram.finish();
     const products = this.#downProducts();
@@ -161,7 +185,10 @@ class NeuronBlock {
     const changes = Float32Array.from(solver.solve(matrix, right, ridge), bounded);
     for (let first = 0; first < places.length; first += batchRows) {
       const batch = places.subarray(first, first + batchRows);
-      this.#takeAway(batch, features.subarray(first * size, (first + batch.length) * size), changes);
+      if (first >= kept) {
+        this.#computeFeatures(batch, featuresAt(first));
+      }
+      this.#takeAway(batch, featuresAt(first), changes);
     }
     return changes;
   }
@@ -197,26 +224,21 @@ class NeuronBlock {
     return values.slice(out, out + count * count);
   }
 
-  /** Computes the features of some tokens, and adds them to the sums. */
-  #addBatch(batch: Uint32Array, features: Float32Array, right: Float64Array): void {
-    const { columns: d, inputs, residual, factors, weights, slots } = this.#layer;
+  /** What the output of some tokens changes by with the factors of gate, then of up. */
+  #computeFeatures(batch: Uint32Array, features: Float32Array): void {
+    const { columns: d, inputs, factors, weights, slots } = this.#layer;
     const count = this.#count;
     const size = 2 * count;
     const { values } = this.#products;
-    const [, , , tiles = 0, columns = 0, , , , rows = 0, errors = 0, packed = 0, hidden = 0, seen = 0] =
-      this.#places;
+    const [, , , tiles = 0, , , , , rows = 0, , packed = 0, hidden = 0] = this.#places;
     values.fill(0, rows, rows + batchRows * d);
-    values.fill(0, errors, errors + batchRows * d);
     values.fill(0, hidden, hidden + batchRows * size);
-    values.fill(0, seen, seen + batchRows * count);
     for (const [i, place] of batch.entries()) {
       const token = Math.floor(place / slots);
       values.set(inputs.subarray(token * d, (token + 1) * d), rows + i * d);
-      values.set(residual.subarray(token * d, (token + 1) * d), errors + i * d);
     }
-    const common = { rowCount: batch.length, count: d, packed };
-    this.#products.addRows({ ...common, rows, tiles, columns: size, out: hidden });
-    this.#products.addRows({ ...common, rows: errors, tiles: columns, columns: count, out: seen });
+    const rowCount = batch.length;
+    this.#products.addRows({ rows, rowCount, count: d, packed, tiles, columns: size, out: hidden });
     for (const [row, place] of batch.entries()) {
       const factor = factors[Math.floor(place / slots)]! * weights[place]!;
       const at = row * size;
@@ -224,12 +246,32 @@ class NeuronBlock {
         const [gate, up] = [values[hidden + at + i]!, values[hidden + at + count + i]!];
         const sigmoid = 1 / (1 + Math.exp(-gate));
         const change = factor * gate * sigmoid * up;
-        const gateChange = change * (1 + gate * (1 - sigmoid));
-        features[at + i] = gateChange;
+        features[at + i] = change * (1 + gate * (1 - sigmoid));
         features[at + count + i] = change;
+      }
+    }
+  }
+
+  /** Adds the features of some tokens to the sums. */
+  #addBatch(batch: Uint32Array, features: Float32Array, right: Float64Array): void {
+    const { columns: d, residual, slots } = this.#layer;
+    const count = this.#count;
+    const { values } = this.#products;
+    const [, , , , tiles = 0, , , , , errors = 0, packed = 0, , seen = 0] = this.#places;
+    values.fill(0, errors, errors + batchRows * d);
+    values.fill(0, seen, seen + batchRows * count);
+    for (const [i, place] of batch.entries()) {
+      const token = Math.floor(place / slots);
+      values.set(residual.subarray(token * d, (token + 1) * d), errors + i * d);
+    }
+    const rowCount = batch.length;
+    this.#products.addRows({ rows: errors, rowCount, count: d, packed, tiles, columns: count, out: seen });
+    for (let row = 0; row < batch.length; row++) {
+      const at = 2 * row * count;
+      for (let i = 0; i < count; i++) {
         const error = values[seen + row * count + i]!;
-        right[i]! += gateChange * error;
-        right[count + i]! += change * error;
+        right[i]! += features[at + i]! * error;
+        right[count + i]! += features[at + count + i]! * error;
       }
       this.#gram.add(features, at, 1);
     }
