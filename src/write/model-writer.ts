@@ -181,18 +181,12 @@ export class ModelWriter {
         },
         signal: this.#signal,
       };
-      let finished = this.#finishedSlices;
-      for (const { group, tensors } of cutIntoGroups(this.#tasks)) {
-        const slices = sum(tensors.map(({ source }) => sliceCount(source.shape)));
-        if (finished < slices) {
-          await this.#recorder.flush();
-          await group?.begin();
-          const rest = skip(sliceTasks(tensors), finished);
-          await inOrder(rest, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
-        }
-        finished = Math.max(0, finished - slices);
+      const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
+      for (const { group, items } of cutIntoGroups(rest, ({ task }) => task.group)) {
+        await group?.begin();
+        await inOrder(items, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
+        await this.#recorder.flush();
       }
-      await this.#recorder.flush();
       await this.#endCaching();
     });
   }

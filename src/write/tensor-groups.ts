@@ -5,8 +5,8 @@ export interface EncodingGroup {
   /** Groups are encoded in this order. */
   readonly order: number;
   /**
-   * Called before the first of its slices that is encoded, when all slices of other groups before are on the disk; not
-   * if all of its own are.
+   * Called before its slices are encoded, when all before are on the disk; not if all of its own are. Tensors of no
+   * group may come between, after which it is called again.
    */
   begin(): Promise<void>;
 }
@@ -29,16 +29,18 @@ export function inOrderOfGroups<Tensor extends Grouped>(tensors: readonly Tensor
 }
 
 /** Neighbours of the same group together, in order. */
-export function cutIntoGroups<Tensor extends Grouped>(
-  tensors: readonly Tensor[],
-): readonly { readonly group: EncodingGroup | undefined; readonly tensors: readonly Tensor[] }[] {
-  const cut: { readonly group: EncodingGroup | undefined; readonly tensors: Tensor[] }[] = [];
-  for (const tensor of tensors) {
+export function cutIntoGroups<Item>(
+  items: Iterable<Item>,
+  groupOf: (item: Item) => EncodingGroup | undefined,
+): readonly { readonly group: EncodingGroup | undefined; readonly items: readonly Item[] }[] {
+  const cut: { readonly group: EncodingGroup | undefined; readonly items: Item[] }[] = [];
+  for (const item of items) {
+    const group = groupOf(item);
     const last = cut.at(-1);
-    if (last && last.group === tensor.group) {
-      last.tensors.push(tensor);
+    if (last && last.group === group) {
+      last.items.push(item);
     } else {
-      cut.push({ group: tensor.group, tensors: [tensor] });
+      cut.push({ group, items: [item] });
     }
   }
   return cut;
