@@ -15,7 +15,7 @@ import {
   MalformedInputError,
   UsageError,
 } from "../errors.js";
-import { rowCount, weightCount } from "../model/source.js";
+import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
@@ -136,7 +136,7 @@ export class ModelWriter {
     this.#plan = plan;
     this.#sourceDates = sourceDates;
     this.#unfinished = unfinished;
-    this.#tasks = tensorTasks(request.source.name, plan, unfinished.files);
+    this.#tasks = tensorTasks(request.source, plan, unfinished.files);
     this.#totalWeights = sum(this.#tasks.map(({ source }) => weightCount(source.shape)));
     this.#recorder = new SliceRecorder(unfinished.journal);
     this.#signal = AbortSignal.any([this.#failed.signal, ...(request.signal ? [request.signal] : [])]);
@@ -341,10 +341,11 @@ async function openUnfinished(request: WriteRequest, plan: readonly PlannedFile[
 
 /** The work on each tensor, in its order. */
 function tensorTasks(
-  model: string,
+  { name: model, files: sourceFiles }: ModelSource,
   plan: readonly PlannedFile[],
   files: readonly OutputFile[],
 ): readonly TensorTask[] {
+  const isReadInOrder = sourceFiles.some(({ remote }) => remote !== undefined);
   const inFiles = pairs(plan, files).flatMap(([{ tensors, layout }, file]) =>
     pairs(tensors, layout.tensors).map(([{ source, importance, moments, group }, target]) => ({
       model,
@@ -354,6 +355,7 @@ function tensorTasks(
       importance,
       moments,
       group,
+      isReadInOrder,
     })),
   );
   return inOrderOfGroups(inFiles);

@@ -28,8 +28,11 @@ test("an expert's gate and up come one after the other if they have moments, eac
     ...[`${down} 100`, `${down} 132`],
     ...other,
   ]);
-  assert.deepEqual(names(layer()), [
+  const inFileOrder = [
     ...[`${gate} 0`, `${gate} 32`, `${down} 100`, `${down} 132`, `${up} 200`, `${up} 232`],
     ...other,
-  ]);
+  ];
+  assert.deepEqual(names(layer()), inFileOrder);
+  const ofServer = layer(moments).map((task) => ({ ...task, isReadInOrder: true }));
+  assert.deepEqual(names(ofServer), inFileOrder);
 });

@@ -23,6 +23,8 @@ export interface TensorTask {
   /** Reads the second moments of an expert's input, for output-aware encoding. */
   readonly moments?: ((expert: number) => Promise<InputMoments | undefined>) | undefined;
   readonly group?: EncodingGroup | undefined;
+  /** The source is read best in the order of its files: the checksum of what a server sends is made as it comes. */
+  readonly isReadInOrder?: boolean;
 }
 
 /** A slice of a tensor and where its encoded bytes lie. */
@@ -51,12 +53,16 @@ export function* sliceTasks(tasks: readonly TensorTask[]): Generator<SliceTask> 
   }
 }
 
-/** Tensors in groups of one, or of two of one shape: gate and up of a layer's experts, if they have moments. */
+/**
+ * Tensors in groups of one, or of two of one shape: gate and up of a layer's experts, if they have moments and may be
+ * read in any order.
+ */
 function groupsOf(tasks: readonly TensorTask[]): [TensorTask, ...TensorTask[]][] {
   const groups = new Map<string, [TensorTask, ...TensorTask[]]>();
   for (const [index, task] of tasks.entries()) {
     const { name, shape } = task.source;
-    const isPart = task.moments !== undefined && ["routed.gate", "routed.up"].includes(roleOf(name));
+    const mayBePart = task.moments !== undefined && !task.isReadInOrder;
+    const isPart = mayBePart && ["routed.gate", "routed.up"].includes(roleOf(name));
     const key = isPart ? `${layerOf(name)} ${shape}` : `tensor ${index}`;
     const group = groups.get(key);
     if (group) {
