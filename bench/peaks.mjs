@@ -10,6 +10,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { descendantsOf } from "./processes.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,19 +24,12 @@ if (folder === undefined || positionals.length === 0) {
 mkdirSync(folder);
 const everyMs = 500;
 
-/** Numbers of a process and all that it started. */
+/** Numbers of a process and all that it started; of none while one of them ends. */
 function family(pid) {
-  const children = readdirSync("/proc").filter(
-    (name) => /^\d+$/.test(name) && parentOf(name) === String(pid),
-  );
-  return [String(pid), ...children.flatMap(family)];
-}
-
-function parentOf(pid) {
   try {
-    return /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return [pid, ...descendantsOf(pid)];
   } catch {
-    return undefined;
+    return [];
   }
 }
 

@@ -1,4 +1,4 @@
-// Processes of the server's: some are the children of bubblewrap, which is its child. Linux only.
+// Processes that a command has started: some are the children of bubblewrap, which is its child. Linux only.
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Numbers of the processes that a process has started. */

@@ -1,9 +1,18 @@
 /** Writing kept activations while a model computes, and giving the file its name when all is there. */
-import { closeSync, fdatasyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { checkpointProblem } from "../activations/checkpoint-problem.js";
-import { checkRoom, syncFolder } from "../bytes/disk.js";
+import { allocatedBytes, checkRoom, syncFolder } from "../bytes/disk.js";
 import { bytesOf } from "../bytes/floats.js";
 import { FileSource } from "../bytes/source.js";
 import { InternalError } from "../errors.js";
@@ -24,6 +33,15 @@ export interface KeptBatch {
 /** Where a file grows that will be called `path`. */
 export function unfinishedPath(path: string): string {
   return `${path}.partial`;
+}
+
+/** What is on the disk of a file of activations, whole or unfinished: whether any of it, and how many bytes. */
+export async function keptSoFar(
+  path: string,
+): Promise<{ readonly isThere: boolean; readonly bytes: number }> {
+  const places = [path, unfinishedPath(path)];
+  const bytes = await Promise.all(places.map(allocatedBytes));
+  return { isThere: places.some(existsSync), bytes: bytes.reduce((sum, part) => sum + part, 0) };
 }
 
 /** Where the activations of the window lie that begins with a layer, when every window has a file of its own. */

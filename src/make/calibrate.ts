@@ -1,14 +1,13 @@
 /** The stage `imatrix`: calibration, and what effort max needs to know of the inputs. */
-import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { allocatedBytes, freeBytes } from "../bytes/disk.js";
+import { freeBytes } from "../bytes/disk.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
 import { imatrix as computeImatrix, type ImatrixResult } from "../imatrix/compute.js";
 import { readImatrixFile, writeImatrixFile } from "../imatrix/file.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
-import { unfinishedPath } from "../kept/writer.js";
+import { keptSoFar } from "../kept/writer.js";
 import { openModelToRun } from "../model/open.js";
 import { collectionFolder } from "../quantize/collect-inputs.js";
 import { waysToKeep } from "../quantize/ways-to-keep.js";
@@ -124,15 +123,16 @@ export async function chooseInputs(
   try {
     const free = await freeBytes(folder.work);
     // What an earlier run has kept has its room already.
-    const path = folder.workFile("activations");
-    const taken = (await allocatedBytes(path)) + (await allocatedBytes(unfinishedPath(path)));
+    const earlier = await keptSoFar(folder.workFile("activations"));
+    // What was begun goes on in the same way.
+    const begun = earlier.isThere ? true : (await wasBegunLayerByLayer(folder)) ? false : undefined;
     const dropsExperts = await needsExpertOutputs(options);
     const ways = waysToKeep(model, source.runnable, { dropsExperts, hasSecondFile: mtp === "separate" });
     const chosen = chooseMaxEffort(model, {
       tokens: ctxCalibration * chunks,
       threads,
-      freeBytes: free && free + taken,
-      keep: keepActivations ?? (await begunWay(folder, path)),
+      freeBytes: free && free + earlier.bytes,
+      keep: keepActivations ?? begun,
       ...ways,
       ...(hasBudget(options) && { mustKeepBecause: "types are chosen by what all layers' inputs are" }),
     });
@@ -143,15 +143,9 @@ export async function chooseInputs(
   }
 }
 
-/** Whether an earlier run has kept activations, or encoded each layer when it had been run: it goes on in that way. */
-async function begunWay(
-  { path, work, state }: MakeFolder,
-  activations: string,
-): Promise<boolean | undefined> {
-  if (existsSync(activations) || existsSync(unfinishedPath(activations))) {
-    return true;
-  }
+/** Whether an earlier run has encoded layers when they had been run. */
+async function wasBegunLayerByLayer({ path, work, state }: MakeFolder): Promise<boolean> {
   const isDone = state.finished("quantize")?.files.some((file) => file.path === imatrixFileName) ?? false;
   const names = [...(await readdir(path)), ...(await readdir(work))];
-  return isDone || names.some((name) => name.endsWith(collectionFolder(".gguf"))) ? false : undefined;
+  return isDone || names.some((name) => name.endsWith(collectionFolder(".gguf")));
 }

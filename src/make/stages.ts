@@ -154,9 +154,9 @@ export class Stages {
     earlier: StageRecord | undefined,
     files: readonly StageFile[],
   ): Promise<void> {
+    // Another stage may have made one anew.
+    const others = this.#folder.state.filesOfOthers(name);
     for (const { path } of earlier?.files ?? []) {
-      // Another stage may have made it anew.
-      const others = this.#folder.state.filesOfOthers(name);
       if (!files.some((file) => file.path === path) && !others.includes(path)) {
         await rm(join(this.#folder.path, path), { force: true });
       }

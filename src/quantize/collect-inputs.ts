@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { sourceIdentity } from "../activations/source-identity.js";
 import { writeTextFile } from "../bytes/atomic-write.js";
-import { allocatedBytes, freeBytes } from "../bytes/disk.js";
+import { freeBytes } from "../bytes/disk.js";
 import { checkOutputs } from "../bytes/overwriting.js";
 import { sha256OfFile } from "../bytes/sha256.js";
 import { mirroredVersion } from "../engine/native.js";
@@ -19,7 +19,7 @@ import { formatOf, readImatrixFile, writeImatrixFile } from "../imatrix/file.js"
 import type { ImatrixOptions } from "../imatrix/imatrix-command.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
 import { WindowRun } from "../imatrix/window-run.js";
-import { unfinishedPath } from "../kept/writer.js";
+import { keptSoFar } from "../kept/writer.js";
 import { openModelToRun } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import { version } from "../version.js";
@@ -179,15 +179,14 @@ async function choose(
   const { model, output, threads = availableParallelism(), mtp } = options;
   const { activations, imatrix } = filesOf(output);
   const free = await freeBytes(dirname(resolve(output)));
-  const taken = (await allocatedBytes(activations)) + (await allocatedBytes(unfinishedPath(activations)));
+  const earlier = await keptSoFar(activations);
   const tokens = Math.min(most, Math.ceil((await stat(text)).size / bytesPerToken));
-  const isKept = existsSync(activations) || existsSync(unfinishedPath(activations));
   // What was begun goes on in the same way, however much room there is now.
-  const begun = isKept ? true : existsSync(checkpointPath(imatrix)) ? false : undefined;
+  const begun = earlier.isThere ? true : existsSync(checkpointPath(imatrix)) ? false : undefined;
   return chooseMaxEffort(source, {
     tokens,
     threads,
-    freeBytes: free && free + taken,
+    freeBytes: free && free + earlier.bytes,
     keep: options.keepActivations ?? begun,
     ...waysToKeep(source, model, { dropsExperts: expertOutputs, hasSecondFile: mtp === "separate" }),
   });

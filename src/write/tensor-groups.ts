@@ -28,20 +28,22 @@ export function inOrderOfGroups<Tensor extends Grouped>(tensors: readonly Tensor
   return placed.sort((a, b) => (a.order === b.order ? 0 : a.order - b.order)).map(({ tensor }) => tensor);
 }
 
-/** Neighbours of the same group together, in order. */
-export function cutIntoGroups<Item>(
-  items: Iterable<Item>,
+/**
+ * Neighbours of the same group together, in order. Nothing is looked at before it is asked for, and the items of one
+ * group must be taken before the next group is.
+ */
+export function* cutIntoGroups<Item>(
+  items: Iterator<Item>,
   groupOf: (item: Item) => EncodingGroup | undefined,
-): readonly { readonly group: EncodingGroup | undefined; readonly items: readonly Item[] }[] {
-  const cut: { readonly group: EncodingGroup | undefined; readonly items: Item[] }[] = [];
-  for (const item of items) {
-    const group = groupOf(item);
-    const last = cut.at(-1);
-    if (last && last.group === group) {
-      last.items.push(item);
-    } else {
-      cut.push({ group, items: [item] });
+): Generator<{ readonly group: EncodingGroup | undefined; readonly items: Iterable<Item> }> {
+  let next = items.next();
+  const itemsOf = function* (group: EncodingGroup | undefined) {
+    for (; !next.done && groupOf(next.value) === group; next = items.next()) {
+      yield next.value;
     }
+  };
+  while (!next.done) {
+    const group = groupOf(next.value);
+    yield { group, items: itemsOf(group) };
   }
-  return cut;
 }

@@ -66,8 +66,8 @@ export class ExpertMoments {
   }
 
   /**
-   * The upper triangle of the whole matrix, row after row, until the next call. Throws a MalformedInputError if the computed input of a down matrix is not what
-   * the model had.
+   * The upper triangle of the whole matrix, row after row, until the next call. Throws a MalformedInputError if the
+   * computed input of a down matrix is not what the model had.
    */
   of(rows: ExpertRows): Float32Array {
     if (rows.weights) {

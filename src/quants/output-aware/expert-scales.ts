@@ -224,6 +224,17 @@ class NeuronBlock {
     return values.slice(out, out + count * count);
   }
 
+  /** Puts the vectors of some tokens into rows, zeros into the rest of a whole batch. */
+  #putTokens(batch: Uint32Array, vectors: Float32Array, rows: number): void {
+    const { columns: d, slots } = this.#layer;
+    const { values } = this.#products;
+    values.fill(0, rows, rows + batchRows * d);
+    for (const [i, place] of batch.entries()) {
+      const token = Math.floor(place / slots);
+      values.set(vectors.subarray(token * d, (token + 1) * d), rows + i * d);
+    }
+  }
+
   /** What the output of some tokens changes by with the factors of gate, then of up. */
   #computeFeatures(batch: Uint32Array, features: Float32Array): void {
     const { columns: d, inputs, factors, weights, slots } = this.#layer;
@@ -231,12 +242,8 @@ class NeuronBlock {
     const size = 2 * count;
     const { values } = this.#products;
     const [, , , tiles = 0, , , , , rows = 0, , packed = 0, hidden = 0] = this.#places;
-    values.fill(0, rows, rows + batchRows * d);
+    this.#putTokens(batch, inputs, rows);
     values.fill(0, hidden, hidden + batchRows * size);
-    for (const [i, place] of batch.entries()) {
-      const token = Math.floor(place / slots);
-      values.set(inputs.subarray(token * d, (token + 1) * d), rows + i * d);
-    }
     const rowCount = batch.length;
     this.#products.addRows({ rows, rowCount, count: d, packed, tiles, columns: size, out: hidden });
     for (const [row, place] of batch.entries()) {
@@ -254,16 +261,12 @@ class NeuronBlock {
 
   /** Adds the features of some tokens to the sums. */
   #addBatch(batch: Uint32Array, features: Float32Array, right: Float64Array): void {
-    const { columns: d, residual, slots } = this.#layer;
+    const { columns: d, residual } = this.#layer;
     const count = this.#count;
     const { values } = this.#products;
     const [, , , , tiles = 0, , , , , errors = 0, packed = 0, , seen = 0] = this.#places;
-    values.fill(0, errors, errors + batchRows * d);
+    this.#putTokens(batch, residual, errors);
     values.fill(0, seen, seen + batchRows * count);
-    for (const [i, place] of batch.entries()) {
-      const token = Math.floor(place / slots);
-      values.set(residual.subarray(token * d, (token + 1) * d), errors + i * d);
-    }
     const rowCount = batch.length;
     this.#products.addRows({ rows: errors, rowCount, count: d, packed, tiles, columns: count, out: seen });
     for (let row = 0; row < batch.length; row++) {

@@ -3,6 +3,20 @@
 // Matrices lie in tiles of eight columns, float32 (tile, row, column): a tile is read from one end to the other.
 // The rows are packed, four at a time, float32 (column, row), so that a step of the product reads 16 bytes of them.
 
+/** Stores the four columns of four rows of four values, `step` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function store_columns(a: v128, b: v128, c: v128, d: v128, out: usize, step: usize): void {
+  const ab = v128.shuffle<u32>(a, b, 0, 4, 1, 5);
+  const cd = v128.shuffle<u32>(c, d, 0, 4, 1, 5);
+  const abHigh = v128.shuffle<u32>(a, b, 2, 6, 3, 7);
+  const cdHigh = v128.shuffle<u32>(c, d, 2, 6, 3, 7);
+  v128.store(out, v128.shuffle<u64>(ab, cd, 0, 2));
+  v128.store(out + step, v128.shuffle<u64>(ab, cd, 1, 3));
+  v128.store(out + 2 * step, v128.shuffle<u64>(abHigh, cdHigh, 0, 2));
+  v128.store(out + 3 * step, v128.shuffle<u64>(abHigh, cdHigh, 1, 3));
+}
+
 /**
  * Packs columns [0, count) of four rows.
  * @param rows first row; rows are `stride` bytes apart
@@ -17,16 +31,7 @@ export function pack_rows(rows: usize, stride: usize, count: i32, packed: usize)
   for (let k: usize = 0; k < end; k += 16, packed += 64) {
     const a = v128.load(rows + k);
     const b = v128.load(rows1 + k);
-    const c = v128.load(rows2 + k);
-    const d = v128.load(rows3 + k);
-    const ab = v128.shuffle<u32>(a, b, 0, 4, 1, 5);
-    const cd = v128.shuffle<u32>(c, d, 0, 4, 1, 5);
-    const abHigh = v128.shuffle<u32>(a, b, 2, 6, 3, 7);
-    const cdHigh = v128.shuffle<u32>(c, d, 2, 6, 3, 7);
-    v128.store(packed, v128.shuffle<u64>(ab, cd, 0, 2));
-    v128.store(packed, v128.shuffle<u64>(ab, cd, 1, 3), 16);
-    v128.store(packed, v128.shuffle<u64>(abHigh, cdHigh, 0, 2), 32);
-    v128.store(packed, v128.shuffle<u64>(abHigh, cdHigh, 1, 3), 48);
+    store_columns(a, b, v128.load(rows2 + k), v128.load(rows3 + k), packed, 16);
   }
 }
 
@@ -130,18 +135,9 @@ export function fill_tiles_across(rows: usize, stride: usize, count: i32, tiles:
     const rows3 = rows2 + stride;
     const end = <usize>count << 2;
     for (let k: usize = 0; k < end; k += 16, tile += 128) {
-      const a = v128.load(rows + k);
-      const b = v128.load(rows1 + k);
-      const c = v128.load(rows2 + k);
-      const d = v128.load(rows3 + k);
-      const ab = v128.shuffle<u32>(a, b, 0, 4, 1, 5);
-      const cd = v128.shuffle<u32>(c, d, 0, 4, 1, 5);
-      const abHigh = v128.shuffle<u32>(a, b, 2, 6, 3, 7);
-      const cdHigh = v128.shuffle<u32>(c, d, 2, 6, 3, 7);
-      v128.store(tile, f32x4.neg(v128.shuffle<u64>(ab, cd, 0, 2)));
-      v128.store(tile, f32x4.neg(v128.shuffle<u64>(ab, cd, 1, 3)), 32);
-      v128.store(tile, f32x4.neg(v128.shuffle<u64>(abHigh, cdHigh, 0, 2)), 64);
-      v128.store(tile, f32x4.neg(v128.shuffle<u64>(abHigh, cdHigh, 1, 3)), 96);
+      const a = f32x4.neg(v128.load(rows + k));
+      const b = f32x4.neg(v128.load(rows1 + k));
+      store_columns(a, b, f32x4.neg(v128.load(rows2 + k)), f32x4.neg(v128.load(rows3 + k)), tile, 32);
     }
   }
 }
