@@ -5,8 +5,7 @@
 //     [--spectra flat:0.6,steep:1]
 import { parseArgs } from "node:util";
 import { decodeRows } from "../dist/quants/codec.js";
-import { Kernels } from "../dist/quants/kernels/kernels.js";
-import { loadKernels } from "../dist/quants/kernels/load.js";
+import { newKernels } from "../dist/quants/kernels/load.js";
 import { defaultOptions } from "../dist/quants/output-aware/encode-row.js";
 import { loadOutputAwareKernels } from "../dist/quants/output-aware/load.js";
 import { unpackSymmetric } from "../dist/quants/output-aware/packed.js";
@@ -31,8 +30,7 @@ const { values: options } = parseArgs({
 });
 const rows = Number(options.rows);
 const { module } = loadOutputAwareKernels();
-const { kernels } = loadKernels();
-const workspace = new Workspace(kernels && new Kernels(kernels));
+const workspace = new Workspace(newKernels());
 const results = [];
 
 /** Runs something and returns its result and the CPU time it took. */

@@ -8,8 +8,7 @@
 // "error" is our importance-weighted squared error divided by llama.cpp's, both after scaling to unit gain.
 import { parseArgs } from "node:util";
 import { efforts } from "../dist/quants/effort.js";
-import { Kernels } from "../dist/quants/kernels/kernels.js";
-import { loadKernels } from "../dist/quants/kernels/load.js";
+import { loadKernels, newKernels } from "../dist/quants/kernels/load.js";
 import { sharedInput } from "../dist/quants/shared-input.js";
 import { transcode } from "../dist/quants/transcode.js";
 import { parseTypeName, rowBytes, types } from "../dist/quants/types.js";
@@ -31,11 +30,11 @@ const wantedTypes = options.types
   : [...types.values()].filter(({ canEncode, quantized }) => canEncode && quantized).map(({ name }) => name);
 const wantedEfforts = options.efforts.split(",").filter((effort) => efforts.includes(effort));
 
-const { kernels: kernelModule, warning } = loadKernels();
+const { warning } = loadKernels().examine();
 if (warning) {
   console.warn(warning);
 }
-const kernels = kernelModule && new Kernels(kernelModule);
+const kernels = newKernels();
 const workspace = new Workspace(kernels);
 
 /** Rows of one kind, in the pieces that are timed in turns. */

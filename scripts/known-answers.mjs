@@ -8,11 +8,10 @@ const modules = [
   ["reduce", "reduce.wasm"],
 ];
 for (const [folder, name] of modules) {
-  const { answers } = await import(`../dist/${folder}/self-test.js`);
+  const { ask, questions } = await import(`../dist/${folder}/self-test.js`);
   const wasm = readFileSync(new URL(`../dist/${folder}/${name}`, import.meta.url));
-  const lines = Object.entries(answers(new WebAssembly.Module(wasm))).map(
-    ([name, answer]) => `  ${name}: "${answer}",\n`,
-  );
+  const module = new WebAssembly.Module(wasm);
+  const lines = questions(module).map((name) => `  ${name}: "${ask(module, name)}",\n`);
   const file = new URL(`../src/${folder}/known-answers.ts`, import.meta.url);
   const [head] = readFileSync(file, "utf8").split("= {");
   writeFileSync(file, `${head}= {\n${lines.join("")}};\n`);

@@ -85,7 +85,14 @@ test("no file imports itself by way of others", () => {
 });
 
 /** Names that are a pattern: one of each kind in many files. */
-const patternNames: ReadonlySet<string> = new Set(["view", "text", "imatrix", "knownAnswers", "answers"]);
+const patternNames: ReadonlySet<string> = new Set([
+  "view",
+  "text",
+  "imatrix",
+  "knownAnswers",
+  "questions",
+  "ask",
+]);
 
 test("an exported name means one thing", () => {
   const places = new Map<string, string[]>();

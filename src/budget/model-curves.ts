@@ -46,10 +46,7 @@ export async function curvesOf(
   const open = tasks.filter(({ types }) => types.length > 1);
   const inputs = await InputStatistics.open(options, options.collected ?? source.tensors, source.tensors);
   const cache = await ErrorCache.open(options.errors ?? errorsPath(fingerprint, options.cache));
-  const pool = new EncoderPool(options.threads ?? availableParallelism());
-  if (pool.warning) {
-    options.onWarning?.(pool.warning);
-  }
+  const pool = new EncoderPool(options.threads ?? availableParallelism(), options.onWarning);
   try {
     return await measureCurves(open, imatrix, pool, cache, {
       ...options,

@@ -150,7 +150,8 @@ export async function writeCollected(
   const sum = { ...named, ...mergedWith(named, merged), priorWeight: options.priorWeight };
   const converted = format === "dat" ? withPrior(sum, options.priorWeight ?? 0) : sum;
   await writeImatrixFile(output, converted, format);
-  for (const text of [coverageWarning(sum), loadReduceModule().warning]) {
+  // The engine's process asks for itself; here it is asked for the user.
+  for (const text of [coverageWarning(sum), loadReduceModule().examine().warning]) {
     if (text !== undefined) {
       options.onWarning?.(text);
     }

@@ -24,9 +24,9 @@ export class Gram {
 
   /** Without SIMD (`simd` false, or where there is none) the sums are the same. */
   constructor(simd = true) {
-    const { module, faulty } = loadReduceModule();
-    if (simd && module && !faulty.includes("gram")) {
-      this.#heap = new Heap(module);
+    const reductions = loadReduceModule();
+    if (simd && reductions.module && reductions.isRight("gram")) {
+      this.#heap = new Heap(reductions.module);
       this.#kernel = this.#heap.exports.gram as GramKernel;
     }
   }

@@ -24,7 +24,6 @@ import type { Role } from "../model/roles.js";
 import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import { withoutMoments } from "../moments/model-moments.js";
 import type { Effort } from "../quants/effort.js";
-import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { rowBytes, type TypeName } from "../quants/types.js";
 import { queueSettings } from "../queue/settings.js";
 import {
@@ -170,7 +169,6 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
       promised ? undefined : imatrix && coverageWarning(imatrix),
       inputs && withoutMoments(request.tensors),
       ...((await inputs?.warnings()) ?? []),
-      options.effort === "max" ? loadOutputAwareKernels().warning : undefined,
     ];
     for (const warning of [...plan.warnings, ...more]) {
       if (warning) {

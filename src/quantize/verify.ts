@@ -86,10 +86,7 @@ export async function verify(given: VerifyOptions): Promise<VerifyResult> {
   }
   const threads = options.threads ?? availableParallelism();
   const model = await openModel(options.model, { signal: options.signal });
-  const pool = new EncoderPool(threads);
-  if (pool.warning) {
-    options.onWarning?.(pool.warning);
-  }
+  const pool = new EncoderPool(threads, options.onWarning);
   try {
     const context = { ...options, pool, limit: 3 * Math.max(1, threads) };
     const zeroBlocks = await surveyAll(model, context);

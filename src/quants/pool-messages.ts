@@ -1,12 +1,6 @@
 /** What the encoder pool and its threads say to each other. */
 import type { SerializedError } from "../serialized-error.js";
-import type { KernelModule } from "./kernels/kernels.js";
 import type { Done, Work } from "./work.js";
-
-/** `workerData` of a thread. */
-export interface EncoderThreadSetup {
-  readonly kernels: KernelModule | undefined;
-}
 
 export type PoolTask = Work & { readonly id: number };
 

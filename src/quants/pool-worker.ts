@@ -1,13 +1,12 @@
 /** A thread of the encoder pool: works on one slice after the other. See pool.ts. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { serializeError } from "../serialized-error.js";
-import { Kernels } from "./kernels/kernels.js";
-import type { EncoderThreadSetup, PoolTask, Reply } from "./pool-messages.js";
+import { newKernels } from "./kernels/load.js";
+import type { PoolTask, Reply } from "./pool-messages.js";
 import { perform } from "./work.js";
 import { Workspace } from "./workspace.js";
 
-const { kernels } = workerData as EncoderThreadSetup;
-const workspace = new Workspace(kernels && new Kernels(kernels));
+const workspace = new Workspace(newKernels());
 
 parentPort?.on("message", ({ id, ...work }: PoolTask) => {
   try {

@@ -217,12 +217,13 @@ describe("the encoder pool", () => {
   it("does without SIMD when told to, with a warning and the same bytes", async () => {
     const script = `
       const { EncoderPool } = await import(${JSON.stringify(new URL("./pool.js", import.meta.url).href)});
-      const pool = new EncoderPool(1);
+      let warning;
+      const pool = new EncoderPool(1, (text) => { warning = text; });
       const source = new Uint8Array(Float32Array.from({ length: 512 }, (_, i) => Math.sin(i)).buffer);
       const done = await pool.transcode({ label: "t", firstRow: 0, sourceType: "F32", targetType: "Q8_0",
         columns: 512, source, effort: "default" });
       await pool.close();
-      console.log(JSON.stringify({ warning: pool.warning, bytes: Buffer.from(done.bytes).toString("hex"),
+      console.log(JSON.stringify({ warning, bytes: Buffer.from(done.bytes).toString("hex"),
         statistics: done.statistics }));
     `;
     const run = async (simd: boolean) => {
@@ -238,6 +239,47 @@ describe("the encoder pool", () => {
     );
     assert.equal(slow.bytes, fast.bytes);
     assert.deepEqual(slow.statistics, fast.statistics);
+  });
+
+  it("does without a kernel that is found wrong, in every thread, and warns of it once", async () => {
+    const [pool, knownAnswers, codec] = ["./pool.js", "./kernels/known-answers.js", "./codec.js"].map(
+      (file) => JSON.stringify(new URL(file, import.meta.url).href),
+    );
+    // The known answer is spoilt for the main thread alone; the other one is told what was found.
+    const script = `
+      const { EncoderPool } = await import(${pool});
+      const { knownAnswers } = await import(${knownAnswers});
+      const { encodeRows } = await import(${codec});
+      const weights = Float32Array.from({ length: 5120 }, (_, i) => Math.sin(i * i));
+      const warnings = [];
+      const encode = async (threads) => {
+        const pool = new EncoderPool(threads, (text) => warnings.push(text));
+        const slice = () => ({ label: "t", firstRow: 0, sourceType: "F32", targetType: "IQ2_S", columns: 512,
+          source: new Uint8Array(weights.slice().buffer), effort: "default" });
+        const [done] = await Promise.all([pool.transcode(slice()), pool.transcode(slice())]);
+        await pool.close();
+        return Buffer.from(done.bytes).toString("hex");
+      };
+      if (process.env.SPOIL) knownAnswers.encode_iq2_s = "spoilt";
+      const reference = new Uint8Array(10 * 164);
+      encodeRows("IQ2_S", weights, 512, undefined, reference);
+      console.log(JSON.stringify({ done: [await encode(0), await encode(1)], warnings,
+        reference: Buffer.from(reference).toString("hex") }));
+    `;
+    const run = async (env: object) => {
+      const args = ["--input-type=module", "-e", script];
+      const { stdout } = await execFile(process.execPath, args, { env: { ...process.env, ...env } });
+      return JSON.parse(stdout) as { done: string[]; warnings: string[]; reference: string };
+    };
+    const [right, spoilt] = await Promise.all([run({}), run({ SPOIL: "1" })]);
+    assert.deepEqual(right.warnings, []);
+    assert.notEqual(right.done[0], right.reference);
+    assert.deepEqual(right.done, [right.done[0], right.done[0]]);
+    assert.deepEqual(spoilt.done, [spoilt.reference, spoilt.reference]);
+    assert.equal(spoilt.warnings.length, 2, "one of each pool");
+    for (const warning of spoilt.warnings) {
+      assert.match(warning, /^These kernels give wrong results on this machine .*: encode_iq2_s\. /);
+    }
   });
 
   it("reports a thread that breaks down instead of waiting for it", async ({ mock }) => {

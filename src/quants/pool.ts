@@ -8,10 +8,11 @@
 import { Worker } from "node:worker_threads";
 import { CancelledError, InternalError, tooManyFiles } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
-import { Kernels } from "./kernels/kernels.js";
-import { loadKernels } from "./kernels/load.js";
+import type { SimdModule } from "../wasm/load.js";
+import { loadKernels, newKernels } from "./kernels/load.js";
+import { loadOutputAwareKernels } from "./output-aware/load.js";
 import { contentOf } from "./output-aware/refine.js";
-import type { EncoderThreadSetup, PoolTask, Reply } from "./pool-messages.js";
+import type { PoolTask, Reply } from "./pool-messages.js";
 import type { StoredSlice, Survey } from "./survey.js";
 import type { Slice, Transcoded } from "./transcode.js";
 import type { Transcoder } from "./transcoder.js";
@@ -36,8 +37,6 @@ interface Thread {
 
 export class EncoderPool implements Transcoder {
   readonly slicesInFlight: number;
-  /** Why the pool is slower than it could be, for the user to read; undefined if it is not. */
-  readonly warning: string | undefined;
 
   readonly #threads: Thread[] = [];
   readonly #queue: Waiting[] = [];
@@ -49,19 +48,26 @@ export class EncoderPool implements Transcoder {
   #change: Promise<void>;
 
   readonly #threadCount: number;
+  readonly #onWarning: ((warning: string) => void) | undefined;
+  readonly #warnings = new Set<string>();
 
-  /** Starts `threads` threads; with 0, slices are transcoded in the calling thread. */
-  constructor(threadCount: number) {
+  /**
+   * Starts `threads` threads; with 0, slices are transcoded in the calling thread.
+   * @param onWarning hears once why the pool is slower than it could be, if it is
+   */
+  constructor(threadCount: number, onWarning?: (warning: string) => void) {
     this.#threadCount = threadCount;
+    this.#onWarning = onWarning;
     this.slicesInFlight = 3 * Math.max(1, threadCount);
     this.#change = this.#nextChange();
-    const { kernels, warning } = loadKernels();
-    this.warning = warning;
+    // Threads take over what is loaded here.
+    this.#warn(loadKernels());
+    loadOutputAwareKernels();
     if (threadCount === 0) {
-      this.#workspace = new Workspace(kernels && new Kernels(kernels));
+      this.#workspace = new Workspace(newKernels());
     }
     for (let i = 0; i < threadCount; i++) {
-      this.#threads.push(this.#start({ kernels }));
+      this.#threads.push(this.#start());
     }
   }
 
@@ -106,6 +112,7 @@ export class EncoderPool implements Transcoder {
         new InternalError(`${work.slice.label}: a slice without bytes; was it moved before?`),
       );
     }
+    this.#warnOf(work);
     return new Promise((resolve, reject) => {
       this.#outstanding++;
       this.#queue.push({ work, resolve, reject });
@@ -113,12 +120,9 @@ export class EncoderPool implements Transcoder {
     });
   }
 
-  #start(setup: EncoderThreadSetup): Thread {
+  #start(): Thread {
     // Without the process's own Node options: `--input-type`, for one, would keep the thread from starting.
-    const worker = new Worker(new URL("./pool-worker.js", import.meta.url), {
-      workerData: setup,
-      execArgv: [],
-    });
+    const worker = new Worker(new URL("./pool-worker.js", import.meta.url), { execArgv: [] });
     const thread: Thread = { worker, tasks: new Map(), moments: undefined };
     worker.on("message", (reply: Reply) => this.#receive(thread, reply));
     worker.on("messageerror", (cause) => this.#fail(brokenThread("sent a reply that cannot be read", cause)));
@@ -161,7 +165,7 @@ export class EncoderPool implements Transcoder {
     } catch (error) {
       task.reject(error as Error);
     }
-    this.#finished();
+    this.#finished(task.work);
   }
 
   #send(thread: Thread, task: Waiting): void {
@@ -182,14 +186,30 @@ export class EncoderPool implements Transcoder {
     } else {
       task.reject(deserializeError(reply.error));
     }
-    this.#finished();
+    this.#finished(task.work);
     this.#distribute();
   }
 
-  #finished(): void {
+  #finished(work: Work): void {
+    // A thread may have found a kernel wrong.
+    this.#warnOf(work);
     this.#outstanding--;
     this.#wakeWaiters();
     this.#change = this.#nextChange();
+  }
+
+  #warnOf(work: Work): void {
+    this.#warn(loadKernels());
+    if (work.kind === "transcode" && work.slice.moments) {
+      this.#warn(loadOutputAwareKernels());
+    }
+  }
+
+  #warn({ warning }: SimdModule): void {
+    if (warning !== undefined && !this.#warnings.has(warning)) {
+      this.#warnings.add(warning);
+      this.#onWarning?.(warning);
+    }
   }
 
   #nextChange(): Promise<void> {

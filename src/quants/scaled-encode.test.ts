@@ -6,8 +6,7 @@ import { fill, gaussian, uniform } from "../testing/random.js";
 import { type Rows, randomRows, realRows } from "../testing/rows.js";
 import { encodeRows } from "./codec.js";
 import { type Effort, efforts } from "./effort.js";
-import { Kernels } from "./kernels/kernels.js";
-import { loadKernels } from "./kernels/load.js";
+import { newKernels } from "./kernels/load.js";
 import { rowBytes, type TypeName } from "./types.js";
 import { Workspace } from "./workspace.js";
 
@@ -43,11 +42,9 @@ function encodeByKernel(
   { weights, columns, importance }: Rows,
   effort: Effort,
 ): Uint8Array {
-  const { kernels, warning } = loadKernels();
-  assert.ok(kernels && !kernels.faulty.includes(`encode_${type.toLowerCase()}`), warning);
-  const instance = new Kernels(kernels);
-  assert.ok(instance.encoder(type), `${type} has no kernel`);
-  const workspace = new Workspace(instance);
+  const kernels = newKernels();
+  assert.ok(kernels?.encoder(type), `${type} has no kernel that is right`);
+  const workspace = new Workspace(kernels);
   workspace.arrange(columns, weights.length / columns, 0, rowBytes(type, columns));
   workspace.weights.set(weights);
   if (importance) {

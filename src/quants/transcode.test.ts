@@ -3,8 +3,7 @@ import { describe, it } from "node:test";
 import { MalformedInputError } from "../errors.js";
 import { ggmlDecode } from "../testing/ggml.js";
 import { fill, laplacian, uniform } from "../testing/random.js";
-import { Kernels } from "./kernels/kernels.js";
-import { loadKernels } from "./kernels/load.js";
+import { newKernels } from "./kernels/load.js";
 import { sharedInput } from "./shared-input.js";
 import { gain, relativeError, unitGainError } from "./statistics.js";
 import { type Slice, transcode } from "./transcode.js";
@@ -28,8 +27,7 @@ function slice(change: Partial<Slice> & { weights?: Float32Array } = {}): Slice 
 
 for (const implementation of ["the reference", "the kernels"]) {
   describe(`transcoding a slice with ${implementation}`, () => {
-    const kernels = implementation === "the kernels" ? loadKernels().kernels : undefined;
-    const newWorkspace = () => new Workspace(kernels && new Kernels(kernels));
+    const newWorkspace = () => new Workspace(implementation === "the kernels" ? newKernels() : undefined);
 
     it("returns the source itself when the type stays", () => {
       const task = slice({ targetType: "F32" });

@@ -1,6 +1,5 @@
 /** The questions of the reductions' known-answer test (`wasm/load.ts`). */
 import { Heap } from "../wasm/heap.js";
-import type { Answers } from "../wasm/load.js";
 import { hashOf, madeUpNumbers } from "../wasm/made-up.js";
 import { SimdReducer } from "./simd.js";
 
@@ -8,22 +7,38 @@ const length = 500;
 
 type GramKernel = (x: number, tokens: number, panels: number, panel: number, out: number) => void;
 
-/** The answer of every reduction. */
-export function answers(module: WebAssembly.Module): Answers {
+const answers: Readonly<Record<string, (module: WebAssembly.Module) => string>> = {
+  score_row(module) {
+    const { top, logSumExp } = new SimdReducer(module).scoreRow(rows().logits);
+    return hashOf(Float64Array.of(top, logSumExp));
+  },
+  compare_rows(module) {
+    const { logits, reference } = rows();
+    return hashOf(Float64Array.of(new SimdReducer(module).compareRows(reference, logits).divergence));
+  },
+  add_squares(module) {
+    const { logits, sums } = rows();
+    const entries = Uint32Array.of(0, 100, 100, 0, 350, 50, 7, 399);
+    new SimdReducer(module).addSquares(sums, logits, 100, entries);
+    return hashOf(sums);
+  },
+  gram: (module) => gramAnswer(module, rows().logits),
+};
+
+/** The reductions' names. */
+export function questions(): string[] {
+  return Object.keys(answers);
+}
+
+/** What a reduction makes of the rows. */
+export function ask(module: WebAssembly.Module, name: string): string {
+  return answers[name]?.(module) ?? "";
+}
+
+function rows() {
   const random = madeUpNumbers();
   const row = () => Float32Array.from({ length }, () => 20 * (random() - 0.5) * random());
-  const [logits, reference] = [row(), row()];
-  const reducer = new SimdReducer(module);
-  const { top, logSumExp } = reducer.scoreRow(logits);
-  const { divergence } = reducer.compareRows(reference, logits);
-  const sums = row();
-  reducer.addSquares(sums, logits, 100, Uint32Array.of(0, 100, 100, 0, 350, 50, 7, 399));
-  return {
-    score_row: hashOf(Float64Array.of(top, logSumExp)),
-    compare_rows: hashOf(Float64Array.of(divergence)),
-    add_squares: hashOf(sums),
-    gram: gramAnswer(module, logits),
-  };
+  return { logits: row(), reference: row(), sums: row() };
 }
 
 /** Products of 15 vectors of 32 columns, for the second of four panels. */

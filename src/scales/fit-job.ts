@@ -14,7 +14,7 @@ import { joinFiles } from "../engine/job-files.js";
 import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
 import { multiplyRows } from "../quants/half-scales.js";
 import { ExpertScales, type LayerTokens, type StoredExpert } from "../quants/output-aware/expert-scales.js";
-import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
+import { loadLinearAlgebra } from "../quants/output-aware/load.js";
 import { rowBytes } from "../quants/types.js";
 import { batchesOf, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
 import { readPlainText, tokensOf } from "../text/text.js";
@@ -93,7 +93,7 @@ class ScalesFit {
   readonly #source: Sweep;
   readonly #quantized: Sweep;
   readonly #checkpoint: FitCheckpoint;
-  readonly #experts = new ExpertScales(loadOutputAwareKernels().module);
+  readonly #experts = new ExpertScales(loadLinearAlgebra());
   #layer = 0;
   /** Parts of the layer's work that are done, of four. */
   #parts = 0;

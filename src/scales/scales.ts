@@ -19,7 +19,7 @@ import { asPlainText } from "../generate/rendered-conversations.js";
 import type { Metadata } from "../gguf/metadata.js";
 import { openModelToRun } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
-import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
+import { loadLinearAlgebra, loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { checkText, tokensOf } from "../text/text.js";
 import { copyTensors } from "../write/copy-tensors.js";
 import { planOutput } from "../write/output-plan.js";
@@ -82,9 +82,11 @@ export async function scales(given: ScalesOptions): Promise<ScalesResult> {
     if (tokens !== undefined) {
       options.onNotice?.(fitCostsOf(source, layers, tokens).sentence);
     }
-    const kernels = loadOutputAwareKernels();
-    if (kernels.warning !== undefined) {
-      options.onWarning?.(kernels.warning);
+    // The engine's process asks for itself; here it is asked for the user.
+    loadLinearAlgebra();
+    const { warning } = loadOutputAwareKernels();
+    if (warning !== undefined) {
+      options.onWarning?.(warning);
     }
     const params: FitParams = {
       source: plan(source, options.source),

@@ -1,7 +1,7 @@
 /** The two implementations of every encoder, so that one suite can run over both. */
 import type { Effort } from "../quants/effort.js";
-import { Kernels } from "../quants/kernels/kernels.js";
-import { loadKernels } from "../quants/kernels/load.js";
+import type { Kernels } from "../quants/kernels/kernels.js";
+import { newKernels } from "../quants/kernels/load.js";
 import { sharedInput } from "../quants/shared-input.js";
 import { transcode } from "../quants/transcode.js";
 import type { TypeName } from "../quants/types.js";
@@ -32,6 +32,6 @@ function encoder(name: TestedEncoder["name"], kernels: Kernels | undefined): Tes
 
 /** The reference in TypeScript, and the SIMD kernels if this machine can run them. */
 export function testedEncoders(): TestedEncoder[] {
-  const { kernels } = loadKernels();
-  return [encoder("reference", undefined), ...(kernels ? [encoder("kernels", new Kernels(kernels))] : [])];
+  const kernels = newKernels();
+  return [encoder("reference", undefined), ...(kernels ? [encoder("kernels", kernels)] : [])];
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -8,16 +8,41 @@ import { loadKernels } from "../quants/kernels/load.js";
 import { loadOutputAwareKernels } from "../quants/output-aware/load.js";
 import { loadReduceModule } from "../reduce/load.js";
 import { temporaryFolder } from "../testing/temporary.js";
-import { loadSimdModule } from "./load.js";
+import { loadSimdModule, type SimdModule } from "./load.js";
 
 const url = new URL("../reduce/reduce.wasm", import.meta.url);
 
+/** A module whose functions answer their names backwards, except one; and what it has been asked. */
+async function madeUp(t: TestContext): Promise<{ simd: SimdModule; asked: string[] }> {
+  const path = join(await temporaryFolder(t), "copy.wasm");
+  copyFileSync(url, path);
+  const asked: string[] = [];
+  const simd = loadSimdModule({
+    url: pathToFileURL(path),
+    work: "Work",
+    questions: () => ["ab", "cd", "ef", "gh"],
+    ask: (_module, question) => {
+      asked.push(question);
+      return question === "ef" ? "?" : `${question[1]}${question[0]}`;
+    },
+    knownAnswers: { ab: "ba", cd: "dc", ef: "fe" },
+  });
+  return { simd, asked };
+}
+
 describe("loading a SIMD module", () => {
-  it("names what answers wrongly, and warns", () => {
-    const ask = () => ({ right: "1", wrong: "2" });
-    const loaded = loadSimdModule({ url, work: "Work", ask, knownAnswers: { right: "1", wrong: "3" } });
-    assert.deepEqual(loaded.faulty, ["wrong"]);
-    assert.match(loaded.warning ?? "", /^These kernels give wrong results on this machine .*: wrong\. /);
+  it("asks what is needed, once", async (t) => {
+    const { simd, asked } = await madeUp(t as TestContext);
+    assert.deepEqual([simd.isRight("cd"), simd.isRight("cd"), simd.warning], [true, true, undefined]);
+    assert.deepEqual(asked, ["cd"]);
+  });
+
+  it("keeps what answers wrongly, or has no known answer, from being used, and warns of all of it", async (t) => {
+    const { simd, asked } = await madeUp(t as TestContext);
+    assert.deepEqual([simd.isRight("ef"), simd.isRight("unknown")], [false, false]);
+    assert.match(simd.warning ?? "", /^These kernels give wrong results on this machine .*: ef, gh\. /);
+    assert.deepEqual([simd.isRight("ab"), simd.isRight("gh")], [true, false]);
+    assert.deepEqual(asked, ["ef", "ab", "cd", "gh"]);
   });
 
   it("says that the installation is not complete if the file is missing", () => {
@@ -26,7 +51,8 @@ describe("loading a SIMD module", () => {
         loadSimdModule({
           url: new URL("missing.wasm", url),
           work: "Work",
-          ask: () => ({}),
+          questions: () => [],
+          ask: () => "",
           knownAnswers: {},
         }),
       {
@@ -42,10 +68,11 @@ describe("loading a SIMD module", () => {
     const loaded = loadSimdModule({
       url: pathToFileURL(path),
       work: "Work",
-      ask: () => ({}),
-      knownAnswers: {},
+      questions: () => ["any"],
+      ask: () => "",
+      knownAnswers: { any: "" },
     });
-    assert.equal(loaded.module, undefined);
+    assert.deepEqual([loaded.module, loaded.isRight("any")], [undefined, false]);
     assert.equal(
       loaded.warning,
       "Work is several times slower than it could be, because this machine or version of Node.js has no WebAssembly SIMD.",
@@ -53,8 +80,8 @@ describe("loading a SIMD module", () => {
   });
 
   it("finds every module of ours right on this machine", () => {
-    for (const { warning } of [loadKernels(), loadOutputAwareKernels(), loadReduceModule()]) {
-      assert.equal(warning, undefined);
+    for (const load of [loadKernels, loadOutputAwareKernels, loadReduceModule]) {
+      assert.equal(load().examine().warning, undefined);
     }
   });
 });

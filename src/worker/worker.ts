@@ -68,10 +68,7 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
     disconnect(redis);
     throw new UsageError(first[0]);
   }
-  const pool = new EncoderPool(threads);
-  if (pool.warning) {
-    onWarning?.(pool.warning);
-  }
+  const pool = new EncoderPool(threads, onWarning);
   const stopping = new AbortController();
   const rows = new OriginReader(options.shared, stopping.signal);
   const access = new HttpAccess(token, name);

@@ -5,8 +5,7 @@ import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { deserialize, serialize } from "node:v8";
 import { openGguf } from "../model/gguf-model.js";
-import { Kernels } from "../quants/kernels/kernels.js";
-import { loadKernels } from "../quants/kernels/load.js";
+import { newKernels } from "../quants/kernels/load.js";
 import type { MomentSums } from "../quants/output-aware/refine.js";
 import type { SharedInput } from "../quants/shared-input.js";
 import { sharedInput } from "../quants/shared-input.js";
@@ -26,7 +25,7 @@ class Elsewhere implements Transcoder {
   readonly slicesInFlight = 7;
   readonly inputsSent: string[] = [];
   readonly #inputs = new Map<string, Buffer>();
-  readonly #workspace = new Workspace(new Kernels(loadKernels().kernels!));
+  readonly #workspace = new Workspace(newKernels());
   readonly #delay = uniform(5);
 
   async transcode(slice: Slice): Promise<Transcoded> {

@@ -36,10 +36,7 @@ export async function writeModel(options: WriteModelOptions): Promise<WrittenMod
     onWarning?.(note);
   }
   // Who only coordinates copies and checks all the same.
-  const pool = new EncoderPool(machines?.local === false ? Math.min(threads, 1) : threads);
-  if (pool.warning) {
-    onWarning?.(pool.warning);
-  }
+  const pool = new EncoderPool(machines?.local === false ? Math.min(threads, 1) : threads, onWarning);
   try {
     return machines === undefined
       ? await writeWith(options, pool)

@@ -11,8 +11,7 @@ import { defineJob, type JobHost } from "../../engine/job.js";
 import type { Model } from "../../engine/model.js";
 import { InternalError } from "../../errors.js";
 import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
-import { Kernels } from "../../quants/kernels/kernels.js";
-import { loadKernels } from "../../quants/kernels/load.js";
+import { newKernels } from "../../quants/kernels/load.js";
 import { Workspace } from "../../quants/workspace.js";
 import { type TensorToPerturb, weightBytes, writeNoise } from "./noise.js";
 import { estimateOf } from "./positions.js";
@@ -70,8 +69,7 @@ export const measureSensitivity = defineJob(
     try {
       const text = await readChunks(params, model);
       const probe = new Probe(model, text, threads);
-      const { kernels } = loadKernels();
-      const workspace = new Workspace(kernels && new Kernels(kernels));
+      const workspace = new Workspace(newKernels());
       for (const tensor of tensors) {
         const original = weightBytes(model, tensor.name);
         if (original) {

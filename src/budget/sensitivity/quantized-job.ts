@@ -9,8 +9,7 @@ import { modelFileNames } from "../../engine/limits.js";
 import type { Model } from "../../engine/model.js";
 import { openModel } from "../../model/open.js";
 import type { SourceTensor } from "../../model/source.js";
-import { Kernels } from "../../quants/kernels/kernels.js";
-import { loadKernels } from "../../quants/kernels/load.js";
+import { newKernels } from "../../quants/kernels/load.js";
 import {
   addStatistics,
   noStatistics,
@@ -51,8 +50,7 @@ export const measureQuantized = defineJob(
     try {
       const text = await readChunks(params, model);
       const probe = new Probe(model, text, params.threads);
-      const { kernels } = loadKernels();
-      const workspace = new Workspace(kernels && new Kernels(kernels));
+      const workspace = new Workspace(newKernels());
       const named = (tensors: readonly SourceTensor[]) => new Map(tensors.map((one) => [one.name, one]));
       const [own, others] = [named(source.tensors), named(quantized.tensors)];
       const pairs = params.tensors.flatMap((task) => {

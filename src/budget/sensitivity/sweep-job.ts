@@ -23,8 +23,7 @@ import { InternalError } from "../../errors.js";
 import { noNumbers } from "../../evaluate/scorers.js";
 import { type Estimate, RunningStatistics } from "../../evaluate/statistics.js";
 import { layerOf } from "../../model/roles.js";
-import { Kernels } from "../../quants/kernels/kernels.js";
-import { loadKernels } from "../../quants/kernels/load.js";
+import { newKernels } from "../../quants/kernels/load.js";
 import { Workspace } from "../../quants/workspace.js";
 import { batchesOf, cutIntoChunks, type TextChunks } from "../../text/chunks.js";
 import { readPlainText, tokensOf } from "../../text/text.js";
@@ -109,8 +108,7 @@ class SensitivitySweep {
     }
     this.#streams = { context: text.context, chunks: copies * text.chunks, tokens };
     this.#sequences = chunksTogether(text.context, sweep.facts);
-    const { kernels } = loadKernels();
-    this.#workspace = new Workspace(kernels && new Kernels(kernels));
+    this.#workspace = new Workspace(newKernels());
     this.#checkpoint = new SweepCheckpoint(params.checkpoint.path, runName(params, text));
     const { changes = [], disturbances = [] } = this.#checkpoint.read() ?? {};
     this.#changes = [...changes];

@@ -6,8 +6,8 @@ import { decodeRows, encodeRows } from "../codec.js";
 import { measureRows } from "../measure.js";
 import { rowBytes, type TypeName, traitsOf, types } from "../types.js";
 import { Workspace } from "../workspace.js";
-import { Kernels } from "./kernels.js";
-import { loadKernels } from "./load.js";
+import type { Kernels } from "./kernels.js";
+import { loadKernels, newKernels } from "./load.js";
 
 const decodable = [...types.values()].filter((traits) => traits.canDecode);
 
@@ -40,14 +40,14 @@ describe("the kernels", () => {
   let workspace: Workspace;
 
   before(() => {
-    const loaded = loadKernels();
-    assert.ok(loaded.kernels, loaded.warning);
-    kernels = new Kernels(loaded.kernels);
+    const found = newKernels();
+    assert.ok(found, loadKernels().warning);
+    kernels = found;
     workspace = new Workspace(kernels);
   });
 
   it("pass their self-test on this machine", () => {
-    assert.equal(loadKernels().warning, undefined);
+    assert.equal(loadKernels().examine().warning, undefined);
   });
 
   it("decode every type that can be decoded", () => {

@@ -8,13 +8,6 @@ import { type Effort, efforts } from "../effort.js";
 import type { TypeName } from "../types.js";
 import { tables } from "./tables.js";
 
-/** Kernels that passed the self-test, in a form that can be sent to a thread. */
-export interface KernelModule {
-  readonly module: WebAssembly.Module;
-  /** Exports that failed the self-test and must not be used. */
-  readonly faulty: readonly string[];
-}
-
 /** decode_<type>(source, out, count): decodes the blocks of `count` weights. */
 type DecodeKernel = (source: number, out: number, count: number) => void;
 
@@ -46,14 +39,15 @@ function scratchBytes(columns: number): number {
 
 /** An instance of the kernels. Not for use by two threads at once. */
 export class Kernels {
-  readonly #exports: Record<string, unknown>;
   readonly #heap: Heap;
+  readonly #isRight: (name: string) => boolean;
   #scratch = 0;
 
-  constructor({ module, faulty }: KernelModule) {
+  /** @param isRight whether a kernel, by its exported name, may be used */
+  constructor(module: WebAssembly.Module, isRight: (name: string) => boolean) {
     this.#heap = new Heap(module);
+    this.#isRight = isRight;
     const { exports, buffer } = this.#heap;
-    this.#exports = Object.fromEntries(Object.entries(exports).filter(([name]) => !faulty.includes(name)));
     for (const [name, table] of Object.entries(tables)) {
       const address = (exports[name] as { value: number }).value;
       new Uint8Array(buffer).set(new Uint8Array(table.buffer, table.byteOffset, table.byteLength), address);
@@ -63,13 +57,6 @@ export class Kernels {
         (prepare as () => void)();
       }
     }
-  }
-
-  /** Names of the exported kernels, in alphabetical order. */
-  names(): string[] {
-    return Object.keys(this.#exports)
-      .filter((name) => /^(decode|encode)_|^(is_finite|measure)$/.test(name))
-      .sort();
   }
 
   /**
@@ -83,11 +70,11 @@ export class Kernels {
   }
 
   decoder(type: TypeName): DecodeKernel | undefined {
-    return this.#exports[`decode_${type.toLowerCase()}`] as DecodeKernel | undefined;
+    return this.#kernel(`decode_${type.toLowerCase()}`) as DecodeKernel | undefined;
   }
 
   encoder(type: TypeName): Encoder | undefined {
-    const kernel = this.#exports[`encode_${type.toLowerCase()}`] as EncodeKernel | undefined;
+    const kernel = this.#kernel(`encode_${type.toLowerCase()}`) as EncodeKernel | undefined;
     return (
       kernel &&
       ((source, importance, out, rows, columns, effort) =>
@@ -97,7 +84,7 @@ export class Kernels {
 
   /** Whether all of the weights, which lie in the kernels' memory, are finite; undefined without such a kernel. */
   isFinite(weights: Float32Array): boolean | undefined {
-    const kernel = this.#exports.is_finite as ((weights: number, count: number) => number) | undefined;
+    const kernel = this.#kernel("is_finite") as ((weights: number, count: number) => number) | undefined;
     return kernel && kernel(weights.byteOffset, weights.length) !== 0;
   }
 
@@ -109,12 +96,18 @@ export class Kernels {
     columns: number,
     sums: Float64Array,
   ): boolean {
-    const kernel = this.#exports.measure as ((...addressesAndSizes: number[]) => void) | undefined;
+    const kernel = this.#kernel("measure") as ((...addressesAndSizes: number[]) => void) | undefined;
     if (!kernel || columns % 4 !== 0) {
       return false;
     }
     const rows = weights.length / columns;
     kernel(weights.byteOffset, decoded.byteOffset, importance.byteOffset, rows, columns, sums.byteOffset);
     return true;
+  }
+
+  /** Undefined if there is none, or it must not be used. */
+  #kernel(name: string): unknown {
+    const kernel = this.#heap.exports[name];
+    return kernel !== undefined && this.#isRight(name) ? kernel : undefined;
   }
 }

@@ -68,12 +68,12 @@ export class Refiner {
   #latestExpertMoments: ExpertMoments | undefined;
 
   readonly #module: WebAssembly.Module | undefined;
-  readonly #faulty: readonly string[];
+  readonly #simd: Pick<SimdModule, "module" | "isRight">;
 
   /** Without a module, and for what it gets wrong on this machine, the plain encoder runs. */
-  constructor({ module, faulty }: Pick<SimdModule, "module" | "faulty"> = loadOutputAwareKernels()) {
-    this.#module = faulty.includes(factorAnswer) ? undefined : module;
-    this.#faulty = faulty;
+  constructor(simd: Pick<SimdModule, "module" | "isRight"> = loadOutputAwareKernels()) {
+    this.#simd = simd;
+    this.#module = simd.isRight(factorAnswer) ? simd.module : undefined;
     this.#kernels = this.#module && new OutputAwareKernels(this.#module);
   }
 
@@ -116,7 +116,7 @@ export class Refiner {
     }
     try {
       const ridge = ridgeOf(vectors, columns);
-      const kernels = this.#faulty.includes(encoderAnswer(type)) ? undefined : this.#kernels;
+      const kernels = this.#simd.isRight(encoderAnswer(type)) ? this.#kernels : undefined;
       if (kernels === undefined) {
         const factor = factorize(whole, columns, format.unit, ridge);
         const encoder = new OutputAwareEncoder(type, factor);

@@ -1,5 +1,4 @@
 /** The questions of the output-aware encoder's known-answer test (`wasm/load.ts`): a factor, and rows of each type. */
-import type { Answers } from "../../wasm/load.js";
 import { hashOf, madeUpNumbers } from "../../wasm/made-up.js";
 import { decodeRows, encodeRows } from "../codec.js";
 import { rowBytes, type TypeName } from "../types.js";
@@ -10,39 +9,40 @@ import { OutputAwareKernels } from "./simd.js";
 
 const columns = superblockWeights;
 const rows = 4;
+const types = Object.keys(formats) as TypeName[];
 
-/** Name of the answer that stands for the factor's linear algebra, which all types need. */
+/** Name of the question that stands for the factor's linear algebra, which all types need. */
 export const factorAnswer = "factor";
 
-/** Name of a type's answer. */
+/** Name of a type's question. */
 export function encoderAnswer(type: TypeName): string {
   return `encode_${type.toLowerCase()}`;
 }
 
-/** The answers of the factor and of every type's encoder. */
-export function answers(module: WebAssembly.Module): Answers {
+/** The factor's and every type's. */
+export function questions(): string[] {
+  return [factorAnswer, ...types.map(encoderAnswer)];
+}
+
+/** Makes a factor; encodes some rows with it, unless the factor itself is asked for. */
+export function ask(module: WebAssembly.Module, question: string): string {
+  const kernels = new OutputAwareKernels(module);
+  const type = types.find((name) => encoderAnswer(name) === question);
+  kernels.prepare(type ?? "IQ2_S", { moments: moments(), columns, ridge: 0.1 });
+  if (type === undefined) {
+    const { feedback, faint, correlations } = kernels.factor;
+    return hashOf(feedback) + hashOf(faint) + hashOf(correlations);
+  }
   const random = madeUpNumbers();
   const weights = Float32Array.from({ length: rows * columns }, () => (random() - 0.5) * random());
-  const kernels = new OutputAwareKernels(module);
-  const request = { moments: moments(), columns, ridge: 0.1 };
-  kernels.prepare("IQ2_S", request);
-  const { feedback, faint, correlations } = kernels.factor;
-  const found: Record<string, string> = {
-    [factorAnswer]: hashOf(feedback) + hashOf(faint) + hashOf(correlations),
-  };
-  for (const name of Object.keys(formats)) {
-    const type = name as TypeName;
-    const encoded = new Uint8Array(rows * rowBytes(type, columns));
-    const start = new Float32Array(weights.length);
-    encodeRows(type, weights, columns, undefined, encoded, "fast");
-    decodeRows(type, encoded, start);
-    kernels.prepare(type, request);
-    kernels.encodeRows(weights, start, encoded, defaultOptions);
-    decodeRows(type, encoded, start);
-    const { energy, error } = kernels.outputErrors(weights, start);
-    found[encoderAnswer(type)] = hashOf(encoded) + hashOf(Float64Array.of(energy, error));
-  }
-  return found;
+  const encoded = new Uint8Array(rows * rowBytes(type, columns));
+  const start = new Float32Array(weights.length);
+  encodeRows(type, weights, columns, undefined, encoded, "fast");
+  decodeRows(type, encoded, start);
+  kernels.encodeRows(weights, start, encoded, defaultOptions);
+  decodeRows(type, encoded, start);
+  const { energy, error } = kernels.outputErrors(weights, start);
+  return hashOf(encoded) + hashOf(Float64Array.of(energy, error));
 }
 
 /** Second moments of an input whose neighbouring columns go together. */
