@@ -197,11 +197,25 @@ function file(read) {
 function outputAwareCost(read) {
   const speed = read("output-aware-speed");
   const layers = read("output-aware-layers");
-  const times = speed.results.map(({ microsecondsPerWeight }) => microsecondsPerWeight);
+  const { encoding, expert } = speed.results;
   const most = (key) => Math.max(...layers.results.map((result) => result[key] ?? 0));
+  const ready = (part) => expert.seconds[part].sums + expert.seconds[part].factor;
+  const micro = (value) => `${value.toFixed(2)} µs`;
+  const last = Math.max(...encoding.map(({ passes }) => passes));
   const rows = [
-    ["CPU time per weight, one core", `${Math.min(...times)} to ${Math.max(...times)} µs`],
-    ["the whole 30B model, extrapolated", `${most("wholeHours").toFixed(1)} core hours`],
+    ...encoding
+      .filter(({ passes }) => passes === last)
+      .map(({ type, columns, spectrum, microsecondsPerWeight, ggmlMicroseconds }) => [
+        `encoding \`${type}\`, rows of ${columns}, ${spectrum} spectrum, for each weight (ggml's own encoder)`,
+        `${micro(microsecondsPerWeight)} (${micro(ggmlMicroseconds)})`,
+      ]),
+    [
+      `making the inputs of an expert's gate and up ready, ${expert.tokens} tokens`,
+      `${ready("gate and up").toFixed(2)} s`,
+    ],
+    [`and those of its down`, `${ready("down").toFixed(2)} s`],
+    ["all of an expert, for each weight", micro(expert.microsecondsPerWeight)],
+    ["all experts of 48 layers, by multiplication", `${expert.coreHours.toFixed(1)} core hours`],
     ["peak memory", megabytes(most("peakRssBytes"))],
     ...layers.results.flatMap(({ spectrum, errors }) =>
       Object.entries(errors).map(([type, error]) => [

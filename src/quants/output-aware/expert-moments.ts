@@ -6,12 +6,11 @@
  * The order of additions, and so every bit, depends on the vectors alone.
  */
 import { MalformedInputError } from "../../errors.js";
-import { type ActivationName, expertFunctions, hasGate } from "./expert-activation.js";
-import { batchRows, GramSums, placesOf } from "./gram-sums.js";
+import { ExpertHidden, type ExpertWeights } from "./expert-hidden.js";
 import { type KeptRows, readKeptRow } from "./kept-rows.js";
 import { fewTokensPerColumn, mixWithPool, type PooledMoments } from "./pooled-moments.js";
-import { Products, packedRows } from "./products.js";
-import { putTiles, type StoredMatrix } from "./stored-matrix.js";
+import { layOut, RoundedProducts } from "./rounded-products.js";
+import { RoundedSums } from "./rounded-sums.js";
 
 /** All that was kept of a layer's input. */
 export interface KeptLayer {
@@ -20,18 +19,6 @@ export interface KeptLayer {
   readonly columns: number;
   /** Those of several texts one after the other. */
   readonly parts: readonly KeptRows[];
-}
-
-/** What computes the input of an expert's down matrix. */
-export interface ExpertWeights {
-  /** Of its contents. */
-  readonly sha256: string;
-  /** Rows of each: the width of the expert. */
-  readonly width: number;
-  /** Experts without one have a function of up alone. */
-  readonly gate: StoredMatrix | undefined;
-  readonly up: StoredMatrix;
-  readonly activation: ActivationName;
 }
 
 /** The input of one expert's gate and up, or of its down if its weights are there. */
@@ -48,16 +35,19 @@ export interface ExpertRows {
 /** Tokens per column that all tokens' moments are made of: more change nothing. */
 const pooledTokensPerColumn = 8;
 
+/** Tokens below which that is not looked at: chance is too large. */
+const fewestForEnergy = 128;
+
 /** How far the input of a down matrix may be from what the model had, as a share of its sum of squares. */
 const greatestDeviation = 0.25;
 
 /** Makes moments. One for each thread; it keeps those of the latest layer's tokens. */
 export class ExpertMoments {
-  readonly #products: Products;
+  readonly #products: RoundedProducts;
   #pool: (PooledMoments & { readonly sha256: string }) | undefined;
 
   constructor(module: WebAssembly.Module | undefined) {
-    this.#products = new Products(module);
+    this.#products = new RoundedProducts(module);
   }
 
   /** Key of what `of` returns. */
@@ -80,7 +70,7 @@ export class ExpertMoments {
     if (pool && vectors === 0) {
       return pool.sums;
     }
-    const own = this.#sumOf(layer, columns, (add) =>
+    const own = this.#sumOf(columns, (add) =>
       eachToken(rows, (part, token, weight) => add(part, token, weight)),
     );
     if (pool) {
@@ -97,7 +87,7 @@ export class ExpertMoments {
     const tokens = layer.parts.reduce((sum, part) => sum + part.tokens, 0);
     const stride = Math.max(1, Math.floor(tokens / (pooledTokensPerColumn * layer.columns)));
     let vectors = 0;
-    const sums = this.#sumOf(layer, layer.columns, (add) => {
+    const sums = this.#sumOf(layer.columns, (add) => {
       for (const part of layer.parts) {
         for (let token = 0; token < part.tokens; token += stride) {
           let square = 0;
@@ -115,94 +105,40 @@ export class ExpertMoments {
 
   /** The sum of x x^T over vectors that `visit` names. */
   #sumOf(
-    layer: KeptLayer,
     n: number,
     visit: (add: (part: KeptRows, token: number, weight: number) => void) => void,
   ): Float32Array {
-    const gram = new GramSums(this.#products, n, placesOf(n * n, n * batchRows, packedRows * batchRows));
-    const vector = new Float32Array(layer.columns);
-    visit((part, token, weight) => {
-      readKeptRow(part, token, weight, vector);
-      gram.add(vector, 0, 1);
-    });
-    return gram.finish();
+    const { places, bytes } = layOut(RoundedSums.sizes(n));
+    this.#products.reserve(bytes);
+    const sums = new RoundedSums(this.#products, n, places);
+    visit((part, token, weight) => readKeptRow(part, token, weight, sums.next()));
+    return sums.finish();
   }
 
   #hidden(rows: ExpertRows, weights: ExpertWeights): Float32Array {
     const { layer, expert } = rows;
-    const { width, activation } = weights;
-    const d = layer.columns;
-    const gated = hasGate(activation);
-    const outputs = gated ? 2 * width : width;
-    const places = placesOf(
-      width * width,
-      width * batchRows,
-      packedRows * batchRows,
-      outputs * d,
-      batchRows * d,
-      batchRows * d,
-      batchRows * outputs,
-    );
-    const [, , , tiles, vectors, packed, products] = places;
-    const gram = new GramSums(this.#products, width, places);
-    const { values } = this.#products;
-    const bias = new Float32Array(outputs);
-    const matrices = gated ? [weights.gate, weights.up] : [weights.up];
-    for (const [i, matrix] of matrices.entries()) {
-      if (matrix) {
-        putTiles(values, tiles! + i * width * d, matrix, width, d);
-        bias.set(matrix.bias ?? [], i * width);
-      }
-    }
-    const act = expertFunctions[activation];
-    const hidden = new Float32Array(width);
-    const factors = new Float64Array(batchRows);
-    let [filled, energy] = [0, 0];
-    const flush = () => {
-      values.fill(0, vectors! + filled * d, vectors! + batchRows * d);
-      for (let row = 0; row < batchRows; row++) {
-        values.set(bias, products! + row * outputs);
-      }
-      this.#products.addRows({
-        rows: vectors!,
-        rowCount: filled,
-        count: d,
-        packed: packed!,
-        tiles: tiles!,
-        columns: outputs,
-        out: products!,
-      });
-      for (let row = 0; row < filled; row++) {
-        const at = products! + row * outputs;
-        for (let i = 0; i < width; i++) {
-          const value = gated ? act(values[at + i]!, values[at + width + i]!) : act(0, values[at + i]!);
-          hidden[i] = value;
-          energy += value * value;
-        }
-        gram.add(hidden, 0, factors[row]!);
-      }
-      filled = 0;
-    };
-    eachToken(rows, (part, token, weight) => {
-      readKeptRow(part, token, 1, values.subarray(vectors! + filled * d, vectors! + (filled + 1) * d));
-      factors[filled++] = weight;
-      if (filled === batchRows) {
-        flush();
-      }
+    const { columns } = layer;
+    const { places, bytes } = layOut({
+      ...RoundedSums.sizes(weights.width),
+      ...ExpertHidden.sizes(columns, weights),
     });
-    flush();
+    this.#products.reserve(bytes);
+    const sums = new RoundedSums(this.#products, weights.width, places);
+    const hidden = new ExpertHidden(this.#products, columns, weights, places, () => sums.next());
+    eachToken(rows, (part, token, weight) => hidden.add(part, token, weight));
+    hidden.finish();
     checkEnergy(
       rows,
-      energy,
-      layer.parts.reduce((sum, { hidden }) => sum + (hidden[expert] ?? 0), 0),
+      hidden.energy,
+      layer.parts.reduce((sum, part) => sum + (part.hidden[expert] ?? 0), 0),
     );
-    return gram.finish();
+    return sums.finish();
   }
 }
 
 /** Throws unless what was computed has about the size of what the model had. */
 function checkEnergy({ name, vectors }: ExpertRows, computed: number, observed: number): void {
-  if (vectors < batchRows || Math.abs(computed - observed) <= greatestDeviation * observed) {
+  if (vectors < fewestForEnergy || Math.abs(computed - observed) <= greatestDeviation * observed) {
     return;
   }
   throw new MalformedInputError(

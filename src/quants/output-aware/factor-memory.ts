@@ -10,18 +10,21 @@ import { invertSymmetric, invertUpper, timesTransposed } from "./linear-algebra.
 
 /** Parts of the memory that hold the factor, in float32 unless it says otherwise. */
 export interface FactorViews {
-  /** U in tiles of eight columns: (tile, row, column). */
+  /**
+   * U_ij over the root of H_ii, the largest of a column 2^14, in int16, in the tiles of `assembly/rounded-product.ts`; and
+   * what the largest are.
+   */
   readonly feedback: Float32Array;
-  /** H over the roots of its diagonal, times 2^14, in int16, in the tiles of `assembly/rounded-product.ts`. */
+  readonly feedbackScales: Float32Array;
+  /** H over the roots of its diagonal, times 2^14, like `feedback`. */
   readonly correlations: Float32Array;
   /** Roots of the moments' diagonal. */
   readonly deviations: Float32Array;
   /** mu (H + mu)^-1 times 2^14, like `correlations`. */
   readonly faint: Float32Array;
-  /** The panels on the diagonals of U and of H, row after row, and of H in tiles of their own. */
+  /** The panels on the diagonals of U and of H, row after row. */
   readonly nearFeedback: Float32Array;
   readonly nearMoments: Float32Array;
-  readonly nearTiles: Float32Array;
   readonly conditional: Float32Array;
   readonly inverses: Float32Array;
   readonly conditionalDiagonal: Float32Array;
@@ -32,16 +35,16 @@ export interface FactorViews {
   readonly dense: Float32Array;
 }
 
-/** Values of each part for inputs of n columns. */
+/** Values of each part for inputs of n columns, in the order of their places. */
 export function factorCounts(n: number, unit: number): Record<keyof FactorViews, number> {
   return {
-    feedback: n * n,
+    feedback: (n * n) / 2,
     correlations: (n * n) / 2,
+    feedbackScales: n,
     deviations: n,
     faint: (n * n) / 2,
     nearFeedback: n * superblockWeights,
     nearMoments: n * superblockWeights,
-    nearTiles: n * superblockWeights,
     conditional: n * unit,
     inverses: n * unit,
     conditionalDiagonal: n,
@@ -71,8 +74,8 @@ export function fillFactor(
     views.deviations[i] = Math.sqrt(h[i * n + i]!);
   }
   const dense = new Dense(heap, views.dense.byteOffset, n);
-  // U comes last, and its place is free until then.
-  const work = views.feedback;
+  // U and H's correlations come last, and their places, one after the other, are free until then.
+  const work = new Float32Array(heap.buffer, views.feedback.byteOffset, n * n);
   const mu = 1 + ridge;
   work.set(h);
   for (let i = 0; i < n; i++) {
@@ -103,7 +106,7 @@ export interface FactorRequest {
 }
 
 /** The panels on H's diagonal. */
-function fillNearMoments({ moments, nearMoments, nearTiles }: FactorViews, n: number): void {
+function fillNearMoments({ moments, nearMoments }: FactorViews, n: number): void {
   const size = superblockWeights;
   for (let i = 0; i < n; i++) {
     const panel = i - (i % size);
@@ -111,15 +114,6 @@ function fillNearMoments({ moments, nearMoments, nearTiles }: FactorViews, n: nu
       const value = moments[i * n + j]!;
       nearMoments[i * size + j - panel] = value;
       nearMoments[j * size + i - panel] = value;
-    }
-  }
-  for (let i = 0; i < n; i++) {
-    const panel = i - (i % size);
-    for (let j = 0; j < size; j += 8) {
-      const at = panel * size + j * size + 8 * (i - panel);
-      for (let k = 0; k < 8; k++) {
-        nearTiles[at + k] = nearMoments[i * size + j + k]!;
-      }
     }
   }
 }
@@ -131,7 +125,7 @@ function fillFeedback(
   n: number,
   unit: number,
 ): void {
-  const { moments: root, conditional, conditionalDiagonal, feedback, nearFeedback, unitInverses } = views;
+  const { moments: root, conditional, conditionalDiagonal, unitInverses } = views;
   const inverses = new Float64Array(unitInverses.buffer, unitInverses.byteOffset, n * unit);
   for (let from = 0; from < n; from += unit) {
     const block = upperBlock(root, n, from, unit);
@@ -141,8 +135,17 @@ function fillFeedback(
   for (let i = 0; i < n; i++) {
     conditionalDiagonal[i] = conditional[i * unit + (i % unit)]!;
   }
-  const [from, to, near] = [root.byteOffset, feedback.byteOffset, nearFeedback.byteOffset];
-  exports.fill_feedback?.(from, n, unit, unitInverses.byteOffset, to, near);
+  exports.fill_feedback?.(
+    root.byteOffset,
+    n,
+    unit,
+    unitInverses.byteOffset,
+    views.deviations.byteOffset,
+    views.dense.byteOffset,
+    views.feedback.byteOffset,
+    views.feedbackScales.byteOffset,
+    views.nearFeedback.byteOffset,
+  );
 }
 
 /** The upper triangle of a unit's own rows and columns. */

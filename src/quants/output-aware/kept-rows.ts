@@ -97,3 +97,20 @@ export function readKeptRow(rows: KeptRows, token: number, factor: number, out: 
     out[i + 1] = ((code >> 4) - 8) * scale * channels[i + 1]!;
   }
 }
+
+/** Writes the codes of a token to every fourth pair of int16 from `at` on: as one of four rows packed in pairs. */
+export function packKeptCodes(rows: KeptRows, token: number, out: Int16Array, at: number): void {
+  const { columns, bits, codes } = rows;
+  const from = token * keptRowBytes(columns, bits);
+  for (let i = 0; i < columns; i += 2) {
+    const to = at + 4 * i;
+    if (bits === 8) {
+      out[to] = (codes[from + i]! << 24) >> 24;
+      out[to + 1] = (codes[from + i + 1]! << 24) >> 24;
+    } else {
+      const code = codes[from + i / 2]!;
+      out[to] = (code & 15) - 8;
+      out[to + 1] = (code >> 4) - 8;
+    }
+  }
+}

@@ -76,7 +76,7 @@ export class OutputAwareKernels {
       this.#load(views, format, own, start.subarray(first * n), out, options);
       this.#exports.feed_forward?.(padded);
       for (let pass = 0; pass < options.passes; pass++) {
-        this.#exports.descend?.(padded, pass === options.scalePass ? 1 : 0);
+        this.#exports.descend?.(padded, options.sweeps, pass === options.scalePass ? 1 : 0);
       }
       this.#store(views, format, out);
     }
@@ -132,8 +132,6 @@ export class OutputAwareKernels {
     }
     const { grid } = choice;
     this.#table("MAGNITUDES", Float32Array.from(grid.levels));
-    this.#table("STARTS", grid.starts);
-    this.#table("SECONDS", grid.seconds);
     this.#table(
       "IS_POINT",
       Uint8Array.from(grid.pointOf, (point) => (point >= 0 ? 1 : 0)),
@@ -145,7 +143,7 @@ export class OutputAwareKernels {
     }
   }
 
-  #table(name: string, values: Float32Array | Uint16Array | Uint8Array): void {
+  #table(name: string, values: Float32Array | Uint8Array): void {
     const address = (this.#exports[name] as unknown as { value: number }).value;
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     new Uint8Array(this.#heap.buffer).set(bytes, address);
@@ -180,11 +178,11 @@ export class OutputAwareKernels {
     this.#exports.set_factor?.(
       n,
       at("feedback"),
+      at("feedbackScales"),
       at("correlations"),
       at("deviations"),
       at("nearFeedback"),
       at("nearMoments"),
-      at("nearTiles"),
       at("conditional"),
       at("inverses"),
       at("conditionalDiagonal"),

@@ -3,6 +3,7 @@
 // ../../grid-search.ts.
 
 import { sum_f32x4 } from "../../kernels/assembly/lanes";
+import { copy } from "./vectors";
 
 /** 0: whole numbers from `low` to `high`; -1: four-bit floats; otherwise levels of a grid, 3 (groups of 8) or 8 (groups of
  *  4). */
@@ -17,14 +18,16 @@ let shift: f32 = 0;
 /** Whether the block's minimum, not each group, decides: 0 up, 1 down. */
 let block_shifts: bool = false;
 let minimum: i32 = 0;
-/** Cost of what the last search found. */
+/** Cost of what the last search found, and 256 x the pattern of its first half + that of its second. */
 let found_cost: f32 = 0;
+let found_point: i32 = 0;
 
 /** f32[8]: magnitudes of the levels. */
 export const MAGNITUDES: usize = memory.data(32, 16);
-/** Points by the pattern of their first half: u16[82], and u8[2048] the patterns of the second halves. */
-export const STARTS: usize = memory.data(176, 16);
-export const SECONDS: usize = memory.data(2048, 16);
+/** f32[7]: between a level and the next one. */
+const MIDDLES: usize = memory.data(32, 16);
+/** u64[81][2]: for the pattern of a first half, which patterns of second halves make a point with it, bit by bit. */
+const MEMBERS: usize = memory.data(1296, 16);
 /** u8[6561]: whether two half patterns make a point. */
 export const IS_POINT: usize = memory.data(6576, 16);
 
@@ -74,12 +77,29 @@ export function use_grid(levelCount: i32, groupWeights: i32, evenSigns: i32): vo
   shift = 0;
   even_signs = evenSigns != 0;
   unit = even_signs ? 8 : groupWeights;
-  if (levels == 8) return;
+  fill_members(levels == 3 ? 81 : 64);
+  if (levels == 8) {
+    for (let l: usize = 0; l < 28; l += 4) {
+      store<f32>(MIDDLES + l, (load<f32>(MAGNITUDES + l) + load<f32>(MAGNITUDES + l, 4)) / 2);
+    }
+    return;
+  }
   for (let pattern: usize = 0; pattern < 81; pattern++) {
     let rest = pattern;
     for (let i: i32 = 3; i >= 0; i--) {
       store<f32>(PATTERNS + (pattern << 4) + (<usize>i << 2), load<f32>(MAGNITUDES + ((rest % 3) << 2)));
       rest /= 3;
+    }
+  }
+}
+
+function fill_members(patterns: i32): void {
+  memory.fill(MEMBERS, 0, 1296);
+  for (let first: i32 = 0; first < patterns; first++) {
+    for (let second: i32 = 0; second < patterns; second++) {
+      const word = MEMBERS + (<usize>first << 4) + (<usize>(second >> 6) << 3);
+      const bit = <u64>load<u8>(IS_POINT + <usize>(first * patterns + second)) << (second & 63);
+      store<u64>(word, load<u64>(word) | bit);
     }
   }
 }
@@ -119,7 +139,7 @@ function choose_shifted(targets: usize, weights: usize, scale: f32, values: usiz
   search_eight(weights, scale, shift, values);
   const cost = found_cost;
   search_eight(weights, scale, -shift, OTHER);
-  if (found_cost < cost) memory.copy(values, OTHER, 32);
+  if (found_cost < cost) copy(values, OTHER, 8);
 }
 
 function choose_points(targets: usize, weights: usize, scale: f32, values: usize): void {
@@ -244,13 +264,12 @@ function search_four(x: usize, weights: usize, scale: f32, out: usize): void {
   const high = f32x4.mul(f32x4.splat(scale), v128.load(MAGNITUDES, 16));
   const x2 = f32x4.mul(f32x4.splat(2), v128.load(x));
   const w = v128.load(weights);
-  let least = f32x4.splat(Infinity);
+  // The level is the number of middles between two levels that a value exceeds.
+  const unit = scale > 0 ? scale : <f32>Infinity;
+  const value = v128.load(x);
   let level = i32x4.splat(0);
-  for (let l: i32 = 0; l < 8; l++) {
-    const cost = level_cost(x2, w, f32x4.splat(scale * load<f32>(MAGNITUDES + (<usize>l << 2))));
-    const isLess = f32x4.lt(cost, least);
-    least = v128.bitselect(cost, least, isLess);
-    level = v128.bitselect(i32x4.splat(l), level, isLess);
+  for (let l: i32 = 0; l < 28; l += 4) {
+    level = i32x4.sub(level, f32x4.gt(value, f32x4.splat(unit * load<f32>(MIDDLES + <usize>l))));
   }
   let first = (i32x4.extract_lane(level, 0) << 3) | i32x4.extract_lane(level, 1);
   let second = (i32x4.extract_lane(level, 2) << 3) | i32x4.extract_lane(level, 3);
@@ -286,35 +305,55 @@ function costs_of_sixty_four(costs: usize, out: usize): void {
 
 /**
  * The cheapest point by FIRST and SECOND: 256 x first half + second half.
- * @param count first halves to look at, a multiple of four
+ * @param count patterns of a half, up to a multiple of four
  * @param first what would be best if all patterns were points
  */
 function search_halves(count: i32, first: i32, second: i32): i32 {
-  const least = load<f32>(SECOND + (<usize>second << 2));
-  let best = <f32>Infinity;
-  let point = 0;
-  // The first half that would be best alone comes first: it makes the bound tight from the start.
-  let pattern = first;
-  for (let four: i32 = -4; four < count; four += 4) {
-    let open: i32 = 1;
-    if (four >= 0) {
-      const bound = f32x4.splat(best - least);
-      open = i32x4.bitmask(f32x4.lt(v128.load(FIRST + (<usize>four << 2)), bound));
-    }
+  const leastFirst = load<f32>(FIRST + (<usize>first << 2));
+  const leastSecond = load<f32>(SECOND + (<usize>second << 2));
+  found_cost = Infinity;
+  // The first half that would be best alone comes first: it makes the bounds tight from the start.
+  search_seconds(first, 0, -1);
+  search_seconds(first, 1, -1);
+  const low = cheaper_than(found_cost - leastFirst, SECOND, min(count, 64));
+  const high = count > 64 ? cheaper_than(found_cost - leastFirst, SECOND + 256, count - 64) : 0;
+  for (let four: i32 = 0; four < count; four += 4) {
+    const bound = f32x4.splat(found_cost - leastSecond);
+    let open = i32x4.bitmask(f32x4.lt(v128.load(FIRST + (<usize>four << 2)), bound));
     for (; open != 0; open &= open - 1) {
-      if (four >= 0) pattern = four + ctz(open);
-      const cost = load<f32>(FIRST + (<usize>pattern << 2));
-      const end = <i32>load<u16>(STARTS + (<usize>(pattern + 1) << 1));
-      for (let k = <i32>load<u16>(STARTS + (<usize>pattern << 1)); k < end; k++) {
-        const other = <i32>load<u8>(SECONDS + <usize>k);
-        const total = cost + load<f32>(SECOND + (<usize>other << 2));
-        if (total < best) {
-          best = total;
-          point = (pattern << 8) | other;
-        }
-      }
+      const pattern = four + ctz(open);
+      search_seconds(pattern, 0, low);
+      if (high != 0) search_seconds(pattern, 1, high);
     }
   }
-  found_cost = best;
-  return point;
+  return found_point;
+}
+
+/** The costs below a bound, bit by bit; `count` is a multiple of four, 64 at most. */
+// @ts-ignore: decorator
+@inline
+function cheaper_than(bound: f32, costs: usize, count: i32): u64 {
+  const bounds = f32x4.splat(bound);
+  let cheaper: u64 = 0;
+  for (let four: i32 = 0; four < count; four += 4) {
+    const bits = i32x4.bitmask(f32x4.lt(v128.load(costs + (<usize>four << 2)), bounds));
+    cheaper |= <u64>bits << four;
+  }
+  return cheaper;
+}
+
+/** Looks at the points of a first half whose second halves are among 64 patterns, as far as bits of `among` are set. */
+// @ts-ignore: decorator
+@inline
+function search_seconds(first: i32, word: i32, among: u64): void {
+  const cost = load<f32>(FIRST + (<usize>first << 2));
+  let members = load<u64>(MEMBERS + (<usize>first << 4) + (<usize>word << 3)) & among;
+  for (; members != 0; members &= members - 1) {
+    const second = (word << 6) + <i32>ctz(members);
+    const total = cost + load<f32>(SECOND + (<usize>second << 2));
+    if (total < found_cost) {
+      found_cost = total;
+      found_point = (first << 8) | second;
+    }
+  }
 }

@@ -26,6 +26,15 @@ function rounded(values: usize, scale: usize): v128 {
   return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(values), v128.load32_splat(scale))));
 }
 
+/** Packs columns [0, 4) of a tile, as if they were rows of its transpose; in 16 bytes for each pair. */
+export function pack_tile(tile: usize, pairs: i32, packed: usize): void {
+  const end = packed + (<usize>pairs << 4);
+  for (; packed < end; packed += 16, tile += 32) v128.store(packed, v128.load(tile));
+}
+
+/** i32[4][8]: sums of products of four packed rows with the columns of a tile. */
+const SUMS: usize = memory.data(128, 16);
+
 /**
  * Adds four packed rows times a matrix, and each times a factor of its own, to four rows of `out`. The sums of
  * products must stay below 2^31.
@@ -47,42 +56,136 @@ export function add_rounded_product(
 ): void {
   const end = packed + (<usize>pairs << 4);
   for (let column: i32 = 0; column < columns; column += 8, out += 32, tiles += tileStride) {
-    let tile = tiles;
-    let s0 = i32x4.splat(0);
-    let t0 = s0;
-    let s1 = s0;
-    let t1 = s0;
-    let s2 = s0;
-    let t2 = s0;
-    let s3 = s0;
-    let t3 = s0;
-    for (let p = packed; p < end; p += 16, tile += 32) {
-      const low = v128.load(tile);
-      const high = v128.load(tile, 16);
-      let pair = v128.load32_splat(p);
-      s0 = i32x4.add(s0, i32x4.dot_i16x8_s(pair, low));
-      t0 = i32x4.add(t0, i32x4.dot_i16x8_s(pair, high));
-      pair = v128.load32_splat(p, 4);
-      s1 = i32x4.add(s1, i32x4.dot_i16x8_s(pair, low));
-      t1 = i32x4.add(t1, i32x4.dot_i16x8_s(pair, high));
-      pair = v128.load32_splat(p, 8);
-      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(pair, low));
-      t2 = i32x4.add(t2, i32x4.dot_i16x8_s(pair, high));
-      pair = v128.load32_splat(p, 12);
-      s3 = i32x4.add(s3, i32x4.dot_i16x8_s(pair, low));
-      t3 = i32x4.add(t3, i32x4.dot_i16x8_s(pair, high));
+    sum_products(packed, end, tiles);
+    let to = out;
+    for (let row: usize = 0; row < 4; row++, to += outStride) {
+      const factor = v128.load32_splat(factors + (row << 2));
+      v128.store(to, f32x4.add(v128.load(to), f32x4.mul(factor, sums_of(row, 0))));
+      v128.store(to, f32x4.add(v128.load(to, 16), f32x4.mul(factor, sums_of(row, 16))), 16);
     }
-    add_times(out, s0, t0, factors);
-    add_times(out + outStride, s1, t1, factors + 4);
-    add_times(out + 2 * outStride, s2, t2, factors + 8);
-    add_times(out + 3 * outStride, s3, t3, factors + 12);
+  }
+}
+
+/**
+ * The same with a factor for each column of the matrix besides.
+ * @param columnFactors f32[columns]
+ */
+export function add_scaled_product(
+  packed: usize,
+  pairs: i32,
+  tiles: usize,
+  tileStride: usize,
+  columns: i32,
+  factors: usize,
+  columnFactors: usize,
+  out: usize,
+  outStride: usize,
+): void {
+  const end = packed + (<usize>pairs << 4);
+  for (let column: i32 = 0; column < columns; column += 8, out += 32, tiles += tileStride, columnFactors += 32) {
+    sum_products(packed, end, tiles);
+    const low = v128.load(columnFactors);
+    const high = v128.load(columnFactors, 16);
+    let to = out;
+    for (let row: usize = 0; row < 4; row++, to += outStride) {
+      const factor = v128.load32_splat(factors + (row << 2));
+      const a = f32x4.mul(f32x4.mul(factor, sums_of(row, 0)), low);
+      const b = f32x4.mul(f32x4.mul(factor, sums_of(row, 16)), high);
+      v128.store(to, f32x4.add(v128.load(to), a));
+      v128.store(to, f32x4.add(v128.load(to, 16), b), 16);
+    }
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function add_times(out: usize, low: v128, high: v128, factor: usize): void {
-  const f = v128.load32_splat(factor);
-  v128.store(out, f32x4.add(v128.load(out), f32x4.mul(f, f32x4.convert_i32x4_s(low))));
-  v128.store(out, f32x4.add(v128.load(out, 16), f32x4.mul(f, f32x4.convert_i32x4_s(high))), 16);
+function sums_of(row: usize, half: usize): v128 {
+  return f32x4.convert_i32x4_s(v128.load(SUMS + (row << 5) + half));
+}
+
+/** Fills SUMS. */
+// @ts-ignore: decorator
+@inline
+function sum_products(packed: usize, end: usize, tile: usize): void {
+  let s0 = i32x4.splat(0);
+  let t0 = s0;
+  let s1 = s0;
+  let t1 = s0;
+  let s2 = s0;
+  let t2 = s0;
+  let s3 = s0;
+  let t3 = s0;
+  for (let p = packed; p < end; p += 16, tile += 32) {
+    const low = v128.load(tile);
+    const high = v128.load(tile, 16);
+    let pair = v128.load32_splat(p);
+    s0 = i32x4.add(s0, i32x4.dot_i16x8_s(pair, low));
+    t0 = i32x4.add(t0, i32x4.dot_i16x8_s(pair, high));
+    pair = v128.load32_splat(p, 4);
+    s1 = i32x4.add(s1, i32x4.dot_i16x8_s(pair, low));
+    t1 = i32x4.add(t1, i32x4.dot_i16x8_s(pair, high));
+    pair = v128.load32_splat(p, 8);
+    s2 = i32x4.add(s2, i32x4.dot_i16x8_s(pair, low));
+    t2 = i32x4.add(t2, i32x4.dot_i16x8_s(pair, high));
+    pair = v128.load32_splat(p, 12);
+    s3 = i32x4.add(s3, i32x4.dot_i16x8_s(pair, low));
+    t3 = i32x4.add(t3, i32x4.dot_i16x8_s(pair, high));
+  }
+  v128.store(SUMS, s0);
+  v128.store(SUMS, t0, 16);
+  v128.store(SUMS, s1, 32);
+  v128.store(SUMS, t1, 48);
+  v128.store(SUMS, s2, 64);
+  v128.store(SUMS, t2, 80);
+  v128.store(SUMS, s3, 96);
+  v128.store(SUMS, t3, 112);
+}
+
+/** Length of a column of a batch in whole numbers: no product of two columns may exceed 2^31. */
+const COLUMN_LENGTH: f32 = 46000;
+
+/**
+ * Rounds a batch of vectors, each column times a factor of its own, and puts them into tiles.
+ * @param vectors f32: `rows` rows of `columns` values; rows are a multiple of 2, columns of 8
+ * @param tiles int16: tiles of `rows` rows
+ * @param inverses f32[columns]: gets what whole numbers are to be multiplied by; 0 for columns of zeros
+ */
+export function round_batch(vectors: usize, rows: i32, columns: i32, tiles: usize, inverses: usize): void {
+  const stride = <usize>columns << 2;
+  for (let column: i32 = 0; column < columns; column += 4, vectors += 16, inverses += 16) {
+    const inverse = inverse_of_columns(vectors, rows, stride);
+    v128.store(inverses, inverse);
+    const one = f32x4.splat(1);
+    const factors = v128.and(f32x4.div(one, inverse), f32x4.gt(inverse, f32x4.splat(0)));
+    let tile = tiles + ((<usize>(column & ~7) * <usize>rows) << 1) + (<usize>(column & 4) << 2);
+    let at = vectors;
+    for (let row: i32 = 0; row < rows; row += 2, at += stride << 1, tile += 32) {
+      v128.store(tile, rounded_pair(v128.load(at), v128.load(at + stride), factors));
+    }
+  }
+}
+
+/** What makes the largest value of each of four columns 32767, or its length COLUMN_LENGTH, whichever comes first. */
+// @ts-ignore: decorator
+@inline
+function inverse_of_columns(values: usize, rows: i32, stride: usize): v128 {
+  let largest = f32x4.splat(0);
+  let square = largest;
+  for (let row: i32 = 0; row < rows; row++, values += stride) {
+    const x = v128.load(values);
+    largest = f32x4.pmax(largest, f32x4.abs(x));
+    square = f32x4.add(square, f32x4.mul(x, x));
+  }
+  const byLargest = f32x4.div(largest, f32x4.splat(32767));
+  return f32x4.pmax(byLargest, f32x4.div(f32x4.sqrt(square), f32x4.splat(COLUMN_LENGTH)));
+}
+
+/** Two rows of four values times factors, in int16 (column, row). */
+// @ts-ignore: decorator
+@inline
+export function rounded_pair(a: v128, b: v128, factors: v128): v128 {
+  const first = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(a, factors)));
+  const second = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(b, factors)));
+  const both = i16x8.narrow_i32x4_s(first, second);
+  return v128.shuffle<u16>(both, both, 0, 4, 1, 5, 2, 6, 3, 7);
 }

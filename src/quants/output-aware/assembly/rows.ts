@@ -3,9 +3,8 @@
 // is ../encode-row.ts.
 import { f16_to_f32, f32_to_f16 } from "../../kernels/assembly/half";
 import { choose, set_minimum } from "./choose";
-import { add_product, pack_rows } from "./product";
 import { add_rounded_product, pack_rounded } from "./rounded-product";
-import { add_rows, add_scaled, copy, dot, multiply, subtract_from } from "./vectors";
+import { add, add_rows, add_scaled, clear, copy, dot, multiply, subtract_from } from "./vectors";
 
 const PANEL: i32 = 256;
 const PANEL_BYTES: usize = 1024;
@@ -20,17 +19,18 @@ let fixed_scale: bool = false;
 /** f32[128]: what d is multiplied by, for integer scales from `lowest` on. */
 export const MULTIPLES: usize = memory.data(512, 16);
 
-/** U in tiles; the diagonal panels of U and H row after row (panel, row, column), and of H in tiles of their own. */
-let feedback: usize = 0;
+/** The diagonal panels of U and H row after row (panel, row, column). */
 let near_feedback: usize = 0;
 let near_moments: usize = 0;
-let near_tiles: usize = 0;
 /**
- * H's correlations H_ij / sqrt(H_ii H_jj) times 2^14 in int16, in tiles, and the roots of its diagonal. Gradients are
- * made of these: what rounding does to them is a thousandth of what a weight's own error does.
+ * Between panels all products are with int16 in tiles: what rounding does to them is a thousandth of what a weight's own
+ * error does. H's correlations H_ij / sqrt(H_ii H_jj) times 2^14, and the roots of H's diagonal; U_ij / sqrt(H_ii), of
+ * which the largest of a column is 2^14, and what it was.
  */
 let correlations: usize = 0;
 let deviations: usize = 0;
+let feedback: usize = 0;
+let feedback_scales: usize = 0;
 /** `unit` values for each column: S, and the inverses of H's diagonal blocks; and the diagonals of S and H. */
 let conditional: usize = 0;
 let inverses: usize = 0;
@@ -46,8 +46,8 @@ let integers: usize = 0;
 /** Per row 256 values: targets with feedback, or gradients, of the panel in work. */
 let panel_values: usize = 0;
 /**
- * The errors again, packed for products, four rows after four rows: as they are for feedback; then, panel after panel,
- * in int16 and followed by f32[4], what a product of each row is to be multiplied by.
+ * The errors again, packed for products, four rows after four rows: panel after panel in int16, followed by f32[4], what
+ * a product of each row is to be multiplied by.
  */
 let packed_errors: usize = 0;
 /** Per row 256 values, what a scale is multiplied by, and their products with the panel's moments; four rows packed. */
@@ -63,10 +63,12 @@ const TRIAL_GRADIENT: usize = memory.data(128, 16);
 const OTHERS: usize = memory.data(128, 16);
 const BEST: usize = memory.data(128, 16);
 const BEST_ERROR: usize = memory.data(128, 16);
-/** f32[8]. */
-const REST: usize = memory.data(32, 16);
-const OLD: usize = memory.data(32, 16);
+/** f32[8]: a unit that is chosen: its values and errors, those before, what it wants, and its gradient without itself. */
+const VALUE: usize = memory.data(32, 16);
+const ERROR: usize = memory.data(32, 16);
 const OLD_ERROR: usize = memory.data(32, 16);
+const WANTED: usize = memory.data(32, 16);
+const REST: usize = memory.data(32, 16);
 const STEP: usize = memory.data(32, 16);
 /** f32[4][256]: errors of four rows in a panel, times the roots of H's diagonal. */
 const SCALED: usize = memory.data(4096, 16);
@@ -98,11 +100,11 @@ export function set_format(
 export function set_factor(
   columns_: i32,
   feedback_: usize,
+  feedbackScales: usize,
   correlations_: usize,
   deviations_: usize,
   nearFeedback: usize,
   nearMoments: usize,
-  nearTiles: usize,
   conditional_: usize,
   inverses_: usize,
   conditionalDiagonal: usize,
@@ -110,11 +112,11 @@ export function set_factor(
 ): void {
   columns = columns_;
   feedback = feedback_;
+  feedback_scales = feedbackScales;
   correlations = correlations_;
   deviations = deviations_;
   near_feedback = nearFeedback;
   near_moments = nearMoments;
-  near_tiles = nearTiles;
   conditional = conditional_;
   inverses = inverses_;
   conditional_diagonal = conditionalDiagonal;
@@ -148,61 +150,61 @@ export function set_rows(
 /** Error feedback through all panels of `rows` rows, a multiple of four. */
 export function feed_forward(rows: i32): void {
   for (let panel: i32 = 0; panel < columns; panel += PANEL) {
-    for (let row: i32 = 0; row < rows; row++) {
-      copy(panel_values + <usize>row * PANEL_BYTES, row_at(targets, row, panel), PANEL);
-    }
     add_feedback(rows, panel);
     for (let row: i32 = 0; row < rows; row++) feed_panel(row, panel);
-    pack_errors(rows, panel);
-  }
-  round_errors(rows);
-}
-
-/**
- * One pass of coordinate descent over all panels of `rows` rows, a multiple of four.
- * @param triesScales whether blocks try the scales beside their own
- */
-export function descend(rows: i32, triesScales: i32): void {
-  const candidates = triesScales == 0 ? 1 : highest_minimum > 0 ? 5 : 3;
-  for (let panel: i32 = 0; panel < columns; panel += PANEL) {
-    compute_gradients(rows, panel);
-    if (!fixed_scale) fit_scales(rows, panel);
-    for (let row: i32 = 0; row < rows; row++) descend_panel(row, panel, candidates);
     round_panel(rows, panel);
   }
 }
 
-/** Adds the errors before a panel times U to the panel's values. */
-function add_feedback(rows: i32, panel: i32): void {
-  const tiles = feedback + (<usize>panel >> 3) * (<usize>columns << 5);
-  for (let row: i32 = 0; row < rows; row += 4) {
-    const out = panel_values + <usize>row * PANEL_BYTES;
-    add_product(row_at(packed_errors, row, 0), panel, tiles, <usize>columns << 5, PANEL, out, PANEL_BYTES);
+/**
+ * One pass of coordinate descent over all panels of `rows` rows, a multiple of four.
+ * @param sweeps how often the units of a panel are chosen again
+ * @param triesScales whether blocks try the scales beside their own, in the first sweep
+ */
+export function descend(rows: i32, sweeps: i32, triesScales: i32): void {
+  const candidates = triesScales == 0 ? 1 : highest_minimum > 0 ? 5 : 3;
+  for (let panel: i32 = 0; panel < columns; panel += PANEL) {
+    compute_gradients(rows, panel);
+    if (!fixed_scale) fit_scales(rows, panel);
+    for (let row: i32 = 0; row < rows; row++) {
+      for (let sweep: i32 = 0; sweep < sweeps; sweep++) sweep_panel(row, panel, sweep == 0 ? candidates : 1);
+    }
+    round_panel(rows, panel);
   }
 }
 
-function pack_errors(rows: i32, panel: i32): void {
-  for (let row: i32 = 0; row < rows; row += 4) {
-    const packed = row_at(packed_errors, row, 0) + (<usize>panel << 4);
-    pack_rows(row_at(errors, row, panel), <usize>columns << 2, PANEL, packed);
+/** Makes a panel's values the targets and the errors of the panels before, times U. */
+function add_feedback(rows: i32, panel: i32): void {
+  multiply_errors(rows, panel, panel, feedback, feedback_scales);
+  for (let row: i32 = 0; row < rows; row++) {
+    add(panel_values + <usize>row * PANEL_BYTES, row_at(targets, row, panel), PANEL);
   }
 }
 
 /** Makes a panel's values the errors times H; `round_errors` comes first. */
 export function compute_gradients(rows: i32, panel: i32): void {
+  multiply_errors(rows, panel, columns, correlations, deviations);
+}
+
+/**
+ * Makes a panel's values the rounded errors of columns [0, end) times a matrix.
+ * @param matrix int16 in tiles
+ * @param factors what its columns are multiplied by
+ */
+function multiply_errors(rows: i32, panel: i32, end: i32, matrix: usize, factors: usize): void {
   memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
   const stride = <usize>columns << 4;
-  const tiles = correlations + (<usize>panel >> 3) * stride;
+  const tiles = matrix + (<usize>panel >> 3) * stride;
   for (let row: i32 = 0; row < rows; row += 4) {
     const out = panel_values + <usize>row * PANEL_BYTES;
-    for (let from: i32 = 0; from < columns; from += PANEL) {
+    for (let from: i32 = 0; from < end; from += PANEL) {
       const packed = rounded_at(row, from);
       const tile = tiles + (<usize>from << 4);
       add_rounded_product(packed, PANEL >> 1, tile, stride, PANEL, packed + ROUNDED_BYTES, out, PANEL_BYTES);
     }
   }
-  const roots = deviations + (<usize>panel << 2);
-  for (let row: i32 = 0; row < rows; row++) multiply(panel_values + <usize>row * PANEL_BYTES, roots, PANEL);
+  const own = factors + (<usize>panel << 2);
+  for (let row: i32 = 0; row < rows; row++) multiply(panel_values + <usize>row * PANEL_BYTES, own, PANEL);
 }
 
 /** Rounds and packs the errors of all panels. */
@@ -211,20 +213,24 @@ export function round_errors(rows: i32): void {
 }
 
 function round_panel(rows: i32, panel: i32): void {
-  const roots = deviations + (<usize>panel << 2);
   for (let row: i32 = 0; row < rows; row += 4) {
-    const packed = rounded_at(row, panel);
-    for (let i: i32 = 0; i < 4; i++) {
-      const scaled = SCALED + <usize>i * PANEL_BYTES;
-      copy(scaled, row_at(errors, row + i, panel), PANEL);
-      multiply(scaled, roots, PANEL);
-      const length = sqrt<f32>(dot(scaled, scaled, PANEL));
-      const place = <usize>i << 2;
-      store<f32>(ROUNDING + place, length > 0 ? ROUNDED_LENGTH / length : 0);
-      store<f32>(packed + ROUNDED_BYTES + place, length / (ROUNDED_LENGTH * 16384));
-    }
-    pack_rounded(SCALED, PANEL_BYTES, PANEL, ROUNDING, packed);
+    round_four(row_at(errors, row, panel), <usize>columns << 2, panel, rounded_at(row, panel));
   }
+}
+
+/** Rounds and packs a panel's columns of four rows, `stride` bytes apart, times the roots of H's diagonal. */
+function round_four(rows: usize, stride: usize, panel: i32, packed: usize): void {
+  const roots = deviations + (<usize>panel << 2);
+  for (let i: i32 = 0; i < 4; i++, rows += stride) {
+    const scaled = SCALED + <usize>i * PANEL_BYTES;
+    copy(scaled, rows, PANEL);
+    multiply(scaled, roots, PANEL);
+    const length = sqrt<f32>(dot(scaled, scaled, PANEL));
+    const place = <usize>i << 2;
+    store<f32>(ROUNDING + place, length > 0 ? ROUNDED_LENGTH / length : 0);
+    store<f32>(packed + ROUNDED_BYTES + place, length / (ROUNDED_LENGTH * 16384));
+  }
+  pack_rounded(SCALED, PANEL_BYTES, PANEL, ROUNDING, packed);
 }
 
 /** The rounded errors of four rows in a panel. */
@@ -364,7 +370,8 @@ function quadratic(x: usize, a: usize, stride: usize): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
-function descend_panel(row: i32, panel: i32, candidates: i32): void {
+/** Chooses the units of a panel again; its values are the gradients of all errors as they are, and stay so. */
+function sweep_panel(row: i32, panel: i32, candidates: i32): void {
   const gradient = panel_values + <usize>row * PANEL_BYTES;
   const d = load<f32>(scales_at(row, panel));
   const dmin = load<f32>(scales_at(row, panel), 4);
@@ -376,7 +383,7 @@ function descend_panel(row: i32, panel: i32, candidates: i32): void {
     const own = gradient + (<usize>from << 2);
     const s = load<i32>(place);
     const m = load<i32>(place, 4);
-    memory.fill(OTHERS, 0, <usize>block << 2);
+    clear(OTHERS, block);
     add_rows(OTHERS, near + (<usize>from << 10) + (<usize>from << 2), PANEL_BYTES, error, block, block);
     subtract_from(own, OTHERS, block);
     let least: f32 = Infinity;
@@ -399,8 +406,7 @@ function descend_panel(row: i32, panel: i32, candidates: i32): void {
     for (let i: i32 = 0; i < block; i++) {
       const change = load<f32>(BEST_ERROR + (<usize>i << 2)) - load<f32>(error + (<usize>i << 2));
       if (change == 0) continue;
-      // What is behind does not look at the gradient again.
-      add_scaled(own, near + (<usize>(from + i) << 10) + (<usize>from << 2), change, PANEL - from);
+      add_scaled(gradient, near + (<usize>(from + i) << 10), change, PANEL);
     }
     copy(value, BEST, block);
     copy(error, BEST_ERROR, block);
@@ -411,59 +417,92 @@ function descend_panel(row: i32, panel: i32, candidates: i32): void {
 function try_again(row: i32, panel: i32, from: i32, scale: f32, offset: f32, sameScale: bool): f32 {
   const target = row_at(targets, row, panel + from);
   const near = near_moments + (<usize>panel << 10) + (<usize>from << 2);
+  if (unit == 1) {
+    choose_weights_again(target, near, panel + from, from, scale, offset, sameScale);
+  } else {
+    choose_units_again(target, near, panel + from, from, scale, offset, sameScale);
+  }
+  return dot(TRIAL_ERROR, TRIAL_GRADIENT, block) + dot(TRIAL_ERROR, OTHERS, block);
+}
+
+/**
+ * Units of one weight.
+ * @param near H between the panel's rows and the block's columns, row after row
+ * @param column the block's first, of all columns; `from` is that within the panel
+ */
+function choose_weights_again(
+  target: usize,
+  near: usize,
+  column: i32,
+  from: i32,
+  scale: f32,
+  offset: f32,
+  sameScale: bool,
+): void {
+  for (let at: i32 = 0; at < block; at++) {
+    const place = <usize>at << 2;
+    const line = near + (<usize>(from + at) << 10);
+    const h = load<f32>(line + place);
+    const old = load<f32>(TRIAL_ERROR + place);
+    const rest = load<f32>(TRIAL_GRADIENT + place) - old * h;
+    const wanted = load<f32>(target + place) + offset;
+    store<f32>(TRIAL_TARGET, wanted + rest / h);
+    choose(TRIAL_TARGET, moment_diagonal + (<usize>(column + at) << 2), scale, VALUE);
+    const error = wanted - scale * load<f32>(VALUE);
+    if (sameScale && error * (error * h + 2 * rest) >= old * (old * h + 2 * rest)) continue;
+    store<f32>(TRIAL + place, load<f32>(VALUE));
+    store<f32>(TRIAL_ERROR + place, error);
+    if (error != old) add_scaled(TRIAL_GRADIENT, line, error - old, block);
+  }
+}
+
+/** Units of four or eight weights; the parameters are those of `choose_weights_again`. */
+function choose_units_again(
+  target: usize,
+  near: usize,
+  column: i32,
+  from: i32,
+  scale: f32,
+  offset: f32,
+  sameScale: bool,
+): void {
   const unitBytes = <usize>unit << 2;
   for (let at: i32 = 0; at < block; at += unit) {
-    const column = <usize>(panel + from + at);
     const place = <usize>at << 2;
     // H between the unit's own columns.
     const own = near + (<usize>(from + at) << 10) + place;
-    memory.copy(OLD, TRIAL + place, unitBytes);
-    memory.copy(OLD_ERROR, TRIAL_ERROR + place, unitBytes);
-    if (unit == 1) {
-      const h = load<f32>(own);
-      const rest = load<f32>(TRIAL_GRADIENT + place) - load<f32>(OLD_ERROR) * h;
-      store<f32>(REST, rest);
-      store<f32>(TRIAL_TARGET, load<f32>(target + place) + offset + rest / h);
-      choose(TRIAL_TARGET, moment_diagonal + (column << 2), scale, TRIAL + place);
-      store<f32>(TRIAL_ERROR + place, load<f32>(target + place) + offset - scale * load<f32>(TRIAL + place));
-    } else {
-      memory.fill(STEP, 0, unitBytes);
-      add_rows(STEP, own, PANEL_BYTES, OLD_ERROR, unit, unit);
-      for (let i: usize = 0; i < unitBytes; i += 16) {
-        v128.store(REST + i, f32x4.sub(v128.load(TRIAL_GRADIENT + place + i), v128.load(STEP + i)));
-        v128.store(TRIAL_TARGET + i, f32x4.add(v128.load(target + place + i), f32x4.splat(offset)));
-      }
-      add_rows(TRIAL_TARGET, inverses + ((column * <usize>unit) << 2), unitBytes, REST, unit, unit);
-      choose(TRIAL_TARGET, moment_diagonal + (column << 2), scale, TRIAL + place);
-      for (let i: usize = 0; i < unitBytes; i += 16) {
-        const wanted = f32x4.add(v128.load(target + place + i), f32x4.splat(offset));
-        const got = f32x4.mul(f32x4.splat(scale), v128.load(TRIAL + place + i));
-        v128.store(TRIAL_ERROR + place + i, f32x4.sub(wanted, got));
-      }
+    const first = <usize>(column + at);
+    copy(OLD_ERROR, TRIAL_ERROR + place, unit);
+    clear(STEP, unit);
+    add_rows(STEP, own, PANEL_BYTES, OLD_ERROR, unit, unit);
+    for (let i: usize = 0; i < unitBytes; i += 16) {
+      const wanted = f32x4.add(v128.load(target + place + i), f32x4.splat(offset));
+      v128.store(REST + i, f32x4.sub(v128.load(TRIAL_GRADIENT + place + i), v128.load(STEP + i)));
+      v128.store(WANTED + i, wanted);
+      v128.store(TRIAL_TARGET + i, wanted);
     }
-    if (sameScale) {
-      const now = unit_cost(TRIAL_ERROR + place, own);
-      if (now >= unit_cost(OLD_ERROR, own)) {
-        memory.copy(TRIAL + place, OLD, unitBytes);
-        memory.copy(TRIAL_ERROR + place, OLD_ERROR, unitBytes);
-        continue;
-      }
+    add_rows(TRIAL_TARGET, inverses + (first * unitBytes), unitBytes, REST, unit, unit);
+    choose(TRIAL_TARGET, moment_diagonal + (first << 2), scale, VALUE);
+    for (let i: usize = 0; i < unitBytes; i += 16) {
+      const got = f32x4.mul(f32x4.splat(scale), v128.load(VALUE + i));
+      v128.store(ERROR + i, f32x4.sub(v128.load(WANTED + i), got));
     }
+    if (sameScale && unit_cost(ERROR, own) >= unit_cost(OLD_ERROR, own)) continue;
+    copy(TRIAL + place, VALUE, unit);
+    copy(TRIAL_ERROR + place, ERROR, unit);
     for (let i: i32 = 0; i < unit; i++) {
       const here = <usize>i << 2;
-      const change = load<f32>(TRIAL_ERROR + place + here) - load<f32>(OLD_ERROR + here);
+      const change = load<f32>(ERROR + here) - load<f32>(OLD_ERROR + here);
       if (change == 0) continue;
       add_scaled(TRIAL_GRADIENT, near + (<usize>(from + at + i) << 10), change, block);
     }
   }
-  return dot(TRIAL_ERROR, TRIAL_GRADIENT, block) + dot(TRIAL_ERROR, OTHERS, block);
 }
 
 /** e H_uu e^T + 2 e rest. */
 // @ts-ignore: decorator
 @inline
 function unit_cost(e: usize, own: usize): f32 {
-  if (unit == 1) return load<f32>(e) * (load<f32>(e) * load<f32>(own) + <f32>2 * load<f32>(REST));
   return quadratic(e, own, PANEL_BYTES) + <f32>2 * dot(e, REST, unit);
 }
 
@@ -493,13 +532,17 @@ function fit_scales(rows: i32, panel: i32): void {
 
 /** Fits the scale `offset` bytes behind d, of which the panel's weights have `steps`; updates errors and gradients. */
 function fit_steps(rows: i32, panel: i32, offset: usize): void {
-  const tiles = near_tiles + (<usize>panel << 10);
+  const stride = <usize>columns << 4;
+  const tiles = correlations + (<usize>panel >> 3) * stride + (<usize>panel << 4);
+  const roots = deviations + (<usize>panel << 2);
   memory.fill(step_products, 0, <usize>rows * PANEL_BYTES);
   for (let row: i32 = 0; row < rows; row += 4) {
     const place = <usize>row * PANEL_BYTES;
-    pack_rows(steps + place, PANEL_BYTES, PANEL, packed_steps);
-    add_product(packed_steps, PANEL, tiles, <usize>PANEL << 5, PANEL, step_products + place, PANEL_BYTES);
+    const factors = packed_steps + ROUNDED_BYTES;
+    round_four(steps + place, PANEL_BYTES, panel, packed_steps);
+    add_rounded_product(packed_steps, PANEL >> 1, tiles, stride, PANEL, factors, step_products + place, PANEL_BYTES);
   }
+  for (let row: i32 = 0; row < rows; row++) multiply(step_products + <usize>row * PANEL_BYTES, roots, PANEL);
   for (let row: i32 = 0; row < rows; row++) {
     const place = <usize>row * PANEL_BYTES;
     const scale = scales_at(row, panel) + offset;

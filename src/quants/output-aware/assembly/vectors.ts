@@ -20,11 +20,20 @@ export function dot(x: usize, y: usize, count: i32): f32 {
   return sum_f32x4(sum);
 }
 
-/** y = x. */
+/** y = x. A few values are copied sooner so than by `memory.copy`, which is a call out of the module. */
 // @ts-ignore: decorator
 @inline
 export function copy(y: usize, x: usize, count: i32): void {
-  memory.copy(y, x, <usize>count << 2);
+  const end = y + (<usize>count << 2);
+  for (; y < end; y += 16, x += 16) v128.store(y, v128.load(x));
+}
+
+/** y = 0. */
+// @ts-ignore: decorator
+@inline
+export function clear(y: usize, count: i32): void {
+  const end = y + (<usize>count << 2);
+  for (; y < end; y += 16) v128.store(y, f32x4.splat(0));
 }
 
 /** y = x y, element by element. */
@@ -33,6 +42,14 @@ export function copy(y: usize, x: usize, count: i32): void {
 export function multiply(y: usize, x: usize, count: i32): void {
   const end = y + (<usize>count << 2);
   for (; y < end; y += 16, x += 16) v128.store(y, f32x4.mul(v128.load(y), v128.load(x)));
+}
+
+/** y += x. */
+// @ts-ignore: decorator
+@inline
+export function add(y: usize, x: usize, count: i32): void {
+  const end = y + (<usize>count << 2);
+  for (; y < end; y += 16, x += 16) v128.store(y, f32x4.add(v128.load(y), v128.load(x)));
 }
 
 /** y = x - y. */
