@@ -129,17 +129,34 @@ async function readSample(
   const wanted = Math.min(rowsPerMatrix, Math.max(1, Math.ceil(sampledWeights / (columns * sampled))));
   const parts: SamplePart[] = [];
   for (let expert = 0; expert < matrices; expert += stride) {
-    const rows = new Uint8Array(wanted * rowBytes(tensor.type, columns));
-    for (let i = 0; i < wanted; i++) {
-      const row = expert * rowsPerMatrix + Math.floor(((i + 0.5) * rowsPerMatrix) / wanted);
-      rows.set(await tensor.readRows(row, 1), i * rowBytes(tensor.type, columns));
-    }
+    const rows = await readSpreadRows(tensor, expert * rowsPerMatrix, rowsPerMatrix, wanted);
     const share = shares[expert] ?? 1;
     const moments = await momentsOf?.read(expert);
     const values = importance?.experts[expert];
     parts.push({ expert, rows, importance: values && sharedInput(values), moments, share });
   }
   return parts;
+}
+
+/** A matrix of so many bytes is read at once: to read its rows one by one takes longer. */
+const readAtOnce = 1 << 20;
+
+/** As many as are wanted of a matrix's rows, evenly spread. */
+async function readSpreadRows(
+  tensor: SourceTensor,
+  first: number,
+  count: number,
+  wanted: number,
+): Promise<Uint8Array> {
+  const stride = rowBytes(tensor.type, tensor.shape[0] ?? 1);
+  const all = count * stride <= readAtOnce ? await tensor.readRows(first, count) : undefined;
+  const rows = new Uint8Array(wanted * stride);
+  for (let i = 0; i < wanted; i++) {
+    const row = Math.floor(((i + 0.5) * count) / wanted);
+    const bytes = all?.subarray(row * stride, (row + 1) * stride) ?? (await tensor.readRows(first + row, 1));
+    rows.set(bytes, i * stride);
+  }
+  return rows;
 }
 
 async function measureCurve(

@@ -61,7 +61,7 @@ async function tensorsOf(path: string): Promise<Record<string, Uint8Array>> {
   return tensors;
 }
 
-async function madeOf(model: string, output: string): Promise<MakeResult> {
+async function madeOf(model: string, output: string, baseline?: "none"): Promise<MakeResult> {
   return await make({
     model,
     output,
@@ -72,6 +72,7 @@ async function madeOf(model: string, output: string): Promise<MakeResult> {
     evaluate: [fixture("text/eval.txt")],
     evaluateChunks: 2,
     ctxEvaluate: 64,
+    baseline,
     threads: 1,
     check: false,
     explorer: false,
@@ -93,7 +94,7 @@ async function comparedWithConverted(t: TestContext, files: Record<string, Uint8
   }
   await convert({ folder: checkpoint, output: converted, type: "auto", threads: 1 });
   const direct = await madeOf(address, join(folder, "direct"));
-  const byWay = await madeOf(converted, join(folder, "by-way"));
+  const byWay = await madeOf(converted, join(folder, "by-way"), "none");
   assert.deepEqual(direct.source.made, []);
   const left = (await written(join(folder, "direct"))).filter((name) => /\.(safetensors|gguf)/.test(name));
   assert.deepEqual(left.sort(), ["imatrix.gguf", `${direct.model.split("/").at(-1)}`].sort());
