@@ -14,7 +14,7 @@ function describe({ files, tokens, layers, seconds }: ScalesResult): readonly st
     tensors.length > 0 ? `${(100 * (after / before - 1)).toFixed(1)} %` : "as it was",
   ]);
   return [
-    "error of the stream that leaves a layer, relative to the source's, on chunks that were held out",
+    "error of the stream that leaves a layer, relative to the source's, on tokens that were held out",
     ...formatTable(["layer", "before", "after", "change"], rows, [0, 1, 2, 3]),
     "",
     ...files.map((file) => `${file.path}: ${formatBytes(file.bytes)}`),

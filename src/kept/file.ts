@@ -8,6 +8,7 @@ import { readGgufHeader } from "../gguf/reader.js";
 import type { GgufTensor } from "../gguf/tensors.js";
 import { type KeptBits, type KeptRows, keptRowBytes } from "../quants/output-aware/kept-rows.js";
 import type { TypeName } from "../quants/types.js";
+import { sharedCopy } from "../threads/shared.js";
 import { type Ending, endings, fileType, functionBytes, type KeptFacts, noRun, runKey } from "./format.js";
 
 /** Experts are numbered in 16 bits. */
@@ -113,7 +114,7 @@ export class KeptFile implements KeptFacts {
     const read = async (ending: Ending) => {
       const bytes = await this.#source.read(tensors[ending].offset, tensors[ending].byteLength);
       hash.update(bytes);
-      return shared(bytes);
+      return sharedCopy(bytes);
     };
     const { columns, tokens, slots } = stored;
     const rows: KeptRows = {
@@ -162,13 +163,6 @@ export class KeptFile implements KeptFacts {
     }
     return counts;
   }
-}
-
-/** Bytes in memory that threads share. */
-function shared(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.byteLength));
-  copy.set(bytes);
-  return copy;
 }
 
 function nameIn(bytes: Uint8Array): string {

@@ -1,5 +1,6 @@
 /** The stage `scales`: with effort max, the scales of the routed experts are fitted when all is encoded. */
 import { mirroredVersion } from "../engine/native.js";
+import { defaultThreads } from "../engine/threads.js";
 import type { QuantizeResult } from "../quantize/quantize.js";
 import { fitCostsOf } from "../scales/fit-costs.js";
 import { fittedLayersOf } from "../scales/fitted-layers.js";
@@ -29,12 +30,13 @@ export function chooseScales(
     options.mtp === "separate"
       ? "has a second file for the layers that predict further tokens"
       : fittedLayersOf(model);
-  const { ctxCalibration, chunks } = options;
+  const { ctxCalibration, chunks, threads = defaultThreads() } = options;
   stages.chosen(
     "scales",
     typeof layers === "string"
       ? `left as they were encoded: the model ${layers}`
-      : fitCostsOf({ tensors, byteLength: bytes }, layers, ctxCalibration * chunks).sentence,
+      : fitCostsOf({ tensors, byteLength: bytes }, layers, { tokens: ctxCalibration * chunks, threads })
+          .sentence,
   );
   return typeof layers !== "string";
 }

@@ -3,26 +3,19 @@
  * its own and goes on. Every matrix belongs to one thread, which gets its vectors in order and in the batches in
  * which they were observed: so the sums are the same, to the bit, for any number of threads.
  */
-import { once } from "node:events";
-import { type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
-import { CancelledError, InternalError } from "../errors.js";
+import { InternalError } from "../errors.js";
 import { packedLength } from "../quants/output-aware/packed.js";
-import { deserializeError, type SerializedError } from "../serialized-error.js";
-import type { AccumulatorSetup, Delivery, MomentsBatch } from "./accumulator-worker.js";
+import { sharedFloats } from "../threads/shared.js";
+import { WorkerTeam } from "../threads/worker-team.js";
+import type { AccumulatedInput, Delivery, MomentsBatch } from "./accumulator-worker.js";
 import type { MomentsEntry } from "./moments.js";
 import type { PlannedInput } from "./plan.js";
 
 /** Buffers of a thread: one being filled, the others waiting or in work. */
 const buffersPerThread = 3;
 
-/** How often a wait looks whether the run was cancelled, in milliseconds. */
-const lookEvery = 100;
-
-/** What a thread still has to do is `pending[index]`, a number of deliveries. */
 interface Thread {
   readonly index: number;
-  readonly worker: Worker;
-  readonly failures: MessagePort;
   /** Used in turn; each grows to the largest delivery. */
   readonly buffers: Float32Array[];
   deliveries: number;
@@ -36,27 +29,27 @@ interface Thread {
 export class AccumulatorPool {
   /** Sums and counts by the input's name; the sums are whole once `finish` has returned. */
   readonly entries = new Map<string, MomentsEntry>();
-  readonly #threads: Thread[];
-  readonly #pending: Int32Array;
+  readonly #team: WorkerTeam<Delivery>;
+  readonly #threads: readonly Thread[];
   readonly #inputs: ReadonlyMap<string, number>;
   readonly #owners = new Map<string, Thread>();
-  #failure: Error | undefined;
   #current: { readonly thread: Thread; readonly columns: number } | undefined;
 
-  readonly #isCancelled: () => boolean;
-
-  private constructor(planned: readonly PlannedInput[], threadCount: number, isCancelled: () => boolean) {
-    this.#isCancelled = isCancelled;
+  private constructor(
+    planned: readonly PlannedInput[],
+    inputs: readonly AccumulatedInput[],
+    team: WorkerTeam<Delivery>,
+  ) {
+    this.#team = team;
     this.#inputs = new Map(planned.map(({ name }, index) => [name, index]));
-    const sums = planned.map(({ columns, matrices }) =>
-      Array.from({ length: matrices }, () => sharedFloats(packedLength(columns))),
-    );
     for (const [index, { name, columns, matrices }] of planned.entries()) {
-      this.entries.set(name, { columns, sums: sums[index] ?? [], counts: new Float64Array(matrices) });
+      const sums = inputs[index]?.sums ?? [];
+      this.entries.set(name, { columns, sums, counts: new Float64Array(matrices) });
     }
-    this.#pending = new Int32Array(new SharedArrayBuffer(4 * threadCount));
-    const inputs = planned.map(({ name, columns }, index) => ({ name, columns, sums: sums[index] ?? [] }));
-    this.#threads = Array.from({ length: threadCount }, (_, index) => this.#start(index, inputs));
+    this.#threads = Array.from({ length: team.size }, (_, index) => {
+      const buffers = Array.from({ length: buffersPerThread }, () => new Float32Array());
+      return { index, buffers, deliveries: 0, batches: [], filled: 0, load: 0 };
+    });
   }
 
   /**
@@ -64,18 +57,22 @@ export class AccumulatorPool {
    * observer waits for them.
    */
   static async start(
-    inputs: readonly PlannedInput[],
+    planned: readonly PlannedInput[],
     threads: number,
     isCancelled: () => boolean,
   ): Promise<AccumulatorPool> {
-    const pool = new AccumulatorPool(inputs, threads, isCancelled);
-    try {
-      await Promise.all(pool.#threads.map(({ worker }) => once(worker, "message")));
-    } catch (error) {
-      await pool.close();
-      throw error;
-    }
-    return pool;
+    const inputs = planned.map(({ name, columns, matrices }) => {
+      const sums = Array.from({ length: matrices }, () => sharedFloats(packedLength(columns)));
+      return { name, columns, sums };
+    });
+    const team = await WorkerTeam.start<typeof inputs, Delivery>({
+      module: new URL("./accumulator-worker.js", import.meta.url),
+      data: inputs,
+      threads,
+      work: "adds up moments",
+      isCancelled,
+    });
+    return new AccumulatorPool(planned, inputs, team);
   }
 
   /**
@@ -91,7 +88,7 @@ export class AccumulatorPool {
     const { columns, counts } = entry;
     const thread = this.#ownerOf(`${matrix} ${name}`);
     if (thread.batches.length === 0) {
-      this.#waitForBuffer(thread);
+      this.#team.wait(thread.index, buffersPerThread - 1);
     }
     reserve(thread, columns * vectors);
     thread.batches.push({ input, matrix, vectors });
@@ -121,9 +118,7 @@ export class AccumulatorPool {
       if (thread.batches.length === 0) {
         continue;
       }
-      Atomics.add(this.#pending, thread.index, 1);
-      const delivery: Delivery = { batches: thread.batches, vectors: bufferOf(thread) };
-      thread.worker.postMessage(delivery);
+      this.#team.post(thread.index, { batches: thread.batches, vectors: bufferOf(thread) });
       thread.deliveries++;
       thread.batches = [];
       thread.filled = 0;
@@ -132,39 +127,12 @@ export class AccumulatorPool {
 
   /** Waits until all is added up, and ends the threads. Throws the error of a thread that failed. */
   async finish(): Promise<void> {
-    const ends = this.#threads.map(({ worker }) => once(worker, "exit"));
-    for (const { worker } of this.#threads) {
-      worker.postMessage("end");
-    }
-    await Promise.all(ends);
-    this.#throwFailure();
-    if (this.#pending.some((count) => count > 0)) {
-      throw new InternalError("a thread that adds up moments ended before its work was done.");
-    }
+    await this.#team.finish();
   }
 
   /** Ends the threads, whatever they are doing. */
   async close(): Promise<void> {
-    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
-  }
-
-  #start(index: number, inputs: AccumulatorSetup["inputs"]): Thread {
-    const { port1: failures, port2 } = new MessageChannel();
-    const setup: AccumulatorSetup = { index, inputs, pending: this.#pending, failures: port2 };
-    const worker = new Worker(new URL("./accumulator-worker.js", import.meta.url), {
-      workerData: setup,
-      transferList: [port2],
-      execArgv: [],
-    });
-    worker.on("error", (cause) => {
-      this.#failure ??= new InternalError(
-        `a thread that adds up moments broke down: ${cause}.`,
-        {},
-        { cause },
-      );
-    });
-    const buffers = Array.from({ length: buffersPerThread }, () => new Float32Array());
-    return { index, worker, failures, buffers, deliveries: 0, batches: [], filled: 0, load: 0 };
+    await this.#team.close();
   }
 
   /** A matrix goes to the thread that has had the least to do when its first vectors come, and stays with it. */
@@ -174,32 +142,6 @@ export class AccumulatorPool {
       this.#threads.reduce((least, next) => (next.load < least.load ? next : least));
     this.#owners.set(matrix, owner);
     return owner;
-  }
-
-  #waitForBuffer({ index }: Thread): void {
-    for (;;) {
-      this.#throwFailure();
-      const waiting = Atomics.load(this.#pending, index);
-      if (waiting < buffersPerThread) {
-        return;
-      }
-      if (this.#isCancelled()) {
-        throw new CancelledError("the work was stopped.");
-      }
-      Atomics.wait(this.#pending, index, waiting, lookEvery);
-    }
-  }
-
-  #throwFailure(): void {
-    for (const { failures } of this.#threads) {
-      const received = receiveMessageOnPort(failures);
-      if (received) {
-        this.#failure ??= deserializeError(received.message as SerializedError);
-      }
-    }
-    if (this.#failure) {
-      throw this.#failure;
-    }
   }
 }
 
@@ -217,8 +159,4 @@ function reserve(thread: Thread, values: number): void {
   const larger = sharedFloats(filled + values);
   larger.set(old.subarray(0, filled));
   buffers[deliveries % buffersPerThread] = larger;
-}
-
-function sharedFloats(length: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(4 * length));
 }

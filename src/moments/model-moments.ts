@@ -12,6 +12,7 @@ import {
 import { type InputMoments, isRefinable } from "../quants/output-aware/refine.js";
 import { sharedInput } from "../quants/shared-input.js";
 import type { TypeName } from "../quants/types.js";
+import { sharedFloats } from "../threads/shared.js";
 import { MomentsFile, type StoredMoments } from "./file.js";
 import { inputOf, type WeightInput } from "./inputs.js";
 
@@ -99,7 +100,7 @@ export class ModelMoments {
       const pool = await this.#poolOf(input, stored);
       mixWithPool(sums, vectors, pool, { columns: stored.columns, isPacked: true });
     }
-    const shared = new Float32Array(new SharedArrayBuffer(sums.byteLength));
+    const shared = sharedFloats(sums.length);
     shared.set(sums);
     return { name, sums: sharedInput(shared), vectors };
   }

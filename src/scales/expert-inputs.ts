@@ -6,25 +6,45 @@ import { RouterWeights } from "../activations/router-weights.js";
 import type { Observer } from "../engine/observer.js";
 import type { NativeTensor } from "../engine/tensor.js";
 import { InternalError } from "../errors.js";
+import type { LayerTokens } from "../quants/output-aware/scale-steps.js";
 import type { ChunkBatch } from "../text/chunks.js";
+import { sharedFloats } from "../threads/shared.js";
+
+/** The tokens of a layer and where each is sent: token after token, its experts. */
+export interface RoutedTokens extends LayerTokens {
+  readonly experts: Uint16Array;
+}
+
+/**
+ * Room for a text of so many tokens. Take it once for all layers: a gigabyte of the layer before might not be free yet.
+ */
+export function routedTokensOf(
+  { columns, slots }: Pick<RoutedShape, "columns" | "slots">,
+  tokens: number,
+): RoutedTokens {
+  return {
+    columns,
+    slots,
+    inputs: sharedFloats(tokens * columns),
+    residual: sharedFloats(tokens * columns),
+    factors: sharedFloats(tokens),
+    weights: sharedFloats(tokens * slots),
+    experts: new Uint16Array(tokens * slots),
+  };
+}
 
 export class ExpertInputs implements Observer {
   readonly operations = ["MUL_MAT_ID", ...RouterWeights.operations];
-  /** Token after token. */
-  readonly inputs: Float32Array;
-  readonly experts: Uint16Array;
-  readonly weights: Float32Array;
   readonly #router = new RouterWeights();
   readonly #shape: RoutedShape;
+  readonly #kept: Pick<RoutedTokens, "inputs" | "weights" | "experts">;
   readonly #microBatches = new MicroBatches();
   #isWatching = false;
 
-  /** For a text of so many tokens. The shape's weight has the name that the window gives it. */
-  constructor(shape: RoutedShape, tokens: number) {
+  /** The shape's weight has the name that the window gives it. */
+  constructor(shape: RoutedShape, kept: Pick<RoutedTokens, "inputs" | "weights" | "experts">) {
     this.#shape = shape;
-    this.inputs = new Float32Array(tokens * shape.columns);
-    this.experts = new Uint16Array(tokens * shape.slots);
-    this.weights = new Float32Array(tokens * shape.slots);
+    this.#kept = kept;
   }
 
   /** Before a decode whose inputs are to be kept; others are not looked at. */
@@ -62,9 +82,9 @@ export class ExpertInputs implements Observer {
       throw new InternalError(`what the router weighs the experts of "${weight}" with was not seen.`);
     }
     for (const { token, count, row } of this.#microBatches.next(node.name, vectors.length / columns)) {
-      this.inputs.set(vectors.subarray(row * columns, (row + count) * columns), token * columns);
-      this.experts.set(experts.subarray(row * slots, (row + count) * slots), token * slots);
-      this.weights.set(weights.subarray(row * slots, (row + count) * slots), token * slots);
+      this.#kept.inputs.set(vectors.subarray(row * columns, (row + count) * columns), token * columns);
+      this.#kept.experts.set(experts.subarray(row * slots, (row + count) * slots), token * slots);
+      this.#kept.weights.set(weights.subarray(row * slots, (row + count) * slots), token * slots);
     }
   }
 }

@@ -24,16 +24,23 @@ interface SizedModel {
 /** Seconds for a multiplication of the regressions, on one core: measured at the shapes of a 30B model. */
 const secondsPerProduct = 1 / 1.2e10;
 
-/** Estimates the costs on a text of so many tokens. */
-export function fitCostsOf(source: SizedModel, layers: readonly FittedLayer[], tokens: number): FitCosts {
+/** Estimates the costs on a text of so many tokens, with so many threads. */
+export function fitCostsOf(
+  source: SizedModel,
+  layers: readonly FittedLayer[],
+  { tokens, threads }: { readonly tokens: number; readonly threads: number },
+): FitCosts {
   const width = Math.max(0, ...layers.map(({ gate }) => gate.columns));
   const stream = 4 * tokens * width;
   const largestLayer = largestLayerBytes(source);
   const diskBytes = 4 * stream;
-  const ofExpert = layers.map(({ gate: { count, columns } }) => fitBytesOf({ width: count, columns }));
+  const ofExpert = layers.map(({ gate: { count, columns } }) =>
+    fitBytesOf({ width: count, columns }, threads),
+  );
   const memoryBytes = 2 * stream + largestLayer + Math.max(0, ...ofExpert);
-  const seconds = layers.reduce((sum, layer) => sum + productsOf(layer, tokens), 0) * secondsPerProduct;
-  const sentence = `the scales of ${layers.length} layers' experts are fitted on ${tokens} tokens: up to ${formatBytes(diskBytes)} on the disk besides the output, about ${formatBytes(memoryBytes)} of memory, ${formatDuration(seconds)} of regressions on one core, and the text once through the source and twice through the model.`;
+  const products = layers.reduce((sum, layer) => sum + productsOf(layer, tokens), 0);
+  const seconds = (products * secondsPerProduct) / threads;
+  const sentence = `the scales of ${layers.length} layers' experts are fitted on ${tokens} tokens: up to ${formatBytes(diskBytes)} on the disk besides the output, about ${formatBytes(memoryBytes)} of memory, ${formatDuration(seconds)} of regressions on ${threads === 1 ? "one core" : `${threads} cores`}, and the text once through the source and twice through the model.`;
   return { diskBytes, memoryBytes, seconds, sentence };
 }
 
@@ -52,6 +59,6 @@ function largestLayerBytes({ tensors, byteLength }: SizedModel): number {
 function productsOf({ gate, experts, slots }: FittedLayer, tokens: number): number {
   const features = 2 * gate.count;
   const ofTokens = tokens * slots * (features * gate.columns * 2 + features ** 2 / 2);
-  const ofExperts = experts * (features ** 3 / 6 + gate.count ** 2 * gate.columns);
+  const ofExperts = experts * (features ** 3 / 6 + (gate.count ** 2 * gate.columns) / 2);
   return ofTokens + ofExperts;
 }

@@ -5,23 +5,24 @@
  * what it will see. A layer whose error does not fall on text that was held out stays as it was.
  */
 import { createHash } from "node:crypto";
-import { raiseLayer } from "../activations/operands.js";
+import type { RoutedShape } from "../activations/routed-input.js";
 import { type OpenWindow, Sweep, type SweptModel, sweptFiles } from "../activations/sweep.js";
 import { WindowClient } from "../activations/window-client.js";
 import type { WindowReply, WindowRequest } from "../activations/window-messages.js";
 import { defineJob, type JobHost } from "../engine/job.js";
 import { joinFiles } from "../engine/job-files.js";
-import { CancelledError, InternalError, MalformedInputError, UsageError } from "../errors.js";
-import { multiplyRows } from "../quants/half-scales.js";
-import { ExpertScales, type LayerTokens, type StoredExpert } from "../quants/output-aware/expert-scales.js";
+import { defaultThreads } from "../engine/threads.js";
+import { CancelledError, MalformedInputError, UsageError } from "../errors.js";
+import { ExpertScales } from "../quants/output-aware/expert-scales.js";
 import { loadLinearAlgebra } from "../quants/output-aware/load.js";
-import { rowBytes } from "../quants/types.js";
 import { batchesOf, cutIntoChunks, sequencesTogether, type TextChunks } from "../text/chunks.js";
 import { readPlainText, tokensOf } from "../text/text.js";
 import type { PlainText } from "../text/text-input.js";
-import { ExpertInputs } from "./expert-inputs.js";
+import { ExpertInputs, type RoutedTokens, routedTokensOf } from "./expert-inputs.js";
 import { FitCheckpoint, fittedStreamPath, type LayerScales } from "./fit-checkpoint.js";
-import type { ExpertRowsIn, FittedLayer } from "./fitted-layers.js";
+import { FitTeam } from "./fit-team.js";
+import type { FittedLayer } from "./fitted-layers.js";
+import { inWindow, LayerWeights } from "./layer-weights.js";
 
 export interface FitParams {
   /** Both are run in windows of one layer. */
@@ -54,7 +55,10 @@ export interface FitOutcome {
 
 type FitHost = JobHost<FitEvent | WindowRequest, WindowReply>;
 
-/** Of so many chunks one is held out, to see whether what was fitted holds. */
+/**
+ * Of so many chunks one is held out, to see whether what was fitted holds. Of a text of fewer it is the last one of so
+ * many tokens of every chunk.
+ */
 const heldOutEvery = 8;
 
 /** Fits the scales of all layers. */
@@ -67,6 +71,7 @@ export const fitScales = defineJob(
     const client = new WindowClient(host);
     const sweeps: Sweep[] = [];
     let checkpoint: FitCheckpoint | undefined;
+    let helpers: FitTeam | undefined;
     try {
       const source = new Sweep(host, client, params.source, 0);
       sweeps.push(source);
@@ -75,8 +80,13 @@ export const fitScales = defineJob(
       sweeps.push(quantized);
       const text = await textOf(params, source, quantized);
       checkpoint = await FitCheckpoint.open(params.checkpoint.path, runOf(params, text));
-      return await new ScalesFit(params, host, text, { source, quantized }, checkpoint).run();
+      const module = loadLinearAlgebra();
+      const { threads = defaultThreads() } = params;
+      helpers = await FitTeam.start(module, threads - 1, host.isCancelled);
+      const experts = new ExpertScales(module, helpers);
+      return await new ScalesFit(params, host, text, { source, quantized }, checkpoint, experts).run();
     } finally {
+      await helpers?.close();
       await checkpoint?.close();
       for (const sweep of sweeps) {
         sweep.close();
@@ -93,7 +103,8 @@ class ScalesFit {
   readonly #source: Sweep;
   readonly #quantized: Sweep;
   readonly #checkpoint: FitCheckpoint;
-  readonly #experts = new ExpertScales(loadLinearAlgebra());
+  readonly #experts: ExpertScales;
+  #tokens: RoutedTokens | undefined;
   #layer = 0;
   /** Parts of the layer's work that are done, of four. */
   #parts = 0;
@@ -104,6 +115,7 @@ class ScalesFit {
     text: TextChunks,
     { source, quantized }: { readonly source: Sweep; readonly quantized: Sweep },
     checkpoint: FitCheckpoint,
+    experts: ExpertScales,
   ) {
     this.#params = params;
     this.#host = host;
@@ -111,6 +123,7 @@ class ScalesFit {
     this.#source = source;
     this.#quantized = quantized;
     this.#checkpoint = checkpoint;
+    this.#experts = experts;
     const together = [source, quantized].map(({ facts }) => sequencesTogether(text.context, 0, facts));
     this.#sequences = Math.min(...together);
   }
@@ -152,12 +165,13 @@ class ScalesFit {
     }
     const { gate, experts, slots } = fitted;
     const shape = { weight: inWindow(gate, layer), columns: gate.columns, experts, slots };
-    const inputs = new ExpertInputs(shape, this.#text.tokens.length);
+    const tokens = this.#roomFor(shape);
+    const inputs = new ExpertInputs(shape, tokens);
     return this.#withLayer(this.#quantized, inputs, (opened) => {
       this.#decode(opened, inputs);
       const before = this.#heldOutError();
       const weights = new LayerWeights(opened, fitted);
-      const factors = this.#fit(fitted, inputs, weights);
+      const factors = this.#fit(fitted, tokens, weights);
       weights.multiply(factors);
       this.#decode(opened);
       const after = this.#heldOutError();
@@ -202,16 +216,16 @@ class ScalesFit {
   }
 
   /** One expert after the other, each to what those before have left. */
-  #fit(fitted: FittedLayer, inputs: ExpertInputs, weights: LayerWeights): Record<string, Float32Array> {
-    const { gate, up, experts, slots } = fitted;
-    const layer = this.#tokensOf(fitted, inputs);
-    const places = this.#placesOf(inputs, experts, slots);
+  #fit(fitted: FittedLayer, tokens: RoutedTokens, weights: LayerWeights): Record<string, Float32Array> {
+    const { gate, up, experts } = fitted;
+    this.#putErrors(tokens);
+    const places = this.#placesOf(tokens, experts);
     const factors: Record<string, Float32Array> = {};
     for (const { tensor, rows } of [gate, up]) {
       factors[tensor] ??= new Float32Array(experts * rows).fill(1);
     }
     for (let expert = 0; expert < experts; expert++) {
-      const found = this.#experts.fit(layer, weights.expert(expert), places[expert] ?? new Uint32Array());
+      const found = this.#experts.fit(tokens, weights.expert(expert), places[expert] ?? new Uint32Array());
       factors[gate.tensor]?.set(found.gate, expert * gate.rows + gate.first);
       factors[up.tensor]?.set(found.up, expert * up.rows + up.first);
       this.#tell((expert + 1) / experts);
@@ -223,11 +237,16 @@ class ScalesFit {
     return factors;
   }
 
+  #roomFor(shape: RoutedShape): RoutedTokens {
+    if (this.#tokens?.columns !== shape.columns || this.#tokens.slots !== shape.slots) {
+      this.#tokens = routedTokensOf(shape, this.#text.tokens.length);
+    }
+    return this.#tokens;
+  }
+
   /** The errors of all tokens, weighted by one over the source's root mean square. */
-  #tokensOf({ gate: { columns }, slots }: FittedLayer, { inputs, weights }: ExpertInputs): LayerTokens {
-    const { context, chunks, tokens } = this.#text;
-    const residual = new Float32Array(tokens.length * columns);
-    const factors = new Float32Array(tokens.length);
+  #putErrors({ columns, residual, factors }: RoutedTokens): void {
+    const { context, chunks } = this.#text;
     for (let chunk = 0; chunk < chunks; chunk++) {
       const [wanted, own] = this.#leaving(chunk);
       for (let i = 0; i < context; i++) {
@@ -240,36 +259,41 @@ class ScalesFit {
         }
       }
     }
-    return { columns, inputs, residual, factors, slots, weights };
   }
 
   /** For each expert, where its tokens are among the choices; those that are held out are left out. */
-  #placesOf({ experts: chosen }: ExpertInputs, experts: number, slots: number): Uint32Array[] {
+  #placesOf({ experts: chosen, slots }: RoutedTokens, experts: number): Uint32Array[] {
     const found: number[][] = Array.from({ length: experts }, () => []);
     for (const [place, expert] of chosen.entries()) {
-      if (!this.#isHeldOut(Math.floor(place / slots / this.#text.context))) {
+      if (!this.#isHeldOut(Math.floor(place / slots))) {
         found[expert]?.push(place);
       }
     }
     return found.map((places) => Uint32Array.from(places));
   }
 
-  #isHeldOut(chunk: number): boolean {
-    return chunk % heldOutEvery === heldOutEvery - 1;
+  #isHeldOut(token: number): boolean {
+    const { context, chunks } = this.#text;
+    if (chunks < heldOutEvery) {
+      return token % context >= context - Math.ceil(context / heldOutEvery);
+    }
+    return Math.floor(token / context) % heldOutEvery === heldOutEvery - 1;
   }
 
-  /** Mean over the tokens held out, or over all if none are, of the error's square relative to the stream's. */
+  /** Mean over the tokens held out of the error's square relative to the stream's. */
   #heldOutError(): number {
     const { context, chunks } = this.#text;
     let [sum, count] = [0, 0];
     for (let chunk = 0; chunk < chunks; chunk++) {
-      if (chunks >= heldOutEvery && !this.#isHeldOut(chunk)) {
+      const tokens = Array.from({ length: context }, (_, i) => i);
+      const heldOut = tokens.filter((i) => this.#isHeldOut(chunk * context + i));
+      if (heldOut.length === 0) {
         continue;
       }
       const [wanted, own] = this.#leaving(chunk);
       const width = wanted.length / context;
       const error = wanted.map((value, k) => value - (own[k] ?? 0));
-      for (let i = 0; i < context; i++) {
+      for (const i of heldOut) {
         const square = sumOfSquares(wanted, i * width, width);
         sum += square > 0 ? sumOfSquares(error, i * width, width) / square : 0;
         count++;
@@ -296,72 +320,6 @@ class ScalesFit {
     const done = 4 * this.#layer + Math.min(4, this.#parts + part);
     this.#host.emit({ done, total, layer: this.#layer });
   }
-}
-
-/** The stored weights of a layer's experts, in the model that is loaded. */
-class LayerWeights {
-  readonly #opened: OpenWindow;
-  readonly #layer: FittedLayer;
-  readonly #stored: ReadonlyMap<string, Uint8Array>;
-
-  constructor(opened: OpenWindow, layer: FittedLayer) {
-    const { gate, up, down } = layer;
-    this.#opened = opened;
-    this.#layer = layer;
-    const weights = opened.model.weights();
-    const bytesOf = (rows: ExpertRowsIn) => {
-      const weight = weights.get(inWindow(rows, layer.layer));
-      if (weight === undefined) {
-        throw new InternalError(`"${rows.tensor}" is not among the weights that are computed with.`);
-      }
-      return weight.bytes().slice();
-    };
-    this.#stored = new Map([gate, up, down].map((rows) => [rows.tensor, bytesOf(rows)]));
-  }
-
-  expert(expert: number): StoredExpert {
-    const part = ({ tensor, type, columns, rows, first, count }: ExpertRowsIn) => {
-      const stride = rowBytes(type, columns);
-      const begin = (expert * rows + first) * stride;
-      return { type, bytes: this.#of(tensor).subarray(begin, begin + count * stride) };
-    };
-    const { gate, up, down } = this.#layer;
-    return { width: gate.count, gate: part(gate), up: part(up), down: part(down) };
-  }
-
-  /** Has the model compute with rows multiplied. */
-  multiply(factors: Readonly<Record<string, Float32Array>>): void {
-    for (const { tensor, type, columns } of this.#fitted()) {
-      const bytes = this.#of(tensor).slice();
-      multiplyRows(type, bytes, columns, factors[tensor] ?? new Float32Array());
-      this.#write(tensor, bytes);
-    }
-  }
-
-  /** Has it compute with what is stored. */
-  restore(): void {
-    for (const { tensor } of this.#fitted()) {
-      this.#write(tensor, this.#of(tensor));
-    }
-  }
-
-  #fitted(): ExpertRowsIn[] {
-    const { gate, up } = this.#layer;
-    return gate.tensor === up.tensor ? [gate] : [gate, up];
-  }
-
-  #of(tensor: string): Uint8Array {
-    return this.#stored.get(tensor) ?? new Uint8Array();
-  }
-
-  #write(tensor: string, bytes: Uint8Array): void {
-    this.#opened.model.writeWeight(raiseLayer(tensor, -this.#layer.layer), bytes);
-  }
-}
-
-/** A tensor's name in the window of its layer. */
-function inWindow({ tensor }: ExpertRowsIn, layer: number): string {
-  return raiseLayer(tensor, -layer);
 }
 
 /** The text's chunks. Throws a UsageError if the two models have other tokens. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Engine } from "../engine/engine.js";
@@ -87,17 +87,18 @@ test("scales that are fitted lower what is left of every layer's error, and chan
 
 test("the same file comes of any number of threads, and of a run that was stopped between layers", async (t) => {
   const folder = await temporaryFolder(t);
-  const [one, two, stopped] = ["one", "two", "stopped"].map((name) => join(folder, `${name}.gguf`)) as [
+  const [one, three, stopped] = ["one", "three", "stopped"].map((name) => join(folder, `${name}.gguf`)) as [
     string,
     string,
     string,
   ];
   const few = { chunks: 16 };
   await fit(one, { ...few, threads: 1 });
-  await fit(two, { ...few, threads: 2 });
+  await fit(three, { ...few, threads: 3 });
   const stop = new AbortController();
   const stopping = fit(stopped, {
     ...few,
+    threads: 3,
     signal: stop.signal,
     onProgress: ({ step, done }) => step === "scales" && done >= 30 && stop.abort(),
   });
@@ -105,9 +106,31 @@ test("the same file comes of any number of threads, and of a run that was stoppe
   assert.ok(!existsSync(stopped));
   const { resumedFrom } = await fit(stopped, few);
   assert.ok(resumedFrom > 0 && resumedFrom < 4);
-  const [first, ...others] = await Promise.all([one, two, stopped].map((path) => readFile(path)));
+  const [first, ...others] = await Promise.all([one, three, stopped].map((path) => readFile(path)));
   assert.ok(others.every((other) => other.equals(first!)));
-  assert.deepEqual((await readdir(folder)).sort(), ["one.gguf", "stopped.gguf", "two.gguf"]);
+  assert.deepEqual((await readdir(folder)).sort(), ["one.gguf", "stopped.gguf", "three.gguf"]);
+});
+
+test("of a text of few chunks the end of each is held out: it judges, and nothing is fitted to it", async (t) => {
+  const folder = await temporaryFolder(t);
+  const text = await readFile(calibration, "utf8");
+  // About 940 of 1024 tokens, of which 896 are fitted to.
+  const start = text.slice(0, 2850);
+  const [own, other] = [text.slice(2850, 9000), text.slice(12000, 18000)];
+  const fitTo = async (name: string, end: string) => {
+    const [path, output] = [join(folder, `${name}.txt`), join(folder, `${name}.gguf`)];
+    await writeFile(path, start + end);
+    const { layers } = await fit(output, { calibration: path, ctx: 1024, chunks: 1 });
+    const opened = await openModel(output);
+    const tensors = opened.tensors.filter((tensor) => layers[0]!.tensors.includes(tensor.name));
+    const rows = await Promise.all(tensors.map((tensor) => tensor.readRows(0, rowCount(tensor.shape))));
+    await opened.close();
+    return { first: layers[0]!, rows: rows.map((bytes) => Buffer.from(bytes)) };
+  };
+  const [one, two] = [await fitTo("own", own), await fitTo("other", other)];
+  assert.equal(one.first.tensors.length, 2);
+  assert.deepEqual(one.rows, two.rows);
+  assert.notEqual(one.first.before, two.first.before);
 });
 
 test("a model whose scales cannot be fitted is refused in one sentence that says why", async (t) => {

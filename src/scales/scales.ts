@@ -14,6 +14,7 @@ import { sha256OfFile } from "../bytes/sha256.js";
 import { Engine } from "../engine/engine.js";
 import { graphicsFor } from "../engine/gpus.js";
 import { mirroredVersion } from "../engine/native.js";
+import { defaultThreads } from "../engine/threads.js";
 import { CancelledError, UsageError } from "../errors.js";
 import { asPlainText } from "../generate/rendered-conversations.js";
 import type { Metadata } from "../gguf/metadata.js";
@@ -80,7 +81,8 @@ export async function scales(given: ScalesOptions): Promise<ScalesResult> {
     const tokens = tokensOf({ context: ctx, chunks });
     const text = await asPlainText(calibration, source, { parseSpecial, tokens, signal });
     if (tokens !== undefined) {
-      options.onNotice?.(fitCostsOf(source, layers, tokens).sentence);
+      const { threads = defaultThreads() } = options;
+      options.onNotice?.(fitCostsOf(source, layers, { tokens, threads }).sentence);
     }
     // The engine's process asks for itself; here it is asked for the user.
     loadLinearAlgebra();

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fill, gaussian } from "../../testing/random.js";
-import { ExpertScales, type LayerTokens, largestChange, type StoredExpert } from "./expert-scales.js";
+import { ExpertScales, largestChange } from "./expert-scales.js";
 import { loadOutputAwareKernels } from "./load.js";
+import type { LayerTokens, StoredExpert } from "./scale-steps.js";
 
 const module = loadOutputAwareKernels().module;
 const [columns, width, slots] = [16, 8, 2];

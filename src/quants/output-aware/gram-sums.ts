@@ -16,6 +16,41 @@ export function placesOf(...sizes: number[]): number[] {
   return places;
 }
 
+/** A batch of vectors and the rows of sums that it is added to, in the memory of products. */
+interface GramBatch {
+  /** The batch in tiles of eight columns, `batchRows` vectors each. */
+  readonly tiles: number;
+  /** Where four columns are packed. */
+  readonly packed: number;
+  /** Sums of row `first`, from its own column on; rows of that length follow one another. */
+  readonly sums: number;
+  readonly n: number;
+  /** An even number. */
+  readonly vectors: number;
+  /** Rows whose upper triangle is wanted; multiples of eight. */
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Adds the products of a batch's columns to some rows of the sums. */
+export function addGram(products: Products, batch: GramBatch): void {
+  const { tiles, packed, sums, n, vectors, first, end } = batch;
+  const stride = n - first;
+  for (let i = first; i < end; i += packedRows) {
+    const tile = i - (i % productColumns);
+    products.packColumns(tiles + tile * batchRows + (i - tile), productColumns, vectors, packed);
+    products.add(
+      packed,
+      vectors,
+      tiles + tile * batchRows,
+      productColumns * batchRows,
+      n - tile,
+      sums + (i - first) * stride + tile - first,
+      stride,
+    );
+  }
+}
+
 /** Sums of outer products, a batch at a time, in the memory of products. */
 export class GramSums {
   readonly #products: Products;
@@ -68,20 +103,8 @@ export class GramSums {
       const at = this.#tiles + i * batchRows + this.#count * productColumns;
       values.fill(0, at, at + productColumns);
     }
-    for (let i = 0; i < n; i += packedRows) {
-      const tile = i - (i % productColumns);
-      const from = this.#tiles + tile * batchRows + (i - tile);
-      this.#products.packColumns(from, productColumns, count, this.#packed);
-      this.#products.add(
-        this.#packed,
-        count,
-        this.#tiles + tile * batchRows,
-        productColumns * batchRows,
-        n - tile,
-        this.#sums + i * n + tile,
-        n,
-      );
-    }
+    const places = { tiles: this.#tiles, packed: this.#packed, sums: this.#sums };
+    addGram(this.#products, { ...places, n, vectors: count, first: 0, end: n });
     this.#count = 0;
   }
 }

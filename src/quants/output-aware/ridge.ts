@@ -6,23 +6,28 @@ import { choleskyReversed } from "./linear-algebra.js";
 /** Sizes of matrices in SIMD are multiples of this. */
 const sizeMultiple = 64;
 
-/** Solves systems, in SIMD if there is a module for it. */
+/** Solves systems (M + ridge diag M) x = b, in SIMD if there is a module for it. What M has nothing of stays zero. */
 export class RidgeSolver {
   readonly #module: WebAssembly.Module | undefined;
   #latest: { readonly size: number; readonly dense: Dense; readonly matrix: Float32Array } | undefined;
+  #root: Float32Array | Float64Array = new Float64Array();
+  /** One over the roots of M's diagonal. */
+  #scales = new Float64Array();
 
   constructor(module: WebAssembly.Module | undefined) {
     this.#module = module;
   }
 
-  /**
-   * x with (M + ridge diag M) x = b. What M has nothing of stays zero.
-   * @param matrix M, n x n, positive semidefinite; the upper triangle is read
-   */
-  solve(matrix: Float32Array, b: Float64Array, ridge: number): Float64Array {
-    const n = b.length;
-    const size = Math.ceil(n / sizeMultiple) * sizeMultiple;
-    const scales = Float64Array.from(b, (_, i) =>
+  /** Bytes of memory that matrices of n rows take. */
+  static bytes(n: number): number {
+    const size = sizeOf(n);
+    return Float32Array.BYTES_PER_ELEMENT * (size * size + Dense.size(size));
+  }
+
+  /** Takes M, n x n, positive semidefinite; the upper triangle is read. */
+  factorize(matrix: Float32Array, n: number, ridge: number): void {
+    const size = sizeOf(n);
+    const scales = Float64Array.from({ length: n }, (_, i) =>
       matrix[i * n + i]! > 0 ? 1 / Math.sqrt(matrix[i * n + i]!) : 0,
     );
     const scaled = this.#matrix(size);
@@ -32,11 +37,17 @@ export class RidgeSolver {
       }
       scaled[i * size + i] = 1 + ridge;
     }
-    const root = this.#factorize(scaled, size);
-    const x = new Float64Array(size);
+    this.#root = this.#rootOf(scaled, size);
+    this.#scales = scales;
+  }
+
+  /** x of the system whose M was taken last. */
+  solve(b: Float64Array): Float64Array {
+    const scales = this.#scales;
+    const x = new Float64Array(sizeOf(b.length));
     x.set(b.map((value, i) => value * scales[i]!));
-    solveWithRoot(root, size, x);
-    return x.subarray(0, n).map((value, i) => value * scales[i]!);
+    solveWithRoot(this.#root, x.length, x);
+    return x.subarray(0, b.length).map((value, i) => value * scales[i]!);
   }
 
   /** A matrix of zeros. */
@@ -53,13 +64,17 @@ export class RidgeSolver {
     return this.#latest.matrix.fill(0);
   }
 
-  #factorize(matrix: Float32Array | Float64Array, size: number): Float32Array | Float64Array {
+  #rootOf(matrix: Float32Array | Float64Array, size: number): Float32Array | Float64Array {
     if (matrix instanceof Float64Array) {
       return choleskyReversed(matrix, size);
     }
     this.#latest?.dense.choleskyReversed(matrix);
     return matrix;
   }
+}
+
+function sizeOf(n: number): number {
+  return Math.ceil(n / sizeMultiple) * sizeMultiple;
 }
 
 /** Replaces x by the solution of R R^T y = x, for an upper triangular R. */
