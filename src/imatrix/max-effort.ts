@@ -4,10 +4,11 @@
  */
 import { type KeptInput, keptBytesPerToken, planKeptInputs } from "../kept/layers.js";
 import { Architecture } from "../model/architecture.js";
-import type { ModelSource } from "../model/source.js";
-import { weightCount } from "../model/source.js";
+import { layerOf } from "../model/roles.js";
+import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import { besideActivations, type InputKind } from "../moments/inputs.js";
 import { planInputs } from "../moments/plan.js";
+import { rowBytes } from "../quants/types.js";
 import { formatBytes, formatCount, formatDuration } from "../units.js";
 
 export interface MaxEffort {
@@ -19,6 +20,8 @@ export interface MaxEffort {
   readonly keeps: boolean;
   /** Bytes on the disk while it is quantized. */
   readonly diskBytes: number;
+  /** Those of them where weights from a server stay until their layer is encoded; 0 if none need to, or can. */
+  readonly recentBytes: number;
   /** Bytes of memory that encoding takes. */
   readonly memoryBytes: number;
   /** Seconds that encoding takes. */
@@ -40,6 +43,8 @@ export interface MaxEffortFacts {
   readonly mustKeepBecause?: string | undefined;
   /** The model is run in windows of layers in any case. */
   readonly isInWindows?: boolean;
+  /** Its weights come from a server. */
+  readonly isOnServer?: boolean;
 }
 
 /** Seconds of one core for a weight, and for a multiplication of moments: measured at the shapes of a 30B model. */
@@ -48,13 +53,17 @@ const secondsPer = { weight: 1.4e-6, product: 1 / 1.2e10 };
 /** Square matrices of the widest input that a thread has at once: moments, the layer's, factors. */
 const matricesPerThread = 8;
 
+/** Layers of which weights from a server stay: that which is encoded, and the next one, which is read meanwhile. */
+const recentLayers = 2.2;
+
 /** Bytes besides matrices and rows: this program, slices on their way. */
 const otherBytes = 3e8;
 
 /** Chooses, and estimates the costs. */
 export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): MaxEffort {
   const { tensors, metadata } = source;
-  const { tokens, threads, freeBytes = Infinity, keep, mustKeepBecause, isInWindows = false } = facts;
+  const { tokens, threads, freeBytes = Infinity, keep, mustKeepBecause } = facts;
+  const { isInWindows = false, isOnServer = false } = facts;
   const kept = planKeptInputs(tensors, metadata);
   const momentsOf = besideActivations.filter((kind) => planInputs(tensors, { kinds: [kind] }).length > 0);
   const matrixBytes = planInputs(tensors, { kinds: momentsOf }).reduce((sum, one) => sum + one.byteLength, 0);
@@ -65,9 +74,12 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
   const activationBits = kept.length === 0 ? undefined : fits || !keeps ? "8" : "4";
   const keptBytes = activationBits === undefined ? 0 : bytesWith(Number(activationBits));
   const largestLayer = keptBytes / Math.max(1, kept.length);
-  const diskBytes = keeps
+  const collectedBytes = keeps
     ? keptBytes + matrixBytes
     : largestLayer + matrixBytes / Math.max(1, kept.length) + streamBytesOf(source, tokens);
+  const wantedBytes = keeps || !isOnServer ? 0 : Math.ceil(recentLayers * largestLayerBytes(source));
+  const recentBytes = collectedBytes + wantedBytes <= freeBytes ? wantedBytes : 0;
+  const diskBytes = collectedBytes + recentBytes;
   const widest = Math.max(0, ...kept.map(({ columns }) => columns));
   const memoryBytes = otherBytes + 2 * largestLayer + threads * matricesPerThread * 4 * widest ** 2;
   const weights = tensors
@@ -79,7 +91,9 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
     ? mustKeepBecause === undefined || keep !== false
       ? ""
       : `, until all is encoded because ${mustKeepBecause}`
-    : ", each layer's until it is encoded";
+    : wantedBytes > recentBytes
+      ? ", each layer's until it is encoded (its weights are fetched twice, as the disk has no room for them)"
+      : ", each layer's until it is encoded";
   const choice = [
     ...(activationBits === undefined
       ? []
@@ -89,7 +103,19 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
     ...(momentsOf.length === 0 ? [] : [`collects moments of ${momentsOf.join(", ")}`]),
   ].join(" and ");
   const sentence = `effort max ${choice}${when}: up to ${formatBytes(diskBytes)} on the disk, about ${formatBytes(memoryBytes)} of memory, and ${formatDuration(seconds)} of encoding with ${threads} threads.`;
-  return { activationBits, momentsOf, keeps, diskBytes, memoryBytes, seconds, sentence };
+  return { activationBits, momentsOf, keeps, diskBytes, recentBytes, memoryBytes, seconds, sentence };
+}
+
+/** Bytes of the largest layer as it is stored. */
+function largestLayerBytes({ tensors }: ModelSource): number {
+  const sums = new Map<number | undefined, number>();
+  for (const { name, type, shape, packed } of tensors) {
+    const layer = layerOf(name);
+    const bytes = packed?.bytes ?? rowBytes(type, shape[0] ?? 1) * rowCount(shape);
+    sums.set(layer, (sums.get(layer) ?? 0) + bytes);
+  }
+  sums.delete(undefined);
+  return Math.max(0, ...sums.values());
 }
 
 /** Bytes of the residual stream between two layers: what enters one and what leaves it, as float32. */

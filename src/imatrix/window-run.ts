@@ -11,7 +11,7 @@ import { InternalError, LopsidedError } from "../errors.js";
 import { KeptFile } from "../kept/file.js";
 import { windowKeptPath } from "../kept/writer.js";
 import type { WindowRange } from "../model/layer-window.js";
-import { openModelToRun } from "../model/open.js";
+import { type OpenOptions, openModelToRun } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import type { MomentsPass } from "../moments/collect-job.js";
 import { isDone } from "../moments/passes.js";
@@ -67,12 +67,13 @@ export class WindowRun {
   /**
    * Plans a run of `imatrix` with these options in windows as small as they can be. Of `moments` and `activations` it
    * makes no files but those of a window, which have longer names. Errors: see `imatrix`.
+   * @param reading how the model is read
    */
-  static async open(given: ImatrixOptions): Promise<WindowRun> {
+  static async open(given: ImatrixOptions, reading: OpenOptions = {}): Promise<WindowRun> {
     const options = imatrixCommand.read({ ...given, layersPerWindow: 1 });
     await checkPaths(options);
     const engine = options.engine ?? new Engine();
-    const source = await openModelToRun(options.model, { signal: options.signal });
+    const source = await openModelToRun(options.model, { ...reading, signal: options.signal });
     try {
       const { params, passes } = await planRun(options, source, engine);
       const { windows } = params.model;

@@ -20,8 +20,10 @@ import type { ImatrixOptions } from "../imatrix/imatrix-command.js";
 import { chooseMaxEffort, type MaxEffort } from "../imatrix/max-effort.js";
 import { WindowRun } from "../imatrix/window-run.js";
 import { keptSoFar } from "../kept/writer.js";
-import { openModelToRun } from "../model/open.js";
+import { type OpenOptions, openModelToRun } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
+import { schemeOf } from "../remote/address-schemes.js";
+import { RecentRanges } from "../remote/recent-ranges.js";
 import { version } from "../version.js";
 import type { ResolvedQuantizeOptions } from "./quantize-command.js";
 import { waysToKeep } from "./ways-to-keep.js";
@@ -105,6 +107,19 @@ export async function planCollection(
   }
 }
 
+/**
+ * Where a layer's weights stay until it is encoded, if it is encoded when it has been run and they come from a server;
+ * undefined otherwise. Close it at the end.
+ */
+export async function keepRecent(
+  { output }: ResolvedQuantizeOptions,
+  { chosen }: Collection,
+): Promise<RecentRanges | undefined> {
+  return chosen.recentBytes > 0
+    ? await RecentRanges.open(dirname(resolve(output)), chosen.recentBytes)
+    : undefined;
+}
+
 /** Makes the folder. Throws a UsageError if a file in it is read by the command. */
 async function prepareCollection({ model, output, imatrix, recipe }: ResolvedQuantizeOptions, text: string) {
   await checkOutputs(Object.values(filesOf(output)), [model, text, imatrix, recipe]);
@@ -142,12 +157,12 @@ export async function collectInputs(
 export async function openWindows(
   options: ResolvedQuantizeOptions,
   { text, run }: Collection,
-  tensors: Pick<WindowInputsOptions, "collected" | "quantized">,
+  { recent, ...tensors }: Pick<WindowInputsOptions, "collected" | "quantized"> & Pick<OpenOptions, "recent">,
 ): Promise<WindowInputs> {
   await prepareCollection(options, text);
   const { onWarning } = options;
   const importance = options.imatrix === undefined ? options : undefined;
-  return new WindowInputs(await WindowRun.open(run), { ...tensors, importance, onWarning });
+  return new WindowInputs(await WindowRun.open(run, { recent }), { ...tensors, importance, onWarning });
 }
 
 /** When the output is written: leaves the importance matrix where it is wanted, and removes what was collected. */
@@ -188,6 +203,7 @@ async function choose(
     threads,
     freeBytes: free && free + earlier.bytes,
     keep: options.keepActivations ?? begun,
+    isOnServer: schemeOf(model) !== undefined,
     ...waysToKeep(source, model, { dropsExperts: expertOutputs, hasSecondFile: mtp === "separate" }),
   });
 }

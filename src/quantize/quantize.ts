@@ -43,7 +43,7 @@ import { checkOverrides, outputMetadata, parseOverrides, unknownSha256 } from ".
 import { type OutputRequest, type OutputTensor, planOutput } from "../write/output-plan.js";
 import { type WriteModelOptions, writeModel } from "../write/write-model.js";
 import { byteOptions } from "./byte-options.js";
-import { collectInputs, endCollection, openWindows, planCollection } from "./collect-inputs.js";
+import { collectInputs, endCollection, keepRecent, openWindows, planCollection } from "./collect-inputs.js";
 import { checkCalibration, checkEffort, encoderEffort } from "./effort-options.js";
 import { InputStatistics } from "./input-statistics.js";
 import { type QuantizeOptions, quantizeCommand, type ResolvedQuantizeOptions } from "./quantize-command.js";
@@ -135,7 +135,11 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
   const collection = await planCollection(asked, { expertOutputs: recipe.keepExperts !== undefined });
   const collects = asked.dryRun ? undefined : collection;
   const options = await settingsOf(collects?.chosen.keeps ? await collectInputs(asked, collects) : asked);
-  const opened = await openModel(options.model, { signal: options.signal });
+  const recent = collects && (await keepRecent(asked, collects));
+  const opened = await openModel(options.model, { signal: options.signal, recent }).catch(async (error) => {
+    await recent?.close();
+    throw error;
+  });
   let inputs: InputStatistics | undefined;
   let windows: WindowInputs | undefined;
   const tried: { runs?: boolean; runProblem?: string } = {};
@@ -155,7 +159,8 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     const model = await withChangedExperts(opened, importance, changes, { statistics, dryRun, onWarning });
     const { source, imatrix, whole, kept, changed } = model;
     if (collects && !collects.chosen.keeps) {
-      windows = await openWindows(asked, collects, { collected: opened.tensors, quantized: whole.tensors });
+      const tensors = { collected: opened.tensors, quantized: whole.tensors };
+      windows = await openWindows(asked, collects, { ...tensors, recent });
     }
     inputs = await InputStatistics.open(options, opened.tensors, whole.tensors, kept);
     const known = { imatrix, inputs, windows };
@@ -215,6 +220,7 @@ export async function quantize(given: QuantizeOptions): Promise<QuantizeResult> 
     await inputs?.close();
     await windows?.close();
     await opened.close();
+    await recent?.close();
   }
 }
 

@@ -11,6 +11,7 @@ import { openModel } from "../model/open.js";
 import { rowCount } from "../model/source.js";
 import type { Progress } from "../progress.js";
 import { fixture } from "../testing/command.js";
+import { FileServer } from "../testing/file-server.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { quantize } from "./quantize.js";
 
@@ -97,6 +98,31 @@ test("layers encoded when they have been run are those that are encoded when all
   await imatrix({ ...run, model, output: alone });
   const [own, theirs] = await Promise.all([again.imatrixOutput, alone].map((path) => readFile(path)));
   assert.ok(own!.equals(theirs!));
+});
+
+test("of a model on a server each weight is fetched once, though it is run and then encoded", async (t) => {
+  const folder = await temporaryFolder(t);
+  const local = fixture("tiny-moe-q8_0.gguf");
+  const bytes = await readFile(local);
+  const server = await FileServer.start(t, { "/source.gguf": bytes });
+  const written = async (model: string, name: string) => {
+    const output = join(folder, name);
+    const request = {
+      model,
+      output,
+      recipe: "asym-2bit-experts",
+      effort: "max" as const,
+      calibration,
+      engine,
+    };
+    await quantize({ ...request, calibrationTokens: 1000, allowRequantize: true, keepActivations: false });
+    return await readFile(output);
+  };
+  const remote = await written(`${server.address}/source.gguf`, "remote.gguf");
+  const own = await written(local, "local.gguf");
+  assert.ok(remote.equals(own));
+  assert.ok(server.bytesSent < 1.2 * bytes.length, `${server.bytesSent} of ${bytes.length} bytes`);
+  assert.deepEqual(await readdir(folder), ["local.gguf", "remote.gguf"]);
 });
 
 test("what belongs to a calibration text is refused without one", async () => {

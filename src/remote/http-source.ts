@@ -122,6 +122,16 @@ export class HttpSource implements ByteSource {
   }
 
   async #fetch(offset: number, length: number): Promise<Uint8Array> {
+    const { recent } = this.#options;
+    const { url, version } = this.#file;
+    return recent
+      ? await recent.read(`${url} ${version}`, offset, length, (from, count) =>
+          this.#fetchRanges(from, count),
+        )
+      : await this.#fetchRanges(offset, length);
+  }
+
+  async #fetchRanges(offset: number, length: number): Promise<Uint8Array> {
     if (length <= largestRange) {
       return await this.#fetchRange(offset, length);
     }

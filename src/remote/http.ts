@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { hasCredentials } from "../bytes/address.js";
 import { CancelledError, EnvironmentError, systemErrorCode, UsageError } from "../errors.js";
+import type { RecentRanges } from "./recent-ranges.js";
 import { fetchFollowing } from "./redirects.js";
 import { patient, type RetryPolicy, retryAfterMs, TransientError, withRetries } from "./retry.js";
 
@@ -10,6 +11,8 @@ export interface HttpOptions {
   readonly retry?: RetryPolicy | undefined;
   /** A connection on which nothing arrives for so long is given up. */
   readonly stallMs?: number | undefined;
+  /** Keeps what was read lately, so that it need not be fetched again. */
+  readonly recent?: RecentRanges | undefined;
 }
 
 export interface HttpTarget {
