@@ -143,6 +143,8 @@ describe("fewer or wider experts", () => {
       ...common,
       output: recipe,
       allow: ["routed.down=IQ3_S,IQ4_NL", "routed.gate_up=IQ2_S,Q4_0"],
+      // With each tensor for itself the solver takes long.
+      tie: ["attention", "dense"],
       bpw: 4,
       padExperts: true,
       errors: file("errors.jsonl"),

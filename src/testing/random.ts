@@ -28,5 +28,10 @@ export function laplacian(seed: number): () => number {
 
 /** `count` numbers from a generator. */
 export function fill(count: number, next: () => number): Float32Array {
-  return Float32Array.from({ length: count }, next);
+  // Several times as fast as Float32Array.from.
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    values[i] = next();
+  }
+  return values;
 }
