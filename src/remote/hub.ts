@@ -1,5 +1,5 @@
 /** Repositories of the Hugging Face Hub as folders whose files are read in ranges. */
-import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
+import type { ListFileEntry } from "@huggingface/hub";
 import { hasCredentials, shownAddress } from "../bytes/address.js";
 import type { Folder } from "../bytes/folder.js";
 import { isInside } from "../bytes/inside.js";
@@ -53,6 +53,8 @@ export class HubRepository implements Folder {
     const name = `hf://${repository}`;
     const label = revision === undefined ? name : `${name}@${revision}`;
     const hub = new Hub(options);
+    // Only who reads from the Hub loads its library.
+    const { modelInfo } = await import("@huggingface/hub");
     const { sha } = await hub.call(label, (common) =>
       modelInfo({ ...common, name: repository, revision: revision ?? "main", additionalFields: ["sha"] }),
     );
@@ -116,6 +118,7 @@ export class HubRepository implements Folder {
   async #fetchEntries(folder: string): Promise<readonly ListFileEntry[]> {
     const repo = { type: "model", name: this.#repository } as const;
     const path = folder.split("/").map(encodeURIComponent).join("/");
+    const { listFiles } = await import("@huggingface/hub");
     return await this.#hub.call(this.name, async (common) => {
       const entries: ListFileEntry[] = [];
       for await (const entry of listFiles({ ...common, repo, path, revision: this.#commit })) {
