@@ -37,7 +37,8 @@ export function fitCostsOf(
   const ofExpert = layers.map(({ gate: { count, columns } }) =>
     fitBytesOf({ width: count, columns }, threads),
   );
-  const memoryBytes = 2 * stream + largestLayer + Math.max(0, ...ofExpert);
+  // A layer of the source is there twice while llama.cpp rearranges it; ours is not fitted at that time.
+  const memoryBytes = 2 * stream + largestLayer + Math.max(largestLayer, ...ofExpert);
   const products = layers.reduce((sum, layer) => sum + productsOf(layer, tokens), 0);
   const seconds = (products * secondsPerProduct) / threads;
   const sentence = `the scales of ${layers.length} layers' experts are fitted on ${tokens} tokens: up to ${formatBytes(diskBytes)} on the disk besides the output, about ${formatBytes(memoryBytes)} of memory, ${formatDuration(seconds)} of regressions on ${threads === 1 ? "one core" : `${threads} cores`}, and the text once through the source and twice through the model.`;
