@@ -1,4 +1,6 @@
 /** How a worker gets the data of a job and brings its result. */
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EnvironmentError } from "../errors.js";
 import type { DataReference, QueueJob } from "./jobs.js";
@@ -35,6 +37,17 @@ const waits = [100, 500, 1500, 3000];
 /** Time that a request may take: a large input on a slow line, in milliseconds. */
 const requestTimeoutMs = 300_000;
 
+/** Longest answer that is a text. */
+const mostTextBytes = 1000;
+
+/** What is asked besides the path. */
+interface Question {
+  /** Most bytes of an answer. */
+  readonly mostBytes: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+}
+
 /** The coordinator's HTTP server, as holders of the token use it. */
 export class HttpAccess implements DataAccess {
   readonly #token: string;
@@ -48,8 +61,7 @@ export class HttpAccess implements DataAccess {
 
   async fetch({ coordinator }: QueueJob, { sha256: hash, bytes }: DataReference): Promise<Uint8Array> {
     return await retried(coordinator, async () => {
-      const response = await this.#ask(coordinator, "GET", dataPath(hash));
-      const found = await readAtMost(response, bytes);
+      const found = await this.#ask(coordinator, "GET", dataPath(hash), { mostBytes: bytes });
       if (found.byteLength !== bytes || sha256(found) !== hash) {
         throw new Error(`sent other bytes than ${hash.slice(0, 12)} names`);
       }
@@ -60,8 +72,8 @@ export class HttpAccess implements DataAccess {
   /** A part of a file of this SHA-256 that a coordinator serves. Errors: as `fetch`. */
   async readFile(coordinator: string, hash: string, offset: number, length: number): Promise<Uint8Array> {
     return await retried(coordinator, async () => {
-      const response = await this.#ask(coordinator, "GET", filePath(hash, offset, length));
-      const found = await readAtMost(response, length);
+      const path = filePath(hash, offset, length);
+      const found = await this.#ask(coordinator, "GET", path, { mostBytes: length });
       if (found.byteLength !== length) {
         throw new Error(`sent ${found.byteLength} of ${length} bytes`);
       }
@@ -72,38 +84,35 @@ export class HttpAccess implements DataAccess {
   async deliver({ id, coordinator }: QueueJob, outcome: ResultOutcome, body: Uint8Array): Promise<void> {
     await retried(coordinator, async () => {
       const headers = { [outcomeHeader]: outcome, [workerHeader]: this.#worker };
-      const response = await this.#ask(coordinator, "PUT", resultPath(id), headers, body);
-      await readAtMost(response, 1000);
+      await this.#ask(coordinator, "PUT", resultPath(id), { mostBytes: mostTextBytes, headers, body });
     });
   }
 
-  async #ask(
-    coordinator: string,
-    method: string,
-    path: string,
-    headers: Readonly<Record<string, string>> = {},
-    body?: Uint8Array,
-  ): Promise<Response> {
-    const response = await fetch(coordinator + path, {
+  /** The answer's body. node:http takes half the processor time of fetch. */
+  async #ask(coordinator: string, method: string, path: string, { mostBytes, headers, body }: Question) {
+    const asking = request(coordinator + path, {
       method,
       headers: { ...headers, ...sealedHeaders(this.#token, method, path, body) },
-      body: (body ?? null) as Uint8Array<ArrayBuffer> | null,
-      redirect: "error",
       signal: AbortSignal.timeout(requestTimeoutMs),
     });
-    if (response.ok) {
-      return response;
+    // What breaks after the answer has begun shows while it is read.
+    asking.on("error", () => {});
+    asking.end(body);
+    const [response] = (await once(asking, "response")) as [IncomingMessage];
+    const { statusCode: status = 0 } = response;
+    if (status >= 200 && status < 300) {
+      return await readAtMost(response, mostBytes);
     }
-    const reason = Buffer.from(await readAtMost(response, 1000))
+    const reason = Buffer.from(await readAtMost(response, mostTextBytes))
       .toString("utf8")
       .trim();
-    if (response.status === 404 || response.status === 410) {
+    if (status === 404 || status === 410) {
       throw new NotWanted(reason);
     }
-    if (response.status < 500 && response.status !== 422) {
-      throw new EnvironmentError(`${coordinator}: refused this worker (${response.status}: ${reason}).`);
+    if (status < 500 && status !== 422) {
+      throw new EnvironmentError(`${coordinator}: refused this worker (${status}: ${reason}).`);
     }
-    throw new Error(`answered with status ${response.status}`);
+    throw new Error(`answered with status ${status}`);
   }
 }
 
@@ -136,15 +145,21 @@ function reasonOf(error: unknown): string {
   return String(code ?? message ?? cause);
 }
 
-async function readAtMost(response: Response, mostBytes: number): Promise<Uint8Array> {
+async function readAtMost(response: IncomingMessage, mostBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
     length += chunk.byteLength;
     if (length > mostBytes) {
       throw new Error(`sent more than ${mostBytes} bytes`);
     }
     chunks.push(chunk);
   }
-  return new Uint8Array(Buffer.concat(chunks, length));
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return body;
 }
