@@ -5,12 +5,12 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type JobsOptions, Queue, QueueEvents } from "bullmq";
-import type { Redis } from "ioredis";
+import type { JobsOptions } from "bullmq";
 import { CancelledError, EnvironmentError } from "../errors.js";
 import { deserializeError } from "../serialized-error.js";
 import { version } from "../version.js";
 import { type SealedTask, taskDigest } from "./chunk-task.js";
+import { Queue, QueueEvents, type Redis } from "./clients.js";
 import { DataServer, type ResultDelivery } from "./data-server.js";
 import { forgetQueue } from "./forget-queue.js";
 import { type JobWork, type QueueJob, type SealedJob, sealJob } from "./jobs.js";

@@ -1,6 +1,5 @@
 /** Removing a queue that nobody will use again. */
-import { Queue } from "bullmq";
-import type { Redis } from "ioredis";
+import { Queue, type Redis } from "./clients.js";
 
 /** Removes all that Redis has of a queue, as far as Redis is there. */
 export async function forgetQueue(redis: Redis, name: string): Promise<void> {

@@ -3,10 +3,9 @@
  * that died are BullMQ's business.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { UnrecoverableError, Worker } from "bullmq";
-import type { Redis } from "ioredis";
 import { CancelledError, EnvironmentError, LopsidedError, MalformedInputError } from "../errors.js";
 import { serializeError } from "../serialized-error.js";
+import { type Redis, UnrecoverableError, Worker } from "./clients.js";
 import { type DataAccess, NotWanted } from "./data-access.js";
 import { openJob, type QueueJob, runOf } from "./jobs.js";
 import { isPresent } from "./presence.js";

@@ -1,7 +1,6 @@
 /** What there is on a queue: the whole of the `queue` command. */
-import { Queue } from "bullmq";
-import type { Redis } from "ioredis";
 import { shownAddress } from "../bytes/address.js";
+import { Queue, type Redis } from "./clients.js";
 import { type CoordinatorPresence, findPresent, type WorkerPresence } from "./presence.js";
 import { type QueueOptions, queueCommand } from "./queue-command.js";
 import { connectRedis, disconnect, keyPrefix } from "./redis.js";

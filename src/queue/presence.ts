@@ -2,9 +2,9 @@
  * Who is there: coordinators and workers announce themselves in Redis under keys that expire. This is for people to
  * see and for early warnings; nothing that decides bytes depends on it.
  */
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import { sealedTask } from "./chunk-task.js";
+import type { Redis } from "./clients.js";
 import { keyPrefix } from "./redis.js";
 
 /** Announcements are forgotten after this time, in seconds, and repeated several times before. */

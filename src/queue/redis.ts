@@ -1,8 +1,8 @@
 /** The connection to Redis, and the names under which things lie there. Loaded only where a queue is used. */
-import { Redis } from "ioredis";
 import { shownAddress } from "../bytes/address.js";
 import { EnvironmentError } from "../errors.js";
 import { version } from "../version.js";
+import { Redis } from "./clients.js";
 import { tokenName } from "./seal.js";
 
 /** Keys of all that is not BullMQ's begin so. */

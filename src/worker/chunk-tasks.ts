@@ -14,7 +14,7 @@ import {
 } from "../activations/task-models.js";
 import { planSweep } from "../activations/window-plan.js";
 import { isAddress, shownAddress } from "../bytes/address.js";
-import type { Engine } from "../engine/engine.js";
+import { Engine } from "../engine/engine.js";
 import { describeEngine } from "../engine/engine-signature.js";
 import { graphicsFor } from "../engine/gpus.js";
 import { EnvironmentError, LopsidedError } from "../errors.js";
@@ -36,7 +36,6 @@ const goneAfterMs = 30_000;
 
 export interface ChunkTasksOptions
   extends Pick<JobWorkerOptions, "redis" | "token" | "access" | "onDone" | "onWarning"> {
-  readonly engine: Engine;
   readonly threads: number | undefined;
   /** Where this machine has a model of that name. */
   readonly pathOf: (name: string) => string | undefined;
@@ -61,6 +60,7 @@ export class ChunkTasks {
   readonly #options: ChunkTasksOptions;
   readonly #known = new Map<string, KnownTask>();
   readonly #said = new Set<string>();
+  readonly #engine = new Engine();
   #signature: Promise<string | undefined> | undefined;
 
   constructor(options: ChunkTasksOptions) {
@@ -100,6 +100,7 @@ export class ChunkTasks {
   /** Finishes the groups in hand; with `now`, leaves them to others. */
   async close(now: boolean): Promise<void> {
     await Promise.all([...this.#known.keys()].map((digest) => this.#leave(digest, now)));
+    await this.#engine.close();
   }
 
   #takeUp(
@@ -155,8 +156,8 @@ export class ChunkTasks {
   }
 
   async #begin(digest: string, task: ChunkTask, find: FindModel, signal: AbortSignal): Promise<RunningTask> {
-    const { engine, token, redis, access, onDone, onWarning } = this.#options;
-    this.#signature ??= signatureOf(engine);
+    const { token, redis, access, onDone, onWarning } = this.#options;
+    this.#signature ??= signatureOf(this.#engine);
     const signature = await this.#signature;
     if (task.engine !== signature) {
       throw new EnvironmentError(
@@ -196,7 +197,8 @@ export class ChunkTasks {
     models: readonly FoundModel[],
     signal: AbortSignal,
   ): Promise<PerformGroup> {
-    const { engine, threads } = this.#options;
+    const { threads } = this.#options;
+    const engine = this.#engine;
     const sources = models.map(({ source }) => source);
     const planned = await this.#plan(task, models, signal);
     if (task.kind === "scores") {
@@ -213,7 +215,7 @@ export class ChunkTasks {
     signal: AbortSignal,
   ): Promise<readonly SweptModel[]> {
     const { gpuLayers } = task;
-    const graphics = await graphicsFor(this.#options.engine, { gpuLayers, signal });
+    const graphics = await graphicsFor(this.#engine, { gpuLayers, signal });
     const total = models.reduce((sum, { source }) => sum + source.byteLength, 0);
     return models.map(({ path, source }, i) => {
       const planned = planSweep(source, path, {
@@ -245,7 +247,7 @@ export class ChunkTasks {
     known.stopping.abort();
     if (this.#known.size === 0) {
       // Its memory is free for other work.
-      await this.#options.engine.close();
+      await this.#engine.close();
     }
   }
 }

@@ -1,7 +1,6 @@
 /** Reads rows where their model lies: on a server, or in a folder that this machine has too. */
 import { basename, join } from "node:path";
 import { isAddress } from "../bytes/address.js";
-import { openModel } from "../model/open.js";
 import type { ModelSource } from "../model/source.js";
 import type { RowOrigin } from "../quants/transcode.js";
 import type { RowReader } from "../queue/row-reader.js";
@@ -57,7 +56,7 @@ export class OriginReader implements RowReader {
     if (known) {
       return known;
     }
-    const opened = openModel(path, { signal: this.#signal }).catch(() => undefined);
+    const opened = this.#openNew(path).catch(() => undefined);
     this.#models.set(path, opened);
     for (const [oldest, source] of this.#models) {
       if (this.#models.size > mostModels) {
@@ -66,6 +65,12 @@ export class OriginReader implements RowReader {
       }
     }
     return opened;
+  }
+
+  /** What reads models is loaded only where there is one to be read. */
+  async #openNew(path: string): Promise<ModelSource> {
+    const { openModel } = await import("../model/open.js");
+    return await openModel(path, { signal: this.#signal });
   }
 }
 

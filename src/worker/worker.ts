@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { shownAddress } from "../bytes/address.js";
-import { Engine } from "../engine/engine.js";
 import { memoryLimitBytes } from "../engine/limits.js";
 import { UsageError } from "../errors.js";
 import { EncoderPool } from "../quants/pool.js";
@@ -16,9 +15,8 @@ import { tokenName } from "../queue/seal.js";
 import { checkToken } from "../queue/settings.js";
 import { SlicePerformer } from "../queue/slice-performer.js";
 import { version } from "../version.js";
-import { ChunkTasks } from "./chunk-tasks.js";
+import type { ChunkTasks } from "./chunk-tasks.js";
 import { refusal } from "./coordinators.js";
-import { ModelCache } from "./model-cache.js";
 import { OriginReader } from "./origin-reader.js";
 import { type WorkerOptions, workerCommand } from "./worker-command.js";
 
@@ -88,15 +86,24 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
     onDone: countDone,
     onWarning,
   });
-  const engine = new Engine();
-  const tasks = new ChunkTasks({
-    ...{ redis, token, access, engine, onWarning, threads: options.threads, onDone: countDone },
-    pathOf: (model) => rows.pathOf(model),
-    models: new ModelCache({
-      ...{ folder: options.models, mostBytes: options.modelsSize, access },
-      ...(onWarning && { onFetch: onWarning }),
-    }),
-  });
+  let tasks: ChunkTasks | undefined;
+  /** Encoders need nothing of what runs models, so that it is loaded when there are chunks. */
+  const lookForTasks = async () => {
+    const coordinators = await lookAround();
+    if (tasks === undefined && coordinators.some(({ task }) => task !== undefined)) {
+      const { ChunkTasks } = await import("./chunk-tasks.js");
+      const { ModelCache } = await import("./model-cache.js");
+      tasks ??= new ChunkTasks({
+        ...{ redis, token, access, onWarning, threads: options.threads, onDone: countDone },
+        pathOf: (model) => rows.pathOf(model),
+        models: new ModelCache({
+          ...{ folder: options.models, mostBytes: options.modelsSize, access },
+          ...(onWarning && { onFetch: onWarning }),
+        }),
+      });
+    }
+    tasks?.look(coordinators);
+  };
   const since = Date.now();
   const id = randomUUID();
   const announcer = await Announcer.begin(
@@ -105,9 +112,9 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
     () => ({
       ...{ id, host: hostname(), pid: process.pid, version, token: nameOfToken, since, threads },
       ...done,
-      tasks: tasks.names,
+      tasks: tasks?.names ?? [],
     }),
-    async () => tasks.look(await lookAround()),
+    lookForTasks,
   );
   return {
     name,
@@ -115,9 +122,8 @@ export async function worker(given: WorkerOptions): Promise<RunningWorker> {
     threads,
     async stop(now = false) {
       await announcer.close();
-      await Promise.all([jobs.close(now), tasks.close(now)]);
+      await Promise.all([jobs.close(now), tasks?.close(now)]);
       stopping.abort();
-      await engine.close();
       await rows.close();
       disconnect(redis);
       await pool.close();
