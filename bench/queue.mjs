@@ -1,9 +1,10 @@
 // A queue of machines, with a Redis server of its own: processor time of a coordinator with 1, 2 and 3 workers of one
-// thread each, and of one process with as many threads (two on one core each take longer than one), the same bytes; slices per second where slices cost nothing; the coordinator's processor
-// time for each slice of usual size.
+// thread each, and of one process with as many threads (two on one core each take longer than one), the same bytes;
+// slices per second where slices cost nothing; the coordinator's processor time for each slice of usual size.
 //
-//   npm run -s build && node bench/queue.mjs [--experts 16] [--workers 1,2,3] [--free 3000] [--json FILE]
+//   npm run -s build && node bench/queue.mjs [--experts 16] [--workers 1,2,3] [--free 3000] [--per-expert] [--json FILE]
 //
+// With --per-expert gate and up have a matrix of moments for each expert, as down always has, not one for the layer.
 // The model is one layer of the 30B geometry with random weights and fewer experts: all 128 take hours on two cores.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     experts: { type: "string", default: "16" },
     workers: { type: "string", default: "1,2,3" },
     free: { type: "string", default: "3000" },
+    "per-expert": { type: "boolean", default: false },
     json: { type: "string", default: "out/bench-queue.json" },
   },
 });
@@ -100,7 +102,8 @@ async function writeModel() {
     const { name: input, routedIn } = inputOf(name);
     const [n] = shape;
     const sums = spectralMoments(n, 0.6);
-    const counts = routedIn ? [tokens] : Array(experts).fill((tokens * 8) / 128);
+    const isOne = routedIn && !options["per-expert"];
+    const counts = isOne ? [tokens] : Array(experts).fill((tokens * 8) / 128);
     const matrix = (expert) => sums.map((sum) => sum * (1 + expert / 1000));
     inputs.set(input, { name: input, columns: n, counts: Float64Array.from(counts), matrix });
     entries.set(name, {

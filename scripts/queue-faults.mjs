@@ -1,10 +1,10 @@
-// Quantizes the tiny model, or calibrates it, on a queue of two workers again and again, with one fault at a random moment of each run: a
+// Quantizes the tiny model (by moments of each expert, too: max), or calibrates it, on a queue of two workers again and again, with one fault at a random moment of each run: a
 // worker killed, one stopped for some seconds, a worker's connection to Redis cut, Redis killed and started again or
 // emptied, the coordinator stopped for a while, or killed and resumed. Where root may mount a file system in memory,
 // groups also come to a worker whose disk is full when it gets the model. The bytes must always be those of one machine.
 // redis-server must be installed.
 //
-//   npm run -s build && node scripts/queue-faults.mjs [RUNS] [SEED] [quantize|imatrix]
+//   npm run -s build && node scripts/queue-faults.mjs [RUNS] [SEED] [quantize|max|imatrix]
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { writeExpertMoments } from "../dist/testing/model-moments.js";
 import { uniform } from "../dist/testing/random.js";
 import { TestRedis } from "../dist/testing/redis.js";
 
@@ -26,13 +27,16 @@ const redis = await TestRedis.start(folder);
 const program = file("dist/cli/main.js");
 const output = join(folder, "out.gguf");
 const model = file("fixtures/tiny-moe-q8_0.gguf");
+const moments = join(folder, "moments.gguf");
+const quantizing = (path) => [
+  ...["quantize", model, path, "--allow-requantize", "-t", "1"],
+  ...["--recipe", "asym-2bit-experts", "--imatrix", file("fixtures/reference/imatrix.gguf")],
+];
 /** What is run, and how it goes on or begins anew. */
 const kinds = {
-  quantize: {
-    args: (path) => [
-      ...["quantize", model, path, "--allow-requantize", "-t", "1"],
-      ...["--recipe", "asym-2bit-experts", "--imatrix", file("fixtures/reference/imatrix.gguf")],
-    ],
+  quantize: { args: quantizing, goesOn: ["--resume"], anew: ["--restart"] },
+  max: {
+    args: (path) => [...quantizing(path), "--effort", "max", "--moments", moments],
     goesOn: ["--resume"],
     anew: ["--restart"],
   },
@@ -196,6 +200,9 @@ const workers = [];
 const counts = new Map();
 let failed = 0;
 try {
+  if (command === "max") {
+    await writeExpertMoments(model, moments);
+  }
   const alone = join(folder, "alone.gguf");
   const { status } = spawnSync(process.execPath, [program, ...working(alone)], { stdio: "ignore" });
   if (status !== 0) {

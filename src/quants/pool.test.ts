@@ -200,6 +200,35 @@ describe("the encoder pool", () => {
     }
   });
 
+  it("gives slices that go together to one thread, and names the first error when all are done", async ({
+    mock,
+  }) => {
+    const pool = new EncoderPool(2);
+    const threads: Worker[] = [];
+    const send = Worker.prototype.postMessage;
+    mock.method(Worker.prototype, "postMessage", function (this: Worker, ...args: Parameters<typeof send>) {
+      threads.push(this);
+      send.apply(this, args);
+    });
+    try {
+      const batch = () => [0, 4, 8, 12].map((first) => slice(first, 4));
+      const [together, others] = await Promise.all([
+        pool.transcodeTogether(batch()),
+        pool.transcodeTogether(batch()),
+      ]);
+      assert.deepEqual(together, await Promise.all(batch().map((one) => pool.transcode(one))));
+      assert.deepEqual(others, together);
+      const [first, second] = [threads.slice(0, 4), threads.slice(4, 8)].map((some) => new Set(some));
+      assert.deepEqual([first?.size, second?.size], [1, 1]);
+      assert.notDeepEqual([...(first ?? [])][0]?.threadId, [...(second ?? [])][0]?.threadId);
+      const broken = [slice(0, 4), slice(4, 4, { targetType: "Q8_K" }), slice(8, 4, { targetType: "Q4_K" })];
+      await assert.rejects(pool.transcodeTogether(broken), UsageError);
+      assert.deepEqual(await pool.transcodeTogether([]), []);
+    } finally {
+      await pool.close();
+    }
+  });
+
   it("rejects what is not done when it is closed, and everything after", async () => {
     const pool = new EncoderPool(1);
     const pending = Array.from({ length: 5 }, () => pool.transcode(slice(0, 30)));

@@ -15,12 +15,15 @@ import { contentOf } from "./output-aware/refine.js";
 import type { PoolTask, Reply } from "./pool-messages.js";
 import type { StoredSlice, Survey } from "./survey.js";
 import type { Slice, Transcoded } from "./transcode.js";
-import type { Transcoder } from "./transcoder.js";
+import { allOrFirst, type Transcoder } from "./transcoder.js";
 import { type Done, perform, type Work } from "./work.js";
 import { Workspace } from "./workspace.js";
 
-/** Slices given to a thread at a time: one in work and one waiting. */
+/** Slices given to a thread at a time: one in work and one waiting. More only if they go together. */
 const slicesPerThread = 2;
+
+/** Work of which nobody has begun any: all of it goes to one thread. */
+type Batch = readonly [Waiting, ...Waiting[]];
 
 interface Waiting {
   readonly work: Work;
@@ -39,7 +42,7 @@ export class EncoderPool implements Transcoder {
   readonly slicesInFlight: number;
 
   readonly #threads: Thread[] = [];
-  readonly #queue: Waiting[] = [];
+  readonly #queue: Batch[] = [];
   readonly #workspace: Workspace | undefined;
   #outstanding = 0;
   #nextId = 0;
@@ -77,12 +80,20 @@ export class EncoderPool implements Transcoder {
    * see `ready`.
    */
   async transcode(slice: Slice): Promise<Transcoded> {
-    return (await this.#submit({ kind: "transcode", slice })) as Transcoded;
+    const [transcoded] = await this.transcodeTogether([slice]);
+    return transcoded as Transcoded;
+  }
+
+  /** Transcodes slices one after the other in one thread: see `Transcoder`. */
+  async transcodeTogether(slices: readonly Slice[]): Promise<Transcoded[]> {
+    const works = slices.map((slice): Work => ({ kind: "transcode", slice }));
+    return (await allOrFirst(this.#submit(works))) as Transcoded[];
   }
 
   /** Surveys a slice; see `survey` for the errors that reject the promise, else as `transcode`. */
   async survey(slice: StoredSlice): Promise<Survey> {
-    return (await this.#submit({ kind: "survey", slice })) as Survey;
+    const [done] = await Promise.all(this.#submit([{ kind: "survey", slice }]));
+    return done as Survey;
   }
 
   /**
@@ -102,22 +113,28 @@ export class EncoderPool implements Transcoder {
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
   }
 
-  #submit(work: Work): Promise<Done> {
-    if (this.#failure) {
-      return Promise.reject(this.#failure);
-    }
-    // A thread never sees a message with a buffer that was moved before.
-    if (work.slice.source.byteLength === 0) {
-      return Promise.reject(
-        new InternalError(`${work.slice.label}: a slice without bytes; was it moved before?`),
-      );
-    }
-    this.#warnOf(work);
-    return new Promise((resolve, reject) => {
-      this.#outstanding++;
-      this.#queue.push({ work, resolve, reject });
-      this.#distribute();
+  #submit(works: readonly Work[]): Promise<Done>[] {
+    const batch: Waiting[] = [];
+    const all = works.map((work) => {
+      if (this.#failure) {
+        return Promise.reject(this.#failure);
+      }
+      // A thread never sees a message with a buffer that was moved before.
+      if (work.slice.source.byteLength === 0) {
+        return Promise.reject(
+          new InternalError(`${work.slice.label}: a slice without bytes; was it moved before?`),
+        );
+      }
+      this.#warnOf(work);
+      return new Promise<Done>((resolve, reject) => batch.push({ work, resolve, reject }));
     });
+    const [first, ...others] = batch;
+    if (first) {
+      this.#outstanding += batch.length;
+      this.#queue.push([first, ...others]);
+      this.#distribute();
+    }
+    return all;
   }
 
   #start(): Thread {
@@ -133,21 +150,28 @@ export class EncoderPool implements Transcoder {
 
   #distribute(): void {
     while (this.#queue.length > 0) {
+      const batch = this.#queue[0]!;
       if (this.#workspace) {
-        this.#performHere(this.#queue.shift()!, this.#workspace);
+        this.#queue.shift();
+        for (const task of batch) {
+          this.#performHere(task, this.#workspace);
+        }
         continue;
       }
-      const moments = momentsOf(this.#queue[0]!.work);
+      const moments = momentsOf(batch[0].work);
       const thread = this.#threadFor(moments);
       if (thread === undefined) {
         return;
       }
+      this.#queue.shift();
       thread.moments = moments;
-      this.#send(thread, this.#queue.shift()!);
+      for (const task of batch) {
+        this.#send(thread, task);
+      }
     }
   }
 
-  /** Who has room. A thread that has the same moments ready takes one slice more: to make them may take a second. */
+  /** Who has room. A thread that has the same moments ready takes one batch more: to make them may take a second. */
   #threadFor(moments: string | undefined): Thread | undefined {
     const ready = this.#threads.filter(
       (thread) => moments !== undefined && thread.moments === moments && thread.tasks.size <= slicesPerThread,
@@ -223,7 +247,7 @@ export class EncoderPool implements Transcoder {
       return;
     }
     this.#failure = error;
-    const tasks = [...this.#threads.flatMap(({ tasks }) => [...tasks.values()]), ...this.#queue];
+    const tasks = [...this.#threads.flatMap(({ tasks }) => [...tasks.values()]), ...this.#queue.flat()];
     for (const { tasks } of this.#threads) {
       tasks.clear();
     }

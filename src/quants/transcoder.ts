@@ -15,8 +15,19 @@ export interface Transcoder {
   readonly slicesInFlight: number;
   /** See `transcode` for the errors that reject the promise. They concern this slice alone. */
   transcode(slice: Slice): Promise<Transcoded>;
+  /**
+   * Slices that share what must be made ready to encode them, above all moments: one encoder does them one after the
+   * other. The results in their order, or the error of the first that has one when all have come to their end.
+   */
+  transcodeTogether(slices: readonly Slice[]): Promise<Transcoded[]>;
   /** See `survey` for the errors that reject the promise. */
   survey(slice: StoredSlice): Promise<Survey>;
   /** Who encodes and how fast, for people to read while it goes on; absent if that is this machine alone. */
   describe?(): string;
+}
+
+/** All results, or the error of the first in order that has one, when all have come to their end. */
+export async function allOrFirst<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
 }

@@ -4,26 +4,18 @@
  */
 import { shownName } from "../bytes/address.js";
 import { availableMemoryBytes } from "../engine/limits.js";
+import { contentOf } from "../quants/output-aware/refine.js";
 import type { StoredSlice, Survey } from "../quants/survey.js";
 import type { Slice, Transcoded } from "../quants/transcode.js";
-import type { Transcoder } from "../quants/transcoder.js";
+import { allOrFirst, type Transcoder } from "../quants/transcoder.js";
 import { formatCount } from "../units.js";
 import type { Coordinator } from "./coordinator.js";
 import { encodeResultBytes, unpackEncoded } from "./encode-result.js";
-import { type DataReference, type EncodeJob, weightsOf } from "./jobs.js";
+import { type DataReference, type EncodeJob, mostSlices, weightsOf } from "./jobs.js";
 import { sha256 } from "./seal.js";
 
-/**
- * Slices with the same moments that go to one machine together: whoever encodes factorizes the moments first, which
- * takes as long as encoding some hundred thousand weights.
- */
-const slicesPerJob = 3;
-
-/** A job does not wait longer for more of them, in milliseconds. */
-const longestWaitMs = 50;
-
-/** Slices on their way for each thread of a worker: one job in work, one waiting there, and some for the way. */
-const slicesPerThread = 2 * slicesPerJob + 1;
+/** Slices on their way for each thread of a worker: a job of four in work, another waiting there, and one for the way. */
+const slicesPerThread = 9;
 
 /** A slice's rows and its result, at most: a million weights as float32 and as much again. */
 const sliceBytes = 2 ** 23;
@@ -39,11 +31,6 @@ export class QueueTranscoder implements Transcoder {
   readonly #here: Transcoder;
   readonly #mostSlices = Math.floor((memoryShare * availableMemoryBytes()) / sliceBytes);
 
-  /** Slices for the next job, and what they have in common. */
-  #collected: Waiting[] = [];
-  #common = "";
-  #timer: NodeJS.Timeout | undefined;
-
   /** `here` are the threads of this machine. */
   constructor(coordinator: Coordinator, here: Transcoder) {
     this.#coordinator = coordinator;
@@ -57,70 +44,36 @@ export class QueueTranscoder implements Transcoder {
 
   /** As `transcode`; rejects with an EnvironmentError too if the slice fails wherever it is tried. */
   async transcode(slice: Slice): Promise<Transcoded> {
-    // Rows of kept activations are too many to be sent for each slice.
-    const { moments } = slice;
-    if (
-      slice.encoded !== undefined ||
-      slice.sourceType === slice.targetType ||
-      (moments && !("sums" in moments))
-    ) {
-      return await this.#here.transcode(slice);
-    }
-    return await new Promise((resolve, reject) => this.#collect({ slice, resolve, reject }));
+    const [transcoded] = await this.transcodeTogether([slice]);
+    return transcoded as Transcoded;
+  }
+
+  /** Slices that differ in nothing but their rows are one job, as those with the same moments mostly do. */
+  async transcodeTogether(slices: readonly Slice[]): Promise<Transcoded[]> {
+    const parts = alikeTogether(slices).map((alike) =>
+      isForOthers(alike[0]) ? this.#onQueue(alike) : this.#here.transcodeTogether(alike),
+    );
+    return (await allOrFirst(parts)).flat();
   }
 
   async survey(slice: StoredSlice): Promise<Survey> {
     return await this.#here.survey(slice);
   }
 
-  #collect(waiting: Waiting): void {
-    const { slice } = waiting;
-    const common = commonOf(slice);
-    if (common !== this.#common) {
-      this.#send();
-      this.#common = common;
-    }
-    this.#collected.push(waiting);
-    if (slice.moments === undefined || this.#collected.length >= slicesPerJob) {
-      this.#send();
-    } else {
-      this.#timer ??= setTimeout(() => this.#send(), longestWaitMs);
-    }
-  }
-
-  /** Puts what was collected on the queue as one job. */
-  #send(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const waiting = this.#collected;
-    this.#collected = [];
-    const [first, ...others] = waiting.map(({ slice }) => slice);
-    if (first === undefined) {
-      return;
-    }
+  async #onQueue(slices: Alike): Promise<Transcoded[]> {
     const data = new Map<string, () => Uint8Array>();
-    const work = jobOf([first, ...others], (bytes, hash = sha256(bytes)) => {
+    const work = jobOf(slices, (bytes, hash = sha256(bytes)) => {
       data.set(hash, () => bytes);
       return { sha256: hash, bytes: bytes.byteLength };
     });
-    this.#coordinator
-      .submit({
-        work,
-        data,
-        mostBytes: encodeResultBytes(work),
-        weights: weightsOf(work),
-        check: (body) => void unpackEncoded(work, body),
-      })
-      .then((packed) => {
-        for (const [i, transcoded] of unpackEncoded(work, packed).entries()) {
-          waiting[i]?.resolve(transcoded);
-        }
-      })
-      .catch((error: Error) => {
-        for (const { reject } of waiting) {
-          reject(error);
-        }
-      });
+    const packed = await this.#coordinator.submit({
+      work,
+      data,
+      mostBytes: encodeResultBytes(work),
+      weights: weightsOf(work),
+      check: (body) => void unpackEncoded(work, body),
+    });
+    return unpackEncoded(work, packed);
   }
 
   describe(): string {
@@ -133,27 +86,39 @@ export class QueueTranscoder implements Transcoder {
   }
 }
 
-/** A slice whose result is waited for. */
-interface Waiting {
-  readonly slice: Slice;
-  readonly resolve: (transcoded: Transcoded) => void;
-  readonly reject: (error: Error) => void;
+/** Slices that have all in common but their rows. */
+type Alike = readonly [Slice, ...Slice[]];
+
+/** Not copies, nor rows that were encoded before; and rows of kept activations are too many to be sent for each slice. */
+function isForOthers({ encoded, sourceType, targetType, moments }: Slice): boolean {
+  return encoded === undefined && sourceType !== targetType && (moments === undefined || "sums" in moments);
+}
+
+/** Neighbours that can be one job, in their order. */
+function alikeTogether(slices: readonly Slice[]): Alike[] {
+  const parts: [Slice, ...Slice[]][] = [];
+  for (const slice of slices) {
+    const latest = parts.at(-1);
+    if (latest && latest.length < mostSlices && commonOf(latest[0]) === commonOf(slice)) {
+      latest.push(slice);
+    } else {
+      parts.push([slice]);
+    }
+  }
+  return parts;
 }
 
 /** What slices of one job must have in common. */
 function commonOf(slice: Slice): string {
   const { sourceType, targetType, columns, effort, importance, moments, measureOutputs = false } = slice;
   return JSON.stringify([
-    ...[sourceType, targetType, columns, effort, measureOutputs, importance?.sha256],
-    ...(moments && "sums" in moments ? [moments.sums.sha256, moments.vectors, moments.name] : []),
+    ...[sourceType, targetType, columns, effort, measureOutputs, importance?.sha256, isForOthers(slice)],
+    ...(moments ? [contentOf(moments), moments.name] : []),
   ]);
 }
 
 /** What there is to say of slices in a job; `refer` names their data. */
-function jobOf(
-  slices: readonly [Slice, ...Slice[]],
-  refer: (bytes: Uint8Array, sha256?: string) => DataReference,
-): EncodeJob {
+function jobOf(slices: Alike, refer: (bytes: Uint8Array, sha256?: string) => DataReference): EncodeJob {
   const { sourceType, targetType, columns, effort, importance, moments } = slices[0];
   return {
     kind: "encode",

@@ -37,16 +37,13 @@ export class SlicePerformer {
       Promise.all(work.slices.map((slice) => this.#rows(job, slice))),
     ]);
     const { sourceType, targetType, columns, effort, measureOutputs, moments } = work;
-    // Given away together, so that a thread has them one after the other and factorizes their moments once.
-    const transcoded = work.slices.map(({ label, firstRow }, i) =>
-      encoders.transcode({
-        ...{ label, firstRow, sourceType, targetType, columns, effort, measureOutputs },
-        source: sources[i] as Uint8Array,
-        ...(importance && { importance }),
-        ...(moments && sums && { moments: { ...moments, sums } }),
-      }),
-    );
-    return packEncoded(await allOrFirst(transcoded));
+    const slices = work.slices.map(({ label, firstRow }, i) => ({
+      ...{ label, firstRow, sourceType, targetType, columns, effort, measureOutputs },
+      source: sources[i] as Uint8Array,
+      ...(importance && { importance }),
+      ...(moments && sums && { moments: { ...moments, sums } }),
+    }));
+    return packEncoded(await encoders.transcodeTogether(slices));
   }
 
   /** The rows from where they come from, if they can be read there and are the same; else the coordinator's. */
@@ -55,10 +52,4 @@ export class SlicePerformer {
     const found = origin && (await rows?.read(origin));
     return found && sha256(found) === source.sha256 ? found : await access.fetch(job, source);
   }
-}
-
-/** All results, or the error of the first in order that has one, when all have come to their end. */
-async function allOrFirst<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(promises);
-  return await Promise.all(promises);
 }

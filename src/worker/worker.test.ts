@@ -16,6 +16,7 @@ import { sealJob } from "../queue/jobs.js";
 import { QueueTranscoder } from "../queue/queue-transcoder.js";
 import { connectRedis, disconnect, queueName } from "../queue/redis.js";
 import { fixture, lopsided } from "../testing/command.js";
+import { writeExpertMoments } from "../testing/model-moments.js";
 import { randomMoments } from "../testing/moments.js";
 import { startWorker } from "../testing/queue-worker.js";
 import { TestRedis, withoutRedis } from "../testing/redis.js";
@@ -26,19 +27,17 @@ const token = "a-token-that-only-these-tests-have";
 const source = fixture("tiny-moe-q8_0.gguf");
 const recipe = ["--recipe", "asym-2bit-experts", "--imatrix", fixture("reference/imatrix.gguf")];
 
-/** Arguments of a `quantize` that takes some seconds. */
-const quantizing = (output: string) => [
-  ...["quantize", source, output, "--allow-requantize", "--effort", "fine", "-t", "1", ...recipe],
-];
-
 describe("a queue of machines", { skip: withoutRedis }, () => {
   let redis: TestRedis;
   let folder: string;
+  let moments: string;
   let expected: Buffer;
   const cleanUps: (() => Promise<void>)[] = [];
   before(async () => {
     folder = await temporaryFolder({ after: (cleanUp) => cleanUps.push(cleanUp) });
     redis = await TestRedis.start(folder);
+    moments = join(folder, "moments.gguf");
+    await writeExpertMoments(source, moments);
     const alone = join(folder, "alone.gguf");
     assert.equal((await lopsided(quantizing(alone))).status, 0);
     expected = await readFile(alone);
@@ -48,6 +47,11 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
     await Promise.all(cleanUps.map((cleanUp) => cleanUp()));
   });
 
+  /** Arguments of a `quantize` that takes some seconds, in which an expert's gate and up are one job. */
+  const quantizing = (output: string) => [
+    ...["quantize", source, output, "--allow-requantize", "-t", "1", ...recipe],
+    ...["--effort", "max", "--moments", moments],
+  ];
   const onQueue = () => ["--queue", redis.url, "--token", token];
   /** Resolves once a run has written something. */
   const begun = async (output: string) => {
@@ -154,9 +158,7 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
       sums.set(randomMoments(256, 64, 1));
       const moments = { name: "moments", sums: sharedInput(sums), vectors: 64 };
       const aware = (): Slice => ({ ...slice, source: new Uint8Array(weights.slice().buffer), moments });
-      const [one, two] = await Promise.all([encoders.transcode(aware()), encoders.transcode(aware())]);
-      assert.deepEqual(one, await here.transcode(aware()));
-      assert.deepEqual(two, one);
+      assert.deepEqual(await encoders.transcode(aware()), await here.transcode(aware()));
       const broken = new Uint8Array(Float32Array.from(weights, (w, i) => (i === 7 ? Number.NaN : w)).buffer);
       await assert.rejects(encoders.transcode({ ...slice, source: broken }), (error) => {
         assert.ok(error instanceof MalformedInputError);
@@ -169,6 +171,51 @@ describe("a queue of machines", { skip: withoutRedis }, () => {
       assert.deepEqual(new Set(warnings.map((warning) => warning.slice(0, 13))), new Set(["refused a job"]));
     } finally {
       await running.stop();
+      await coordinator.close();
+      await here.close();
+      await queue.close();
+    }
+  });
+
+  it("gives slices with the same moments to one machine as one job, all of which another does if that dies", async (t) => {
+    const coordinator = await Coordinator.open({ queue: redis.url, token, kind: "slices" });
+    const queue = new Queue(queueName("slices", token), { connection: redis.client() });
+    const here = new EncoderPool(0);
+    try {
+      const sums = sharedInput(randomMoments(256, 64, 1));
+      const slices = (rows: number) =>
+        ["gate", "up"].map((label, tensor): Slice => {
+          const weights = Float32Array.from({ length: 256 * rows }, (_, i) => Math.sin(i + tensor));
+          return {
+            ...{ label, firstRow: 0, sourceType: "F32", targetType: "IQ2_S", columns: 256 },
+            ...{ source: new Uint8Array(weights.buffer), effort: "default" },
+            moments: { name: "moments", sums, vectors: 64 },
+          };
+        });
+      const encoders = new QueueTranscoder(coordinator, here);
+      const first = await startWorker(t, onQueue());
+      const encoding = encoders.transcodeTogether(slices(4096));
+      while ((await queue.getActiveCount()) === 0) {
+        await sleep(20);
+      }
+      first.child.kill("SIGKILL");
+      await startWorker(t, onQueue());
+      assert.deepEqual(await encoding, await here.transcodeTogether(slices(4096)));
+      assert.deepEqual(
+        coordinator.rates().map(({ jobs }) => jobs),
+        [1],
+      );
+      // Of other types they are two jobs, and what is copied is none.
+      const [gate, up] = slices(4) as [Slice, Slice];
+      const three = () => [
+        gate,
+        { ...up, targetType: "IQ3_S" as const },
+        { ...up, targetType: "F32" as const },
+      ];
+      const mixed = three().map((slice) => ({ ...slice, source: slice.source.slice() }));
+      assert.deepEqual(await encoders.transcodeTogether(three()), await here.transcodeTogether(mixed));
+      assert.equal(coordinator.rates()[0]?.jobs, 3);
+    } finally {
       await coordinator.close();
       await here.close();
       await queue.close();

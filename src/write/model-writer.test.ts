@@ -39,6 +39,10 @@ class Elsewhere implements Transcoder {
     return deserialize(this.#perform(sent)) as Transcoded;
   }
 
+  async transcodeTogether(slices: readonly Slice[]): Promise<Transcoded[]> {
+    return await Promise.all(slices.map((slice) => this.transcode(slice)));
+  }
+
   async survey(slice: StoredSlice): Promise<Survey> {
     return survey(slice, this.#workspace);
   }

@@ -19,17 +19,20 @@ import { type ModelSource, rowCount, weightCount } from "../model/source.js";
 import type { OnProgress } from "../progress.js";
 import type { Effort } from "../quants/effort.js";
 import { noStatistics, relativeError, type Statistics } from "../quants/statistics.js";
-import type { Slice, Transcoded } from "../quants/transcode.js";
-import type { Transcoder } from "../quants/transcoder.js";
+import type { Slice } from "../quants/transcode.js";
+import { allOrFirst, type Transcoder } from "../quants/transcoder.js";
 import { traitsOf } from "../quants/types.js";
 import { version } from "../version.js";
-import { type EncodedCache, isWorthKeeping, keyOf } from "./encoded-cache.js";
+import { type EncodedCache, type EncodedSlice, isWorthKeeping, keyOf } from "./encoded-cache.js";
 import { checkUnchanged, datesOf, fingerprintOf, identityOf } from "./fingerprint.js";
 import { SliceRecorder } from "./journal-writer.js";
 import { type OutputRequest, type PlannedFile, planOutput } from "./output-plan.js";
 import { findFinishedSlices, PartialReader } from "./resume.js";
 import {
   addSlice,
+  inBatches,
+  mostInBatch,
+  type SliceBatch,
   SliceReader,
   type SliceTask,
   sliceTasks,
@@ -169,43 +172,68 @@ export class ModelWriter {
     await this.#orGiveUp(async () => {
       const { effort = "default" } = this.#request;
       const reader = new SliceReader();
-      const encode = async (task: SliceTask) => {
-        const slice = await reader.read(task, effort, { withMoments: true });
-        const sourceCrc32 = crc32(slice.source);
-        return { ...(await this.#transcode(slice, sliceWeights(task))), sourceCrc32 };
+      const encode = async (batch: SliceBatch) => {
+        const reading = batch.map((task) => reader.read(task, effort, { withMoments: true }));
+        const slices = await allOrFirst(reading);
+        const checksums = slices.map(({ source }) => crc32(source));
+        const encoded = await this.#transcode(slices, batch.map(sliceWeights));
+        return pairs(encoded, checksums).map(([slice, sourceCrc32]) => ({ ...slice, sourceCrc32 }));
       };
       const encoders = this.#encoders;
       const options = {
         get limit() {
-          return encoders.slicesInFlight;
+          // Room for another batch beside the largest.
+          return Math.max(encoders.slicesInFlight, mostInBatch + 1);
         },
+        sizeOf: (batch: SliceBatch) => batch.length,
         signal: this.#signal,
       };
-      const rest = skip(sliceTasks(this.#tasks), this.#finishedSlices);
-      for (const { group, items } of cutIntoGroups(rest, ({ task }) => task.group)) {
+      const rest = inBatches(skip(sliceTasks(this.#tasks), this.#finishedSlices));
+      for (const { group, items } of cutIntoGroups(rest, ([{ task }]) => task.group)) {
         await group?.begin();
-        await inOrder(items, options, encode, (task, encoded) => this.#writeSlice(task, encoded));
+        await inOrder(items, options, encode, async (batch, encoded) => {
+          for (const [task, slice] of pairs(batch, encoded)) {
+            await this.#writeSlice(task, slice);
+          }
+        });
         await this.#recorder.flush();
       }
       await this.#endCaching();
     });
   }
 
-  /** What a slice becomes: from the cache, or encoded. */
-  async #transcode(slice: Slice, weights: number): Promise<Pick<Transcoded, "bytes" | "statistics">> {
+  /** What the slices of a batch become: from the cache, or encoded. */
+  async #transcode(slices: readonly Slice[], weights: readonly number[]): Promise<EncodedSlice[]> {
     const cache = this.#cache;
-    if (cache === undefined || !isWorthKeeping(slice)) {
-      return await this.#encoders.transcode(slice);
+    if (cache === undefined) {
+      return await this.#encoders.transcodeTogether(slices);
+    }
+    const found = await Promise.all(slices.map((slice) => this.#findKept(slice, cache)));
+    const missing = slices.filter((_, i) => found[i]?.kept === undefined);
+    const encoded = await this.#encoders.transcodeTogether(missing);
+    const results: EncodedSlice[] = [];
+    for (const [i, { key, kept }] of found.entries()) {
+      const slice = kept ?? (encoded.shift() as EncodedSlice);
+      results.push(slice);
+      if (kept) {
+        this.#cachedWeights += weights[i] ?? 0;
+      } else if (key !== undefined) {
+        await cache.put(key, slice);
+      }
+    }
+    return results;
+  }
+
+  /** What the cache has of a slice, and the key to keep it under; none if it is not worth it. */
+  async #findKept(
+    slice: Slice,
+    cache: EncodedCache,
+  ): Promise<{ key?: string; kept?: EncodedSlice | undefined }> {
+    if (!isWorthKeeping(slice)) {
+      return {};
     }
     const key = await keyOf(slice, this.#encoders);
-    const known = await cache.get(key);
-    if (known !== undefined) {
-      this.#cachedWeights += weights;
-      return known;
-    }
-    const encoded = await this.#encoders.transcode(slice);
-    await cache.put(key, encoded);
-    return encoded;
+    return { key, kept: await cache.get(key) };
   }
 
   async #endCaching(): Promise<void> {
@@ -265,11 +293,7 @@ export class ModelWriter {
 
   async #writeSlice(
     sliceTask: SliceTask,
-    {
-      bytes,
-      sourceCrc32,
-      statistics,
-    }: Pick<Transcoded, "bytes" | "statistics"> & { readonly sourceCrc32: number },
+    { bytes, sourceCrc32, statistics }: EncodedSlice & { readonly sourceCrc32: number },
   ): Promise<void> {
     const { step, onProgress } = this.#request;
     const { task, offset } = sliceTask;

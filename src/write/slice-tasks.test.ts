@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { OutputFile } from "../bytes/output.js";
-import { sliceTasks, type TensorTask } from "./slice-tasks.js";
+import { inBatches, sliceTasks, type TensorTask } from "./slice-tasks.js";
 
 /** A tensor of two experts of one slice each. */
 function tensor(name: string, offset: number, shape: number[], moments?: TensorTask["moments"]): TensorTask {
@@ -35,4 +35,24 @@ test("an expert's gate and up come one after the other if they have moments, eac
   assert.deepEqual(names(layer()), inFileOrder);
   const ofServer = layer(moments).map((task) => ({ ...task, isReadInOrder: true }));
   assert.deepEqual(names(ofServer), inFileOrder);
+});
+
+test("slices of an expert that share moments are a batch, from wherever a run goes on", () => {
+  const moments = async () => undefined;
+  const batches = (tasks: readonly TensorTask[], from = 0) =>
+    [...inBatches([...sliceTasks(tasks)].slice(from))].map((batch) =>
+      batch.map(({ task, slice }) => `${task.source.name.slice(10, -12)} ${slice.expert}`).join(", "),
+    );
+  const layer = (read?: TensorTask["moments"]) => [
+    tensor("blk.0.ffn_gate_exps.weight", 0, [4, 2, 2], read),
+    tensor("blk.0.ffn_up_exps.weight", 200, [4, 2, 2], read),
+    tensor("blk.0.ffn_down_exps.weight", 100, [2, 4, 2], read),
+  ];
+  assert.deepEqual(batches(layer(moments)), ["gate 0, up 0", "gate 1, up 1", "down 0", "down 1"]);
+  assert.deepEqual(batches(layer(moments), 1), ["up 0", "gate 1, up 1", "down 0", "down 1"]);
+  assert.deepEqual(batches(layer()), ["gate 0", "gate 1", "up 0", "up 1", "down 0", "down 1"]);
+  // Five million weights an expert: five slices.
+  const large = [tensor("blk.0.ffn_down_exps.weight", 0, [1024, 5120, 2], moments)];
+  const [first, second] = ["down 0, down 0, down 0, down 0", "down 1, down 1, down 1, down 1"];
+  assert.deepEqual(batches(large), [first, "down 0", second, "down 1"]);
 });

@@ -30,6 +30,8 @@ export interface TensorTask {
 /** A slice of a tensor and where its encoded bytes lie. */
 export interface SliceTask {
   readonly task: TensorTask;
+  /** The tensor and those whose slices come by turns with its own. */
+  readonly together: readonly TensorTask[];
   readonly slice: SliceRange;
   /** In the output file. */
   readonly offset: number;
@@ -47,7 +49,7 @@ export function* sliceTasks(tasks: readonly TensorTask[]): Generator<SliceTask> 
         const { offset, byteLength, shape } = task.target;
         const bytesPerRow = byteLength / rowCount(shape);
         const start = offset + slice.firstRow * bytesPerRow;
-        yield { task, slice, offset: start, byteLength: slice.rows * bytesPerRow };
+        yield { task, together, slice, offset: start, byteLength: slice.rows * bytesPerRow };
       }
     }
   }
@@ -72,6 +74,36 @@ function groupsOf(tasks: readonly TensorTask[]): [TensorTask, ...TensorTask[]][]
     }
   }
   return [...groups.values()];
+}
+
+/**
+ * Most slices of a batch. More share what is made ready for them, but wait for each other in memory and on one thread.
+ */
+export const mostInBatch = 4;
+
+/** Slices that are encoded together, in order: several if they have the same moments, to be made ready once. */
+export type SliceBatch = readonly [SliceTask, ...SliceTask[]];
+
+/** Consecutive slices as batches. */
+export function* inBatches(slices: Iterable<SliceTask>): Generator<SliceBatch> {
+  let batch: [SliceTask, ...SliceTask[]] | undefined;
+  for (const slice of slices) {
+    if (batch && batch.length < mostInBatch && haveSameMoments(batch[0], slice)) {
+      batch.push(slice);
+      continue;
+    }
+    if (batch) {
+      yield batch;
+    }
+    batch = [slice];
+  }
+  if (batch) {
+    yield batch;
+  }
+}
+
+function haveSameMoments(a: SliceTask, b: SliceTask): boolean {
+  return a.task.moments !== undefined && a.together === b.together && a.slice.expert === b.slice.expert;
 }
 
 /** Number of weights in a slice. */
