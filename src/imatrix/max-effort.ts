@@ -47,8 +47,11 @@ export interface MaxEffortFacts {
   readonly isOnServer?: boolean;
 }
 
-/** Seconds of one core for a weight, and for a multiplication of moments: measured at the shapes of a 30B model. */
-const secondsPer = { weight: 1.4e-6, product: 1 / 1.2e10 };
+/**
+ * Seconds of one core for a weight, for a multiplication of moments and of what they are computed of, and for the cube of
+ * the columns of a matrix that is factorized: measured at the shapes of a 30B model (`bench/output-aware-speed.mjs`).
+ */
+const secondsPer = { weight: 5.5e-7, product: 1 / 3e10, cube: 1 / 1.8e10 };
 
 /** Square matrices of the widest input that a thread has at once: moments, the layer's, factors. */
 const matricesPerThread = 8;
@@ -85,8 +88,8 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
   const weights = tensors
     .filter(({ shape }) => shape.length > 1)
     .reduce((sum, { shape }) => sum + weightCount(shape), 0);
-  const products = kept.reduce((sum, input) => sum + productsOf(input, tokens), 0);
-  const seconds = (weights * secondsPer.weight + products * secondsPer.product) / threads;
+  const prepared = kept.map((input) => secondsToPrepare(input, widthOf(input, source), tokens));
+  const seconds = (weights * secondsPer.weight + prepared.reduce((sum, one) => sum + one, 0)) / threads;
   const when = keeps
     ? mustKeepBecause === undefined || keep !== false
       ? ""
@@ -130,7 +133,14 @@ function perDimension(kept: readonly KeptInput[], tokens: number): string {
   return `${formatCount(tokens)} tokens, about ${mean.toFixed(1)} per expert and dimension`;
 }
 
-/** Multiplications for the moments of a layer's experts: gate, up and down, and what computes the input of down. */
-function productsOf({ columns, slots }: KeptInput, tokens: number): number {
-  return tokens * slots * 3 * columns ** 2;
+/** Columns of what enters the down matrices of a layer's experts. */
+function widthOf({ down, columns }: KeptInput, { tensors }: ModelSource): number {
+  return tensors.find(({ name }) => name === down)?.shape[0] ?? columns;
+}
+
+/** Seconds of one core for the moments of a layer's experts, those of down's computed inputs too, and their factors. */
+function secondsToPrepare({ columns, slots, experts }: KeptInput, width: number, tokens: number): number {
+  const products = tokens * slots * (columns ** 2 / 2 + 2 * columns * width + width ** 2 / 2);
+  const cubes = experts * (columns ** 3 + width ** 3);
+  return products * secondsPer.product + cubes * secondsPer.cube;
 }
