@@ -31,7 +31,7 @@ const scenarios = [
     ],
   },
   {
-    part: 0.1,
+    part: 0.05,
     within: "4",
     outputs: ["made/tiny-moe-asym-IQ2_S.gguf", "made/imatrix.gguf", "made/recipe.yaml"],
     remove: "made",
@@ -39,6 +39,16 @@ const scenarios = [
       ...["make", model, "-o", join(folder, "made"), "--calibration", text, "--chunks", "2"],
       ...["--ctx-calibration", "32", "--no-check", "--no-explorer", "-t", "1"],
       ...["--evaluate", text, "--evaluate-chunks", "1", "--ctx-evaluate", "32"],
+    ],
+  },
+  {
+    part: 0.05,
+    outputs: ["kept-nothing/tiny-moe-asym-IQ2_S.gguf", "kept-nothing/imatrix.gguf"],
+    remove: "kept-nothing",
+    command: [
+      ...["make", model, "-o", join(folder, "kept-nothing"), "--calibration", text, "--effort", "max"],
+      ...["--no-keep-activations", "--calibration-tokens", "1024", "--no-check", "--no-explorer"],
+      ...["--no-evaluate", "-t", "1"],
     ],
   },
 ];
