@@ -6,7 +6,7 @@
 import { decodeRows } from "../codec.js";
 import { type ActivationName, expertFunctions, hasGate } from "./expert-activation.js";
 import { type KeptRows, packKeptCodes } from "./kept-rows.js";
-import { type RoundedProducts, rowsTogether, tileColumns } from "./rounded-products.js";
+import { columnsOfTile, type RoundedProducts, rowsTogether } from "./rounded-products.js";
 import type { StoredMatrix } from "./stored-matrix.js";
 
 /** What computes the input of an expert's down matrix. */
@@ -141,7 +141,7 @@ export class ExpertHidden {
           packed: codes + 2 * quad * rowsTogether * columns,
           pairs: columns / 2,
           tiles: matrix + 2 * column * columns,
-          tileStride: 2 * tileColumns * columns,
+          tileStride: 2 * columnsOfTile * columns,
           columns: Math.min(columnsTogether, this.#outputs - column),
           rowFactors: rowFactors + 4 * quad * rowsTogether,
           columnFactors: matrixFactors + 4 * column,
@@ -175,9 +175,9 @@ export class ExpertHidden {
       const factor = Math.max(largest / 32767, (127 * Math.sqrt(n * square)) / greatestLength);
       factors[output] = factor;
       const inverse = factor > 0 ? 1 / factor : 0;
-      const at = (output - (output % tileColumns)) * n + 2 * (output % tileColumns);
+      const at = (output - (output % columnsOfTile)) * n + 2 * (output % columnsOfTile);
       for (let i = 0; i < n; i++) {
-        tiles[at + tileColumns * (i - (i % 2)) + (i % 2)] = Math.round(row[i]! * inverse);
+        tiles[at + columnsOfTile * (i - (i % 2)) + (i % 2)] = Math.round(row[i]! * inverse);
       }
     }
   }

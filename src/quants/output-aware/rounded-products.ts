@@ -9,7 +9,7 @@
 import { Heap } from "../../wasm/heap.js";
 
 /** Columns of a tile. */
-export const tileColumns = 8;
+export const columnsOfTile = 8;
 
 /** Rows that are packed together. */
 export const rowsTogether = 4;
@@ -107,8 +107,8 @@ export class RoundedProducts {
       factors[column] = inverse;
       for (let row = 0; row < rows; row++) {
         const value = nearestEven(fround(values[row * columns + column]! * factor));
-        const tile = (column - (column % tileColumns)) * rows + (row - (row % 2)) * tileColumns;
-        wholes[tile + 2 * (column % tileColumns) + (row % 2)] = Math.max(-32768, Math.min(32767, value));
+        const tile = (column - (column % columnsOfTile)) * rows + (row - (row % 2)) * columnsOfTile;
+        wholes[tile + 2 * (column % columnsOfTile) + (row % 2)] = Math.max(-32768, Math.min(32767, value));
       }
     }
   }
@@ -150,7 +150,7 @@ export class RoundedProducts {
     const ofRows = this.floats(rowFactors, rowsTogether);
     const ofColumns = this.floats(columnFactors, columns);
     for (let column = 0; column < columns; column++) {
-      const tile = this.wholes(tiles + Math.floor(column / tileColumns) * tileStride, 16 * pairs);
+      const tile = this.wholes(tiles + Math.floor(column / columnsOfTile) * tileStride, 16 * pairs);
       for (let row = 0; row < rowsTogether; row++) {
         let sum = 0;
         for (let k = 0; k < 2 * pairs; k++) {

@@ -3,7 +3,7 @@
  * own, so that the largest or the length of its values decides, and an error is some hundred-thousandth of what the sum
  * of a column's squares is. Every bit depends on the vectors and their order alone.
  */
-import { type RoundedProducts, rowsTogether, tileColumns } from "./rounded-products.js";
+import { columnsOfTile, type RoundedProducts, rowsTogether } from "./rounded-products.js";
 
 /** Vectors that are handled at a time: an even number. */
 export const roundedBatch = 256;
@@ -57,10 +57,10 @@ export class RoundedSums {
     const rows = this.#count + (this.#count % 2);
     this.#vectors.fill(0, this.#count * n, rows * n);
     this.#products.roundBatch(vectors, rows, n, tiles, inverses);
-    const tileStride = 2 * tileColumns * rows;
+    const tileStride = 2 * columnsOfTile * rows;
     for (let i = 0; i < n && rows > 0; i += rowsTogether) {
-      const column = i - (i % tileColumns);
-      const tile = tiles + (column / tileColumns) * tileStride;
+      const column = i - (i % columnsOfTile);
+      const tile = tiles + (column / columnsOfTile) * tileStride;
       this.#products.packTile(tile, i === column ? 0 : 1, rows / 2, packed);
       this.#products.add({
         packed,
