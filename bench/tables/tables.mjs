@@ -219,7 +219,7 @@ function outputAwareCost(read) {
     ["peak memory", megabytes(most("peakRssBytes"))],
     ...layers.results.flatMap(({ spectrum, errors }) =>
       Object.entries(errors).map(([type, error]) => [
-        `output error of ${type} / ggml's, inputs with a ${spectrum} spectrum`,
+        `output error of ${type} / ggml's, inputs with a ${spectrum.split(":")[0]} spectrum`,
         error.toFixed(2),
       ]),
     ),
