@@ -34,7 +34,7 @@ export class ExpertHidden {
   readonly #products: RoundedProducts;
   readonly #columns: number;
   readonly #weights: ExpertWeights;
-  readonly #matrices: readonly (StoredMatrix | undefined)[];
+  readonly #matrices: readonly StoredMatrix[];
   readonly #outputs: number;
   readonly #places: HiddenPlaces;
   readonly #next: () => Float32Array;
@@ -123,7 +123,7 @@ export class ExpertHidden {
     const { width } = this.#weights;
     const quads = Math.ceil(count / rowsTogether);
     outputs.fill(0, 0, quads * rowsTogether * this.#outputs);
-    for (const [i, { bias } = {}] of this.#matrices.entries()) {
+    for (const [i, { bias }] of this.#matrices.entries()) {
       for (let row = 0; bias && row < count; row++) {
         outputs.set(bias, row * this.#outputs + i * width);
       }
