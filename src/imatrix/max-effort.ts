@@ -4,11 +4,11 @@
  */
 import { type KeptInput, keptBytesPerToken, planKeptInputs } from "../kept/layers.js";
 import { Architecture } from "../model/architecture.js";
-import { layerOf } from "../model/roles.js";
-import { type ModelSource, rowCount, weightCount } from "../model/source.js";
+import { largestLayer } from "../model/roles.js";
+import { type ModelSource, weightCount } from "../model/source.js";
+import { tensorsWithRoles } from "../model/summary.js";
 import { besideActivations, type InputKind } from "../moments/inputs.js";
 import { planInputs } from "../moments/plan.js";
-import { rowBytes } from "../quants/types.js";
 import { formatBytes, formatCount, formatDuration } from "../units.js";
 
 export interface MaxEffort {
@@ -76,15 +76,18 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
   const keeps = mustKeepBecause !== undefined || (keep ?? (!isInWindows && fits));
   const activationBits = kept.length === 0 ? undefined : fits || !keeps ? "8" : "4";
   const keptBytes = activationBits === undefined ? 0 : bytesWith(Number(activationBits));
-  const largestLayer = keptBytes / Math.max(1, kept.length);
+  const largestKept = keptBytes / Math.max(1, kept.length);
   const collectedBytes = keeps
     ? keptBytes + matrixBytes
-    : largestLayer + matrixBytes / Math.max(1, kept.length) + streamBytesOf(source, tokens);
-  const wantedBytes = keeps || !isOnServer ? 0 : Math.ceil(recentLayers * largestLayerBytes(source));
+    : largestKept + matrixBytes / Math.max(1, kept.length) + streamBytesOf(source, tokens);
+  const wantedBytes =
+    keeps || !isOnServer
+      ? 0
+      : Math.ceil(recentLayers * largestLayer(tensorsWithRoles(source), ({ bytes }) => bytes));
   const recentBytes = collectedBytes + wantedBytes <= freeBytes ? wantedBytes : 0;
   const diskBytes = collectedBytes + recentBytes;
   const widest = Math.max(0, ...kept.map(({ columns }) => columns));
-  const memoryBytes = otherBytes + 2 * largestLayer + threads * matricesPerThread * 4 * widest ** 2;
+  const memoryBytes = otherBytes + 2 * largestKept + threads * matricesPerThread * 4 * widest ** 2;
   const weights = tensors
     .filter(({ shape }) => shape.length > 1)
     .reduce((sum, { shape }) => sum + weightCount(shape), 0);
@@ -107,18 +110,6 @@ export function chooseMaxEffort(source: ModelSource, facts: MaxEffortFacts): Max
   ].join(" and ");
   const sentence = `effort max ${choice}${when}: up to ${formatBytes(diskBytes)} on the disk, about ${formatBytes(memoryBytes)} of memory, and ${formatDuration(seconds)} of encoding with ${threads} threads.`;
   return { activationBits, momentsOf, keeps, diskBytes, recentBytes, memoryBytes, seconds, sentence };
-}
-
-/** Bytes of the largest layer as it is stored. */
-function largestLayerBytes({ tensors }: ModelSource): number {
-  const sums = new Map<number | undefined, number>();
-  for (const { name, type, shape, packed } of tensors) {
-    const layer = layerOf(name);
-    const bytes = packed?.bytes ?? rowBytes(type, shape[0] ?? 1) * rowCount(shape);
-    sums.set(layer, (sums.get(layer) ?? 0) + bytes);
-  }
-  sums.delete(undefined);
-  return Math.max(0, ...sums.values());
 }
 
 /** Bytes of the residual stream between two layers: what enters one and what leaves it, as float32. */

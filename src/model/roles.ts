@@ -246,6 +246,21 @@ export function layerOf(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
+/** The largest sum of sizes of the tensors of a layer; 0 if no tensor belongs to one. */
+export function largestLayer<Tensor extends { readonly name: string }>(
+  tensors: readonly Tensor[],
+  sizeOf: (tensor: Tensor) => number,
+): number {
+  const sums = new Map<number, number>();
+  for (const tensor of tensors) {
+    const layer = layerOf(tensor.name);
+    if (layer !== undefined) {
+      sums.set(layer, (sums.get(layer) ?? 0) + sizeOf(tensor));
+    }
+  }
+  return Math.max(0, ...sums.values());
+}
+
 /** Layers of multi-token prediction: those whose projection joins an embedding and the trunk's last state. */
 export function nextnLayersOf(names: Iterable<string>): ReadonlySet<number> {
   const layers = new Set<number>();

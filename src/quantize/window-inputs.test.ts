@@ -18,6 +18,13 @@ import { quantize } from "./quantize.js";
 const calibration = fixture("text/calibration.txt");
 const engine = new Engine();
 after(() => engine.close());
+const asked = {
+  recipe: "asym-2bit-experts",
+  effort: "max" as const,
+  calibration,
+  allowRequantize: true,
+  engine,
+};
 
 /** The tiny model with its tensors in an order in which no layer's stand together. */
 async function writeShuffled(path: string): Promise<string> {
@@ -40,15 +47,11 @@ test("layers encoded when they have been run are those that are encoded when all
   const model = await writeShuffled(join(folder, "source.gguf"));
   const output = join(folder, "out.gguf");
   const request = {
+    ...asked,
     model,
     output,
-    recipe: "asym-2bit-experts",
-    effort: "max" as const,
-    calibration,
     calibrationTokens: 2000,
-    allowRequantize: true,
     tensorType: ["blk\\.[12]\\..*=Q8_0", "ffn_(gate|up)_exps=Q8_0", "token_embd=Q8_0", "output=Q8_0"],
-    engine,
   };
   const imatrixOutput = join(folder, "kept.imatrix");
   await quantize({ ...request, imatrixOutput });
@@ -107,15 +110,7 @@ test("of a model on a server each weight is fetched once, though it is run and t
   const server = await FileServer.start(t, { "/source.gguf": bytes });
   const written = async (model: string, name: string) => {
     const output = join(folder, name);
-    const request = {
-      model,
-      output,
-      recipe: "asym-2bit-experts",
-      effort: "max" as const,
-      calibration,
-      engine,
-    };
-    await quantize({ ...request, calibrationTokens: 1000, allowRequantize: true, keepActivations: false });
+    await quantize({ ...asked, model, output, calibrationTokens: 1000, keepActivations: false });
     return await readFile(output);
   };
   const remote = await written(`${server.address}/source.gguf`, "remote.gguf");

@@ -1,4 +1,5 @@
 /** What fitting scales costs, said before it begins. */
+import { largestLayer } from "../model/roles.js";
 import { weightCount } from "../model/source.js";
 import { fitBytesOf } from "../quants/output-aware/expert-scales.js";
 import { formatBytes, formatDuration } from "../units.js";
@@ -32,28 +33,23 @@ export function fitCostsOf(
 ): FitCosts {
   const width = Math.max(0, ...layers.map(({ gate }) => gate.columns));
   const stream = 4 * tokens * width;
-  const largestLayer = largestLayerBytes(source);
+  const ofLayer = largestLayerBytes(source);
   const diskBytes = 4 * stream;
   const ofExpert = layers.map(({ gate: { count, columns } }) =>
     fitBytesOf({ width: count, columns }, threads),
   );
   // A layer of the source is there twice while llama.cpp rearranges it; ours is not fitted at that time.
-  const memoryBytes = 2 * stream + largestLayer + Math.max(largestLayer, ...ofExpert);
+  const memoryBytes = 2 * stream + ofLayer + Math.max(ofLayer, ...ofExpert);
   const products = layers.reduce((sum, layer) => sum + productsOf(layer, tokens), 0);
   const seconds = (products * secondsPerProduct) / threads;
   const sentence = `the scales of ${layers.length} layers' experts are fitted on ${tokens} tokens: up to ${formatBytes(diskBytes)} on the disk besides the output, about ${formatBytes(memoryBytes)} of memory, ${formatDuration(seconds)} of regressions on ${threads === 1 ? "one core" : `${threads} cores`}, and the text once through the source and twice through the model.`;
   return { diskBytes, memoryBytes, seconds, sentence };
 }
 
-/** Bytes of the widest layer's weights. */
+/** Bytes of the widest layer's weights, by its share of all. */
 function largestLayerBytes({ tensors, byteLength }: SizedModel): number {
   const weights = tensors.reduce((sum, { shape }) => sum + weightCount(shape), 0);
-  const byLayer = new Map<string, number>();
-  for (const { name, shape } of tensors.filter((tensor) => tensor.name.startsWith("blk."))) {
-    const layer = name.split(".")[1] ?? "";
-    byLayer.set(layer, (byLayer.get(layer) ?? 0) + weightCount(shape));
-  }
-  return (byteLength * Math.max(0, ...byLayer.values())) / weights;
+  return (byteLength * largestLayer(tensors, ({ shape }) => weightCount(shape))) / weights;
 }
 
 /** Multiplications: products with gate and up, with down from both sides, of the features, and the factors. */

@@ -30,3 +30,16 @@ export class Heap {
     return this.#memory.buffer;
   }
 }
+
+/** Places of parts of a memory, one after the other, and how much of it they take, in bytes. */
+export function layOut<Part extends string>(
+  sizes: Readonly<Record<Part, number>>,
+): { readonly places: Readonly<Record<Part, number>>; readonly bytes: number } {
+  let bytes = 0;
+  const places = Object.entries<number>(sizes).map(([part, size]) => {
+    const place = bytes;
+    bytes += Math.ceil(size / 64) * 64;
+    return [part, place] as const;
+  });
+  return { places: Object.fromEntries(places) as Record<Part, number>, bytes };
+}

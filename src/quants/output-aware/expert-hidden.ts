@@ -6,7 +6,8 @@
 import { decodeRows } from "../codec.js";
 import { type ActivationName, expertFunctions, hasGate } from "./expert-activation.js";
 import { type KeptRows, packKeptCodes } from "./kept-rows.js";
-import { columnsOfTile, type RoundedProducts, rowsTogether } from "./rounded-products.js";
+import { columnsTogether, packedRows, productColumns } from "./products.js";
+import { largestWhole, type RoundedProducts } from "./rounded-products.js";
 import type { StoredMatrix } from "./stored-matrix.js";
 
 /** What computes the input of an expert's down matrix. */
@@ -23,9 +24,6 @@ export interface ExpertWeights {
 
 /** Tokens that are computed at a time. */
 const batchTokens = 128;
-
-/** Columns of a product that are computed at a time: with 2048 rows, the tiles take half a second-level cache. */
-const columnsTogether = 64;
 
 /** Computes the inputs of one expert's down matrix, token after token. */
 export class ExpertHidden {
@@ -81,7 +79,7 @@ export class ExpertHidden {
       this.#roundMatrices(part.channels);
     }
     const at = this.#factors.length;
-    const quad = at - (at % rowsTogether);
+    const quad = at - (at % packedRows);
     const codes = this.#products.wholes(this.#places.codes, this.#columns * batchTokens);
     packKeptCodes(part, token, codes, quad * this.#columns + 2 * (at - quad));
     this.#products.floats(this.#places.rowFactors, batchTokens)[at] = part.scales[token]!;
@@ -121,16 +119,16 @@ export class ExpertHidden {
     const { matrix, matrixFactors, codes, rowFactors, outputs: out } = this.#places;
     const columns = this.#columns;
     const { width } = this.#weights;
-    const quads = Math.ceil(count / rowsTogether);
-    outputs.fill(0, 0, quads * rowsTogether * this.#outputs);
+    const quads = Math.ceil(count / packedRows);
+    outputs.fill(0, 0, quads * packedRows * this.#outputs);
     for (const [i, { bias }] of this.#matrices.entries()) {
       for (let row = 0; bias && row < count; row++) {
         outputs.set(bias, row * this.#outputs + i * width);
       }
     }
     const rounded = this.#products.wholes(codes, columns * batchTokens);
-    for (let row = count; row < quads * rowsTogether; row++) {
-      const first = (row - (row % rowsTogether)) * columns + 2 * (row % rowsTogether);
+    for (let row = count; row < quads * packedRows; row++) {
+      const first = (row - (row % packedRows)) * columns + 2 * (row % packedRows);
       for (let i = 0; i < columns; i += 2) {
         rounded.fill(0, first + 4 * i, first + 4 * i + 2);
       }
@@ -138,14 +136,14 @@ export class ExpertHidden {
     for (let column = 0; column < this.#outputs; column += columnsTogether) {
       for (let quad = 0; quad < quads; quad++) {
         this.#products.add({
-          packed: codes + 2 * quad * rowsTogether * columns,
+          packed: codes + 2 * quad * packedRows * columns,
           pairs: columns / 2,
           tiles: matrix + 2 * column * columns,
-          tileStride: 2 * columnsOfTile * columns,
+          tileStride: 2 * productColumns * columns,
           columns: Math.min(columnsTogether, this.#outputs - column),
-          rowFactors: rowFactors + 4 * quad * rowsTogether,
+          rowFactors: rowFactors + 4 * quad * packedRows,
           columnFactors: matrixFactors + 4 * column,
-          out: out + 4 * (quad * rowsTogether * this.#outputs + column),
+          out: out + 4 * (quad * packedRows * this.#outputs + column),
           outStride: 4 * this.#outputs,
         });
       }
@@ -172,12 +170,12 @@ export class ExpertHidden {
         largest = Math.max(largest, Math.abs(row[i]!));
         square += row[i]! ** 2;
       }
-      const factor = Math.max(largest / 32767, (127 * Math.sqrt(n * square)) / greatestLength);
+      const factor = Math.max(largest / largestWhole, (127 * Math.sqrt(n * square)) / greatestLength);
       factors[output] = factor;
       const inverse = factor > 0 ? 1 / factor : 0;
-      const at = (output - (output % columnsOfTile)) * n + 2 * (output % columnsOfTile);
+      const at = (output - (output % productColumns)) * n + 2 * (output % productColumns);
       for (let i = 0; i < n; i++) {
-        tiles[at + columnsOfTile * (i - (i % 2)) + (i % 2)] = Math.round(row[i]! * inverse);
+        tiles[at + productColumns * (i - (i % 2)) + (i % 2)] = Math.round(row[i]! * inverse);
       }
     }
   }

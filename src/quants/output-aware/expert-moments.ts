@@ -6,10 +6,11 @@
  * The order of additions, and so every bit, depends on the vectors alone.
  */
 import { MalformedInputError } from "../../errors.js";
+import { layOut } from "../../wasm/heap.js";
 import { ExpertHidden, type ExpertWeights } from "./expert-hidden.js";
 import { type KeptRows, readKeptRow } from "./kept-rows.js";
 import { fewTokensPerColumn, mixWithPool, type PooledMoments } from "./pooled-moments.js";
-import { layOut, RoundedProducts } from "./rounded-products.js";
+import { RoundedProducts } from "./rounded-products.js";
 import { RoundedSums } from "./rounded-sums.js";
 
 /** All that was kept of a layer's input. */

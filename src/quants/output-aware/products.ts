@@ -26,7 +26,7 @@ export const productColumns = 8;
 export const packedRows = 4;
 
 /** Columns of a product that are computed at a time: with 2048 rows, the tiles take half a second-level cache. */
-const columnsTogether = 64;
+export const columnsTogether = 64;
 
 /** Rows times a matrix, by their places in the memory. */
 export interface RowsTimesMatrix {

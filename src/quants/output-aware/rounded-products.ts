@@ -7,16 +7,13 @@
  * with are packed, four at a time, (pair of columns, row, column of the pair).
  */
 import { Heap } from "../../wasm/heap.js";
+import { packedRows, productColumns } from "./products.js";
 
-/** Columns of a tile. */
-export const columnsOfTile = 8;
-
-/** Rows that are packed together. */
-export const rowsTogether = 4;
-
-/** Length of a column of a batch in whole numbers, and the largest of them. */
+/** Length of a column of a batch in whole numbers. */
 const columnLength = 46000;
-const largestWhole = 32767;
+
+/** The largest whole number of 16 bits. */
+export const largestWhole = 32767;
 
 /** Four packed rows times a matrix, by their places in the memory. */
 export interface ScaledProduct {
@@ -34,19 +31,6 @@ export interface ScaledProduct {
   /** The first row that the sums are added to, in float32, and bytes from one row to the next. */
   readonly out: number;
   readonly outStride: number;
-}
-
-/** Places of parts of a memory, one after the other, and how much of it they take, in bytes. */
-export function layOut<Part extends string>(
-  sizes: Readonly<Record<Part, number>>,
-): { readonly places: Readonly<Record<Part, number>>; readonly bytes: number } {
-  let bytes = 0;
-  const places = Object.entries<number>(sizes).map(([part, size]) => {
-    const place = bytes;
-    bytes += Math.ceil(size / 64) * 64;
-    return [part, place] as const;
-  });
-  return { places: Object.fromEntries(places) as Record<Part, number>, bytes };
 }
 
 type Kernel = (...numbers: number[]) => void;
@@ -107,8 +91,11 @@ export class RoundedProducts {
       factors[column] = inverse;
       for (let row = 0; row < rows; row++) {
         const value = nearestEven(fround(values[row * columns + column]! * factor));
-        const tile = (column - (column % columnsOfTile)) * rows + (row - (row % 2)) * columnsOfTile;
-        wholes[tile + 2 * (column % columnsOfTile) + (row % 2)] = Math.max(-32768, Math.min(32767, value));
+        const tile = (column - (column % productColumns)) * rows + (row - (row % 2)) * productColumns;
+        wholes[tile + 2 * (column % productColumns) + (row % 2)] = Math.max(
+          -largestWhole - 1,
+          Math.min(largestWhole, value),
+        );
       }
     }
   }
@@ -147,11 +134,11 @@ export class RoundedProducts {
     }
     const { fround } = Math;
     const rows = this.wholes(packed, 8 * pairs);
-    const ofRows = this.floats(rowFactors, rowsTogether);
+    const ofRows = this.floats(rowFactors, packedRows);
     const ofColumns = this.floats(columnFactors, columns);
     for (let column = 0; column < columns; column++) {
-      const tile = this.wholes(tiles + Math.floor(column / columnsOfTile) * tileStride, 16 * pairs);
-      for (let row = 0; row < rowsTogether; row++) {
+      const tile = this.wholes(tiles + Math.floor(column / productColumns) * tileStride, 16 * pairs);
+      for (let row = 0; row < packedRows; row++) {
         let sum = 0;
         for (let k = 0; k < 2 * pairs; k++) {
           const pair = Math.floor(k / 2);

@@ -3,7 +3,8 @@
  * own, so that the largest or the length of its values decides, and an error is some hundred-thousandth of what the sum
  * of a column's squares is. Every bit depends on the vectors and their order alone.
  */
-import { columnsOfTile, type RoundedProducts, rowsTogether } from "./rounded-products.js";
+import { packedRows, productColumns } from "./products.js";
+import type { RoundedProducts } from "./rounded-products.js";
 
 /** Vectors that are handled at a time: an even number. */
 export const roundedBatch = 256;
@@ -22,7 +23,7 @@ export class RoundedSums {
       sums: 4 * n * n,
       vectors: 4 * n * roundedBatch,
       tiles: 2 * n * roundedBatch,
-      packed: 2 * rowsTogether * roundedBatch,
+      packed: 2 * packedRows * roundedBatch,
       inverses: 4 * n,
     };
   }
@@ -57,10 +58,10 @@ export class RoundedSums {
     const rows = this.#count + (this.#count % 2);
     this.#vectors.fill(0, this.#count * n, rows * n);
     this.#products.roundBatch(vectors, rows, n, tiles, inverses);
-    const tileStride = 2 * columnsOfTile * rows;
-    for (let i = 0; i < n && rows > 0; i += rowsTogether) {
-      const column = i - (i % columnsOfTile);
-      const tile = tiles + (column / columnsOfTile) * tileStride;
+    const tileStride = 2 * productColumns * rows;
+    for (let i = 0; i < n && rows > 0; i += packedRows) {
+      const column = i - (i % productColumns);
+      const tile = tiles + (column / productColumns) * tileStride;
       this.#products.packTile(tile, i === column ? 0 : 1, rows / 2, packed);
       this.#products.add({
         packed,

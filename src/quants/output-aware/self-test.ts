@@ -1,11 +1,12 @@
 /** The questions of the output-aware encoder's known-answer test (`wasm/load.ts`): a factor, and rows of each type. */
+import { layOut } from "../../wasm/heap.js";
 import { hashOf, madeUpNumbers } from "../../wasm/made-up.js";
 import { decodeRows, encodeRows } from "../codec.js";
 import { rowBytes, type TypeName } from "../types.js";
 import { defaultOptions } from "./encode-row.js";
 import { superblockWeights } from "./format.js";
 import { formats } from "./formats.js";
-import { layOut, RoundedProducts } from "./rounded-products.js";
+import { RoundedProducts } from "./rounded-products.js";
 import { RoundedSums } from "./rounded-sums.js";
 import { OutputAwareKernels } from "./simd.js";
 

@@ -2,7 +2,7 @@
  * The SIMD version of the encoder: the same steps as `encode-row.ts`, on batches of rows, in WebAssembly memory of
  * its own that also holds the factor. How memory is laid out: `layout` below; `assembly/` has the code.
  */
-import { Heap } from "../../wasm/heap.js";
+import { Heap, layOut } from "../../wasm/heap.js";
 import type { TypeName } from "../types.js";
 import type { OutputAwareOptions } from "./encode-row.js";
 import { type FactorRequest, type FactorViews, factorCounts, fillFactor } from "./factor-memory.js";
@@ -164,15 +164,14 @@ export class OutputAwareKernels {
       packedSteps: 4 * superblockWeights,
       roundedScales: 8,
     };
-    let end = this.#heap.base;
-    const places = Object.entries(counts).map(([name, count]) => {
-      const at = end;
-      end += Math.ceil((4 * count) / 64) * 64;
-      return [name, at, count] as const;
-    });
-    const buffer = this.#heap.reserve(end - this.#heap.base);
+    const sizes = Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, 4 * count]));
+    const { places, bytes } = layOut(sizes);
+    const buffer = this.#heap.reserve(bytes);
     const views = Object.fromEntries(
-      places.map(([name, at, count]) => [name, new Float32Array(buffer, at, count)]),
+      Object.entries(counts).map(([name, count]) => [
+        name,
+        new Float32Array(buffer, this.#heap.base + (places[name] ?? 0), count),
+      ]),
     ) as unknown as Views;
     const at = (name: keyof Views) => views[name].byteOffset;
     this.#exports.set_factor?.(

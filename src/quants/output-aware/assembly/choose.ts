@@ -265,11 +265,11 @@ function search_four(x: usize, weights: usize, scale: f32, out: usize): void {
   const x2 = f32x4.mul(f32x4.splat(2), v128.load(x));
   const w = v128.load(weights);
   // The level is the number of middles between two levels that a value exceeds.
-  const unit = scale > 0 ? scale : <f32>Infinity;
+  const step = scale > 0 ? scale : <f32>Infinity;
   const value = v128.load(x);
   let level = i32x4.splat(0);
   for (let l: i32 = 0; l < 28; l += 4) {
-    level = i32x4.sub(level, f32x4.gt(value, f32x4.splat(unit * load<f32>(MIDDLES + <usize>l))));
+    level = i32x4.sub(level, f32x4.gt(value, f32x4.splat(step * load<f32>(MIDDLES + <usize>l))));
   }
   let first = (i32x4.extract_lane(level, 0) << 3) | i32x4.extract_lane(level, 1);
   let second = (i32x4.extract_lane(level, 2) << 3) | i32x4.extract_lane(level, 3);

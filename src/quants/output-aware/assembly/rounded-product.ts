@@ -23,7 +23,7 @@ export function pack_rounded(rows: usize, stride: usize, count: i32, scales: usi
 // @ts-ignore: decorator
 @inline
 function rounded(values: usize, scale: usize): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(values), v128.load32_splat(scale))));
+  return whole(v128.load(values), v128.load32_splat(scale));
 }
 
 /** Packs columns [0, 4) of a tile, as if they were rows of its transpose; in 16 bytes for each pair. */
@@ -184,8 +184,13 @@ function inverse_of_columns(values: usize, rows: i32, stride: usize): v128 {
 // @ts-ignore: decorator
 @inline
 export function rounded_pair(a: v128, b: v128, factors: v128): v128 {
-  const first = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(a, factors)));
-  const second = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(b, factors)));
-  const both = i16x8.narrow_i32x4_s(first, second);
+  const both = i16x8.narrow_i32x4_s(whole(a, factors), whole(b, factors));
   return v128.shuffle<u16>(both, both, 0, 4, 1, 5, 2, 6, 3, 7);
+}
+
+/** Four values times factors, rounded. */
+// @ts-ignore: decorator
+@inline
+function whole(values: v128, factors: v128): v128 {
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(values, factors)));
 }
