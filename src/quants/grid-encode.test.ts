@@ -177,8 +177,9 @@ for (const type of gridTypes) {
           return fast.error / slow.error;
         });
         const ratio = geometricMean(ratios);
-        assert.ok(ratio < 1.005, `${effort}: error ratio ${ratio}`);
-        const most = type.startsWith("IQ1") ? 1.03 : 1.02;
+        // Kernels look at sixteen points of the grid: where few scales are tried, that shows most.
+        const [mean, most] = effort === "fast" ? [1.01, 1.04] : [1.005, type.startsWith("IQ1") ? 1.03 : 1.02];
+        assert.ok(ratio < mean, `${effort}: error ratio ${ratio}`);
         assert.ok(Math.max(...ratios) < most, `${effort}: error ratios ${ratios}`);
       }
     });

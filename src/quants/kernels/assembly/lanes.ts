@@ -16,6 +16,14 @@ export function max_f32x4(v: v128): f32 {
   return f32x4.extract_lane(f32x4.pmax(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)), 0);
 }
 
+/** Least of the four lanes, none of them NaN. */
+// @ts-ignore: decorator
+@inline
+export function min_f32x4(v: v128): f32 {
+  const pairs = f32x4.pmin(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.pmin(pairs, v128.shuffle<u32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
 /** Writes sixteen weights, scale * code, of signed codes. */
 // @ts-ignore: decorator
 @inline

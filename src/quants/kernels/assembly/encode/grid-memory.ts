@@ -8,11 +8,6 @@
 export const SUPERBLOCK: i32 = 256;
 /** Neighbouring sub-scales that are ranked before the grid is searched. */
 export const RANKED: i32 = 8;
-/** Share of the known points' excess cost that a search of IQ2 hardly ever gets rid of. A block that would be beyond its
- *  limit with that alone is not searched: that saves a fifth of the time for 0.2 % of the error. */
-export const UNAVOIDABLE: f32 = 0.22;
-/** Where the known point of a group of IQ2 costs no more than this share of the block's error, it is taken. */
-export const TRIFLE: f32 = 0.05;
 /** Pool entries of a block, at most. */
 export const POOL: i32 = 12;
 
@@ -37,7 +32,7 @@ export const CHOSEN: usize = memory.data(64, 16);
 
 /** i32[16]: entries in each block's pool. */
 export const POOL_SIZE: usize = memory.data(64, 16);
-/** f32[16][12]: the cost of an entry at a scale is scale * (scale * Q2 - 2 * QX); its best scale is RATIO. */
+/** f32[12][16]: the cost of an entry at a scale is scale * (scale * Q2 - 2 * QX); its best scale is RATIO. */
 export const POOL_QX: usize = memory.data(64 * 12, 16);
 export const POOL_Q2: usize = memory.data(64 * 12, 16);
 export const POOL_RATIO: usize = memory.data(64 * 12, 16);
@@ -48,13 +43,20 @@ export const POOL_POINTS: usize = memory.data(16 * 12 * 16, 16);
 export const F32_HALF: usize = memory.data<f32>([0.5, 0.5, 0.5, 0.5], 16);
 export const F32_SIX: usize = memory.data<f32>([6, 6, 6, 6], 16);
 export const F32_ONE: usize = memory.data<f32>([1, 1, 1, 1], 16);
-export const F32_126: usize = memory.data<f32>([126, 126, 126, 126], 16);
 export const F32_127: usize = memory.data<f32>([127, 127, 127, 127], 16);
+export const F32_126: usize = memory.data<f32>([126, 126, 126, 126], 16);
 /** 2^23: added to a number of 0 to 127, it leaves the rounded number in the lowest byte. */
 export const F32_2_23: usize = memory.data<f32>([8388608, 8388608, 8388608, 8388608], 16);
 
-/** f32[8]: cost of a block without the grid, at each ranked sub-scale. */
-export const RANKING: usize = memory.data(32, 16);
+/** f32[16][8]: cost of each block without the grid, at each ranked sub-scale; f32[16]: the first of these, as 2 s + 1. */
+export const RANKING: usize = memory.data(512, 16);
+export const FIRST_RANKED: usize = memory.data(64, 16);
+/** i32[16], f32[16], f32[16]: blocks that are searched, the scale of each, and the cost that was found. */
+export const SEARCHED: usize = memory.data(64, 16);
+export const SEARCHED_SCALE: usize = memory.data(64, 16);
+export const SEARCHED_COST: usize = memory.data(64, 16);
+/** f32[16]: cost from which on a block's sub-scales are not searched. */
+export const LIMIT: usize = memory.data(64, 16);
 
 /**
  * Adds an entry to a block's pool: its points are there already. Returns its cost at the scale it was found with.
@@ -79,7 +81,7 @@ export function points_of(block: i32, entry: i32): usize {
 // @ts-ignore: decorator
 @inline
 export function entry_offset(block: i32, entry: i32): usize {
-  return <usize>(block * POOL + entry) << 2;
+  return <usize>((entry << 4) + block) << 2;
 }
 
 /** 2 s + 1 of sub-scale s. */
@@ -106,12 +108,12 @@ export function best_start(qx: v128, q2: v128): f32 {
   return f32x4.extract_lane(f32x4.pmax(scale, v128.shuffle<u32>(scale, scale, 1, 0, 3, 2)), 0);
 }
 
-/** Number of the cheapest ranked sub-scale. */
+/** Number of a block's cheapest ranked sub-scale. */
 // @ts-ignore: decorator
 @inline
-export function cheapest_ranked(): i32 {
-  const low = v128.load(RANKING);
-  const high = v128.load(RANKING, 16);
+export function cheapest_ranked(block: i32): i32 {
+  const low = v128.load(<usize>block << 5, RANKING);
+  const high = v128.load(<usize>block << 5, RANKING + 16);
   let least = f32x4.pmin(low, high);
   least = f32x4.pmin(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
   least = f32x4.pmin(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));

@@ -11,16 +11,21 @@ import {
   cheapest_ranked,
   CHOSEN,
   ENERGY,
+  FIRST_RANKED,
+  LIMIT,
   odd,
   points_of,
   RANKED,
   RANKING,
   SCALE,
+  SEARCHED,
+  SEARCHED_COST,
+  SEARCHED_SCALE,
   SIGNS,
   SUBSCALE,
   SUPERBLOCK,
 } from "./grid-memory";
-import { best_scale, choose, empty_pool, pool_cost } from "./grid-pool";
+import { best_scale, choose, empty_pool, pool_costs } from "./grid-pool";
 import { mean_importance, representable_scale, unbiased_scales } from "./grid-row";
 import * as iq2 from "./iq2-search";
 import * as iq3 from "./iq3-search";
@@ -119,9 +124,9 @@ function encode_superblock(effort: i32, factor: f32): f32 {
   const largest = format < IQ3_XXS ? iq2.first_scales(blockWeights) : iq3.first_scales();
   let scale = representable_scale(largest, factor, 31, 7);
   if (effort == 0) {
-    scale = round(scale, 2, 0, 3);
+    scale = round(scale, 2, 0, 2);
   } else if (effort == 1) {
-    scale = format == IQ2_S ? round(scale, 3, 0.015, 3) : round(scale, 4, 0.03, 3);
+    scale = format == IQ2_S ? round(scale, 3, 0.03, 2) : round(scale, 4, 0.03, 3);
   } else {
     scale = round(scale, 7, 0.1, 5);
     scale = round(scale, 3, 0.03, 5);
@@ -132,30 +137,55 @@ function encode_superblock(effort: i32, factor: f32): f32 {
 
 /**
  * One round: searches each block at up to `searches` sub-scales, in the order of their cost without the grid, and
- * chooses the superblock scale among 4 * `quads`. A search is broken off when its squared error exceeds the least so far
- * by `margin`.
+ * chooses the superblock scale among 4 * `quads`. A block's search ends at a sub-scale whose squared error exceeds the
+ * least so far by `margin` even without the grid. All blocks take a step before any takes the next.
  */
 function round(scale: f32, searches: i32, margin: f32, quads: i32): f32 {
-  for (let block: i32 = 0; block < blocks; block++) {
-    const offset = <usize>block << 2;
-    const centre = <i32>floor<f32>((load<f32>(offset, SCALE) / scale - <f32>1) * <f32>0.5);
-    const low = min<i32>(16 - RANKED, max<i32>(0, centre - 3));
-    let limit = pool_cost(block, scale);
-    if (format < IQ3_XXS) iq2.rank(block, blockWeights, scale, low);
-    else iq3.rank(block, scale, low);
-    for (let search: i32 = 0; search < searches; search++) {
-      const next = cheapest_ranked();
-      const place = RANKING + (<usize>next << 2);
-      if (load<f32>(place) >= limit) break;
-      store<f32>(place, f32.MAX_VALUE);
-      const s = scale * odd(low + next);
-      const cost = format < IQ3_XXS ? iq2.search_block(block, blockWeights, s, limit) : iq3.search_block(block, s);
+  pool_costs(blocks, scale, LIMIT);
+  choose_ranked(scale);
+  if (format < IQ3_XXS) iq2.rank_blocks(blockWeights, scale);
+  else iq3.rank_blocks(scale);
+  for (let search: i32 = 0; search < searches; search++) {
+    const count = choose_searched(scale);
+    if (format < IQ3_XXS) iq2.search_blocks(count, blockWeights);
+    else iq3.search_blocks(count);
+    for (let i: usize = 0; i < <usize>count << 2; i += 4) {
+      const offset = <usize>load<i32>(SEARCHED + i) << 2;
+      const cost = load<f32>(SEARCHED_COST + i);
       // Costs are counted from all weights zero.
-      const error = cost + load<f32>(offset, ENERGY);
-      if (cost + margin * error < limit) limit = cost + margin * error;
+      const limit = cost + margin * (cost + load<f32>(offset, ENERGY));
+      if (limit < load<f32>(offset, LIMIT)) store<f32>(offset, limit, LIMIT);
     }
   }
   return best_scale(blocks, scale, quads);
+}
+
+/** Chooses the sub-scales of each block that are ranked: RANKED of them, the fourth the last below its best scale. */
+function choose_ranked(scale: f32): void {
+  const half = f32x4.splat(<f32>0.5 / scale);
+  for (let at: usize = 0; at < <usize>blocks << 2; at += 16) {
+    const below = f32x4.floor(f32x4.sub(f32x4.mul(v128.load(at, SCALE), half), f32x4.splat(0.5)));
+    const first = f32x4.pmax(
+      f32x4.splat(0),
+      f32x4.pmin(f32x4.splat(<f32>16 - <f32>RANKED), f32x4.sub(below, f32x4.splat(3))),
+    );
+    v128.store(at, f32x4.add(f32x4.add(first, first), f32x4.splat(1)), FIRST_RANKED);
+  }
+}
+
+/** Fills SEARCHED with the blocks whose cheapest sub-scale left may be worth it, which counts as used then. Returns how many. */
+function choose_searched(scale: f32): i32 {
+  let count: i32 = 0;
+  for (let block: i32 = 0; block < blocks; block++) {
+    const next = cheapest_ranked(block);
+    const place = RANKING + (<usize>(8 * block + next) << 2);
+    if (load<f32>(place) >= load<f32>(<usize>block << 2, LIMIT)) continue;
+    store<f32>(place, f32.MAX_VALUE);
+    store<i32>(SEARCHED + (<usize>count << 2), block);
+    store<f32>(SEARCHED_SCALE + (<usize>count << 2), scale * (load<f32>(<usize>block << 2, FIRST_RANKED) + <f32>2 * <f32>next));
+    count++;
+  }
+  return count;
 }
 
 /** <W, Q> of the superblock for scale 1, weighted by importance. */

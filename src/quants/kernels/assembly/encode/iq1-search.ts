@@ -1,6 +1,14 @@
 // Grid search for IQ1_S and IQ1_M: groups of eight weights, each of level 0, 1 or 2 (-1, 0 or 1 times the scale, all of
-// them shifted by an eighth up or down). The reference is src/quants/iq1-encode.ts; how the search runs on bytes, and
-// why: iq2-search.ts. Here points have quads of either parity, so a first quad's partners are all 96.
+// them shifted by an eighth up or down). The reference is src/quants/iq1-encode.ts; here the search runs on bytes:
+//
+// - Costs count from the cheapest level of each weight, grid or not ("excess"), scaled such that 127 means "no
+//   better than the point known already". Sums saturate there. A byte resolves 1/126 of what there is to gain.
+// - A group is two quads of weights. A quad has 81 patterns of levels; the costs of all fit six vectors.
+// - For a pattern of the first quad, a row of 96 bytes has 0 for each second pattern that makes a point of the grid and
+//   127 for all others: the cheapest partner is the minimum of "costs OR row". Only the first patterns that can still
+//   win with the cheapest of all second patterns are looked at.
+// - The winner is compared with the known point in float32. The known point is the nearest to the unconstrained
+//   levels without regard to importance, from a table.
 import { sum_f32x4 } from "../lanes";
 import { iq1Grid } from "../tables";
 import {

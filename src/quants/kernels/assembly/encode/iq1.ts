@@ -8,6 +8,7 @@ import {
   IMPORTANCE,
   odd,
   points_of,
+  LIMIT,
   RANKING,
   SCALE,
   SUBSCALE,
@@ -16,7 +17,7 @@ import {
   WX,
   X,
 } from "./grid-memory";
-import { best_scale, choose, empty_pool, pool_cost } from "./grid-pool";
+import { best_scale, choose, empty_pool, pool_costs } from "./grid-pool";
 import { mean_importance, representable_scale, unbiased_scales } from "./grid-row";
 import { block_product, first_scales, prepare_tables, rank, search_block } from "./iq1-search";
 
@@ -129,14 +130,15 @@ function encode_superblock(effort: i32, factor: f32): f32 {
 /** One round: see grid.ts. */
 function round(scale: f32, searches: i32, margin: f32, quads: i32): f32 {
   const blocks = SUPERBLOCK / blockWeights;
+  pool_costs(blocks, scale, LIMIT);
   for (let block: i32 = 0; block < blocks; block++) {
     const offset = <usize>block << 2;
     const centre = <i32>floor<f32>((load<f32>(offset, SCALE) / scale - <f32>1) * <f32>0.5);
     const low = min<i32>(MOST + 1 - RANKED, max<i32>(0, centre - 1));
-    let limit = pool_cost(block, scale);
+    let limit = load<f32>(offset, LIMIT);
     rank(block, blockWeights, scale, low, groupShifts);
     for (let search: i32 = 0; search < searches; search++) {
-      const next = cheapest_ranked();
+      const next = cheapest_ranked(0);
       const place = RANKING + (<usize>next << 2);
       if (load<f32>(place) >= limit) break;
       store<f32>(place, f32.MAX_VALUE);

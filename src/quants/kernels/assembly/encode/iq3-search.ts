@@ -16,6 +16,7 @@ import {
   add_entry,
   best_start,
   ENERGY,
+  FIRST_RANKED,
   F32_2_23,
   F32_HALF,
   F32_ONE,
@@ -26,6 +27,9 @@ import {
   POOL_SIZE,
   RANKING,
   SCALE,
+  SEARCHED,
+  SEARCHED_COST,
+  SEARCHED_SCALE,
   W,
   WX,
   X,
@@ -249,11 +253,16 @@ function set_factors(at: usize, w: v128): void {
   v128.store64_lane(at >> 1, v128.shuffle<u16>(rounded, rounded, 0, 2, 4, 6, 0, 2, 4, 6), 0, A);
 }
 
-/** Fills RANKING: cost of a block without the grid at eight sub-scales from `low` on, four to a vector. */
-export function rank(block: i32, scale: f32, low: i32): void {
+/** Fills RANKING of all blocks. */
+export function rank_blocks(scale: f32): void {
+  for (let block: i32 = 0; block < 8; block++) rank(block, scale, load<f32>(<usize>block << 2, FIRST_RANKED));
+}
+
+/** Cost of a block without the grid at eight sub-scales, four to a vector; the first is 2 s + 1 = `odd`. */
+function rank(block: i32, scale: f32, odd: f32): void {
   const first = f32x4.mul(
     f32x4.splat(<f32>2 * scale),
-    f32x4.add(f32x4.splat(odd(low)), f32x4(0, 2, 4, 6)),
+    f32x4.add(f32x4.splat(odd), f32x4(0, 2, 4, 6)),
   );
   const second = f32x4.add(first, f32x4.splat(<f32>16 * scale));
   v128.store(INVERSES, f32x4.div(v128.load(F32_ONE), first));
@@ -274,12 +283,19 @@ export function rank(block: i32, scale: f32, low: i32): void {
     secondError = f32x4.add(secondError, f32x4.mul(w, f32x4.mul(otherRest, otherRest)));
   }
   const energy = v128.load32_splat(<usize>block << 2, ENERGY);
-  v128.store(RANKING, f32x4.sub(f32x4.mul(firstError, f32x4.mul(first, first)), energy));
-  v128.store(RANKING, f32x4.sub(f32x4.mul(secondError, f32x4.mul(second, second)), energy), 16);
+  v128.store(<usize>block << 5, f32x4.sub(f32x4.mul(firstError, f32x4.mul(first, first)), energy), RANKING);
+  v128.store(<usize>block << 5, f32x4.sub(f32x4.mul(secondError, f32x4.mul(second, second)), energy), RANKING + 16);
+}
+
+/** Searches the grid for `count` blocks (SEARCHED), each at its scale, and adds the results to their pools. */
+export function search_blocks(count: i32): void {
+  for (let i: usize = 0; i < <usize>count << 2; i += 4) {
+    store<f32>(SEARCHED_COST + i, search_block(load<i32>(SEARCHED + i), load<f32>(SEARCHED_SCALE + i)));
+  }
 }
 
 /** Searches the grid for each group of a block at a scale, adds the result to the pool and returns its cost. */
-export function search_block(block: i32, s: f32): f32 {
+function search_block(block: i32, s: f32): f32 {
   const from = <usize>block << 7;
   v128.store(HALF_INVERSE, f32x4.splat(<f32>0.5 / s));
   for (let four: usize = 0; four < 128; four += 64) {

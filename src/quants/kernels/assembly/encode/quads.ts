@@ -1,5 +1,5 @@
 // Quads: four weights of a group, each of level 0, 1 or 2, and the costs of all 81 patterns of their levels as bytes.
-// How they are used: iq2-search.ts.
+// How they are used: iq1-search.ts.
 import { F32_127, F32_2_23 } from "./grid-memory";
 
 /** Level 3 does not exist and costs 127. */
