@@ -1,17 +1,21 @@
 // For IQ2_XXS, IQ2_XS and IQ2_S: the points of the grid that are worth trying where a group's nearest levels are given.
 //
-// A group has eight weights of three levels each: 6561 patterns. For each, the sixteen points of least squared distance
-// are listed; the best of them for a group's importance and weights costs about 0.5 % more than the best of the grid.
+// A group has eight weights of three levels each: 6561 patterns. For each that is not a point itself, the sixteen points
+// of least squared distance are listed; the best of them for a group's importance and weights costs about 0.5 % more than
+// the best of the grid.
 
-/** u8[6561][160]: i8[4][4][4][2], steps from the pattern to four times four points: of the first pair of weights, then
- *  of the second and so on; u16[16]: those points, the nearest first. */
+/** u16[6561]: number of each pattern's list, or POINT + the point that it is. */
+export const POINT: i32 = 0x8000;
+/** u8[][4][40]: per list, and four of its points, the nearest first: i8[4][4][2], steps from the pattern to these points, of
+ *  the first pair of weights, then of the second and so on; u16[4]: the points. */
+export const LISTS: usize = 13136;
 export const LIST_BYTES: usize = 160;
-export const LIST_POINTS: usize = 128;
+export const FOUR_BYTES: usize = 40;
 const PATTERNS: i32 = 6561;
 
-const XXS_LISTS: usize = memory.data(6561 * 160, 16);
-const XS_LISTS: usize = memory.data(6561 * 160, 16);
-const S_LISTS: usize = memory.data(6561 * 160, 16);
+const XXS_TABLES: usize = memory.data(13136 + (6561 - 256) * 160, 16);
+const XS_TABLES: usize = memory.data(13136 + (6561 - 512) * 160, 16);
+const S_TABLES: usize = memory.data(13136 + (6561 - 1024) * 160, 16);
 let prepared: i32 = 0;
 
 /** u16[256]: for a bit mask of weights, the sum of what a level adds to the number of their pattern: 3^i. */
@@ -28,19 +32,26 @@ const SECONDS: usize = memory.data(81 * 64, 16);
 /** i32[16]: the list that is being made: distance * 1024 + point, ascending. */
 const LIST: usize = memory.data(64, 16);
 
-/** Lists of a grid of 256, 512 or 1024 points. They are made at first use, which takes some milliseconds. */
-export function lists_of(grid: usize, points: i32): usize {
+/** Tables of a grid of 256, 512 or 1024 points. They are made at first use, which takes some milliseconds. */
+export function tables_of(grid: usize, points: i32): usize {
   const bit = points == 256 ? 1 : points == 512 ? 2 : 4;
-  const lists = points == 256 ? XXS_LISTS : points == 512 ? XS_LISTS : S_LISTS;
-  if (prepared & bit) return lists;
+  const tables = points == 256 ? XXS_TABLES : points == 512 ? XS_TABLES : S_TABLES;
+  if (prepared & bit) return tables;
   if (prepared == 0) prepare_quads();
   prepared |= bit;
   sort_points(grid, points);
+  let lists = 0;
   for (let pattern: i32 = 0; pattern < PATTERNS; pattern++) {
     find_nearest(pattern % 81, pattern / 81);
-    store_list(grid, pattern, lists + <usize>pattern * LIST_BYTES);
+    const nearest = load<i32>(LIST);
+    if (nearest < 1024) {
+      store<u16>(tables + (<usize>pattern << 1), POINT | nearest);
+    } else {
+      store_list(grid, pattern, tables + LISTS + <usize>lists * LIST_BYTES);
+      store<u16>(tables + (<usize>pattern << 1), lists++);
+    }
   }
-  return lists;
+  return tables;
 }
 
 /** Fills TERNARY, DISTANCES and ORDER. */
@@ -143,8 +154,8 @@ function insert(key: i32): void {
 function store_list(grid: usize, pattern: i32, out: usize): void {
   for (let i: i32 = 0; i < 16; i++) {
     const point = load<i32>(LIST + (<usize>i << 2)) & 1023;
-    store<u16>(out + LIST_POINTS + (<usize>i << 1), point);
-    const steps = out + (<usize>(i >> 2) << 5) + (<usize>(i & 3) << 1);
+    const steps = out + <usize>(i >> 2) * FOUR_BYTES + (<usize>(i & 3) << 1);
+    store<u16>(steps, point, 32);
     let digits = pattern;
     for (let weight: i32 = 0; weight < 8; weight++) {
       const to = <i32>load<u8>(grid + <usize>(8 * point + weight));

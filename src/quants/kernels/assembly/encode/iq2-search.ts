@@ -1,7 +1,7 @@
 // Grid search for IQ2_XXS, IQ2_XS and IQ2_S: groups of eight weights, each of level 0, 1 or 2 (magnitude 1, 3.125
 // or 5.375 times the scale). The reference is src/quants/grid-search.ts; here all but the pool is done in integers.
 //
-// - For all patterns of nearest levels, sixteen points are listed (iq2-lists.ts). One that is d steps from the nearest
+// - For all patterns of nearest levels that are not points, sixteen points are listed (iq2-lists.ts). One that is d steps from the nearest
 //   level l of a weight x, in eighths of the scale, costs (a d + b) d more than that: a is the weight's importance, and
 //   b = 2 a (l - x). The sum over a group is a dot product of 16-bit integers, which SIMD does for eight at a time.
 // - What a block's best scale is without the grid is found the same way: four starts or sub-scales of two weights at a
@@ -24,7 +24,7 @@ import {
   WX,
   X,
 } from "./grid-memory";
-import { LIST_BYTES, LIST_POINTS, lists_of, TERNARY } from "./iq2-lists";
+import { FOUR_BYTES, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "./iq2-lists";
 
 /** Largest value of a weight's importance, and of what is multiplied with steps of up to 35. */
 const FINE: f32 = 28800;
@@ -74,18 +74,19 @@ const LEAST_REST: usize = memory.data<i16>([-2047, -2047, -2047, -2047, -2047, -
 /** Places in a list. */
 const PLACES: usize = memory.data<i32>([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 16);
 
-/** Groups in work: i16[8] of b; the address of the list; the offset of the weights, two bytes each; the point found. */
+/** Groups whose list is searched: i16[8] of b; address of the list; offset of the weights, two bytes each; where the point
+ *  goes. */
 const GROUP_BYTES: usize = 32;
 const GROUPS: usize = memory.data(32 * 32, 16);
 
-/** Grid and lists of the format in use. */
+/** Grid and tables of the format in use. */
 let points: usize = 0;
-let lists: usize = 0;
+let tables: usize = 0;
 
 /** Chooses the format. */
 export function use_grid(grid: usize, count: i32): void {
   points = grid;
-  lists = lists_of(grid, count);
+  tables = tables_of(grid, count);
 }
 
 /** Eight integers, rounded and limited to 16 bits, of numbers up to 2^22. */
@@ -260,25 +261,27 @@ export function search_blocks(count: i32, blockWeights: i32): void {
     const ratio: f32 = (<f32>1024 * load<f32>(<usize>block << 2, LARGEST)) / s;
     const factor = i16x8.splat(<i16>reinterpret<i32>(min<f32>(32767, ratio) + <f32>12582912));
     const from = <usize>block * bytes;
+    let found = points_of(block, load<i32>(<usize>block << 2, POOL_SIZE));
     for (let at = from; at < from + bytes; at += 16) {
-      find_pattern(at, factor, end);
-      end += GROUP_BYTES;
+      end = find_pattern(at, factor, found, end);
+      found += 2;
     }
   }
   for (let group = GROUPS; group < end; group += GROUP_BYTES) find_point(group);
-  let group = GROUPS;
   for (let i: i32 = 0; i < count; i++) {
     const block = load<i32>(SEARCHED + (<usize>i << 2));
     const s = load<f32>(SEARCHED_SCALE + (<usize>i << 2));
-    store<f32>(SEARCHED_COST + (<usize>i << 2), add_found(block, blockWeights, group, s));
-    group += GROUP_BYTES * <usize>(blockWeights >> 3);
+    store<f32>(SEARCHED_COST + (<usize>i << 2), add_found(block, blockWeights, s));
   }
 }
 
-/** Finds the nearest levels of a group: fills `group`. */
+/**
+ * Finds the nearest levels of a group: if they are a point, it goes to `found`; else `group` is filled. Returns where the
+ * next group goes.
+ */
 // @ts-ignore: decorator
 @inline
-function find_pattern(at: usize, factor: v128, group: usize): void {
+function find_pattern(at: usize, factor: v128, found: usize, group: usize): usize {
   const ratio = i16x8.q15mulr_sat_s(v128.load(at, MAGNITUDES), factor);
   const above1 = i16x8.gt_s(ratio, v128.load(RATIO_BOUND_1));
   const above2 = i16x8.gt_s(ratio, v128.load(RATIO_BOUND_2));
@@ -293,8 +296,13 @@ function find_pattern(at: usize, factor: v128, group: usize): void {
     i16x8.min_s(v128.load(MOST_REST), i16x8.sub(level, ratio)),
   );
   v128.store(group, i16x8.q15mulr_sat_s(v128.load(at, FINE_IMPORTANCE), i16x8.shl(rest, 4)));
-  store<usize>(group, lists + pattern * LIST_BYTES, 16);
+  const number = <i32>load<u16>(tables + (pattern << 1));
+  store<u16>(found, number & (POINT - 1));
+  store<usize>(group, tables + LISTS + <usize>number * LIST_BYTES, 16);
   store<usize>(group, at, 20);
+  store<usize>(group, found, 24);
+  // Without a branch, which could not be foretold.
+  return group + GROUP_BYTES * <usize>(1 - number / POINT);
 }
 
 /** Finds the best listed point of a group. */
@@ -313,24 +321,26 @@ function find_point(group: usize): void {
   const a3 = v128.load32_splat(at, COARSE_IMPORTANCE + 12);
   let least = i32x4.splat(0x7fffffff);
   // A loop, so that V8 does not load all lists at once, for which there are not enough registers.
+  let steps = list;
   for (let four: usize = 0; four < 64; four += 16) {
-    const steps = list + (four << 1);
     const cost = i32x4.add(
       i32x4.add(pair_costs(v128.load8x8_s(steps), a0, b0), pair_costs(v128.load8x8_s(steps, 8), a1, b1)),
       i32x4.add(pair_costs(v128.load8x8_s(steps, 16), a2, b2), pair_costs(v128.load8x8_s(steps, 24), a3, b3)),
     );
     least = i32x4.min_s(least, v128.or(i32x4.shl(cost, 4), v128.load(four, PLACES)));
+    steps += FOUR_BYTES;
   }
   least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
   least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));
-  const place = <usize>(i32x4.extract_lane(least, 0) & 15);
-  store<u32>(group, load<u16>(list + (place << 1), LIST_POINTS), 24);
+  const place = <usize>i32x4.extract_lane(least, 0);
+  const found = list + (place & 12) * (FOUR_BYTES / 4) + ((place & 3) << 1);
+  store<u16>(load<usize>(group, 24), load<u16>(found, 32));
 }
 
 /** Adds what was found for the groups of a block to its pool. Returns the cost at the scale. */
 // @ts-ignore: decorator
 @inline
-function add_found(block: i32, blockWeights: i32, group: usize, s: f32): f32 {
+function add_found(block: i32, blockWeights: i32, s: f32): f32 {
   const offset = <usize>block << 2;
   const entry = load<i32>(offset, POOL_SIZE);
   let found = points_of(block, entry);
@@ -339,11 +349,8 @@ function add_found(block: i32, blockWeights: i32, group: usize, s: f32): f32 {
   const from = (<usize>block * <usize>blockWeights) << 1;
   const to = from + (<usize>blockWeights << 1);
   for (let at = from; at < to; at += 16) {
-    const point = load<u32>(group, 24);
-    group += GROUP_BYTES;
-    store<u16>(found, point);
+    const q = v128.load8x8_u(points + (<usize>load<u16>(found) << 3));
     found += 2;
-    const q = v128.load8x8_u(points + (<usize>point << 3));
     qx = i32x4.add(qx, i32x4.dot_i16x8_s(q, v128.load(at, PRODUCTS)));
     q2 = i32x4.add(q2, i32x4.dot_i16x8_s(i16x8.mul(q, q), v128.load(at, FINE_IMPORTANCE)));
   }
