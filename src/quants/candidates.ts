@@ -1,8 +1,7 @@
 /**
  * What the searches of each type try (see `scale-search.ts`, `range-search.ts`), for the encoders and, through the
  * tables of `kernels/tables.ts`, for their kernels. Steps come in the order of their use: effort `fast` takes the
- * first two, `default` four, `fine` all eight (of Q6_K: two, two, four). The numbers were found by trying, on random
- * and real rows.
+ * first two, `default` four, `fine` all eight. The numbers were found by trying, on random and real rows.
  */
 import { cutRanges } from "./range-search.js";
 import { type Candidates, progressions } from "./scale-search.js";
@@ -38,14 +37,11 @@ export const q3kCandidates = progressions(
   inOrderOfUse,
 );
 
-/** Codes -32 to 31. With so many codes, more tries at a scale near the best one find a better luck of rounding. */
-export const q6kCandidates = progressions([-26, -27, -28, -29], [-4, -4, -4, -4], [0, 1, 0.125, 1.125]);
-
 /** Integer scales -32 to 31 of blocks in a superblock of Q3_K or IQ4_XS. */
 export const sixBitScales = progressions([-29, -30, 29, 30], [-2, -2, 2, 2], [0, 1]);
 
 /** Integer scales -128 to 127 of Q6_K. */
-export const eightBitScales = progressions([-128, -126, -124, -122], [-8, -8, -8, -8], [0, 1]);
+export const eightBitScales = progressions([-117, -116, -115, -114], [-4, -4, -4, -4], [0, 1, 2, 3]);
 
 /** Integer scales and minima 0 to 15 of Q2_K. */
 export const q2kScales = upTo(15);

@@ -2,13 +2,15 @@
  * Encoders of superblocks whose blocks have a scale only: Q3_K, Q6_K and IQ4_XS. weight = d scale code, with integer
  * scales. Layouts: `k-quants.ts`, `iq4.ts`.
  *
- * 1. Each block's best scale is searched for itself.
- * 2. d is searched the same way, with the blocks' scales in the place of weights, each as important as its curvature.
- * 3. Each block tries the integer scales around its best one, with codes for that scale.
+ * 1. Each block's best scale is searched for itself: of Q6_K in whole numbers (`residue-search.ts`).
+ * 2. d is searched as in `scale-search.ts`, with the blocks' scales in the place of weights, each as important as its
+ *    curvature.
+ * 3. Each block tries the integer scales around its best one, with codes for that scale. Of Q6_K, which has many,
+ *    the nearest one does where it is not small, unless effort is `fine`.
  * 4. d is fitted to all codes of the superblock, and corrected for the row's gain.
  */
 import type { RowEncoder } from "./block.js";
-import { eightBitScales, iq4Candidates, q3kCandidates, q6kCandidates, sixBitScales } from "./candidates.js";
+import { eightBitScales, iq4Candidates, q3kCandidates, sixBitScales } from "./candidates.js";
 import type { Effort } from "./effort.js";
 import { gainCorrection } from "./gain.js";
 import { scaleToF16, writeU16 } from "./half.js";
@@ -16,6 +18,7 @@ import { limitWeights, normalizeImportance } from "./importance.js";
 import { iq4Codes, nearestIQ4Level } from "./iq4.js";
 import { invert, nearestInteger, weightedDot } from "./lanes.js";
 import { packNibbles, packTwoBits } from "./pack.js";
+import { searchResidues } from "./residue-search.js";
 import {
   type Candidates,
   integers,
@@ -27,7 +30,7 @@ import {
   unitSteps,
 } from "./scale-search.js";
 
-const { fround } = Math;
+const { abs, fround } = Math;
 
 interface ScaleFormat {
   /** Weights per block. */
@@ -36,25 +39,37 @@ interface ScaleFormat {
   /** Offset of d in the superblock. */
   readonly dAt: number;
   readonly quantize: Quantizer;
-  readonly candidates: Candidates;
-  /** Steps of the candidates to take. */
+  /** Finds the best scale of the block of weights from `x[at]`. */
+  readonly search: (x: Float32Array, w: Float32Array, at: number, steps: number, fit: ScaleFit) => void;
+  /** Steps of candidates that it takes. */
   readonly steps: Readonly<Record<Effort, number>>;
   readonly quantizeScale: Quantizer;
   /** Largest magnitude of an integer scale. */
   readonly topScale: number;
   readonly scaleCandidates: Candidates;
+  /** Steps of those candidates to take. */
+  readonly scaleSteps: number;
+  /** Blocks whose integer scale is below this try several. */
+  readonly triedBelow: Readonly<Record<Effort, number>>;
   /** Writes 256 codes (levels, as the quantizer gives them) and the blocks' scales. */
   readonly pack: (codes: Float32Array, scales: Float32Array, out: Uint8Array, at: number) => void;
 }
 
 /** Steps from the nearestInteger integer scale, away from zero, that a block tries, one in each lane. */
-const scaleSteps = [-1, 0, 1, 2] as const;
+const severalScales = [-1, 0, 1, 2] as const;
+
+/** The search of a format with few codes. */
+function searchedIn(quantize: Quantizer, candidates: Candidates, size: number) {
+  const search: ScaleFormat["search"] = (x, w, at, steps, fit) =>
+    searchScale(x, w, at, size, quantize, candidates, steps, fit);
+  return { quantize, search, steps: searchSteps };
+}
 
 function scaleSuperblockEncoder(format: ScaleFormat): RowEncoder {
   return (row, importance, out, effort) => {
     const x = limitWeights(row);
     const w = normalizeImportance(importance, x.length);
-    new ScaleRow(format, x, w).encode(format.steps[effort], out);
+    new ScaleRow(format, x, w).encode(effort, out);
   };
 }
 
@@ -80,7 +95,7 @@ class ScaleRow {
     this.#scales = new Float32Array(blocks);
   }
 
-  encode(steps: number, out: Uint8Array): void {
+  encode(effort: Effort, out: Uint8Array): void {
     const x = this.#x;
     const w = this.#w;
     const codes = this.#codes;
@@ -91,9 +106,9 @@ class ScaleRow {
     let square = 0;
     for (let superblock = 0; superblock < ds.length; superblock++) {
       const start = 256 * superblock;
-      this.#searchBlocks(start, steps);
+      this.#searchBlocks(start, effort);
       this.#searchUnit();
-      this.#chooseCodes(start);
+      this.#chooseCodes(start, effort);
       product += this.#fitUnit(start);
       square += weightedDot(w, x, x, start, 256);
       ds[superblock] = this.#d;
@@ -106,32 +121,34 @@ class ScaleRow {
   }
 
   /** Finds each block's best scale. */
-  #searchBlocks(start: number, steps: number): void {
-    const { block: size, quantize, candidates } = this.#format;
+  #searchBlocks(start: number, effort: Effort): void {
+    const { block: size, search, steps } = this.#format;
     for (const [block, fit] of this.#fits.entries()) {
-      searchScale(this.#x, this.#w, start + size * block, size, quantize, candidates, steps, fit);
+      search(this.#x, this.#w, start + size * block, steps[effort], fit);
     }
   }
 
   /** Finds the d whose multiples come nearestInteger to the blocks' scales, as F16 holds it. */
   #searchUnit(): void {
-    const { quantizeScale, scaleCandidates, topScale } = this.#format;
+    const { quantizeScale, scaleCandidates, scaleSteps, topScale } = this.#format;
     const exact = Float32Array.from(this.#fits, ({ scale }) => scale);
     const curvatures = Float32Array.from(this.#fits, ({ curvature }) => curvature);
     const fit: ScaleFit = { scale: 0, curvature: 0 };
-    searchScale(exact, curvatures, 0, exact.length, quantizeScale, scaleCandidates, unitSteps, fit);
+    searchScale(exact, curvatures, 0, exact.length, quantizeScale, scaleCandidates, scaleSteps, fit);
     this.#d = superblockScale(fit.scale, topScale);
   }
 
   /** Chooses integer scales, and the nearestInteger codes for them. */
-  #chooseCodes(start: number): void {
+  #chooseCodes(start: number, effort: Effort): void {
     const x = this.#x;
     const codes = this.#codes;
     const d = this.#d;
-    const { block: size, quantize } = this.#format;
+    const { block: size, quantize, quantizeScale, triedBelow } = this.#format;
     for (const [block, fit] of this.#fits.entries()) {
       const at = start + size * block;
-      const scale = this.#searchInteger(at, fit.scale);
+      const nearest = nearestInteger(fround(fit.scale * invert(d)));
+      const isTried = abs(nearest) < triedBelow[effort];
+      const scale = isTried ? this.#searchInteger(at, nearest) : quantizeScale(nearest);
       const inverse = invert(fround(d * scale));
       for (let i = at; i < at + size; i++) {
         codes[i] = quantize(fround(x[i]! * inverse));
@@ -140,18 +157,17 @@ class ScaleRow {
     }
   }
 
-  /** The best integer scale of a block among the ones around its exact scale. */
-  #searchInteger(at: number, exact: number): number {
+  /** The best integer scale of a block among the ones around that nearest to its exact scale. */
+  #searchInteger(at: number, nearest: number): number {
     const x = this.#x;
     const w = this.#w;
     const d = this.#d;
     const { block: size, quantize, quantizeScale } = this.#format;
-    const center = nearestInteger(fround(exact * invert(d)));
-    const away = center < 0 ? -1 : 1;
+    const away = nearest < 0 ? -1 : 1;
     let best = Infinity;
     let found = 0;
-    for (const step of scaleSteps) {
-      const integer = quantizeScale(center + away * step);
+    for (const step of severalScales) {
+      const integer = quantizeScale(nearest + away * step);
       const scale = fround(d * integer);
       const inverse = invert(scale);
       let c = 0;
@@ -214,12 +230,12 @@ export const encodeQ3_K = scaleSuperblockEncoder({
   block: 16,
   blockBytes: 110,
   dAt: 108,
-  quantize: integers(-4, 3),
-  candidates: q3kCandidates,
-  steps: searchSteps,
+  ...searchedIn(integers(-4, 3), q3kCandidates, 16),
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: sixBitScales,
+  scaleSteps: unitSteps,
+  triedBelow: { fast: Infinity, default: Infinity, fine: Infinity },
   pack: packQ3_K,
 });
 
@@ -228,11 +244,13 @@ export const encodeQ6_K = scaleSuperblockEncoder({
   blockBytes: 210,
   dAt: 208,
   quantize: integers(-32, 31),
-  candidates: q6kCandidates,
-  steps: { fast: 2, default: 2, fine: 4 },
+  search: searchResidues,
+  steps: { fast: 2, default: 3, fine: 4 },
   quantizeScale: integers(-128, 127),
   topScale: 128,
   scaleCandidates: eightBitScales,
+  scaleSteps: 4,
+  triedBelow: { fast: 16, default: 16, fine: Infinity },
   pack(codes, scales, out, at) {
     for (let half = 0; half < 2; half++) {
       const number = (quarter: number, l: number) => codes[128 * half + 32 * quarter + l]! + 32;
@@ -253,12 +271,12 @@ export const encodeIQ4_XS = scaleSuperblockEncoder({
   block: 32,
   blockBytes: 136,
   dAt: 0,
-  quantize: nearestIQ4Level,
-  candidates: iq4Candidates,
-  steps: searchSteps,
+  ...searchedIn(nearestIQ4Level, iq4Candidates, 32),
   quantizeScale: integers(-32, 31),
   topScale: 32,
   scaleCandidates: sixBitScales,
+  scaleSteps: unitSteps,
+  triedBelow: { fast: Infinity, default: Infinity, fine: Infinity },
   pack(codes, scales, out, at) {
     let upper = 0;
     out.fill(0, at + 4, at + 8);

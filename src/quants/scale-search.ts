@@ -61,6 +61,30 @@ const matteringShare = 2 ** -10;
 /** If no weight of a block exceeds this, no F16 scale can hold the block. */
 export const nextToZero = 1e-20;
 
+/** The lowest and the highest of the `count` weights from `x[at]` that matter; not above and not below zero. */
+export function extentOf(
+  x: Float32Array,
+  w: Float32Array,
+  at: number,
+  count: number,
+): [lowest: number, highest: number] {
+  let most = 0;
+  for (let i = at; i < at + count; i++) {
+    most = max(most, fround(fround(w[i]! * x[i]!) * x[i]!));
+  }
+  const enough = fround(most * matteringShare);
+  let highest = 0;
+  let lowest = 0;
+  for (let i = at; i < at + count; i++) {
+    if (fround(fround(w[i]! * x[i]!) * x[i]!) < enough) {
+      continue;
+    }
+    highest = max(highest, x[i]!);
+    lowest = min(lowest, x[i]!);
+  }
+  return [lowest, highest];
+}
+
 /**
  * Finds the best scale of the `count` weights from `x[at]`.
  * @param w importance, one positive number per weight, at the same places
@@ -78,20 +102,7 @@ export function searchScale(
 ): void {
   fit.scale = 0;
   fit.curvature = 0;
-  let most = 0;
-  for (let i = at; i < at + count; i++) {
-    most = max(most, fround(fround(w[i]! * x[i]!) * x[i]!));
-  }
-  const enough = fround(most * matteringShare);
-  let highest = 0;
-  let lowest = 0;
-  for (let i = at; i < at + count; i++) {
-    if (fround(fround(w[i]! * x[i]!) * x[i]!) < enough) {
-      continue;
-    }
-    highest = max(highest, x[i]!);
-    lowest = min(lowest, x[i]!);
-  }
+  const [lowest, highest] = extentOf(x, w, at, count);
   const largest = highest >= -lowest ? highest : lowest;
   if (abs(largest) < nextToZero) {
     return;

@@ -48,7 +48,7 @@ export const knownAnswers: Readonly<Record<string, string>> = {
   encode_q5_0: "7a872383edce28ed",
   encode_q5_1: "b63a0adb82b608c1",
   encode_q5_k: "210825f2aa9ed057",
-  encode_q6_k: "6f77d03063ddd20d",
+  encode_q6_k: "8063ade8f668567c",
   encode_q8_0: "1ea8c8c11ea8c8c1",
   encode_tq1_0: "bc1af600a5cba1c9",
   encode_tq2_0: "63c929079b8f8e29",

@@ -15,6 +15,7 @@ export * from "./encode/scaled";
 export * from "./encode/legacy";
 export * from "./encode/k-scale";
 export * from "./encode/k-range";
+export { encode_q6_k } from "./encode/q6-k";
 export * from "./encode/four-bit-float";
 export * from "./encode/ternary";
 export * from "./encode/grid";

@@ -23,9 +23,8 @@ export const q4_0Candidates: usize = memory.data(8 * 16, 16);
 export const q5_0Candidates: usize = memory.data(8 * 16, 16);
 export const iq4Candidates: usize = memory.data(8 * 16, 16);
 export const q3kCandidates: usize = memory.data(8 * 16, 16);
-export const q6kCandidates: usize = memory.data(4 * 16, 16);
 export const sixBitScales: usize = memory.data(2 * 16, 16);
-export const eightBitScales: usize = memory.data(2 * 16, 16);
+export const eightBitScales: usize = memory.data(4 * 16, 16);
 export const q2kScales: usize = memory.data(2 * 16, 16);
 export const kScales: usize = memory.data(2 * 16, 16);
 /** f32[steps][2][4]: stretches and shifts. */

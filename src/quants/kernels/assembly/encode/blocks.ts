@@ -12,7 +12,7 @@ export let sum_l: f32 = 0;
 /** The lowest bytes of sixteen i32. */
 // @ts-ignore: decorator
 @inline
-function low_bytes(a: v128, b: v128, c: v128, d: v128): v128 {
+export function low_bytes(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = v128.shuffle<u8>(a, b, 0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
   const cd = v128.shuffle<u8>(c, d, 0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
   return v128.shuffle<u64>(ab, cd, 0, 2);

@@ -1,22 +1,14 @@
-// Q3_K, Q6_K and IQ4_XS: superblocks whose blocks have an integer scale. Reference: src/quants/k-scale-encode.ts.
+// Q3_K and IQ4_XS: superblocks whose blocks have an integer scale. Reference: src/quants/k-scale-encode.ts.
 // Layouts: src/quants/k-quants.ts, iq4.ts.
-import {
-  eightBitScales,
-  iq4Candidates,
-  q3kCandidates,
-  q6kCandidates,
-  sixBitScales,
-} from "../tables";
+import { iq4Candidates, q3kCandidates, sixBitScales } from "../tables";
 import { code_levels, code_scaled, sum_l2, sum_xl, weighted_square } from "./blocks";
 import { normalize_importance } from "./importance";
+import { search_integer } from "./integer-scale";
 import { pack_nibbles, pack_two_bits } from "./pack";
 import { load_row } from "./row";
 import {
   found_curvature,
   found_scale,
-  level_places,
-  levels_at,
-  nearest_code,
   search_level_scale,
   search_scale,
   search_steps,
@@ -29,54 +21,6 @@ const codes: usize = memory.data(256, 16);
 const exact: usize = memory.data(64, 16);
 const curvatures: usize = memory.data(64, 16);
 const scales: usize = memory.data(64, 16);
-
-/** The best integer scale of a block among four around the nearest one, a candidate in each lane. */
-// @ts-ignore: decorator
-@inline
-function search_integer(
-  x: usize,
-  w: usize,
-  count: i32,
-  exactScale: f32,
-  d: f32,
-  low: f32,
-  high: f32,
-  lowScale: f32,
-  highScale: f32,
-  levels: bool,
-): f32 {
-  const center: f32 = nearest<f32>(exactScale * invert(d));
-  const steps = f32x4(-1, 0, 1, 2);
-  const candidates = f32x4.add(f32x4.splat(center), center < 0 ? f32x4.neg(steps) : steps);
-  const integers = f32x4.pmax(f32x4.splat(lowScale), f32x4.pmin(f32x4.splat(highScale), candidates));
-  const scale = f32x4.mul(f32x4.splat(d), integers);
-  const inverse = v128.and(f32x4.div(f32x4.splat(1), scale), f32x4.ne(scale, f32x4.splat(0)));
-  const lows = f32x4.splat(low);
-  const highs = f32x4.splat(high);
-  let c = f32x4.splat(0);
-  let v = f32x4.splat(0);
-  for (const end = x + (<usize>count << 2); x < end; x += 4, w += 4) {
-    const weight = v128.load32_splat(x);
-    const quotient = f32x4.mul(weight, inverse);
-    const code = levels ? levels_at(level_places(quotient)) : nearest_code(quotient, lows, highs);
-    const weighted = f32x4.mul(v128.load32_splat(w), code);
-    c = f32x4.add(c, f32x4.mul(weighted, weight));
-    v = f32x4.add(v, f32x4.mul(weighted, code));
-  }
-  const errors = f32x4.mul(scale, f32x4.sub(f32x4.mul(scale, v), f32x4.add(c, c)));
-  let least: f32 = f32x4.extract_lane(errors, 0);
-  let found: f32 = f32x4.extract_lane(integers, 0);
-  if (f32x4.extract_lane(errors, 1) < least) {
-    least = f32x4.extract_lane(errors, 1);
-    found = f32x4.extract_lane(integers, 1);
-  }
-  if (f32x4.extract_lane(errors, 2) < least) {
-    least = f32x4.extract_lane(errors, 2);
-    found = f32x4.extract_lane(integers, 2);
-  }
-  if (f32x4.extract_lane(errors, 3) < least) found = f32x4.extract_lane(integers, 3);
-  return found;
-}
 
 /** Encodes a superblock but for d, which is `superblock_d`: fills `codes` and `scales`. */
 // @ts-ignore: decorator
@@ -108,8 +52,8 @@ function encode_superblock(
   let v: f64 = 0;
   for (let block = 0; block < blocks; block++) {
     const at = <usize>(block * size) << 2;
-    const best = load<f32>(exact + (<usize>block << 2));
-    const scale = search_integer(x + at, w + at, size, best, d, low, high, lowScale, highScale, levels);
+    const center = nearest<f32>(load<f32>(exact + (<usize>block << 2)) * invert(d));
+    const scale = search_integer(x + at, w + at, size, center, d, low, high, lowScale, highScale, levels);
     store<f32>(scales + (<usize>block << 2), scale);
     const to = codes + (at >> 2);
     if (levels) code_levels(x + at, w + at, size, invert(d * scale), to);
@@ -156,28 +100,6 @@ function pack_q3_k(out: usize): void {
     const low = (integer_scale(block) + 32) & 15;
     store<u8>(out + 96 + block, low | ((integer_scale(block + 8) + 32) << 4));
   }
-}
-
-function pack_q6_k(out: usize): void {
-  const low = i8x16.splat(15);
-  for (let half: usize = 0; half < 2; half++) {
-    for (let l: usize = 0; l < 32; l += 16) {
-      const from = codes + (half << 7) + l;
-      const a = v128.load(from);
-      const b = v128.load(from, 32);
-      const c = v128.load(from, 64);
-      const d = v128.load(from, 96);
-      const to = out + (half << 6) + l;
-      v128.store(to, v128.or(v128.and(a, low), i8x16.shl(c, 4)));
-      v128.store(to, v128.or(v128.and(b, low), i8x16.shl(d, 4)), 32);
-      let upper = i8x16.shr_u(a, 4);
-      upper = v128.or(upper, i8x16.shl(i8x16.shr_u(b, 4), 2));
-      upper = v128.or(upper, i8x16.shl(i8x16.shr_u(c, 4), 4));
-      upper = v128.or(upper, i8x16.shl(i8x16.shr_u(d, 4), 6));
-      v128.store(out + 128 + (half << 5) + l, upper);
-    }
-  }
-  for (let block = 0; block < 16; block++) store<i8>(out + 192 + block, integer_scale(block));
 }
 
 function pack_iq4_xs(out: usize): void {
@@ -245,7 +167,6 @@ function encode(
       square += superblock_square;
       const to = out + superblock * bytes;
       if (bytes == 110) pack_q3_k(to);
-      else if (bytes == 210) pack_q6_k(to);
       else pack_iq4_xs(to);
     }
     const correction = gain_correction(square, product);
@@ -283,37 +204,6 @@ export function encode_q3_k(
     -32,
     31,
     sixBitScales,
-  );
-}
-
-export function encode_q6_k(
-  source: usize,
-  importance: usize,
-  out: usize,
-  rows: i32,
-  columns: i32,
-  effort: i32,
-  scratch: usize,
-): void {
-  const steps = effort == 2 ? 4 : 2;
-  const candidates = q6kCandidates;
-  encode(
-    source,
-    importance,
-    out,
-    rows,
-    columns,
-    scratch,
-    210,
-    208,
-    16,
-    -32,
-    31,
-    candidates,
-    steps,
-    -128,
-    127,
-    eightBitScales,
   );
 }
 

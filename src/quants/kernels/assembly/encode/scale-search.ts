@@ -7,9 +7,9 @@ import { iq4NearestLevels } from "../tables";
 export let found_scale: f32 = 0;
 export let found_curvature: f32 = 0;
 
-const next_to_zero: f32 = 1e-20;
+export const next_to_zero: f32 = 1e-20;
 /** Weights with less than this part of the largest w x^2 hardly matter. */
-const mattering: f32 = 1.0 / 1024;
+export const mattering: f32 = 1.0 / 1024;
 
 /** Steps of candidates that a search of blocks takes: 2, 4 or 8. */
 // @ts-ignore: decorator
