@@ -54,15 +54,31 @@ export function store_scaled(out: usize, codes: v128, scale: v128): void {
   v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high))), 48);
 }
 
+/** Writes four weights, scale * code + offset. */
+// @ts-ignore: decorator
+@inline
+function store_four(out: usize, codes: v128, scale: v128, offset: v128): void {
+  v128.store(out, f32x4.add(f32x4.mul(scale, f32x4.convert_i32x4_s(codes)), offset));
+}
+
 /** Writes sixteen weights, scale * code + offset, of codes below 128. */
 // @ts-ignore: decorator
 @inline
 export function store_scaled_offset(out: usize, codes: v128, scale: v128, offset: v128): void {
-  store_scaled(out, codes, scale);
-  v128.store(out, f32x4.add(v128.load(out), offset));
-  v128.store(out, f32x4.add(v128.load(out, 16), offset), 16);
-  v128.store(out, f32x4.add(v128.load(out, 32), offset), 32);
-  v128.store(out, f32x4.add(v128.load(out, 48), offset), 48);
+  const low = i16x8.extend_low_i8x16_s(codes);
+  const high = i16x8.extend_high_i8x16_s(codes);
+  store_four(out, i32x4.extend_low_i16x8_s(low), scale, offset);
+  store_four(out + 16, i32x4.extend_high_i16x8_s(low), scale, offset);
+  store_four(out + 32, i32x4.extend_low_i16x8_s(high), scale, offset);
+  store_four(out + 48, i32x4.extend_high_i16x8_s(high), scale, offset);
+}
+
+/** Signed bytes with their signs changed where bits are set, the lowest first. */
+// @ts-ignore: decorator
+@inline
+export function with_signs(bytes: v128, bits: u32): v128 {
+  const mask = bits_to_bytes(bits);
+  return i8x16.sub(v128.xor(bytes, mask), mask);
 }
 
 /** Per byte 255 or 0: the 16 bits from the lowest on, one for each byte. */
@@ -73,12 +89,4 @@ export function bits_to_bytes(bits: u32): v128 {
   const spread = v128.shuffle<u8>(all, all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   const places = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
   return i8x16.eq(v128.and(spread, places), places);
-}
-
-/** The float32 sign bit in lane i where bit i of `signs` is set. */
-// @ts-ignore: decorator
-@inline
-export function sign_bits(signs: u32): v128 {
-  const places = i32x4(1, 2, 4, 8);
-  return i32x4.shl(i32x4.eq(v128.and(i32x4.splat(signs), places), places), 31);
 }

@@ -63,18 +63,26 @@ function k4_min(at: usize, block: usize): i32 {
   return (load<u8>(at + block + 4) >> 4) | ((load<u8>(at + block) >> 6) << 4);
 }
 
-export function decode_q4_k(source: usize, out: usize, count: i32): void {
+/** Writes a block of Q4_K, whose codes are lower nibbles. */
+// @ts-ignore: decorator
+@inline
+function store_q4_k(out: usize, low: v128, high: v128, source: usize, block: usize, d: f32, dmin: f32): void {
   const mask = i8x16.splat(15);
+  const scale = f32x4.splat(d * <f32>k4_scale(source + 4, block));
+  const offset = f32x4.splat(-(dmin * <f32>k4_min(source + 4, block)));
+  store_scaled_offset(out, v128.and(low, mask), scale, offset);
+  store_scaled_offset(out + 64, v128.and(high, mask), scale, offset);
+}
+
+export function decode_q4_k(source: usize, out: usize, count: i32): void {
   for (const end = out + (<usize>count << 2); out < end; source += 144) {
     const d = load_f16(source);
     const dmin = load_f16(source + 2);
-    for (let block: usize = 0; block < 8; block++, out += 128) {
-      const scale = f32x4.splat(d * <f32>k4_scale(source + 4, block));
-      const offset = f32x4.splat(-(dmin * <f32>k4_min(source + 4, block)));
-      const codes = source + 16 + 32 * (block >> 1);
-      const shift = 4 * (<i32>block & 1);
-      store_scaled_offset(out, v128.and(i8x16.shr_u(v128.load(codes), shift), mask), scale, offset);
-      store_scaled_offset(out + 64, v128.and(i8x16.shr_u(v128.load(codes, 16), shift), mask), scale, offset);
+    for (let block: usize = 0; block < 8; block += 2, out += 256) {
+      const low = v128.load(source + 16 * block, 16);
+      const high = v128.load(source + 16 * block, 32);
+      store_q4_k(out, low, high, source, block, d, dmin);
+      store_q4_k(out + 128, i16x8.shr_u(low, 4), i16x8.shr_u(high, 4), source, block + 1, d, dmin);
     }
   }
 }
@@ -98,18 +106,30 @@ export function decode_q5_k(source: usize, out: usize, count: i32): void {
   }
 }
 
+/** Writes sixteen weights of Q6_K: their lower nibbles, and the upper two bits already in place. */
+// @ts-ignore: decorator
+@inline
+function store_q6_k(out: usize, low: v128, upper: v128, d: f32, scale: usize): void {
+  const codes = v128.or(v128.and(low, i8x16.splat(15)), v128.and(upper, i8x16.splat(48)));
+  store_scaled(out, i8x16.sub(codes, i8x16.splat(32)), f32x4.splat(d * <f32>load<i8>(scale)));
+}
+
 export function decode_q6_k(source: usize, out: usize, count: i32): void {
-  for (const end = out + (<usize>count << 2); out < end; source += 210) {
+  for (const end = out + (<usize>count << 2); out < end; source += 210, out += 1024) {
     const d = load_f16(source + 208);
-    for (let block: usize = 0; block < 16; block++, out += 64) {
-      const scale = f32x4.splat(d * <f32>load<i8>(source + 192 + block));
-      const quarter = (block >> 1) & 3;
-      const first: usize = 16 * (block & 1);
-      const nibbles = v128.load(source + 64 * (block >> 3) + 32 * (quarter & 1) + first);
-      const low = v128.and(i8x16.shr_u(nibbles, 4 * (<i32>quarter >> 1)), i8x16.splat(15));
-      const uppers = i8x16.shr_u(v128.load(source + 128 + 32 * (block >> 3) + first), 2 * <i32>quarter);
-      const codes = v128.or(low, i8x16.shl(v128.and(uppers, i8x16.splat(3)), 4));
-      store_scaled(out, i8x16.sub(codes, i8x16.splat(32)), scale);
+    // Four blocks of 16 have their lower bits in two vectors and their upper ones in one.
+    for (let part: usize = 0; part < 4; part++) {
+      const half = part >> 1;
+      const first = part & 1;
+      const a = v128.load(source + 64 * half + 16 * first);
+      const b = v128.load(source + 64 * half + 16 * first, 32);
+      const upper = v128.load(source + 32 * half + 16 * first, 128);
+      const to = out + 512 * half + 64 * first;
+      const scale = source + 192 + 8 * half + first;
+      store_q6_k(to, a, i16x8.shl(upper, 4), d, scale);
+      store_q6_k(to + 128, b, i16x8.shl(upper, 2), d, scale + 2);
+      store_q6_k(to + 256, i16x8.shr_u(a, 4), upper, d, scale + 4);
+      store_q6_k(to + 384, i16x8.shr_u(b, 4), i16x8.shr_u(upper, 2), d, scale + 6);
     }
   }
 }
