@@ -1,6 +1,6 @@
 /** The IQ2 and IQ3 formats for the output-aware encoder: values are points of a grid with signs. */
 import type { Codes, GridFormat } from "../grid-encode.js";
-import { buildGrid, findNearest, type Grid, type Nearest, nearestLevel } from "../grid-search.js";
+import { buildGrid, findNearest, type Grid, type Nearest } from "../grid-search.js";
 import { f32ToF16, readF16, writeU16 } from "../half.js";
 import { type BlockFormat, superblockWeights } from "./format.js";
 
@@ -14,6 +14,7 @@ export function gridFormat(format: GridFormat, read: ReadScale): BlockFormat {
   const grid = buildGrid(format.grid);
   const blocks = superblockWeights / format.block;
   const unit = format.evenSigns ? 8 : grid.group;
+  const levels = levelsByEighths(grid);
   const magnitudes = new Float64Array(unit);
   const nearest: Nearest = { point: 0, cost: 0, least: 0 };
   const codes: Codes = {
@@ -62,7 +63,7 @@ export function gridFormat(format: GridFormat, read: ReadScale): BlockFormat {
         }
       }
       for (let group = 0; group < codes.points.length; group++) {
-        codes.points[group] = pointAt(grid, values, from + group * grid.group);
+        codes.points[group] = pointAt(grid, levels, values, from + group * grid.group);
       }
       format.pack(codes, out, at);
     },
@@ -91,11 +92,20 @@ function wrongSign(targets: Float64Array, weights: Float64Array, at: number, sca
   return minus % 2 === 0 ? -1 : cheapest;
 }
 
+/** Numbers of a grid's levels by eight times their magnitudes, which are whole numbers. */
+function levelsByEighths(grid: Grid): Uint8Array {
+  const numbers = new Uint8Array(8 * grid.levels.at(-1)! + 1);
+  for (const [number, level] of grid.levels.entries()) {
+    numbers[8 * level] = number;
+  }
+  return numbers;
+}
+
 /** Number of the grid point with the magnitudes of a group's values. */
-function pointAt(grid: Grid, values: Float32Array | Float64Array, at: number): number {
+function pointAt(grid: Grid, levels: Uint8Array, values: Float32Array | Float64Array, at: number): number {
   let pattern = 0;
   for (let i = at; i < at + grid.group; i++) {
-    pattern = pattern * grid.levels.length + nearestLevel(grid.bounds, Math.abs(values[i]!));
+    pattern = pattern * grid.levels.length + levels[8 * Math.abs(values[i]!)]!;
   }
   return grid.pointOf[pattern]!;
 }

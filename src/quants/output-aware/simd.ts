@@ -138,6 +138,13 @@ export class OutputAwareKernels {
     );
     const evenSigns = choice.kind === "grid" && choice.evenSigns;
     this.#exports.use_grid?.(grid.levels.length, grid.group, evenSigns ? 1 : 0);
+    if (choice.kind === "grid" && grid.group === 8) {
+      this.#table(
+        "POINTS",
+        Uint8Array.from(grid.magnitudes, (magnitude) => 8 * magnitude),
+      );
+      this.#exports.use_points?.(grid.magnitudes.length / 8);
+    }
     if (choice.kind === "shifted grid") {
       this.#exports.use_shifts?.(choice.shift, choice.blockShifts ? 1 : 0);
     }

@@ -1,5 +1,8 @@
 // Small operations on vectors that several kernels share.
 
+/** 1.5 * 2^23: added to a number, it leaves the rounded number in the lower bits. */
+const ROUNDER: usize = memory.data<f32>([12582912, 12582912, 12582912, 12582912], 16);
+
 /** Sum of the four lanes: (0 + 2) + (1 + 3). */
 // @ts-ignore: decorator
 @inline
@@ -40,6 +43,17 @@ export function max_of_each(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = f32x4.pmax(v128.shuffle<u32>(a, b, 0, 4, 1, 5), v128.shuffle<u32>(a, b, 2, 6, 3, 7));
   const cd = f32x4.pmax(v128.shuffle<u32>(c, d, 0, 4, 1, 5), v128.shuffle<u32>(c, d, 2, 6, 3, 7));
   return f32x4.pmax(v128.shuffle<u64>(ab, cd, 0, 2), v128.shuffle<u64>(ab, cd, 1, 3));
+}
+
+/** Eight integers, rounded and limited to 16 bits, of numbers up to 2^22. */
+// @ts-ignore: decorator
+@inline
+export function to_i16(low: v128, high: v128): v128 {
+  const rounder = v128.load(ROUNDER);
+  return i16x8.narrow_i32x4_s(
+    i32x4.sub(f32x4.add(low, rounder), rounder),
+    i32x4.sub(f32x4.add(high, rounder), rounder),
+  );
 }
 
 /** Writes sixteen weights, scale * code, of signed codes. */

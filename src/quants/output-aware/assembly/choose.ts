@@ -2,7 +2,8 @@
 // are choose() of ../integer-format.ts, ../four-bit-float-format.ts, ../grid-format.ts and ../shifted-format.ts, and
 // ../../grid-search.ts.
 
-import { sum_f32x4 } from "../../kernels/assembly/lanes";
+import { best_listed, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "../../kernels/assembly/encode/iq2-lists";
+import { max_f32x4, sum_f32x4, to_i16 } from "../../kernels/assembly/lanes";
 import { copy } from "./vectors";
 
 /** 0: whole numbers from `low` to `high`; -1: four-bit floats; otherwise levels of a grid, 3 (groups of 8) or 8 (groups of
@@ -38,6 +39,13 @@ const DIGITS: usize = memory.data<u8>([
 /** f32[4][81]: magnitudes of a half's pattern for groups of 8. */
 const PATTERNS: usize = memory.data(1296, 16);
 
+/** u8[1024][8]: magnitudes of the points of a grid with signs, in eighths, where they have three levels; tables of them. */
+export const POINTS: usize = memory.data(8192, 16);
+let tables: usize = 0;
+/** i16[8]: factors of a group's weights in a list. */
+const FACTORS_A: usize = memory.data(16, 16);
+const FACTORS_B: usize = memory.data(16, 16);
+
 /** f32[8]: values with the other shift. */
 const OTHER: usize = memory.data(32, 16);
 /** f32[8]: magnitudes of the targets; negative where the sign will be wrong. */
@@ -58,6 +66,11 @@ export function use_integers(lowest: f32, highest: f32): void {
 export function use_floats(): void {
   levels = -1;
   unit = 1;
+}
+
+/** The host has filled POINTS too. */
+export function use_points(count: i32): void {
+  tables = tables_of(POINTS, count);
 }
 
 /** The grid's levels are shifted. */
@@ -151,7 +164,7 @@ function choose_points(targets: usize, weights: usize, scale: f32, values: usize
     if (wrong >= 0) store<f32>(X + (<usize>wrong << 2), -load<f32>(X + (<usize>wrong << 2)));
   }
   if (levels == 3) {
-    search_eight(weights, scale, 0, values);
+    search_list(weights, scale, values);
   } else {
     search_four(X, weights, scale, values);
     if (unit == 8) search_four(X + 16, weights + 16, scale, values + 16);
@@ -181,6 +194,52 @@ function wrong_sign(targets: usize, weights: usize, scale: f32): i32 {
     }
   }
   return cheapest;
+}
+
+/** Writes the magnitudes of a point of three levels near to the eight values of X: the nearest, or the best listed one. */
+function search_list(weights: usize, scale: f32, out: usize): void {
+  const ratio = f32x4.splat(scale > 0 ? <f32>8 / scale : 0);
+  const low = f32x4.mul(v128.load(X), ratio);
+  const high = f32x4.mul(v128.load(X, 16), ratio);
+  const bound1 = f32x4.splat(16.5);
+  const bound2 = f32x4.splat(34);
+  const lowAbove1 = f32x4.gt(low, bound1);
+  const lowAbove2 = f32x4.gt(low, bound2);
+  const highAbove1 = f32x4.gt(high, bound1);
+  const highAbove2 = f32x4.gt(high, bound2);
+  const above1 = <usize>(i32x4.bitmask(lowAbove1) | (i32x4.bitmask(highAbove1) << 4));
+  const above2 = <usize>(i32x4.bitmask(lowAbove2) | (i32x4.bitmask(highAbove2) << 4));
+  const pattern = <usize>load<u16>(above1 << 1, TERNARY) + <usize>load<u16>(above2 << 1, TERNARY);
+  let point = <i32>load<u16>(tables + (pattern << 1));
+  if (point >= POINT) {
+    point -= POINT;
+  } else {
+    const lowWeights = v128.load(weights);
+    const highWeights = v128.load(weights, 16);
+    const unit = f32x4.splat(<f32>900 / max_f32x4(f32x4.pmax(lowWeights, highWeights)));
+    const lowA = f32x4.mul(lowWeights, unit);
+    const highA = f32x4.mul(highWeights, unit);
+    v128.store(FACTORS_A, to_i16(lowA, highA));
+    const lowB = linear_factor(lowA, low, lowAbove1, lowAbove2);
+    v128.store(FACTORS_B, to_i16(lowB, linear_factor(highA, high, highAbove1, highAbove2)));
+    point = best_listed(tables + LISTS + <usize>point * LIST_BYTES, FACTORS_A, FACTORS_B);
+  }
+  const magnitudes = v128.load8x8_u(POINTS + (<usize>point << 3));
+  const eighth = f32x4.splat(0.125);
+  v128.store(out, f32x4.mul(eighth, f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(magnitudes))));
+  v128.store(out, f32x4.mul(eighth, f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(magnitudes))), 16);
+}
+
+/** What a step costs besides its square: 2 a (l - x), for x in eighths of the scale and its nearest level l, not further than 16. */
+// @ts-ignore: decorator
+@inline
+function linear_factor(a: v128, x: v128, above1: v128, above2: v128): v128 {
+  const level = f32x4.add(
+    f32x4.add(f32x4.splat(8), v128.and(above1, f32x4.splat(17))),
+    v128.and(above2, f32x4.splat(18)),
+  );
+  const rest = f32x4.pmax(f32x4.splat(-16), f32x4.pmin(f32x4.splat(16), f32x4.sub(level, x)));
+  return f32x4.mul(f32x4.add(a, a), rest);
 }
 
 /** Cost of a level for each of four weights: weight q (q - 2 x). */

@@ -1,5 +1,14 @@
 // The module: error feedback and coordinate descent in SIMD, and making the factor that they need.
-export { IS_POINT, MAGNITUDES, use_floats, use_grid, use_integers, use_shifts } from "./choose";
+export {
+  IS_POINT,
+  MAGNITUDES,
+  POINTS,
+  use_floats,
+  use_grid,
+  use_integers,
+  use_points,
+  use_shifts,
+} from "./choose";
 export { fill_feedback, fill_rounded, scale_upper } from "./factor";
 export { add_product, fill_tiles, fill_tiles_across, pack_columns, pack_rows, take_columns } from "./product";
 export { add_rounded_product, add_scaled_product, pack_rounded, pack_tile, round_batch } from "./rounded-product";

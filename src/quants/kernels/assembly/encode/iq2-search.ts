@@ -1,12 +1,10 @@
 // Grid search for IQ2_XXS, IQ2_XS and IQ2_S: groups of eight weights, each of level 0, 1 or 2 (magnitude 1, 3.125
 // or 5.375 times the scale). The reference is src/quants/grid-search.ts; here all but the pool is done in integers.
 //
-// - For all patterns of nearest levels that are not points, sixteen points are listed (iq2-lists.ts). One that is d steps from the nearest
-//   level l of a weight x, in eighths of the scale, costs (a d + b) d more than that: a is the weight's importance, and
-//   b = 2 a (l - x). The sum over a group is a dot product of 16-bit integers, which SIMD does for eight at a time.
+// - Where the nearest levels are no point of the grid, the best of sixteen listed ones is taken (iq2-lists.ts).
 // - What a block's best scale is without the grid is found the same way: four starts or sub-scales of two weights at a
 //   time.
-import { sum_f32x4 } from "../lanes";
+import { sum_f32x4, to_i16 } from "../lanes";
 import {
   add_entry,
   best_start,
@@ -24,7 +22,7 @@ import {
   WX,
   X,
 } from "./grid-memory";
-import { FOUR_BYTES, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "./iq2-lists";
+import { best_listed, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "./iq2-lists";
 
 /** Largest value of a weight's importance, and of what is multiplied with steps of up to 35. */
 const FINE: f32 = 28800;
@@ -52,8 +50,6 @@ const STEP_UNIT: usize = memory.data(64, 16);
 const SUM_UNIT: usize = memory.data(64, 16);
 
 // Constant vectors (see grid-memory.ts).
-/** 1.5 * 2^23: added to a number, it leaves the rounded number in the lower bits. */
-const ROUNDER: usize = memory.data<f32>([12582912, 12582912, 12582912, 12582912], 16);
 /** Magnitudes that are the bounds of levels at the four starts, and beyond which nothing counts as more. */
 const START_BOUNDS_1: usize = memory.data<i16>([15360, 15360, 12996, 12996, 10727, 10727, 8242, 8242], 16);
 const START_BOUNDS_2: usize = memory.data<i16>([31650, 31650, 26780, 26780, 22105, 22105, 16983, 16983], 16);
@@ -71,8 +67,6 @@ const RATIO_STEP_1: usize = memory.data<i16>([2176, 2176, 2176, 2176, 2176, 2176
 const RATIO_STEP_2: usize = memory.data<i16>([2304, 2304, 2304, 2304, 2304, 2304, 2304, 2304], 16);
 const MOST_REST: usize = memory.data<i16>([2047, 2047, 2047, 2047, 2047, 2047, 2047, 2047], 16);
 const LEAST_REST: usize = memory.data<i16>([-2047, -2047, -2047, -2047, -2047, -2047, -2047, -2047], 16);
-/** Places in a list. */
-const PLACES: usize = memory.data<i32>([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 16);
 
 /** Groups whose list is searched: i16[8] of b; address of the list; offset of the weights, two bytes each; where the point
  *  goes. */
@@ -87,17 +81,6 @@ let tables: usize = 0;
 export function use_grid(grid: usize, count: i32): void {
   points = grid;
   tables = tables_of(grid, count);
-}
-
-/** Eight integers, rounded and limited to 16 bits, of numbers up to 2^22. */
-// @ts-ignore: decorator
-@inline
-function to_i16(low: v128, high: v128): v128 {
-  const rounder = v128.load(ROUNDER);
-  return i16x8.narrow_i32x4_s(
-    i32x4.sub(f32x4.add(low, rounder), rounder),
-    i32x4.sub(f32x4.add(high, rounder), rounder),
-  );
 }
 
 /** Largest magnitude of the four lanes, in all of them. */
@@ -309,32 +292,8 @@ function find_pattern(at: usize, factor: v128, found: usize, group: usize): usiz
 // @ts-ignore: decorator
 @inline
 function find_point(group: usize): void {
-  const list = load<usize>(group, 16);
-  const at = load<usize>(group, 20);
-  const b0 = v128.load32_splat(group);
-  const b1 = v128.load32_splat(group, 4);
-  const b2 = v128.load32_splat(group, 8);
-  const b3 = v128.load32_splat(group, 12);
-  const a0 = v128.load32_splat(at, COARSE_IMPORTANCE);
-  const a1 = v128.load32_splat(at, COARSE_IMPORTANCE + 4);
-  const a2 = v128.load32_splat(at, COARSE_IMPORTANCE + 8);
-  const a3 = v128.load32_splat(at, COARSE_IMPORTANCE + 12);
-  let least = i32x4.splat(0x7fffffff);
-  // A loop, so that V8 does not load all lists at once, for which there are not enough registers.
-  let steps = list;
-  for (let four: usize = 0; four < 64; four += 16) {
-    const cost = i32x4.add(
-      i32x4.add(pair_costs(v128.load8x8_s(steps), a0, b0), pair_costs(v128.load8x8_s(steps, 8), a1, b1)),
-      i32x4.add(pair_costs(v128.load8x8_s(steps, 16), a2, b2), pair_costs(v128.load8x8_s(steps, 24), a3, b3)),
-    );
-    least = i32x4.min_s(least, v128.or(i32x4.shl(cost, 4), v128.load(four, PLACES)));
-    steps += FOUR_BYTES;
-  }
-  least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
-  least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));
-  const place = <usize>i32x4.extract_lane(least, 0);
-  const found = list + (place & 12) * (FOUR_BYTES / 4) + ((place & 3) << 1);
-  store<u16>(load<usize>(group, 24), load<u16>(found, 32));
+  const factors = COARSE_IMPORTANCE + load<usize>(group, 20);
+  store<u16>(load<usize>(group, 24), best_listed(load<usize>(group, 16), factors, group));
 }
 
 /** Adds what was found for the groups of a block to its pool. Returns the cost at the scale. */
@@ -369,13 +328,6 @@ function add_found(block: i32, blockWeights: i32, s: f32): f32 {
 function sum_i32x4(v: v128): i32 {
   v = i32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
   return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1);
-}
-
-/** Costs of steps of a pair of weights, at four points. */
-// @ts-ignore: decorator
-@inline
-function pair_costs(steps: v128, a: v128, b: v128): v128 {
-  return i32x4.dot_i16x8_s(i16x8.add_sat_s(i16x8.mul(steps, a), b), steps);
 }
 
 /** Sum of importance * magnitude * q over a block whose groups have the given points. */
