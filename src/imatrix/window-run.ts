@@ -7,7 +7,7 @@ import { rm } from "node:fs/promises";
 import type { RunProgress } from "../activations/run-text.js";
 import { runWithWindows } from "../activations/window-server.js";
 import { Engine } from "../engine/engine.js";
-import { InternalError, LopsidedError } from "../errors.js";
+import { EnvironmentError, InternalError, LopsidedError } from "../errors.js";
 import { KeptFile } from "../kept/file.js";
 import { windowKeptPath } from "../kept/writer.js";
 import type { WindowRange } from "../model/layer-window.js";
@@ -146,7 +146,11 @@ export class WindowRun {
     this.#seconds += seconds;
     const sums = await this.#sumsAfter(window);
     if (sums === undefined) {
-      throw new InternalError(`window ${window} was run, and its statistics are not there.`);
+      const { checkpoint } = this.#params;
+      throw new EnvironmentError(
+        `${checkpoint}: the sums that were saved here cannot be read back. Look at the disk or write elsewhere, and run the same command again.`,
+        { file: checkpoint },
+      );
     }
     return sums;
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { test } from "node:test";
+import { FaultyDisk } from "../testing/faulty-disk.js";
 import { temporaryFolder } from "../testing/temporary.js";
 import { RecentRanges } from "./recent-ranges.js";
 
@@ -48,5 +49,31 @@ test("whatever was read lately is fetched once, every byte is that of the file, 
       }),
     );
   }
+  await ranges.close();
+});
+
+test("with a full disk every byte is that of the file, and is fetched again", async (t) => {
+  const folder = await temporaryFolder(t);
+  const disk = await FaultyDisk.install(folder);
+  t.after(() => disk.remove());
+  const bytes = Uint8Array.from({ length: 4 * piece }, (_, at) => (at * 7 + (at >> 8)) & 255);
+  const ranges = await RecentRanges.open(folder, 8 * piece);
+  let fetched = 0;
+  const read = async (offset: number, length: number) => {
+    const found = await ranges.read("file", offset, length, async (from, count) => {
+      fetched += count;
+      return bytes.slice(from, from + count);
+    });
+    assert.ok(Buffer.from(found).equals(bytes.subarray(offset, offset + length)));
+  };
+  await read(0, piece);
+  disk.arm({ at: 1, code: "ENOSPC" });
+  await read(piece, piece);
+  assert.equal(disk.operations, 1);
+  disk.arm();
+  await read(0, 4 * piece);
+  await read(0, 4 * piece);
+  // The first piece was kept before the disk was full, and nothing after that.
+  assert.equal(fetched, (2 + 3 + 3) * piece);
   await ranges.close();
 });

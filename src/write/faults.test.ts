@@ -54,6 +54,32 @@ async function calibrating(): Promise<Scenario> {
   };
 }
 
+/** Layers are encoded when the text has gone through them, and nothing is kept. */
+async function quantizingByLayers(): Promise<Scenario> {
+  const request = {
+    model: fixture("tiny-moe-q8_0.gguf"),
+    recipe: "asym-2bit-experts",
+    tensorType: ["blk\\.[12]\\..*=Q8_0", "ffn_(gate|up)_exps=Q8_0", "token_embd=Q8_0", "output=Q8_0"],
+    effort: "max",
+    calibration: fixture("text/calibration.txt"),
+    calibrationTokens: 500,
+    keepActivations: false,
+    allowRequantize: true,
+    threads: 1,
+    engine,
+  } as const;
+  return {
+    outputs: ["out.gguf", "imatrix.gguf"],
+    run: (folder, again) =>
+      quantize({
+        ...request,
+        output: join(folder, "out.gguf"),
+        imatrixOutput: join(folder, "imatrix.gguf"),
+        resume: again,
+      }),
+  };
+}
+
 async function making(): Promise<Scenario> {
   const text = fixture("text/calibration.txt");
   return {
@@ -177,6 +203,7 @@ describe(
   onlyPower,
   () => {
     it("quantize", async (t) => failEach(t, await quantizing(t), isWhole ? 1 : 3));
+    it("quantize, layer by layer", async (t) => failEach(t, await quantizingByLayers(), isWhole ? 1 : 200));
     it("imatrix", async (t) => failEach(t, await calibrating(), isWhole ? 1 : 25));
     it("make", async (t) => failEach(t, await making(), isWhole ? 1 : 1100));
   },
@@ -184,6 +211,7 @@ describe(
 
 describe("a power loss at any moment costs nothing but time, whatever bytes and names the disk lost or tore", () => {
   it("quantize", async (t) => losePower(t, await quantizing(t), isWhole ? 200 : 20));
+  it("quantize, layer by layer", async (t) => losePower(t, await quantizingByLayers(), isWhole ? 200 : 2));
   it("imatrix", async (t) => losePower(t, await calibrating(), isWhole ? 200 : 4));
   it("make", async (t) => losePower(t, await making(), isWhole ? 200 : 1));
 });
