@@ -104,16 +104,18 @@ describe("the kernels", () => {
     });
   }
 
-  it("measure exactly what the reference measures", () => {
+  it("measure exactly what the reference measures, of weights of any size", () => {
     const columns = 516;
-    workspace.arrange(columns, 3, 0, 0);
-    workspace.weights.set(fill(3 * columns, laplacian(1)));
-    workspace.decoded.set(fill(3 * columns, laplacian(2)));
+    const sizes = [1, 1e-30, 1e-12, 1e20, 3e37, 0];
+    const weights = sizes.flatMap((size) => [...fill(columns, laplacian(1)).map((value) => size * value)]);
+    workspace.arrange(columns, sizes.length, 0, 0);
+    workspace.weights.set(weights);
+    workspace.decoded.set(weights.map((value, i) => value * (1 + ((i % 7) - 3) / 64)));
     workspace.importance.set(fill(columns, uniform(3)));
     assert.ok(
       kernels.measure(workspace.weights, workspace.decoded, workspace.importance, columns, workspace.sums),
     );
-    const expected = new Float64Array(9);
+    const expected = new Float64Array(3 * sizes.length);
     measureRows(workspace.weights, workspace.decoded, workspace.importance, columns, expected);
     assert.deepEqual(workspace.sums, expected);
   });

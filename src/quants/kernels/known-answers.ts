@@ -53,5 +53,5 @@ export const knownAnswers: Readonly<Record<string, string>> = {
   encode_tq1_0: "bc1af600a5cba1c9",
   encode_tq2_0: "63c929079b8f8e29",
   is_finite: "true",
-  measure: "e6e1ef3b",
+  measure: "81534db1",
 };
