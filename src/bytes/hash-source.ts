@@ -13,11 +13,14 @@ export type HashReply = { readonly sha256: string } | { readonly error: Serializ
 /** SHA-256 of all of a source, computed here. */
 export async function sha256Of(source: FileSource, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
+  const piece = new Uint8Array(Math.min(pieceBytes, source.byteLength));
   for (let offset = 0; offset < source.byteLength; offset += pieceBytes) {
     if (signal?.aborted) {
       throw new CancelledError("stopped");
     }
-    hash.update(await source.read(offset, Math.min(pieceBytes, source.byteLength - offset)));
+    const bytes = piece.subarray(0, Math.min(pieceBytes, source.byteLength - offset));
+    await source.readInto(bytes, offset);
+    hash.update(bytes);
   }
   return hash.digest("hex");
 }

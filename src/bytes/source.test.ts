@@ -52,6 +52,20 @@ for (const [kind, open] of kinds) {
 }
 
 describe("a file as a source", () => {
+  it("fills memory that it is given", async (t) => {
+    const path = join(await temporaryFolder(t), "f");
+    await writeFile(path, content);
+    const source = await FileSource.open(path);
+    t.after(() => source.close());
+    const room = new Uint8Array(30);
+    await source.readInto(room.subarray(5, 25), 40);
+    assert.deepEqual(
+      room,
+      Uint8Array.of(...new Uint8Array(5), ...content.slice(40, 60), ...new Uint8Array(5)),
+    );
+    await assert.rejects(source.readInto(room, 80), { name: "MalformedInputError" });
+  });
+
   it("must exist and be a regular file", async (t) => {
     const folder = await temporaryFolder(t);
     await assert.rejects(FileSource.open(join(folder, "none")), {

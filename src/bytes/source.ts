@@ -97,7 +97,16 @@ export class FileSource implements ByteSource {
 
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkRange(this, offset, length);
-    const bytes = new Uint8Array(length);
+    // Every byte is overwritten; zeros first would be work for nothing.
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    await this.readInto(bytes, offset);
+    return bytes;
+  }
+
+  /** Fills `bytes` from `offset`. */
+  async readInto(bytes: Uint8Array, offset: number): Promise<void> {
+    const length = bytes.byteLength;
+    checkRange(this, offset, length);
     let done = 0;
     while (done < length) {
       const bytesRead = await this.#readSome(bytes, done, offset + done);
@@ -109,7 +118,6 @@ export class FileSource implements ByteSource {
       }
       done += bytesRead;
     }
-    return bytes;
   }
 
   async close(): Promise<void> {

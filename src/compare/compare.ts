@@ -11,7 +11,6 @@ import { openModel } from "../model/open.js";
 import { summarize, tensorsWithRoles } from "../model/summary.js";
 import { namedTexts } from "../text/named-text.js";
 import { checkReadable, checkText } from "../text/text.js";
-import { renderComparisonChart } from "./chart.js";
 import { type CompareOptions, compareCommand } from "./compare-command.js";
 import { renderComparison } from "./markdown.js";
 import type { ComparedModel, CompareResult, FileSummary } from "./result.js";
@@ -64,6 +63,8 @@ export async function compare(given: CompareOptions): Promise<CompareResult> {
     await writeTextFile(options.markdown, renderComparison(result));
   }
   if (options.chart !== undefined) {
+    // Drawing takes a while to load, which others need not wait for.
+    const { renderComparisonChart } = await import("./chart.js");
     await writeTextFile(options.chart, renderComparisonChart(result));
   }
   return result;
