@@ -195,11 +195,12 @@ function multiply_errors(rows: i32, panel: i32, end: i32, matrix: usize, factors
   memory.fill(panel_values, 0, <usize>rows * PANEL_BYTES);
   const stride = <usize>columns << 4;
   const tiles = matrix + (<usize>panel >> 3) * stride;
-  for (let row: i32 = 0; row < rows; row += 4) {
-    const out = panel_values + <usize>row * PANEL_BYTES;
-    for (let from: i32 = 0; from < end; from += PANEL) {
+  // All rows, before the next part of the matrix: 128 kB stay in the second-level cache.
+  for (let from: i32 = 0; from < end; from += PANEL) {
+    const tile = tiles + (<usize>from << 4);
+    for (let row: i32 = 0; row < rows; row += 4) {
       const packed = rounded_at(row, from);
-      const tile = tiles + (<usize>from << 4);
+      const out = panel_values + <usize>row * PANEL_BYTES;
       add_rounded_product(packed, PANEL >> 1, tile, stride, PANEL, packed + ROUNDED_BYTES, out, PANEL_BYTES);
     }
   }
