@@ -178,7 +178,7 @@ for (const type of gridTypes) {
         });
         const ratio = geometricMean(ratios);
         // Kernels look at sixteen points of the grid: where few scales are tried, that shows most.
-        const [mean, most] = effort === "fast" ? [1.01, 1.04] : [1.005, type.startsWith("IQ1") ? 1.03 : 1.02];
+        const [mean, most] = effort === "fast" ? [1.01, 1.04] : [1.005, 1.03];
         assert.ok(ratio < mean, `${effort}: error ratio ${ratio}`);
         assert.ok(Math.max(...ratios) < most, `${effort}: error ratios ${ratios}`);
       }

@@ -2,12 +2,10 @@
 // or 5.375 times the scale). The reference is src/quants/grid-search.ts; here all but the pool is done in integers.
 //
 // - Where the nearest levels are no point of the grid, the best of sixteen listed ones is taken (iq2-lists.ts).
-// - What a block's best scale is without the grid is found the same way: four starts or sub-scales of two weights at a
-//   time.
+// - What a block costs without the grid is found the same way: four sub-scales of two weights at a time.
 import { sum_f32x4, to_i16 } from "../lanes";
 import {
   add_entry,
-  best_start,
   ENERGY,
   FIRST_RANKED,
   IMPORTANCE,
@@ -50,13 +48,9 @@ const STEP_UNIT: usize = memory.data(64, 16);
 const SUM_UNIT: usize = memory.data(64, 16);
 
 // Constant vectors (see grid-memory.ts).
-/** Magnitudes that are the bounds of levels at the four starts, and beyond which nothing counts as more. */
-const START_BOUNDS_1: usize = memory.data<i16>([15360, 15360, 12996, 12996, 10727, 10727, 8242, 8242], 16);
-const START_BOUNDS_2: usize = memory.data<i16>([31650, 31650, 26780, 26780, 22105, 22105, 16983, 16983], 16);
 /** Bounds of levels times the steps over them, in eighths. */
 const STEP_BOUND_1: usize = memory.data<f32>([35.0625, 35.0625, 35.0625, 35.0625], 16);
 const STEP_BOUND_2: usize = memory.data<f32>([76.5, 76.5, 76.5, 76.5], 16);
-const EIGHT: usize = memory.data<i16>([8, 8, 8, 8, 8, 8, 8, 8], 16);
 const SEVENTEEN: usize = memory.data<i16>([17, 17, 17, 17, 17, 17, 17, 17], 16);
 const EIGHTEEN: usize = memory.data<i16>([18, 18, 18, 18, 18, 18, 18, 18], 16);
 /** Bounds, levels and steps in 128ths of an eighth of the scale. */
@@ -144,8 +138,8 @@ function prepare_block(block: usize, from: usize, to: usize): void {
 }
 
 /**
- * Makes ready the superblock that is loaded, and finds the best scale of each block without the grid. The four starts
- * (largest magnitude / 4.4, 5.2, 6.3 and 8.2) are the lanes. Returns the largest of the scales.
+ * Makes ready the superblock that is loaded, and takes a scale for each block to begin with, by its largest magnitude.
+ * Returns the scale that is to be the largest.
  */
 export function first_scales(blockWeights: i32): f32 {
   const bytes = <usize>blockWeights << 2;
@@ -153,32 +147,12 @@ export function first_scales(blockWeights: i32): f32 {
   let block: usize = 0;
   for (let from: usize = 0; from < 1024; from += bytes) {
     prepare_block(block, from, from + bytes);
-    const bounds1 = v128.load(START_BOUNDS_1);
-    const bounds2 = v128.load(START_BOUNDS_2);
-    const eight = v128.load(EIGHT);
-    const seventeen = v128.load(SEVENTEEN);
-    const eighteen = v128.load(EIGHTEEN);
-    let qx = i32x4.splat(0);
-    let q2 = i32x4.splat(0);
-    const end = (from + bytes) >> 1;
-    for (let at = from >> 1; at < end; at += 4) {
-      const x = v128.load32_splat(at, MAGNITUDES);
-      const q = i16x8.add(
-        i16x8.add(eight, v128.and(i16x8.gt_s(x, bounds1), seventeen)),
-        v128.and(i16x8.gt_s(x, bounds2), eighteen),
-      );
-      qx = i32x4.add(qx, i32x4.dot_i16x8_s(q, v128.load32_splat(at, PRODUCTS)));
-      q2 = i32x4.add(q2, i32x4.dot_i16x8_s(i16x8.mul(q, q), v128.load32_splat(at, FINE_IMPORTANCE)));
-    }
-    const scale = best_start(
-      f32x4.mul(f32x4.convert_i32x4_s(qx), v128.load32_splat(block, PRODUCT_UNIT)),
-      f32x4.mul(f32x4.convert_i32x4_s(q2), v128.load32_splat(block, IMPORTANCE_UNIT)),
-    );
+    const scale: f32 = load<f32>(block, LARGEST) * <f32>(1.0 / 6.0);
     store<f32>(block, scale, SCALE);
     if (scale > largest) largest = scale;
     block += 4;
   }
-  return largest;
+  return <f32>1.08 * largest;
 }
 
 /** Fills RANKING: cost of each block without the grid at eight sub-scales, four to a vector. */
