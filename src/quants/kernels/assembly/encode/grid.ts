@@ -29,6 +29,7 @@ import { best_scale, choose, empty_pool, pool_costs } from "./grid-pool";
 import { mean_importance, representable_scale, unbiased_scales } from "./grid-row";
 import * as iq2 from "./iq2-search";
 import * as iq3 from "./iq3-search";
+import { use_grid as use_iq3_grid } from "./iq3-tables";
 
 const IQ2_XXS: i32 = 0;
 const IQ2_XS: i32 = 1;
@@ -57,12 +58,12 @@ export function encode_iq2_s(source: usize, importance: usize, out: usize, rows:
 }
 
 export function encode_iq3_xxs(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq3.use_grid(iq3XxsGrid, 256);
+  use_iq3_grid(iq3XxsGrid, 256);
   encode(IQ3_XXS, 32, 98, source, importance, out, rows, columns, effort, scratch);
 }
 
 export function encode_iq3_s(source: usize, importance: usize, out: usize, rows: i32, columns: i32, effort: i32, scratch: usize): void {
-  iq3.use_grid(iq3SGrid, 512);
+  use_iq3_grid(iq3SGrid, 512);
   encode(IQ3_S, 32, 110, source, importance, out, rows, columns, effort, scratch);
 }
 
@@ -126,25 +127,28 @@ function encode_superblock(effort: i32, factor: f32): f32 {
   if (effort == 0) {
     scale = round(scale, 2, 0, 2);
   } else if (effort == 1) {
-    scale = format == IQ2_S ? round(scale, 3, 0.03, 2) : round(scale, 4, 0.03, 3);
+    if (format == IQ2_S) scale = round(scale, 3, 0.03, 2);
+    else if (format < IQ3_XXS) scale = round(scale, 4, 0.03, 3);
+    else scale = round(scale, format == IQ3_XXS ? 3 : 4, 0.03, 4);
   } else {
-    scale = round(scale, 7, 0.1, 5);
-    scale = round(scale, 3, 0.03, 5);
+    scale = round(scale, 7, format < IQ3_XXS ? 0.1 : 0.2, 5);
+    scale = round(scale, 3, format < IQ3_XXS ? 0.03 : 0.1, 5);
   }
   choose(blocks, scale);
   return scale;
 }
 
 /**
- * One round: searches each block at up to `searches` sub-scales, in the order of their cost without the grid, and
- * chooses the superblock scale among 4 * `quads`. A block's search ends at a sub-scale whose squared error exceeds the
- * least so far by `margin` even without the grid. All blocks take a step before any takes the next.
+ * One round: searches each block at up to `searches` sub-scales, in the order of their cost without the grid (IQ3: of
+ * the cost that is expected with it), and chooses the superblock scale among 4 * `quads`. A block's search ends at a
+ * sub-scale whose squared error exceeds the least so far by `margin` even then. All blocks take a step before any takes
+ * the next.
  */
 function round(scale: f32, searches: i32, margin: f32, quads: i32): f32 {
   pool_costs(blocks, scale, LIMIT);
   choose_ranked(scale);
   if (format < IQ3_XXS) iq2.rank_blocks(blockWeights, scale);
-  else iq3.rank_blocks(scale);
+  else iq3.rank_blocks(scale, margin);
   for (let search: i32 = 0; search < searches; search++) {
     const count = choose_searched(scale);
     if (format < IQ3_XXS) iq2.search_blocks(count, blockWeights);
