@@ -131,23 +131,23 @@ export class OutputAwareKernels {
       return;
     }
     const { grid } = choice;
-    this.#table("MAGNITUDES", Float32Array.from(grid.levels));
-    this.#table(
-      "IS_POINT",
-      Uint8Array.from(grid.pointOf, (point) => (point >= 0 ? 1 : 0)),
-    );
-    const evenSigns = choice.kind === "grid" && choice.evenSigns;
-    this.#exports.use_grid?.(grid.levels.length, grid.group, evenSigns ? 1 : 0);
-    if (choice.kind === "grid" && grid.group === 8) {
-      this.#table(
-        "POINTS",
-        Uint8Array.from(grid.magnitudes, (magnitude) => 8 * magnitude),
-      );
-      this.#exports.use_points?.(grid.magnitudes.length / 8);
-    }
     if (choice.kind === "shifted grid") {
+      this.#table("MAGNITUDES", Float32Array.from(grid.levels));
+      this.#table(
+        "IS_POINT",
+        Uint8Array.from(grid.pointOf, (point) => (point >= 0 ? 1 : 0)),
+      );
       this.#exports.use_shifts?.(choice.shift, choice.blockShifts ? 1 : 0);
+      return;
     }
+    const factor =
+      [1, 4].find((factor) => grid.levels.every((level) => Number.isInteger(factor * level))) ?? 8;
+    this.#table(
+      "POINTS",
+      Uint8Array.from(grid.magnitudes, (magnitude) => factor * magnitude),
+    );
+    const count = grid.magnitudes.length / grid.group;
+    this.#exports.use_points?.(grid.levels.length, grid.group, choice.evenSigns ? 1 : 0, count);
   }
 
   #table(name: string, values: Float32Array | Uint8Array): void {

@@ -2,6 +2,7 @@
 // are choose() of ../integer-format.ts, ../four-bit-float-format.ts, ../grid-format.ts and ../shifted-format.ts, and
 // ../../grid-search.ts.
 
+import * as iq3 from "../../kernels/assembly/encode/iq3-tables";
 import { best_listed, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "../../kernels/assembly/encode/iq2-lists";
 import { max_f32x4, sum_f32x4, to_i16 } from "../../kernels/assembly/lanes";
 import { copy } from "./vectors";
@@ -23,10 +24,9 @@ let minimum: i32 = 0;
 let found_cost: f32 = 0;
 let found_point: i32 = 0;
 
-/** f32[8]: magnitudes of the levels. */
-export const MAGNITUDES: usize = memory.data(32, 16);
-/** f32[7]: between a level and the next one. */
-const MIDDLES: usize = memory.data(32, 16);
+// Of a grid whose levels are shifted.
+/** f32[3]: magnitudes of the levels. */
+export const MAGNITUDES: usize = memory.data(16, 16);
 /** u64[81][2]: for the pattern of a first half, which patterns of second halves make a point with it, bit by bit. */
 const MEMBERS: usize = memory.data(1296, 16);
 /** u8[6561]: whether two half patterns make a point. */
@@ -36,25 +36,28 @@ export const IS_POINT: usize = memory.data(6576, 16);
 const DIGITS: usize = memory.data<u8>([
   0, 27, 9, 36, 3, 30, 12, 39, 1, 28, 10, 37, 4, 31, 13, 40,
 ]);
-/** f32[4][81]: magnitudes of a half's pattern for groups of 8. */
+/** f32[4][81]: magnitudes of a half's pattern. */
 const PATTERNS: usize = memory.data(1296, 16);
 
-/** u8[1024][8]: magnitudes of the points of a grid with signs, in eighths, where they have three levels; tables of them. */
+/** f32[8]: values with the other shift. */
+const OTHER: usize = memory.data(32, 16);
+/** f32[8][4]: costs of the levels: (level, weight). */
+const COSTS: usize = memory.data(128, 16);
+/** f32[81], up to 84 infinite: costs of the patterns of both halves. */
+const FIRST: usize = memory.data(352, 16);
+const SECOND: usize = memory.data(352, 16);
+
+// Of a grid with signs.
+/** u8[1024][8] or u8[512][4]: magnitudes of the points of a grid with signs, as whole numbers: of three levels in eighths, of
+ *  eight as they are, or in quarters; tables of those of three levels. */
 export const POINTS: usize = memory.data(8192, 16);
 let tables: usize = 0;
 /** i16[8]: factors of a group's weights in a list. */
 const FACTORS_A: usize = memory.data(16, 16);
 const FACTORS_B: usize = memory.data(16, 16);
 
-/** f32[8]: values with the other shift. */
-const OTHER: usize = memory.data(32, 16);
 /** f32[8]: magnitudes of the targets; negative where the sign will be wrong. */
 const X: usize = memory.data(32, 16);
-/** f32[8][4]: costs of the levels: (level, weight) in groups of 8, (weight, level) in groups of 4. */
-const COSTS: usize = memory.data(128, 16);
-/** f32[81], up to 84 infinite: costs of the patterns of both halves. */
-const FIRST: usize = memory.data(352, 16);
-const SECOND: usize = memory.data(352, 16);
 
 export function use_integers(lowest: f32, highest: f32): void {
   levels = 0;
@@ -68,35 +71,23 @@ export function use_floats(): void {
   unit = 1;
 }
 
-/** The host has filled POINTS too. */
-export function use_points(count: i32): void {
-  tables = tables_of(POINTS, count);
-}
-
-/** The grid's levels are shifted. */
-export function use_shifts(by: f32, blockShifts: i32): void {
-  shift = by;
-  block_shifts = blockShifts != 0;
-}
-
-/** The integer minimum of the block whose values are chosen next. */
-export function set_minimum(m: i32): void {
-  minimum = m;
-}
-
-/** The host has filled the tables. */
-export function use_grid(levelCount: i32, groupWeights: i32, evenSigns: i32): void {
+/** The host has filled POINTS: `count` points of groups of `groupWeights`. */
+export function use_points(levelCount: i32, groupWeights: i32, evenSigns: i32, count: i32): void {
   levels = levelCount;
   shift = 0;
   even_signs = evenSigns != 0;
   unit = even_signs ? 8 : groupWeights;
-  fill_members(levels == 3 ? 81 : 64);
-  if (levels == 8) {
-    for (let l: usize = 0; l < 28; l += 4) {
-      store<f32>(MIDDLES + l, (load<f32>(MAGNITUDES + l) + load<f32>(MAGNITUDES + l, 4)) / 2);
-    }
-    return;
-  }
+  if (levels == 3) tables = tables_of(POINTS, count);
+  else iq3.use_grid(POINTS, count);
+}
+
+/** The host has filled MAGNITUDES and IS_POINT of a grid whose three levels are shifted. */
+export function use_shifts(by: f32, blockShifts: i32): void {
+  levels = 3;
+  unit = 8;
+  shift = by;
+  block_shifts = blockShifts != 0;
+  fill_members();
   for (let pattern: usize = 0; pattern < 81; pattern++) {
     let rest = pattern;
     for (let i: i32 = 3; i >= 0; i--) {
@@ -106,12 +97,17 @@ export function use_grid(levelCount: i32, groupWeights: i32, evenSigns: i32): vo
   }
 }
 
-function fill_members(patterns: i32): void {
+/** The integer minimum of the block whose values are chosen next. */
+export function set_minimum(m: i32): void {
+  minimum = m;
+}
+
+function fill_members(): void {
   memory.fill(MEMBERS, 0, 1296);
-  for (let first: i32 = 0; first < patterns; first++) {
-    for (let second: i32 = 0; second < patterns; second++) {
+  for (let first: i32 = 0; first < 81; first++) {
+    for (let second: i32 = 0; second < 81; second++) {
       const word = MEMBERS + (<usize>first << 4) + (<usize>(second >> 6) << 3);
-      const bit = <u64>load<u8>(IS_POINT + <usize>(first * patterns + second)) << (second & 63);
+      const bit = <u64>load<u8>(IS_POINT + <usize>(first * 81 + second)) << (second & 63);
       store<u64>(word, load<u64>(word) | bit);
     }
   }
@@ -281,7 +277,7 @@ function search_eight(weights: usize, scale: f32, by: f32, out: usize): void {
   } else {
     costs_of_eighty_one(COSTS, FIRST);
     costs_of_eighty_one(COSTS + 16, SECOND);
-    const point = search_halves(84, first, second);
+    const point = search_halves(first, second);
     first = point >> 8;
     second = point & 255;
   }
@@ -317,66 +313,59 @@ function costs_of_eighty_one(costs: usize, out: usize): void {
   v128.store(out, f32x4.splat(Infinity));
 }
 
-/** Writes the magnitudes of the point of eight levels nearest to four values. */
+/** Writes the magnitudes of the best listed point of eight levels near to four values. */
 function search_four(x: usize, weights: usize, scale: f32, out: usize): void {
-  const low = f32x4.mul(f32x4.splat(scale), v128.load(MAGNITUDES));
-  const high = f32x4.mul(f32x4.splat(scale), v128.load(MAGNITUDES, 16));
-  const x2 = f32x4.mul(f32x4.splat(2), v128.load(x));
+  const half = f32x4.mul(v128.load(x), f32x4.splat(scale > 0 ? <f32>0.5 / scale : 0));
+  const level = f32x4.pmax(f32x4.splat(0), f32x4.pmin(f32x4.splat(iq3.isXxs ? 6 : 7), f32x4.floor(half)));
+  // The uppermost level of IQ3_XXS, 15.5, is a quarter further from the one below than these are from each other.
+  const isTop = v128.and(f32x4.gt(half, f32x4.splat(7.125)), f32x4.splat(iq3.isXxs ? 1 : 0));
+  const digits = f32x4.mul(f32x4.add(level, isTop), f32x4(1, 8, 64, 512));
+  const pattern = <usize>(reinterpret<u32>(sum_f32x4(digits) + <f32>8388608) & 4095);
+  const nearest = f32x4.add(f32x4.add(level, f32x4.splat(0.5)), f32x4.mul(isTop, f32x4.splat(1.25)));
+  // In 2048ths; up to 16 of 16 bits.
+  const rest = f32x4.mul(f32x4.sub(nearest, half), f32x4.splat(2048));
+  const bounded = f32x4.pmax(f32x4.splat(-32767), f32x4.pmin(f32x4.splat(32767), rest));
   const w = v128.load(weights);
-  // The level is the number of middles between two levels that a value exceeds.
-  const step = scale > 0 ? scale : <f32>Infinity;
-  const value = v128.load(x);
-  let level = i32x4.splat(0);
-  for (let l: i32 = 0; l < 28; l += 4) {
-    level = i32x4.sub(level, f32x4.gt(value, f32x4.splat(step * load<f32>(MIDDLES + <usize>l))));
-  }
-  let first = (i32x4.extract_lane(level, 0) << 3) | i32x4.extract_lane(level, 1);
-  let second = (i32x4.extract_lane(level, 2) << 3) | i32x4.extract_lane(level, 3);
-  if (load<u8>(IS_POINT + <usize>((first << 6) | second)) == 0) {
-    for (let i: usize = 0; i < 16; i += 4) {
-      const own = v128.load32_splat(weights + i);
-      const own2 = f32x4.mul(f32x4.splat(2), v128.load32_splat(x + i));
-      v128.store(COSTS + (i << 3), level_cost(own2, own, low));
-      v128.store(COSTS + (i << 3), level_cost(own2, own, high), 16);
-    }
-    costs_of_sixty_four(COSTS, FIRST);
-    costs_of_sixty_four(COSTS + 64, SECOND);
-    const point = search_halves(64, first, second);
-    first = point >> 8;
-    second = point & 255;
-  }
-  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(first >> 3) << 2)));
-  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(first & 7) << 2)), 4);
-  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(second >> 3) << 2)), 8);
-  store<f32>(out, load<f32>(MAGNITUDES + (<usize>(second & 7) << 2)), 12);
+  const share = f32x4.mul(w, f32x4.splat((iq3.isXxs ? <f32>1023 : <f32>255) / sum_f32x4(w)));
+  const place = iq3.isXxs
+    ? best_place<iq3.Xxs>(pattern, to_i16(share, share), to_i16(bounded, bounded))
+    : best_place<iq3.S>(pattern, i16x8.shl(to_i16(share, share), 4), to_i16(bounded, bounded));
+  const point = <usize>load<u16>(iq3.tables + iq3.POINTS + ((pattern << 4) + place << 1));
+  const magnitudes = f32x4.convert_i32x4_s(v128.load16x4_s(iq3.tables + iq3.MAGNITUDES + (point << 3)));
+  v128.store(out, iq3.isXxs ? f32x4.mul(magnitudes, f32x4.splat(0.5)) : magnitudes);
 }
 
-/** Costs of all patterns of two weights with eight levels, the first weight's level as the higher digit. */
-function costs_of_sixty_four(costs: usize, out: usize): void {
-  const low = v128.load(costs + 32);
-  const high = v128.load(costs + 32, 16);
-  for (let l: usize = 0; l < 32; l += 4, out += 32) {
-    const first = v128.load32_splat(costs + l);
-    v128.store(out, f32x4.add(first, low));
-    v128.store(out, f32x4.add(first, high), 16);
-  }
+/** Place of the best point in a pattern's list. */
+// @ts-ignore: decorator
+@inline
+function best_place<Format>(pattern: usize, a: v128, rests: v128): usize {
+  const b = iq3.linear_factors<Format>(a, rests);
+  let least = iq3.least_costs<Format>(
+    iq3.tables + iq3.STEPS + (pattern << 6),
+    v128.shuffle<u32>(a, a, 0, 0, 0, 0),
+    v128.shuffle<u32>(a, a, 1, 1, 1, 1),
+    v128.shuffle<u32>(b, b, 0, 0, 0, 0),
+    v128.shuffle<u32>(b, b, 1, 1, 1, 1),
+  );
+  least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 2, 3, 0, 1));
+  least = i32x4.min_s(least, v128.shuffle<u32>(least, least, 1, 0, 3, 2));
+  return <usize>(i32x4.extract_lane(least, 0) & 15);
 }
 
 /**
  * The cheapest point by FIRST and SECOND: 256 x first half + second half.
- * @param count patterns of a half, up to a multiple of four
  * @param first what would be best if all patterns were points
  */
-function search_halves(count: i32, first: i32, second: i32): i32 {
+function search_halves(first: i32, second: i32): i32 {
   const leastFirst = load<f32>(FIRST + (<usize>first << 2));
   const leastSecond = load<f32>(SECOND + (<usize>second << 2));
   found_cost = Infinity;
   // The first half that would be best alone comes first: it makes the bounds tight from the start.
   search_seconds(first, 0, -1);
   search_seconds(first, 1, -1);
-  const low = cheaper_than(found_cost - leastFirst, SECOND, min(count, 64));
-  const high = count > 64 ? cheaper_than(found_cost - leastFirst, SECOND + 256, count - 64) : 0;
-  for (let four: i32 = 0; four < count; four += 4) {
+  const low = cheaper_than(found_cost - leastFirst, SECOND, 64);
+  const high = cheaper_than(found_cost - leastFirst, SECOND + 256, 20);
+  for (let four: i32 = 0; four < 84; four += 4) {
     const bound = f32x4.splat(found_cost - leastSecond);
     let open = i32x4.bitmask(f32x4.lt(v128.load(FIRST + (<usize>four << 2)), bound));
     for (; open != 0; open &= open - 1) {

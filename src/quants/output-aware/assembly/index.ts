@@ -4,7 +4,6 @@ export {
   MAGNITUDES,
   POINTS,
   use_floats,
-  use_grid,
   use_integers,
   use_points,
   use_shifts,

@@ -40,9 +40,6 @@ export const POOL_RATIO: usize = memory.data(64 * 12, 16);
 export const POOL_POINTS: usize = memory.data(16 * 12 * 16, 16);
 
 // Constant vectors. V8 builds a constant from its halves wherever it is used; a load is one instruction.
-export const F32_HALF: usize = memory.data<f32>([0.5, 0.5, 0.5, 0.5], 16);
-export const F32_SIX: usize = memory.data<f32>([6, 6, 6, 6], 16);
-export const F32_ONE: usize = memory.data<f32>([1, 1, 1, 1], 16);
 export const F32_127: usize = memory.data<f32>([127, 127, 127, 127], 16);
 export const F32_126: usize = memory.data<f32>([126, 126, 126, 126], 16);
 /** 2^23: added to a number of 0 to 127, it leaves the rounded number in the lowest byte. */
@@ -89,23 +86,6 @@ export function entry_offset(block: i32, entry: i32): usize {
 @inline
 export function odd(subscale: i32): f32 {
   return <f32>2 * <f32>subscale + <f32>1;
-}
-
-/** Of four least squares fits, the scale of the best one; 0 if none is positive. */
-// @ts-ignore: decorator
-@inline
-export function best_start(qx: v128, q2: v128): f32 {
-  const scales = f32x4.div(qx, q2);
-  const gains = f32x4.mul(qx, scales);
-  // Where the scale is not positive, the gain must not count.
-  const counted = v128.and(gains, f32x4.gt(scales, f32x4.splat(0)));
-  let most = f32x4.pmax(counted, v128.shuffle<u32>(counted, counted, 2, 3, 0, 1));
-  most = f32x4.pmax(most, v128.shuffle<u32>(most, most, 1, 0, 3, 2));
-  const best = v128.and(f32x4.eq(counted, most), f32x4.gt(most, f32x4.splat(0)));
-  let scale = v128.and(scales, best);
-  // Of equally good ones, the largest.
-  scale = f32x4.pmax(scale, v128.shuffle<u32>(scale, scale, 2, 3, 0, 1));
-  return f32x4.extract_lane(f32x4.pmax(scale, v128.shuffle<u32>(scale, scale, 1, 0, 3, 2)), 0);
 }
 
 /** Number of a block's cheapest ranked sub-scale. */
