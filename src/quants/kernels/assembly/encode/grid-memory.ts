@@ -48,8 +48,10 @@ export const F32_2_23: usize = memory.data<f32>([8388608, 8388608, 8388608, 8388
 /** f32[16][8]: cost of each block without the grid, at each ranked sub-scale; f32[16]: the first of these, as 2 s + 1. */
 export const RANKING: usize = memory.data(512, 16);
 export const FIRST_RANKED: usize = memory.data(64, 16);
-/** i32[16], f32[16], f32[16]: blocks that are searched, the scale of each, and the cost that was found. */
+/** i32[16], i32[16], f32[16], f32[16]: blocks that are searched, the ranked sub-scale of each, its scale, and the cost that
+ *  was found. */
 export const SEARCHED: usize = memory.data(64, 16);
+export const SEARCHED_RANK: usize = memory.data(64, 16);
 export const SEARCHED_SCALE: usize = memory.data(64, 16);
 export const SEARCHED_COST: usize = memory.data(64, 16);
 /** f32[16]: cost from which on a block's sub-scales are not searched. */

@@ -20,6 +20,7 @@ import {
   SCALE,
   SEARCHED,
   SEARCHED_COST,
+  SEARCHED_RANK,
   SEARCHED_SCALE,
   SIGNS,
   SUBSCALE,
@@ -186,6 +187,7 @@ function choose_searched(scale: f32): i32 {
     if (load<f32>(place) >= load<f32>(<usize>block << 2, LIMIT)) continue;
     store<f32>(place, f32.MAX_VALUE);
     store<i32>(SEARCHED + (<usize>count << 2), block);
+    store<i32>(SEARCHED_RANK + (<usize>count << 2), next);
     store<f32>(SEARCHED_SCALE + (<usize>count << 2), scale * (load<f32>(<usize>block << 2, FIRST_RANKED) + <f32>2 * <f32>next));
     count++;
   }

@@ -20,6 +20,7 @@ import {
   SCALE,
   SEARCHED,
   SEARCHED_COST,
+  SEARCHED_RANK,
   SEARCHED_SCALE,
   W,
   WX,
@@ -52,8 +53,6 @@ const UNITS: usize = memory.data(8 * 32, 16);
 
 /** i32 of each block: a bit for each of the eight that is not hopeless. */
 const CANDIDATES: usize = memory.data(32, 16);
-/** The superblock scale of the ranking. */
-let rankedScale: f32 = 0;
 /** i32[8][4]: squared errors of a block at its sub-scales, to be summed. */
 const ERRORS: usize = memory.data(8 * 16, 16);
 /** Per block and ranked sub-scale: i16[32], nearest levels less the weights, in 2048ths; i32[8], patterns of those
@@ -216,7 +215,6 @@ function store_weights<Format>(at: usize, factor: v128): void {
  * @param margin of the round: how much is near
  */
 export function rank_blocks(scale: f32, margin: f32): void {
-  rankedScale = scale;
   const spread: f32 = 2 + <f32>16 * margin;
   if (isXxs) rank<Xxs>(scale, spread);
   else rank<S>(scale, spread);
@@ -224,11 +222,10 @@ export function rank_blocks(scale: f32, margin: f32): void {
 
 /** Searches the first `count` blocks of SEARCHED: adds the results to the pool, and fills SEARCHED_COST. */
 export function search_blocks(count: i32): void {
-  const half: f32 = <f32>0.5 / rankedScale;
   for (let at: usize = 0; at < <usize>count << 2; at += 4) {
     const block = load<i32>(at, SEARCHED);
     const s = load<f32>(at, SEARCHED_SCALE);
-    const ranked = <i32>((s * half - <f32>0.5 * load<f32>(<usize>block << 2, FIRST_RANKED)) + <f32>0.5);
+    const ranked = load<i32>(at, SEARCHED_RANK);
     store<f32>(at, isXxs ? search_block<Xxs>(block, ranked, s) : search_block<S>(block, ranked, s), SEARCHED_COST);
   }
 }
