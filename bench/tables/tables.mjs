@@ -137,18 +137,16 @@ function divergence(read) {
 const onTinyModel = ({ results }) => results.filter(({ rows }) => rows === "tiny model");
 
 function types(read) {
-  const runs = [read("types"), read("types-low-bit")];
-  const rows = runs
-    .flatMap(onTinyModel)
-    .map(({ type, ggmlGain, gain, errorRatio, speed }) => [
-      type,
-      ggmlGain.toFixed(4),
-      gain.toFixed(4),
-      errorRatio.toFixed(3),
-      `${speed.toFixed(1)} x`,
-    ]);
+  const run = read("types");
+  const rows = onTinyModel(run).map(({ type, ggmlGain, gain, errorRatio, speed }) => [
+    type,
+    ggmlGain.toFixed(4),
+    gain.toFixed(4),
+    errorRatio.toFixed(3),
+    `${speed.toFixed(1)} x`,
+  ]);
   const head = ["type", "gain, llama.cpp", "gain, ours", "error, ours / llama.cpp", "speed"];
-  return [markdownTable(head, rows, [1, 2, 3, 4]), ...runs.map(origin)].join("\n\n");
+  return [markdownTable(head, rows, [1, 2, 3, 4]), origin(run)].join("\n\n");
 }
 
 function typesFine(read) {

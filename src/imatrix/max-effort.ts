@@ -51,7 +51,7 @@ export interface MaxEffortFacts {
  * Seconds of one core for a weight, for a multiplication of moments and of what they are computed of, and for the cube of
  * the columns of a matrix that is factorized: measured at the shapes of a 30B model (`bench/output-aware-speed.mjs`).
  */
-const secondsPer = { weight: 5.5e-7, product: 1 / 3e10, cube: 1 / 1.8e10 };
+const secondsPer = { weight: 4.3e-7, product: 1 / 3e10, cube: 1 / 1.8e10 };
 
 /** Square matrices of the widest input that a thread has at once: moments, the layer's, factors. */
 const matricesPerThread = 8;
