@@ -11,6 +11,14 @@ export function sum_f32x4(v: v128): f32 {
   return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
 }
 
+/** Sum of the four lanes. */
+// @ts-ignore: decorator
+@inline
+export function sum_i32x4(v: v128): i32 {
+  v = i32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
+  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1);
+}
+
 /** Largest of the four lanes, none of them NaN. */
 // @ts-ignore: decorator
 @inline

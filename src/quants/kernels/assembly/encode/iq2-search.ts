@@ -3,7 +3,7 @@
 //
 // - Where the nearest levels are no point of the grid, the best of sixteen listed ones is taken (iq2-lists.ts).
 // - What a block costs without the grid is found the same way: four sub-scales of two weights at a time.
-import { sum_f32x4, to_i16 } from "../lanes";
+import { sum_f32x4, sum_i32x4, to_i16 } from "../lanes";
 import {
   add_entry,
   ENERGY,
@@ -294,14 +294,6 @@ function add_found(block: i32, blockWeights: i32, s: f32): f32 {
     <f32>sum_i32x4(q2) * load<f32>(offset, IMPORTANCE_UNIT),
     s,
   );
-}
-
-/** Sum of the four lanes. */
-// @ts-ignore: decorator
-@inline
-function sum_i32x4(v: v128): i32 {
-  v = i32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
-  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1);
 }
 
 /** Sum of importance * magnitude * q over a block whose groups have the given points. */

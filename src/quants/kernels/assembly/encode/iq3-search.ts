@@ -8,7 +8,7 @@
 // - All of that is done with 16-bit integers, relative to a block's largest numbers.
 //
 // Best points of groups: iq3-tables.ts.
-import { max_f32x4, sum_f32x4 } from "../lanes";
+import { max_f32x4, sum_f32x4, sum_i32x4, to_i16 } from "../lanes";
 import {
   add_entry,
   ENERGY,
@@ -70,8 +70,6 @@ const MOST_INVERSE: f32 = 32760;
 const MOST_ROOT: f32 = 63;
 
 // Constant vectors. V8 would build them anew wherever they are used.
-const F32_ROUNDER: usize = memory.data<f32>([12582912, 12582912, 12582912, 12582912], 16);
-const I32_ROUNDER: usize = memory.data<i32>([0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000], 16);
 const WHOLE: usize = memory.data<i16>([-2048, -2048, -2048, -2048, -2048, -2048, -2048, -2048], 16);
 const HALF: usize = memory.data<i16>([1024, 1024, 1024, 1024, 1024, 1024, 1024, 1024], 16);
 const SIX: usize = memory.data<i16>([12288, 12288, 12288, 12288, 12288, 12288, 12288, 12288], 16);
@@ -134,20 +132,11 @@ function prepare<Format>(): f32 {
   return largest * <f32>(1.03 / 15.0);
 }
 
-/** Four numbers, rounded, as i32. */
-// @ts-ignore: decorator
-@inline
-function rounded(numbers: v128): v128 {
-  return i32x4.sub(f32x4.add(numbers, v128.load(F32_ROUNDER)), v128.load(I32_ROUNDER));
-}
-
 /** Eight magnitudes as integers, and as coarse ones. */
 // @ts-ignore: decorator
 @inline
 function store_magnitudes<Format>(at: usize, factor: v128): void {
-  const low = rounded(f32x4.mul(v128.load(at, X), factor));
-  const high = rounded(f32x4.mul(v128.load(at, X + 16), factor));
-  const x = i16x8.narrow_i32x4_s(low, high);
+  const x = to_i16(f32x4.mul(v128.load(at, X), factor), f32x4.mul(v128.load(at, X + 16), factor));
   v128.store(at >> 1, x, INTEGER_X);
   const coarse = i16x8.shr_s(i16x8.add(x, i16x8.splat(64)), 7);
   v128.store(at >> 1, sizeof<Format>() == 1 ? i16x8.max_s(coarse, i16x8.splat(0)) : coarse, COARSE_X);
@@ -157,9 +146,8 @@ function store_magnitudes<Format>(at: usize, factor: v128): void {
 // @ts-ignore: decorator
 @inline
 function store_integers(at: usize, numbers: usize, factor: v128, integers: usize): void {
-  const low = rounded(f32x4.mul(v128.load(at + numbers), factor));
-  const high = rounded(f32x4.mul(v128.load(at + numbers, 16), factor));
-  v128.store((at >> 1) + integers, i16x8.narrow_i32x4_s(low, high));
+  const low = f32x4.mul(v128.load(at + numbers), factor);
+  v128.store((at >> 1) + integers, to_i16(low, f32x4.mul(v128.load(at + numbers, 16), factor)));
 }
 
 /** Square roots of eight weights as integers. */
@@ -167,10 +155,7 @@ function store_integers(at: usize, numbers: usize, factor: v128, integers: usize
 @inline
 function roots(low: v128, high: v128): v128 {
   const factor = f32x4.splat(MOST_ROOT / 181.02);
-  return i16x8.narrow_i32x4_s(
-    rounded(f32x4.mul(f32x4.sqrt(low), factor)),
-    rounded(f32x4.mul(f32x4.sqrt(high), factor)),
-  );
+  return to_i16(f32x4.mul(f32x4.sqrt(low), factor), f32x4.mul(f32x4.sqrt(high), factor));
 }
 
 /** Weights of four groups as integers, their factors a, and their harmonic means. */
@@ -181,8 +166,8 @@ function store_weights<Format>(at: usize, factor: v128): void {
   const w1 = f32x4.mul(v128.load(at, W + 16), factor);
   const w2 = f32x4.mul(v128.load(at, W + 32), factor);
   const w3 = f32x4.mul(v128.load(at, W + 48), factor);
-  v128.store(at >> 1, i16x8.narrow_i32x4_s(rounded(w0), rounded(w1)), INTEGER_W);
-  v128.store(at >> 1, i16x8.narrow_i32x4_s(rounded(w2), rounded(w3)), INTEGER_W + 16);
+  v128.store(at >> 1, to_i16(w0, w1), INTEGER_W);
+  v128.store(at >> 1, to_i16(w2, w3), INTEGER_W + 16);
   v128.store(at >> 1, roots(w0, w1), ROOTS);
   v128.store(at >> 1, roots(w2, w3), ROOTS + 16);
   const even01 = v128.shuffle<u32>(w0, w1, 0, 4, 2, 6);
@@ -198,16 +183,16 @@ function store_weights<Format>(at: usize, factor: v128): void {
   const first = v128.shuffle<u32>(mean01, mean23, 0, 1, 4, 5);
   const second = v128.shuffle<u32>(mean01, mean23, 2, 3, 6, 7);
   const means = f32x4.div(f32x4.mul(first, second), f32x4.add(first, second));
-  const wholeMeans = rounded(f32x4.add(means, means));
-  v128.store64_lane(at >> 3, i16x8.narrow_i32x4_s(wholeMeans, wholeMeans), 0, GROUP_WEIGHTS);
+  const twice = f32x4.add(means, means);
+  v128.store64_lane(at >> 3, to_i16(twice, twice), 0, GROUP_WEIGHTS);
   const shares = f32x4.div(f32x4.splat(sizeof<Format>() == 1 ? 1023 : 255), sums);
-  const a0 = rounded(f32x4.mul(w0, v128.shuffle<u32>(shares, shares, 0, 0, 0, 0)));
-  const a1 = rounded(f32x4.mul(w1, v128.shuffle<u32>(shares, shares, 1, 1, 1, 1)));
-  const a2 = rounded(f32x4.mul(w2, v128.shuffle<u32>(shares, shares, 2, 2, 2, 2)));
-  const a3 = rounded(f32x4.mul(w3, v128.shuffle<u32>(shares, shares, 3, 3, 3, 3)));
+  const a0 = f32x4.mul(w0, v128.shuffle<u32>(shares, shares, 0, 0, 0, 0));
+  const a1 = f32x4.mul(w1, v128.shuffle<u32>(shares, shares, 1, 1, 1, 1));
+  const a2 = f32x4.mul(w2, v128.shuffle<u32>(shares, shares, 2, 2, 2, 2));
+  const a3 = f32x4.mul(w3, v128.shuffle<u32>(shares, shares, 3, 3, 3, 3));
   const bits = sizeof<Format>() == 1 ? 0 : 4;
-  v128.store(at >> 1, i16x8.shl(i16x8.narrow_i32x4_s(a0, a1), bits), A);
-  v128.store(at >> 1, i16x8.shl(i16x8.narrow_i32x4_s(a2, a3), bits), A + 16);
+  v128.store(at >> 1, i16x8.shl(to_i16(a0, a1), bits), A);
+  v128.store(at >> 1, i16x8.shl(to_i16(a2, a3), bits), A + 16);
 }
 
 /**
@@ -273,10 +258,9 @@ function prepare_scales(block: i32, s: v128, place: usize): void {
     s,
   );
   const bounded = f32x4.pmin(inverses, f32x4.splat(MOST_INVERSE));
-  const whole = rounded(bounded);
-  const coarse = rounded(f32x4.mul(bounded, f32x4.splat(MOST_X / 32768.0 * 2.0 / 250.0)));
-  v128.store64_lane(at >> 1, i16x8.narrow_i32x4_s(whole, whole), 0, INVERSES);
-  v128.store64_lane(at >> 1, i16x8.narrow_i32x4_s(coarse, coarse), 0, COARSE_INVERSES);
+  const coarse = f32x4.mul(bounded, f32x4.splat(MOST_X / 32768.0 * 2.0 / 250.0));
+  v128.store64_lane(at >> 1, to_i16(bounded, bounded), 0, INVERSES);
+  v128.store64_lane(at >> 1, to_i16(coarse, coarse), 0, COARSE_INVERSES);
   // 4 s^2 times the largest weight is an excess of 256 * 16384.
   const unit = f32x4.mul(v128.load32_splat(offset, LARGEST_W), f32x4.splat(1.0 / 1048576.0));
   v128.store(at, f32x4.mul(f32x4.mul(s, s), unit), UNITS);
@@ -438,14 +422,6 @@ function search_block<Format>(block: i32, ranked: i32, s: f32): f32 {
   const sumQX = <f32>sum_i32x4(qx) * load<f32>(offset, UNIT_QX);
   const sumQ2 = <f32>sum_i32x4(q2) * load<f32>(offset, UNIT_Q2);
   return add_entry(block, entry, sumQX, sumQ2, s);
-}
-
-/** Sum of the four lanes. */
-// @ts-ignore: decorator
-@inline
-function sum_i32x4(v: v128): i32 {
-  const pairs = i32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
-  return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1);
 }
 
 /** Sum of importance * magnitude * q over a block whose groups have the given points. */

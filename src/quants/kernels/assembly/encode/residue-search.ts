@@ -1,6 +1,6 @@
 // The search for the scales of blocks of 16 weights in whole numbers, with a block in each lane.
 // Reference: src/quants/residue-search.ts.
-import { max_of_each } from "../lanes";
+import { max_of_each, to_i16 } from "../lanes";
 import { mattering, next_to_zero } from "./scale-search";
 
 /**
@@ -12,19 +12,6 @@ const products: usize = memory.data(128, 16);
 
 /** The largest importance of a block. */
 const wholeImportance: f32 = 255;
-
-/** Added and subtracted, it rounds; a float32 with it has the integer in its lowest bits. */
-const rounder: f32 = 12582912;
-const rounderBits: i32 = 0x4b400000;
-
-/** Integers nearest to eight float32. */
-// @ts-ignore: decorator
-@inline
-function to_i16x8(a: v128, b: v128): v128 {
-  const low = i32x4.sub(f32x4.add(a, f32x4.splat(rounder)), i32x4.splat(rounderBits));
-  const high = i32x4.sub(f32x4.add(b, f32x4.splat(rounder)), i32x4.splat(rounderBits));
-  return i16x8.narrow_i32x4_s(low, high);
-}
 
 /** Stores eight numbers of each of four blocks as four vectors with a pair of each block. */
 // @ts-ignore: decorator
@@ -53,7 +40,7 @@ function max_of_four(at: usize): v128 {
 // @ts-ignore: decorator
 @inline
 function block_importance(w: usize, factor: v128, half: usize): v128 {
-  return to_i16x8(f32x4.mul(v128.load(w + half), factor), f32x4.mul(v128.load(w + half, 16), factor));
+  return to_i16(f32x4.mul(v128.load(w + half), factor), f32x4.mul(v128.load(w + half, 16), factor));
 }
 
 /**
@@ -156,7 +143,7 @@ function block_shares(x: usize, factor: v128): v128 {
   const most = f32x4.splat(32767);
   const a = f32x4.pmax(least, f32x4.pmin(most, f32x4.mul(v128.load(x), factor)));
   const b = f32x4.pmax(least, f32x4.pmin(most, f32x4.mul(v128.load(x, 16), factor)));
-  return to_i16x8(a, b);
+  return to_i16(a, b);
 }
 
 /** Begins a superblock. */
