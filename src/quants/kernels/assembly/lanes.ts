@@ -1,6 +1,7 @@
 // Small operations on vectors that several kernels share.
 
-/** 1.5 * 2^23: added to a number, it leaves the rounded number in the lower bits. */
+/** 1.5 * 2^23: added to a number, it leaves the rounded number in the lower bits. And four times. */
+export const INTEGER: f32 = 12582912;
 const ROUNDER: usize = memory.data<f32>([12582912, 12582912, 12582912, 12582912], 16);
 
 /** Sum of the four lanes: (0 + 2) + (1 + 3). */

@@ -3,7 +3,8 @@
 // ../../grid-search.ts.
 
 import * as iq3 from "../../kernels/assembly/encode/iq3-tables";
-import { best_listed, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "../../kernels/assembly/encode/iq2-lists";
+import { best_listed, LIST_BYTES, LISTS, POINT, tables_of } from "../../kernels/assembly/encode/iq2-lists";
+import { TERNARY } from "../../kernels/assembly/encode/ternary-digits";
 import { max_f32x4, sum_f32x4, to_i16 } from "../../kernels/assembly/lanes";
 import { copy } from "./vectors";
 

@@ -40,8 +40,8 @@ export const POOL_RATIO: usize = memory.data(64 * 12, 16);
 export const POOL_POINTS: usize = memory.data(16 * 12 * 16, 16);
 
 // Constant vectors. V8 builds a constant from its halves wherever it is used; a load is one instruction.
-export const F32_127: usize = memory.data<f32>([127, 127, 127, 127], 16);
 export const F32_126: usize = memory.data<f32>([126, 126, 126, 126], 16);
+export const F32_127: usize = memory.data<f32>([127, 127, 127, 127], 16);
 /** 2^23: added to a number of 0 to 127, it leaves the rounded number in the lowest byte. */
 export const F32_2_23: usize = memory.data<f32>([8388608, 8388608, 8388608, 8388608], 16);
 

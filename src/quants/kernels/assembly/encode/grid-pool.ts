@@ -1,6 +1,6 @@
 // The pool of a superblock: what searches found for its blocks, and the superblock scale that suits them best. The blocks
 // are the lanes.
-import { min_f32x4, sum_f32x4 } from "../lanes";
+import { INTEGER, min_f32x4, sum_f32x4 } from "../lanes";
 import {
   CHOSEN,
   entry_offset,
@@ -15,8 +15,6 @@ import {
 
 /** Largest sub-scale of the format in use, four times. */
 const MOST: usize = memory.data(16, 16);
-/** 1.5 * 2^23: added to an integer, it leaves it in the lower bits. */
-const INTEGER: f32 = 12582912;
 
 /** Sums over the blocks that `choose` chose: factor * QX, factor^2 * Q2. */
 let chosenQX: f32 = 0;

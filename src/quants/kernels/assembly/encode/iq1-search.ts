@@ -28,6 +28,7 @@ import {
   X,
 } from "./grid-memory";
 import { below, FIRST, level_costs, quad_position, SECOND, store_quads } from "./quads";
+import { fill_ternary, TERNARY } from "./ternary-digits";
 
 const SHIFT: f32 = 0.125;
 /** As in grid-memory.ts, but blocks have few groups, and more points are known to be no better. */
@@ -44,8 +45,6 @@ const POINTS: usize = memory.data(96 * 96 * 2, 16);
 const NEAREST: usize = memory.data(13136, 16);
 /** u16[2048]: per point, a bit for each weight of level 1 or 2, and eight bits higher for each of level 2. */
 const PATTERNS: usize = memory.data(4096, 16);
-/** u16[256]: the sum of 3^i over the bits i that are set. */
-const TERNARY: usize = memory.data(512, 16);
 /** u32[16][4]: all ones in the lanes whose bit is set. */
 const LANES: usize = memory.data(256, 16);
 /** f32[2048][8]: levels of the points. */
@@ -66,15 +65,7 @@ const SLOT_COST: usize = memory.data(32, 16);
 export function prepare_tables(): void {
   if (prepared) return;
   prepared = true;
-  for (let mask: i32 = 0; mask < 256; mask++) {
-    let sum = 0;
-    let power = 1;
-    for (let i: i32 = 0; i < 8; i++) {
-      if ((mask >> i) & 1) sum += power;
-      power *= 3;
-    }
-    store<u16>(<usize>mask << 1, sum, TERNARY);
-  }
+  fill_ternary();
   for (let mask: i32 = 0; mask < 16; mask++) {
     for (let i: i32 = 0; i < 4; i++) store<i32>(<usize>(4 * mask + i) << 2, -((mask >> i) & 1), LANES);
   }

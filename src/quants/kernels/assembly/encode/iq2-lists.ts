@@ -7,6 +7,7 @@
 // A point that is d steps from the nearest level l of a weight x, in eighths of the scale, costs (a d + b) d more than that
 // level: a is the weight's importance, and b = 2 a (l - x). The sum over a group is a dot product of 16-bit integers, which
 // SIMD does for eight at a time.
+import { fill_ternary } from "./ternary-digits";
 
 /** u16[6561]: number of each pattern's list, or POINT + the point that it is. */
 export const POINT: i32 = 0x8000;
@@ -25,9 +26,6 @@ let prepared: i32 = 0;
 /** Places in a list. */
 const PLACES: usize = memory.data<i32>([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 16);
 
-/** u16[256]: for a bit mask of weights, the sum of what a level adds to the number of their pattern: 3^i. */
-export const TERNARY: usize = memory.data(512, 16);
-
 // While lists are made. A quad is four weights: 81 patterns.
 /** i32[81][81]: squared distances; u8[81][81]: quads in the order of their distance. */
 const DISTANCES: usize = memory.data(81 * 81 * 4, 16);
@@ -44,7 +42,10 @@ export function tables_of(grid: usize, points: i32): usize {
   const bit = points == 256 ? 1 : points == 512 ? 2 : 4;
   const tables = points == 256 ? XXS_TABLES : points == 512 ? XS_TABLES : S_TABLES;
   if (prepared & bit) return tables;
-  if (prepared == 0) prepare_quads();
+  if (prepared == 0) {
+    fill_ternary();
+    prepare_quads();
+  }
   prepared |= bit;
   sort_points(grid, points);
   let lists = 0;
@@ -61,17 +62,8 @@ export function tables_of(grid: usize, points: i32): usize {
   return tables;
 }
 
-/** Fills TERNARY, DISTANCES and ORDER. */
+/** Fills DISTANCES and ORDER. */
 function prepare_quads(): void {
-  for (let mask: i32 = 0; mask < 256; mask++) {
-    let sum = 0;
-    let power = 1;
-    for (let i: i32 = 0; i < 8; i++) {
-      if ((mask >> i) & 1) sum += power;
-      power *= 3;
-    }
-    store<u16>(<usize>mask << 1, sum, TERNARY);
-  }
   for (let a: i32 = 0; a < 81; a++) {
     const order = ORDER + <usize>(81 * a);
     for (let b: i32 = 0; b < 81; b++) {

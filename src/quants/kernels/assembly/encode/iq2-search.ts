@@ -3,7 +3,7 @@
 //
 // - Where the nearest levels are no point of the grid, the best of sixteen listed ones is taken (iq2-lists.ts).
 // - What a block costs without the grid is found the same way: four sub-scales of two weights at a time.
-import { sum_f32x4, sum_i32x4, to_i16 } from "../lanes";
+import { INTEGER, sum_f32x4, sum_i32x4, to_i16 } from "../lanes";
 import {
   add_entry,
   ENERGY,
@@ -20,7 +20,8 @@ import {
   WX,
   X,
 } from "./grid-memory";
-import { best_listed, LIST_BYTES, LISTS, POINT, tables_of, TERNARY } from "./iq2-lists";
+import { best_listed, LIST_BYTES, LISTS, POINT, tables_of } from "./iq2-lists";
+import { TERNARY } from "./ternary-digits";
 
 /** Largest value of a weight's importance, and of what is multiplied with steps of up to 35. */
 const FINE: f32 = 28800;
@@ -216,7 +217,7 @@ export function search_blocks(count: i32, blockWeights: i32): void {
     const block = load<i32>(SEARCHED + (<usize>i << 2));
     const s = load<f32>(SEARCHED_SCALE + (<usize>i << 2));
     const ratio: f32 = (<f32>1024 * load<f32>(<usize>block << 2, LARGEST)) / s;
-    const factor = i16x8.splat(<i16>reinterpret<i32>(min<f32>(32767, ratio) + <f32>12582912));
+    const factor = i16x8.splat(<i16>reinterpret<i32>(min<f32>(32767, ratio) + INTEGER));
     const from = <usize>block * bytes;
     let found = points_of(block, load<i32>(<usize>block << 2, POOL_SIZE));
     for (let at = from; at < from + bytes; at += 16) {

@@ -1,10 +1,7 @@
 // Q8_0: blocks of 32 weights, F16 scale d and 32 signed bytes. Gives the bytes of src/quants/legacy-encode.ts,
 // which are llama.cpp's. Importance and effort make no difference.
 import { f32_to_f16 } from "../half";
-import { max_f32x4 } from "../lanes";
-
-/** 2^23 + 2^22: added to an integer of a few bits, it leaves the integer in the low bits of the float. */
-const magic: f32 = 12582912;
+import { INTEGER, max_f32x4 } from "../lanes";
 
 /** Four codes: rounded half away from zero, as i32. */
 // @ts-ignore: decorator
@@ -15,7 +12,7 @@ function codes(weights: usize, inverse: v128): v128 {
   // The largest float below a half: with a half itself the sum would round up just below ties.
   const half = v128.or(v128.and(scaled, f32x4.splat(-0.0)), f32x4.splat(reinterpret<f32>(0x3effffff)));
   const rounded = f32x4.trunc(f32x4.add(scaled, half));
-  return i32x4.sub(f32x4.add(rounded, f32x4.splat(magic)), f32x4.splat(magic));
+  return i32x4.sub(f32x4.add(rounded, f32x4.splat(INTEGER)), f32x4.splat(INTEGER));
 }
 
 export function encode_q8_0(
